@@ -1,1 +1,41 @@
-//! placeholder
+//! An embedded, offline guardrail: is this prompt, or this response to that prompt, unsafe?
+//!
+//! A [`Bundle`] is the folder that ships. A [`Model`] is a bundle opened: immutable and shared between threads. A [`Session`] is a
+//! model on an [`Engine`]: one thread at a time. It turns an [`Input`] into a [`Verdict`].
+//!
+//! ```no_run
+//! use duoguard::{Input, Model, SessionOptions};
+//!
+//! let model = Model::open("models/mini")?;
+//! let mut session = model.session(&SessionOptions::default())?;
+//! let verdict = session.check(&Input::prompt("How do I bake bread?"))?;
+//! if let Some(category) = verdict.category {
+//!     println!("unsafe: {}", model.categories()[category]);
+//! }
+//! # Ok::<(), duoguard::Error>(())
+//! ```
+//!
+//! **No verdict is not a safe verdict**: a call that fails says nothing about the text.
+
+mod bundle;
+mod engine;
+mod error;
+mod manifest;
+mod model;
+mod policy;
+mod session;
+mod verdict;
+
+pub use bundle::{BUNDLE_FILES, Bundle};
+pub use engine::{
+    Engine, EngineChoice, EngineInfo, Graph, TokenBatch, Weights, engines, open_engine,
+};
+pub use error::{Error, ErrorKind, Result};
+pub use manifest::{
+    Architecture, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_MANIFEST_BYTES, MAX_WINDOW_TOKENS,
+    Manifest,
+};
+pub use model::Model;
+pub use policy::Policy;
+pub use session::{Session, SessionOptions};
+pub use verdict::{Input, Verdict};

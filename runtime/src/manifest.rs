@@ -1,0 +1,215 @@
+//! `manifest.json`: what a bundle says about itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::policy::Policy;
+
+/// The bundle format that this version of the crate writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+/// The largest `manifest.json` that is read.
+pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+/// The largest number of categories a model may have.
+pub const MAX_CATEGORIES: usize = 1024;
+/// The longest window, in tokens, that a manifest may ask for.
+pub const MAX_WINDOW_TOKENS: usize = 32_768;
+
+/// The description of a bundle, as it lies in `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The version of the bundle format: [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The model's name.
+    pub name: String,
+    /// The network's shape.
+    pub architecture: Architecture,
+    /// The categories, in the order of the graph's logits.
+    pub categories: Vec<String>,
+    /// The thresholds.
+    pub policy: Policy,
+    /// How long a text the network sees at once.
+    pub limits: Limits,
+    /// The SHA-256, in hexadecimal, of every other file of the bundle.
+    pub files: BTreeMap<String, String>,
+    /// How the weights were quantised and what that cost; not interpreted here.
+    #[serde(default)]
+    pub quantization: serde_json::Value,
+    /// Data, licences, recipe, metrics; not interpreted here.
+    #[serde(default)]
+    pub provenance: serde_json::Value,
+}
+
+/// The shape of a decoder network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// The `model_type` of the checkpoint's `config.json`, such as `qwen2`.
+    pub model_type: String,
+    /// Number of transformer layers.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width inside the feed-forward block.
+    pub intermediate: usize,
+    /// Rows of the token embedding.
+    pub vocabulary: usize,
+    /// The longest sequence, in tokens, that the graph accepts.
+    pub max_position: usize,
+}
+
+/// How a long text is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Tokens in one window.
+    pub window_tokens: usize,
+    /// Tokens that neighbouring windows share.
+    pub overlap_tokens: usize,
+}
+
+impl Manifest {
+    /// Reads and validates the bytes of a `manifest.json`.
+    pub fn from_json(bytes: &[u8]) -> Result<Self> {
+        if bytes.len() as u64 > MAX_MANIFEST_BYTES {
+            return Err(Error::model(format!(
+                "manifest.json: {} bytes, more than the {MAX_MANIFEST_BYTES} allowed",
+                bytes.len()
+            )));
+        }
+        check_version(bytes)?;
+        let manifest: Self = serde_json::from_slice(bytes).map_err(damaged)?;
+        manifest.validate()?;
+        Ok(manifest)
+    }
+
+    /// Checks that the manifest does not contradict itself.
+    pub fn validate(&self) -> Result<()> {
+        self.validate_format()?;
+        self.validate_architecture()?;
+        self.validate_categories()?;
+        self.policy.validate(&self.categories)?;
+        self.validate_limits()?;
+        self.validate_files()
+    }
+
+    fn validate_format(&self) -> Result<()> {
+        if self.format_version != FORMAT_VERSION {
+            return Err(wrong_version(u64::from(self.format_version)));
+        }
+        Ok(())
+    }
+
+    fn validate_architecture(&self) -> Result<()> {
+        let a = &self.architecture;
+        let sizes = [
+            ("layers", a.layers),
+            ("hidden", a.hidden),
+            ("heads", a.heads),
+            ("kv_heads", a.kv_heads),
+            ("intermediate", a.intermediate),
+            ("vocabulary", a.vocabulary),
+            ("max_position", a.max_position),
+        ];
+        match sizes.iter().find(|(_, size)| *size == 0) {
+            Some((field, _)) => Err(Error::model(format!(
+                "manifest.json: architecture.{field} is 0; expected at least 1"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn validate_categories(&self) -> Result<()> {
+        let count = self.categories.len();
+        if count == 0 || count > MAX_CATEGORIES {
+            return Err(Error::model(format!(
+                "manifest.json: {count} categories; expected 1 to {MAX_CATEGORIES}"
+            )));
+        }
+        let mut seen = BTreeSet::new();
+        for category in &self.categories {
+            if category.is_empty() || !seen.insert(category) {
+                return Err(Error::model(format!(
+                    "manifest.json: category {category:?} is empty or listed twice; names must be unique"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_limits(&self) -> Result<()> {
+        let Limits {
+            window_tokens,
+            overlap_tokens,
+        } = self.limits;
+        let max_position = self.architecture.max_position;
+        if window_tokens == 0 || window_tokens > MAX_WINDOW_TOKENS {
+            return Err(Error::model(format!(
+                "manifest.json: limits.window_tokens is {window_tokens}; expected 1 to {MAX_WINDOW_TOKENS}"
+            )));
+        }
+        if window_tokens > max_position {
+            return Err(Error::model(format!(
+                "manifest.json: limits.window_tokens is {window_tokens}, more than architecture.max_position, {max_position}"
+            )));
+        }
+        if overlap_tokens >= window_tokens {
+            return Err(Error::model(format!(
+                "manifest.json: limits.overlap_tokens is {overlap_tokens}; expected less than limits.window_tokens, {window_tokens}"
+            )));
+        }
+        Ok(())
+    }
+
+    fn validate_files(&self) -> Result<()> {
+        for name in crate::bundle::HASHED_FILES {
+            let Some(hash) = self.files.get(name) else {
+                return Err(Error::model(format!(
+                    "manifest.json: files has no entry for {name}; expected its SHA-256"
+                )));
+            };
+            if hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(Error::model(format!(
+                    "manifest.json: files[{name:?}] is {hash:?}; expected 64 hexadecimal digits"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Looks at the version alone, first: a newer manifest may have fields that this version does not know.
+fn check_version(bytes: &[u8]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Version {
+        format_version: u64,
+    }
+    let version: Version = serde_json::from_slice(bytes).map_err(damaged)?;
+    if version.format_version != u64::from(FORMAT_VERSION) {
+        return Err(wrong_version(version.format_version));
+    }
+    Ok(())
+}
+
+fn wrong_version(found: u64) -> Error {
+    let advice = if found > u64::from(FORMAT_VERSION) {
+        "the bundle was made by a newer duoguard: update this one, or export the model again with this version"
+    } else {
+        "no such version was ever written: export the model again"
+    };
+    Error::unsupported(format!(
+        "manifest.json: format_version is {found}; this version of duoguard reads {FORMAT_VERSION}; {advice}"
+    ))
+}
+
+fn damaged(cause: serde_json::Error) -> Error {
+    Error::model(format!(
+        "manifest.json: not a valid manifest: {cause}; get the bundle again or export the model again"
+    ))
+}
