@@ -1,1 +1,23 @@
-//! placeholder
+//! Trains duoguard models: a byte-level tokenizer, language-model pre-training
+//! (stage 0) and the 12-category classifier (stage 1), from one TOML recipe.
+//!
+//! What comes out is a Hugging Face folder (`config.json`, `model.safetensors`,
+//! `tokenizer.json`), which `duoguard-export` turns into a bundle.
+
+pub mod batch;
+pub mod checkpoint;
+pub mod classifier;
+pub mod data;
+pub mod decoder;
+pub mod error;
+pub mod lexicon;
+pub mod loss;
+pub mod optimizer;
+pub mod pretrain;
+pub mod progress;
+pub mod recipe;
+pub mod run;
+pub mod sampling;
+pub mod stage;
+pub mod tokenizer;
+pub mod validation;

@@ -1,0 +1,105 @@
+//! Stage 1: the 12-category classifier, trained from the pretrained body.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+use duoguard_eval::metrics::auroc;
+
+use crate::batch::{Batcher, Target};
+use crate::checkpoint::host;
+use crate::data::SeedRow;
+use crate::decoder::{CATEGORIES, Decoder};
+use crate::loss::{Targets, classifier_loss};
+use crate::recipe::ClassifierLoss;
+use crate::stage::{Stage, without_gradients};
+use crate::tokenizer::Tokenizer;
+
+/// Rows scored at once in validation.
+const VALIDATION_ROWS: usize = 32;
+
+/// A held-out text: its first window, language and label.
+struct HeldOut {
+    ids: Vec<i32>,
+    language: String,
+    is_unsafe: bool,
+}
+
+/// The supervised stage.
+pub struct Classifier {
+    batcher: Batcher,
+    loss: ClassifierLoss,
+    held_out: Vec<HeldOut>,
+}
+
+impl Classifier {
+    /// Trains on `batcher`'s batches; watches the first `limit` validation rows' windows of
+    /// at most `window` tokens. (Shipped thresholds use whole texts; this is a learning curve.)
+    pub fn new(batcher: Batcher, loss: ClassifierLoss, validation: &[SeedRow], tokenizer: &Tokenizer, window: usize, limit: usize) -> Self {
+        let stride = (validation.len() / limit.max(1)).max(1);
+        let mut held_out: Vec<HeldOut> = validation
+            .iter()
+            .step_by(stride)
+            .map(|row| HeldOut {
+                ids: tokenizer.encode(&row.text).into_iter().take(window).map(|id| id as i32).collect(),
+                language: row.lang.clone(),
+                is_unsafe: row.is_unsafe,
+            })
+            .filter(|row| !row.ids.is_empty())
+            .collect();
+        held_out.sort_by_key(|row| row.ids.len());
+        Self { batcher, loss, held_out }
+    }
+}
+
+/// The three readings of each row, with label smoothing moving weight between safe and unsafe.
+pub fn targets(labels: &[f32], rows: &[Target], smoothing: &[f32]) -> Targets {
+    let mut targets = Targets { labels: labels.to_vec(), safe: vec![], known: vec![], unknown: vec![] };
+    for (row, smoothing) in rows.iter().zip(smoothing) {
+        let (safe, known, unknown) = match row {
+            Target::Safe => (1.0 - smoothing, 0.0, *smoothing),
+            Target::Known => (*smoothing, 1.0 - smoothing, 0.0),
+            Target::UnknownCategory => (*smoothing, 0.0, 1.0 - smoothing),
+        };
+        targets.safe.push(safe);
+        targets.known.push(known);
+        targets.unknown.push(unknown);
+    }
+    targets
+}
+
+impl Stage for Classifier {
+    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
+        let batch = self.batcher.batch(index);
+        let logits = decoder.logits(&batch.ids, &batch.lengths, batch.tokens);
+        let targets = targets(&batch.labels, &batch.targets, &batch.smoothing);
+        (classifier_loss(self.loss, logits, &targets), batch.real_tokens)
+    }
+
+    fn validate(&self, decoder: &Decoder) -> Option<BTreeMap<String, f64>> {
+        let decoder = without_gradients(decoder);
+        let mut by_language: BTreeMap<String, (Vec<f64>, Vec<bool>)> = BTreeMap::new();
+        for rows in self.held_out.chunks(VALIDATION_ROWS) {
+            let tokens = rows.iter().map(|row| row.ids.len()).max().unwrap_or(1);
+            let lengths: Vec<i32> = rows.iter().map(|row| row.ids.len() as i32).collect();
+            let mut ids = Vec::with_capacity(rows.len() * tokens);
+            for row in rows {
+                ids.extend_from_slice(&row.ids);
+                ids.resize(ids.len() + tokens - row.ids.len(), 0);
+            }
+            let logits = host(&decoder.logits(&ids, &lengths, tokens));
+            for (row, logits) in rows.iter().zip(logits.chunks(CATEGORIES)) {
+                let score = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max) as f64;
+                for language in [row.language.as_str(), "all"] {
+                    let entry = by_language.entry(language.to_owned()).or_default();
+                    entry.0.push(score);
+                    entry.1.push(row.is_unsafe);
+                }
+            }
+        }
+        let curve = by_language
+            .into_iter()
+            .filter_map(|(language, (scores, labels))| auroc(&scores, &labels).map(|a| (language, a)))
+            .collect();
+        Some(curve)
+    }
+}

@@ -1,0 +1,244 @@
+//! The network, once, for both players: a Qwen2-shaped causal decoder.
+//!
+//! Shapes: B rows, T tokens, C hidden, H query heads, K key/value heads, G = H / K,
+//! D = C / H, F intermediate, V vocabulary, N = B x T.
+//!
+//! Activations stay two-dimensional, [N, C], through every linear layer: on the CPU
+//! backend that is a third faster than three dimensions. No padding mask is needed:
+//! rows are padded on the right, attention is causal, and nothing reads a padded place.
+
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::recipe::ModelRecipe;
+
+/// The number of unsafe categories, and of the classifier's logits.
+pub const CATEGORIES: usize = 12;
+
+/// Standard deviation of freshly drawn weights, as in the Qwen2 reference code.
+const INITIAL_DEVIATION: f32 = 0.02;
+
+/// One named tensor. Vectors are kept as [1, n], so that every parameter has rank 2
+/// and the optimizer and the checkpoint need one code path.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    /// Our name: `embedding`, `layers.3.qkv`, ...
+    pub name: String,
+    /// The value; linear weights are [inputs, outputs].
+    pub value: Tensor<2>,
+    /// Whether AdamW decays it (matrices yes; norms and biases no).
+    pub decays: bool,
+}
+
+/// The decoder's parameters and shape.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    /// The shape it was built with.
+    pub shape: ModelRecipe,
+    /// Rows of the embedding.
+    pub vocabulary: usize,
+    /// All parameters, in a fixed order: embedding, the layers, final norm, score.
+    pub parameters: Vec<Parameter>,
+}
+
+/// Places of a layer's parameters, relative to the layer's first one.
+const INPUT_NORM: usize = 0;
+const QKV: usize = 1;
+const QKV_BIAS: usize = 2;
+const ATTENTION_OUTPUT: usize = 3;
+const POST_NORM: usize = 4;
+const GATE_UP: usize = 5;
+const DOWN: usize = 6;
+/// Parameters in one layer.
+pub const PER_LAYER: usize = 7;
+
+impl Decoder {
+    /// A decoder with freshly drawn weights; the same seed gives the same weights.
+    pub fn new(shape: &ModelRecipe, vocabulary: usize, seed: u64, device: &Device) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let parameters = Self::layout(shape, vocabulary)
+            .into_iter()
+            .map(|(name, [rows, columns])| {
+                let values = initial_values(&name, rows * columns, shape.layers, &mut rng);
+                Parameter::new(name, values, [rows, columns], device)
+            })
+            .collect();
+        Self { shape: shape.clone(), vocabulary, parameters }
+    }
+
+    /// Names and shapes of every parameter, in order.
+    pub fn layout(shape: &ModelRecipe, vocabulary: usize) -> Vec<(String, [usize; 2])> {
+        let c = shape.hidden;
+        let kv = shape.kv_heads * shape.head_size();
+        let mut layout = vec![("embedding".to_owned(), [vocabulary, c])];
+        for layer in 0..shape.layers {
+            for (name, dims) in [
+                ("input_norm", [1, c]),
+                ("qkv", [c, c + 2 * kv]),
+                ("qkv_bias", [1, c + 2 * kv]),
+                ("attention_output", [c, c]),
+                ("post_norm", [1, c]),
+                ("gate_up", [c, 2 * shape.intermediate]),
+                ("down", [shape.intermediate, c]),
+            ] {
+                layout.push((format!("layers.{layer}.{name}"), dims));
+            }
+        }
+        layout.push(("norm".to_owned(), [1, c]));
+        layout.push(("score".to_owned(), [c, CATEGORIES]));
+        layout
+    }
+
+    /// The token embedding [V, C], which is also the language-model head.
+    pub fn embedding(&self) -> &Tensor<2> {
+        &self.parameters[0].value
+    }
+
+    /// The classifier head [C, 12].
+    pub fn score(&self) -> &Tensor<2> {
+        &self.parameters[self.parameters.len() - 1].value
+    }
+
+    /// Draws the classifier head anew: a new player starts from the pretrained body.
+    pub fn reset_score(&mut self, seed: u64, device: &Device) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let dims = [self.shape.hidden, CATEGORIES];
+        let values = initial_values("score", dims[0] * dims[1], self.shape.layers, &mut rng);
+        let last = self.parameters.len() - 1;
+        self.parameters[last] = Parameter::new("score".to_owned(), values, dims, device);
+    }
+
+    fn layer(&self, layer: usize, place: usize) -> Tensor<2> {
+        self.parameters[1 + layer * PER_LAYER + place].value.clone()
+    }
+
+    /// Hidden states [N, C] after the final norm. `ids` holds B x T tokens, row by row.
+    pub fn hidden(&self, ids: &[i32], rows: usize, tokens: usize) -> Tensor<2> {
+        let device = self.embedding().device();
+        let indices = Tensor::<1, Int>::from_data(TensorData::new(ids.to_vec(), [rows * tokens]), &device);
+        let rope = Rope::new(&self.shape, tokens, &device);
+        let mask = causal_mask(self.shape.heads / self.shape.kv_heads, tokens, &device);
+        let mut x = self.embedding().clone().select(0, indices);
+        for layer in 0..self.shape.layers {
+            let normed = rms_norm(x.clone(), self.layer(layer, INPUT_NORM), self.shape.norm_eps);
+            let qkv = normed.matmul(self.layer(layer, QKV)) + self.layer(layer, QKV_BIAS);
+            let mixed = self.attention(qkv, rows, tokens, &rope, &mask);
+            x = x + mixed.matmul(self.layer(layer, ATTENTION_OUTPUT));
+            let normed = rms_norm(x.clone(), self.layer(layer, POST_NORM), self.shape.norm_eps);
+            let gate_up = normed.matmul(self.layer(layer, GATE_UP));
+            let f = self.shape.intermediate;
+            let gate = activation::silu(gate_up.clone().narrow(1, 0, f));
+            x = x + (gate * gate_up.narrow(1, f, f)).matmul(self.layer(layer, DOWN));
+        }
+        let norm = self.parameters[self.parameters.len() - 2].value.clone();
+        rms_norm(x, norm, self.shape.norm_eps)
+    }
+
+    /// Classifier logits [B, 12]: the head on each row's last real token.
+    pub fn logits(&self, ids: &[i32], lengths: &[i32], tokens: usize) -> Tensor<2> {
+        let hidden = self.hidden(ids, lengths.len(), tokens);
+        let last: Vec<i32> = lengths
+            .iter()
+            .enumerate()
+            .map(|(row, &length)| (row * tokens) as i32 + length - 1)
+            .collect();
+        let device = self.embedding().device();
+        let last = Tensor::<1, Int>::from_data(TensorData::new(last, [lengths.len()]), &device);
+        hidden.select(0, last).matmul(self.score().clone())
+    }
+
+    /// Grouped-query attention. The G query heads that share a key head are laid one
+    /// after the other along the query axis, so keys and values are never repeated.
+    fn attention(&self, qkv: Tensor<2>, b: usize, t: usize, rope: &Rope, mask: &Tensor<3>) -> Tensor<2> {
+        let (h, k, d) = (self.shape.heads, self.shape.kv_heads, self.shape.head_size());
+        let g = h / k;
+        let heads = |from: usize, count: usize| {
+            qkv.clone().narrow(1, from * d, count * d).reshape([b, t, count, d]).swap_dims(1, 2)
+        };
+        let q = rope.rotate(heads(0, h)).reshape([b * k, g * t, d]);
+        let keys = rope.rotate(heads(h, k)).reshape([b * k, t, d]);
+        let values = heads(h + k, k).reshape([b * k, t, d]);
+        let scores = q.matmul(keys.swap_dims(1, 2)).mul_scalar(1.0 / (d as f32).sqrt()) + mask.clone();
+        let mixed = activation::softmax(scores, 2).matmul(values);
+        mixed.reshape([b, h, t, d]).swap_dims(1, 2).reshape([b * t, h * d])
+    }
+}
+
+impl Parameter {
+    /// A trainable parameter from host values.
+    pub fn new(name: String, values: Vec<f32>, dims: [usize; 2], device: &Device) -> Self {
+        let decays = dims[0] > 1;
+        let value = Tensor::<2>::from_data(TensorData::new(values, dims), device).require_grad();
+        Self { name, value, decays }
+    }
+}
+
+/// Normal weights (Box-Muller from the seeded generator); norms start at one, biases at zero.
+fn initial_values(name: &str, count: usize, layers: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    if name.ends_with("norm") {
+        return vec![1.0; count];
+    }
+    if name.ends_with("bias") {
+        return vec![0.0; count];
+    }
+    // Projections into the residual stream are scaled down with depth (GPT-2).
+    let writes_residual = name.ends_with("attention_output") || name.ends_with("down");
+    let deviation = if writes_residual { INITIAL_DEVIATION / (2.0 * layers as f32).sqrt() } else { INITIAL_DEVIATION };
+    (0..count)
+        .map(|_| {
+            let radius = (-2.0 * (1.0 - rng.random::<f32>()).ln()).sqrt();
+            radius * (std::f32::consts::TAU * rng.random::<f32>()).cos() * deviation
+        })
+        .collect()
+}
+
+fn rms_norm(x: Tensor<2>, weight: Tensor<2>, eps: f64) -> Tensor<2> {
+    let scale = x.clone().square().mean_dim(1).add_scalar(eps).sqrt().recip();
+    x * scale * weight
+}
+
+/// [1, G x T, T]: zero where a query may look, a very negative number where it may not.
+fn causal_mask(groups: usize, tokens: usize, device: &Device) -> Tensor<3> {
+    let mut mask = Vec::with_capacity(groups * tokens * tokens);
+    for _ in 0..groups {
+        for query in 0..tokens {
+            mask.extend((0..tokens).map(|key| if key <= query { 0.0f32 } else { -1e9 }));
+        }
+    }
+    Tensor::from_data(TensorData::new(mask, [1, groups * tokens, tokens]), device)
+}
+
+/// Rotary position tables [1, 1, T, D] (RoFormer, in the half-split layout of Qwen2).
+struct Rope {
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+    half: usize,
+}
+
+impl Rope {
+    fn new(shape: &ModelRecipe, tokens: usize, device: &Device) -> Self {
+        let half = shape.head_size() / 2;
+        let angle = |t: usize, i: usize| {
+            t as f64 * shape.rope_theta.powf(-(i as f64) / half as f64)
+        };
+        let table = |f: fn(f64) -> f64| {
+            let values: Vec<f32> =
+                (0..tokens).flat_map(|t| (0..half).map(move |i| f(angle(t, i)) as f32)).collect();
+            Tensor::<4>::from_data(TensorData::new(values, [1, 1, tokens, half]), device)
+        };
+        Self { cos: table(f64::cos), sin: table(f64::sin), half }
+    }
+
+    fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
+        let first = x.clone().narrow(3, 0, self.half);
+        let second = x.narrow(3, self.half, self.half);
+        Tensor::cat(
+            vec![
+                first.clone() * self.cos.clone() - second.clone() * self.sin.clone(),
+                second * self.cos.clone() + first * self.sin.clone(),
+            ],
+            3,
+        )
+    }
+}

@@ -1,0 +1,68 @@
+//! One error type for the whole trainer: what was being done, to which file, and why it failed.
+
+use std::path::{Path, PathBuf};
+
+/// Anything that stops a training run.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The recipe is wrong; the message names file, line and key.
+    #[error(transparent)]
+    Recipe(#[from] crate::recipe::RecipeError),
+    /// The data is wrong; the message names file, line and field.
+    #[error(transparent)]
+    Data(#[from] crate::data::DataError),
+    /// A file could not be read or written.
+    #[error("{}: cannot {doing}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A file of the run folder or a checkpoint does not hold what it must.
+    #[error("{}: {reason}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What was expected, what was found, what to do.
+        reason: String,
+    },
+    /// The tokenizer could not be trained or used.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    /// The export of the trained checkpoint failed.
+    #[error("export: {0}")]
+    Export(#[from] duoguard_export::ExportError),
+    /// The loss stopped being a number.
+    #[error("{stage}, step {step}: the loss is {loss}; lower the learning rate in the recipe")]
+    Diverged {
+        /// Which stage.
+        stage: &'static str,
+        /// At which step.
+        step: usize,
+        /// The value seen.
+        loss: f64,
+    },
+    /// The device asked for is not there.
+    #[error("device {device}: {reason}")]
+    Device {
+        /// Its name as given.
+        device: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+}
+
+impl TrainError {
+    /// An I/O error with its place.
+    pub fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io { doing, path: path.to_owned(), source }
+    }
+
+    /// An invalid file.
+    pub fn invalid(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Invalid { path: path.to_owned(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,98 @@
+//! AdamW with decoupled decay, global-norm clipping and a cosine schedule with warm-up.
+//!
+//! Written here because the clipping that ships with the framework is per parameter,
+//! and because the state must be saved and resumed bit for bit.
+
+use burn::tensor::{Device, Gradients, Tensor};
+
+use crate::decoder::Parameter;
+
+const BETA_1: f32 = 0.9;
+const BETA_2: f32 = 0.98;
+const EPSILON: f32 = 1e-8;
+
+/// First and second moments of every parameter, and the number of steps taken.
+#[derive(Clone, Debug)]
+pub struct AdamW {
+    /// Steps taken so far.
+    pub step: usize,
+    /// (first, second) moment of each parameter, in the decoder's order.
+    pub moments: Vec<[Tensor<2>; 2]>,
+}
+
+/// What one step needs besides gradients.
+#[derive(Clone, Copy, Debug)]
+pub struct StepSettings {
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+    /// Decoupled weight decay on matrices.
+    pub weight_decay: f64,
+    /// Gradients are scaled down to this global norm.
+    pub max_gradient_norm: f64,
+}
+
+impl AdamW {
+    /// Zero moments for `parameters`.
+    pub fn new(parameters: &[Parameter], device: &Device) -> Self {
+        let device = device.clone().without_autodiff();
+        let moments = parameters
+            .iter()
+            .map(|p| [Tensor::zeros(p.value.dims(), &device), Tensor::zeros(p.value.dims(), &device)])
+            .collect();
+        Self { step: 0, moments }
+    }
+
+    /// Applies summed gradients divided by `accumulated`, and returns the global gradient
+    /// norm before clipping. A parameter that no gradient reached is left alone.
+    pub fn apply(&mut self, parameters: &mut [Parameter], gradients: &[Option<Tensor<2>>], accumulated: usize, settings: &StepSettings) -> f64 {
+        self.step += 1;
+        let squared: f64 = gradients
+            .iter()
+            .flatten()
+            .map(|g| g.clone().square().sum().into_scalar::<f32>() as f64)
+            .sum();
+        let norm = squared.sqrt() / accumulated as f64;
+        let clip = if norm > settings.max_gradient_norm { settings.max_gradient_norm / norm } else { 1.0 };
+        let scale = (clip / accumulated as f64) as f32;
+        let correction_1 = 1.0 - BETA_1.powi(self.step as i32);
+        let correction_2 = 1.0 - BETA_2.powi(self.step as i32);
+        for ((parameter, gradient), [first, second]) in parameters.iter_mut().zip(gradients).zip(&mut self.moments) {
+            let Some(gradient) = gradient else { continue };
+            let gradient = gradient.clone().mul_scalar(scale);
+            *first = first.clone().mul_scalar(BETA_1) + gradient.clone().mul_scalar(1.0 - BETA_1);
+            *second = second.clone().mul_scalar(BETA_2) + gradient.square().mul_scalar(1.0 - BETA_2);
+            let size = second.clone().div_scalar(correction_2).sqrt().add_scalar(EPSILON);
+            let update = first.clone().mul_scalar((settings.learning_rate as f32) / correction_1) / size;
+            let mut value = parameter.value.clone().inner();
+            if parameter.decays {
+                value = value.mul_scalar(1.0 - settings.learning_rate * settings.weight_decay);
+            }
+            parameter.value = Tensor::from_inner(value - update).require_grad();
+        }
+        norm
+    }
+}
+
+/// Collects the gradients of `parameters`, adding to what `sum` already holds.
+pub fn accumulate(parameters: &[Parameter], gradients: &mut Gradients, sum: &mut Vec<Option<Tensor<2>>>) {
+    sum.resize(parameters.len(), None);
+    for (parameter, total) in parameters.iter().zip(sum) {
+        let gradient = parameter.value.grad_remove(gradients);
+        *total = match (total.take(), gradient) {
+            (Some(total), Some(gradient)) => Some(total + gradient),
+            (total, gradient) => total.or(gradient),
+        };
+    }
+}
+
+/// Learning rate of `step` (from 0) out of `steps`: linear warm-up over the fraction
+/// `warmup`, then a cosine down to zero.
+pub fn learning_rate(peak: f64, step: usize, steps: usize, warmup: f64) -> f64 {
+    let warm = (steps as f64 * warmup).max(1.0);
+    let at = step as f64 + 1.0;
+    if at <= warm {
+        return peak * at / warm;
+    }
+    let progress = ((at - warm) / (steps as f64 - warm).max(1.0)).min(1.0);
+    peak * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+}
