@@ -1,12 +1,17 @@
 //! A bundle: the four files of a model, from a folder or from memory, verified.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::engine::Weights;
+use safetensors::SafeTensors;
+use sha2::{Digest, Sha256};
+
+use crate::engine::{Graph, Weights};
 use crate::error::{Error, Result};
-use crate::manifest::Manifest;
+use crate::manifest::{MAX_MANIFEST_BYTES, Manifest};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
@@ -14,7 +19,15 @@ pub(crate) const GRAPH: &str = "model.onnx";
 pub(crate) const WEIGHTS: &str = "weights.data";
 /// The files of a bundle.
 pub const BUNDLE_FILES: [&str; 4] = [MANIFEST, TOKENIZER, GRAPH, WEIGHTS];
+/// Those whose SHA-256 the manifest must give.
 pub(crate) const HASHED_FILES: [&str; 3] = [TOKENIZER, GRAPH, WEIGHTS];
+
+/// The largest `tokenizer.json` that is read.
+pub const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
+/// The largest `model.onnx` that is read. The weights are not in it.
+pub const MAX_GRAPH_BYTES: u64 = 64 << 20;
+/// The largest header of `weights.data`, as in the safetensors format's own limit.
+pub const MAX_WEIGHTS_HEADER_BYTES: u64 = 16 << 20;
 
 /// A bundle whose files are present, within their size limits and of the expected SHA-256.
 #[derive(Debug)]
@@ -25,14 +38,61 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Opens the bundle in the folder `path`.
-    pub fn open(_path: impl AsRef<Path>) -> Result<Self> {
-        Err(Error::unsupported("not written yet"))
+    /// Opens the bundle in the folder `path`. Files other than [`BUNDLE_FILES`] are ignored.
+    ///
+    /// `weights.data` is memory-mapped, not read: while the bundle, or a model or session made from it, is alive, the file must not
+    /// be changed in place or truncated. Replacing it by renaming another file over it is safe.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let folder = path.as_ref();
+        if !folder.is_dir() {
+            return Err(Error::io(
+                folder,
+                "open the bundle; expected a folder that holds manifest.json",
+                match std::fs::metadata(folder) {
+                    Ok(_) => std::io::ErrorKind::NotADirectory.into(),
+                    Err(cause) => cause,
+                },
+            ));
+        }
+        let read = |name: &'static str, limit| Ok((name, read_file(&folder.join(name), limit)?));
+        let in_folder = |error: Error| Error::new(error.kind(), format!("{}: {error}", folder.display()));
+        let files = BTreeMap::from([
+            read(MANIFEST, MAX_MANIFEST_BYTES)?,
+            read(TOKENIZER, MAX_TOKENIZER_BYTES)?,
+            read(GRAPH, MAX_GRAPH_BYTES)?,
+        ]);
+        let weights = Weights::map(&folder.join(WEIGHTS))?;
+        Self::verified(files, weights).map_err(in_folder)
     }
 
     /// Takes a bundle from (file name, contents) pairs; names other than [`BUNDLE_FILES`] are ignored.
-    pub fn from_memory(_files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Self> {
-        Err(Error::unsupported("not written yet"))
+    pub fn from_memory(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Self> {
+        let mut given: BTreeMap<String, Vec<u8>> = files.into_iter().collect();
+        let mut take = |name: &'static str, limit: u64| {
+            let bytes = given.remove(name).ok_or_else(|| {
+                let expected = BUNDLE_FILES.join(", ");
+                Error::argument(format!("{name}: not among the files given; a bundle consists of {expected}"))
+            })?;
+            check_size(name, bytes.len() as u64, limit)?;
+            Ok((name, bytes))
+        };
+        let files = BTreeMap::from([
+            take(MANIFEST, MAX_MANIFEST_BYTES)?,
+            take(TOKENIZER, MAX_TOKENIZER_BYTES)?,
+            take(GRAPH, MAX_GRAPH_BYTES)?,
+        ]);
+        let (_, weights) = take(WEIGHTS, u64::MAX)?;
+        Self::verified(files, Weights::from_bytes(&weights)?)
+    }
+
+    fn verified(files: BTreeMap<&'static str, Vec<u8>>, weights: Weights) -> Result<Self> {
+        let manifest = Manifest::from_json(&files[MANIFEST])?;
+        let bundle = Self { manifest, files, weights: Arc::new(weights) };
+        for name in HASHED_FILES {
+            bundle.check_hash(name)?;
+        }
+        check_weights(&bundle.weights)?;
+        Ok(bundle)
     }
 
     /// The manifest.
@@ -42,10 +102,60 @@ impl Bundle {
 
     /// The bytes of one of [`BUNDLE_FILES`]; empty for any other name.
     pub fn file(&self, name: &str) -> &[u8] {
-        if name == WEIGHTS {
-            &self.weights
-        } else {
-            self.files.get(name).map_or(&[], Vec::as_slice)
+        match name {
+            WEIGHTS => &self.weights,
+            _ => self.files.get(name).map_or(&[], Vec::as_slice),
         }
     }
+
+    pub(crate) fn into_parts(self) -> (Manifest, Graph) {
+        let graph = Graph::from_parts(self.files[GRAPH].as_slice().into(), self.weights);
+        (self.manifest, graph)
+    }
+
+    fn check_hash(&self, name: &str) -> Result<()> {
+        let expected = self.manifest.files.get(name).map_or("", String::as_str);
+        let found: String = Sha256::digest(self.file(name)).iter().map(|byte| format!("{byte:02x}")).collect();
+        if !expected.eq_ignore_ascii_case(&found) {
+            return Err(Error::model(format!(
+                "{name}: SHA-256 is {found}, but manifest.json says {expected}; the file is damaged or from another bundle: get the bundle again"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let failed = |cause| Error::io(path, "read", cause);
+    let file = File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    let name = path.display().to_string();
+    check_size(&name, size, limit)?;
+    let mut bytes = Vec::new();
+    // The file may have grown since, or have no true size, as devices do.
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    check_size(&name, bytes.len() as u64, limit)?;
+    Ok(bytes)
+}
+
+fn check_size(name: &str, size: u64, limit: u64) -> Result<()> {
+    if size > limit {
+        return Err(Error::model(format!("{name}: {size} bytes, more than the {limit} allowed")));
+    }
+    Ok(())
+}
+
+/// Checks the safetensors header: its length before anything is allocated for it, then that its tensors fill the file exactly.
+fn check_weights(bytes: &[u8]) -> Result<()> {
+    let damaged = |what: String| Error::model(format!("{WEIGHTS}: {what}; expected the safetensors format: get the bundle again"));
+    let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
+        return Err(damaged(format!("{} bytes, too short for a header", bytes.len())));
+    };
+    let length = u64::from_le_bytes(*length);
+    let limit = MAX_WEIGHTS_HEADER_BYTES.min(rest.len() as u64);
+    if length > limit {
+        return Err(damaged(format!("the header claims {length} bytes, of which at most {limit} can be")));
+    }
+    SafeTensors::read_metadata(bytes).map_err(|cause| damaged(format!("damaged header: {cause}")))?;
+    Ok(())
 }

@@ -1,6 +1,5 @@
 //! The one error type of the crate.
 
-use std::fmt::Display;
 use std::path::Path;
 
 /// What [`Error`] is about, for callers that react differently to each.
@@ -67,13 +66,6 @@ impl Error {
 
     pub(crate) fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
-    }
-
-    pub(crate) fn engine(engine: &str, action: &str, cause: impl Display) -> Self {
-        Self::new(
-            ErrorKind::Engine,
-            format!("engine {engine}: {action}: {cause}"),
-        )
     }
 
     pub(crate) fn io(path: &Path, action: &'static str, source: std::io::Error) -> Self {

@@ -1,49 +1,71 @@
 //! A model: a bundle made ready to run.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::bundle::Bundle;
-use crate::error::{Error, Result};
+use tokenizers::Tokenizer;
+
+use crate::bundle::{Bundle, TOKENIZER};
+use crate::engine::Graph;
+use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::session::{Session, SessionOptions};
+use crate::text::tokenize;
 
 /// A model, immutable and shared: clones are cheap and may be used from any thread at once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Model {
-    inner: Arc<Bundle>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    manifest: Manifest,
+    tokenizer: Tokenizer,
+    graph: Graph,
 }
 
 impl Model {
-    /// Opens the bundle in the folder `path`.
+    /// Opens the bundle in the folder `path`. See [`Bundle::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_bundle(Bundle::open(path)?)
     }
 
     /// Makes a model of a bundle.
     pub fn from_bundle(bundle: Bundle) -> Result<Self> {
-        Ok(Self {
-            inner: Arc::new(bundle),
-        })
+        let tokenizer = tokenize::open(bundle.file(TOKENIZER), bundle.manifest().architecture.vocabulary)?;
+        let (manifest, graph) = bundle.into_parts();
+        graph.validate(Some(manifest.categories.len()))?;
+        Ok(Self { inner: Arc::new(Inner { manifest, tokenizer, graph }) })
     }
 
     /// The bundle's manifest.
     pub fn manifest(&self) -> &Manifest {
-        self.inner.manifest()
+        &self.inner.manifest
     }
 
     /// The names of the categories, in the order of [`Verdict::scores`](crate::Verdict::scores).
     pub fn categories(&self) -> &[String] {
-        &self.manifest().categories
+        &self.inner.manifest.categories
     }
 
-    /// The token ids of a text; no special tokens are added.
-    pub fn tokenize(&self, _text: &str) -> Result<Vec<u32>> {
-        Err(Error::unsupported("not written yet"))
+    /// The token ids of a text. No special tokens are added, and none are recognised in the text.
+    pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
+        tokenize::encode(&self.inner.tokenizer, text, self.manifest().architecture.vocabulary)
     }
 
     /// Opens the model on an engine.
-    pub fn session(&self, _options: &SessionOptions) -> Result<Session> {
-        Err(Error::unsupported("not written yet"))
+    ///
+    /// Sessions of one model share its weights as far as the engine can: `rten` sessions share everything that they do not
+    /// change, `onnxruntime` sessions have a copy each.
+    pub fn session(&self, options: &SessionOptions) -> Result<Session> {
+        let engine = self.inner.graph.open(&options.engine, options.threads)?;
+        Session::new(self.clone(), engine)
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("name", &self.manifest().name).finish_non_exhaustive()
     }
 }

@@ -1,14 +1,18 @@
 //! What computes: the engines, in one table.
 
+mod onnxruntime;
+mod rten;
+mod weights;
+
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
-use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use memmap2::{Mmap, MmapMut};
-
-use crate::error::{Error, Result};
+pub(crate) use self::rten::Loaded as LoadedRten;
+pub use self::weights::Weights;
+use crate::error::{Error, ErrorKind, Result};
+pub use crate::graph::Graph;
 
 /// Token ids for one run: a rectangle, never padded.
 #[derive(Clone, Copy, Debug)]
@@ -25,23 +29,27 @@ pub struct TokenBatch<'a> {
 pub trait Engine: Send {
     /// The engine's name in the table of engines.
     fn name(&self) -> &str;
+
     /// Computes the logits of every row: `rows * categories` values, row after row.
+    ///
+    /// `logits` must have exactly that length; it is an error, and not a truncation, if the graph's output has another.
     fn run(&mut self, batch: &TokenBatch<'_>, logits: &mut [f32]) -> Result<()>;
 }
 
 /// Which engine a session uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// The first available one, in the order of [`engines`].
+    /// The first available one, in the order of [`engines`]. [`Session::engine`](crate::Session::engine) says which it is.
     #[default]
     Auto,
-    /// The named one, or an error.
+    /// The named one, or an error; never another in its place.
     Named(String),
 }
 
 impl FromStr for EngineChoice {
     type Err = Infallible;
 
+    /// `auto` is [`EngineChoice::Auto`]; anything else is a name, which opening a session checks.
     fn from_str(text: &str) -> std::result::Result<Self, Infallible> {
         Ok(match text {
             "auto" => Self::Auto,
@@ -61,72 +69,94 @@ pub struct EngineInfo {
     pub detail: String,
 }
 
-/// All engines that this build knows, with their state on this machine.
+/// A row of the table: all that the rest of the crate knows about an engine.
+struct EngineEntry {
+    name: &'static str,
+    /// What was found on this machine, or why it cannot be used and how to get it.
+    available: fn() -> std::result::Result<String, String>,
+    open: fn(&Graph, NonZeroUsize) -> Result<Box<dyn Engine>>,
+}
+
+/// All engines, in the order in which [`EngineChoice::Auto`] tries them.
+const ENGINES: [EngineEntry; 2] = [
+    EngineEntry { name: rten::NAME, available: rten::available, open: rten::open },
+    EngineEntry { name: onnxruntime::NAME, available: onnxruntime::available, open: onnxruntime::open },
+];
+
+/// All engines that this build knows, with their state on this machine, in the order in which [`EngineChoice::Auto`] tries them.
 pub fn engines() -> Vec<EngineInfo> {
-    Vec::new()
+    let info = |entry: &EngineEntry| {
+        let found = (entry.available)();
+        EngineInfo {
+            name: entry.name.to_owned(),
+            available: found.is_ok(),
+            detail: found.unwrap_or_else(|reason| reason),
+        }
+    };
+    ENGINES.iter().map(info).collect()
 }
 
-/// The bytes of `weights.data`: a mapped file, or memory with the alignment of one.
-#[derive(Debug)]
-pub struct Weights(Mmap);
-
-impl Weights {
-    /// Copies bytes into memory that is aligned as engines need it.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let failed = |cause| {
-            Error::argument(format!(
-                "weights.data: cannot allocate {} bytes: {cause}",
-                bytes.len()
-            ))
-        };
-        // An empty map is an error on some systems.
-        let mut map = MmapMut::map_anon(bytes.len().max(1)).map_err(failed)?;
-        map[..bytes.len()].copy_from_slice(bytes);
-        Ok(Self(map.make_read_only().map_err(failed)?))
-    }
-}
-
-impl Deref for Weights {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-/// A graph and its weights, not yet part of a bundle.
-#[derive(Clone, Debug)]
-pub struct Graph {
-    onnx: Arc<[u8]>,
-    weights: Arc<Weights>,
-}
-
-impl Graph {
-    /// Takes an ONNX model and the bytes of the `weights.data` that it refers to.
-    pub fn new(onnx: &[u8], weights: &[u8]) -> Result<Self> {
-        Ok(Self {
-            onnx: onnx.into(),
-            weights: Arc::new(Weights::from_bytes(weights)?),
-        })
-    }
-
-    /// Opens the graph on the named engine.
-    pub fn open_engine(&self, name: &str, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
-        open_engine(name, &self.onnx, &self.weights, threads)
-    }
-}
-
-/// Opens a graph on the named engine.
+/// Opens a graph on the named engine, whose name may not be `auto`.
 ///
 /// [`Model::session`](crate::Model::session) does this for a bundle. Exporters use it to run a graph before it is certified and
-/// becomes part of one; nothing about the graph or the weights is verified here beyond what the engine itself verifies.
+/// becomes part of one. The graph is checked as a bundle's would be, except that there is no manifest to compare it with.
 pub fn open_engine(
     name: &str,
-    _onnx: &[u8],
-    _weights: &Arc<Weights>,
-    _threads: NonZeroUsize,
+    onnx: &[u8],
+    weights: &Arc<Weights>,
+    threads: NonZeroUsize,
 ) -> Result<Box<dyn Engine>> {
-    Err(Error::unsupported(format!(
-        "engine {name}: not written yet"
-    )))
+    let graph = Graph::from_parts(onnx.into(), Arc::clone(weights));
+    graph.validate(None)?;
+    open(&graph, &EngineChoice::Named(name.to_owned()), threads)
+}
+
+/// Opens a validated graph on the engine that was chosen.
+pub(crate) fn open(graph: &Graph, choice: &EngineChoice, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+    let entry = match choice {
+        EngineChoice::Auto => ENGINES.iter().find(|entry| (entry.available)().is_ok()),
+        EngineChoice::Named(name) => ENGINES.iter().find(|entry| entry.name == name),
+    };
+    let Some(entry) = entry else {
+        let names: Vec<_> = ENGINES.iter().map(|entry| entry.name).collect();
+        let names = names.join(", ");
+        return Err(match choice {
+            EngineChoice::Auto => Error::unsupported(format!("none of the engines is available: {names}")),
+            EngineChoice::Named(name) => {
+                Error::argument(format!("unknown engine {name:?}; expected auto or one of: {names}"))
+            }
+        });
+    };
+    (entry.available)().map_err(|reason| Error::unsupported(format!("engine {}: {reason}", entry.name)))?;
+    (entry.open)(graph, threads)
+}
+
+/// Checks a batch before it reaches an engine that would trust it.
+fn check_batch(engine: &str, batch: &TokenBatch<'_>) -> Result<()> {
+    let TokenBatch { ids, rows, tokens } = *batch;
+    if ids.is_empty() || rows.checked_mul(tokens) != Some(ids.len()) {
+        return Err(Error::argument(format!(
+            "engine {engine}: a batch of {rows} x {tokens} tokens with {} ids; expected at least one token and as many ids as \
+             rows x tokens",
+            ids.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Copies an engine's output out, if it has the shape that was asked for.
+fn take_logits(engine: &str, batch: &TokenBatch<'_>, shape: &[usize], found: &[f32], logits: &mut [f32]) -> Result<()> {
+    if !matches!(shape, [rows, _] if *rows == batch.rows) || found.len() != logits.len() {
+        return Err(Error::new(
+            ErrorKind::InvalidModel,
+            format!(
+                "model.onnx: engine {engine} gives logits of shape {shape:?}; expected [{}, {}], a row a text and a column a category \
+                 of manifest.json",
+                batch.rows,
+                logits.len() / batch.rows.max(1)
+            ),
+        ));
+    }
+    logits.copy_from_slice(found);
+    Ok(())
 }

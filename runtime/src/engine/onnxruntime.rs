@@ -1,0 +1,181 @@
+//! The fast engine: ONNX Runtime, a native library that is looked for at run time.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use ort::environment::Environment;
+use ort::logging::LogLevel;
+use ort::session::Session;
+use ort::session::builder::SessionBuilder;
+use ort::value::TensorRef;
+
+use super::{Engine, TokenBatch, check_batch, take_logits};
+use crate::bundle::WEIGHTS;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, INPUT, OUTPUT};
+
+pub(super) const NAME: &str = "onnxruntime";
+
+/// The environment variable that names the library; when it is set, nothing else is looked at.
+const PATH_VARIABLE: &str = "ORT_DYLIB_PATH";
+const SYSTEM_FOLDERS: [&str; 8] = [
+    "/usr/local/lib",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/opt/onnxruntime/lib",
+    "/opt/homebrew/lib",
+    "/opt/local/lib",
+];
+
+struct Library {
+    environment: Environment,
+    path: PathBuf,
+}
+
+/// The library, loaded on first use. A process loads it once: neither it nor its environment can be unloaded.
+fn library() -> std::result::Result<&'static Library, String> {
+    static LIBRARY: OnceLock<std::result::Result<Library, String>> = OnceLock::new();
+    LIBRARY.get_or_init(load).as_ref().map_err(String::clone)
+}
+
+fn load() -> std::result::Result<Library, String> {
+    let mut failures = Vec::new();
+    let candidates = match std::env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty()) {
+        Some(path) => {
+            // The crate `ort` would take a relative path as relative to the executable; people mean the current folder.
+            let path = std::path::absolute(&path).unwrap_or_else(|_| path.into());
+            BTreeSet::from([(0, path)])
+        }
+        None => candidates(),
+    };
+    for (_, path) in candidates {
+        // `ort::init_from` reports what is wrong; the path that `ort` takes without it panics.
+        match ort::init_from(&path) {
+            // Nothing leaves the machine: telemetry is off.
+            Ok(builder) => match builder.with_name("duoguard").with_telemetry(false).build() {
+                Ok(environment) => return Ok(Library { environment, path }),
+                Err(cause) => return Err(format!("{}: cannot start ONNX Runtime: {cause}", path.display())),
+            },
+            Err(cause) => failures.push(cause.to_string()),
+        }
+    }
+    if failures.is_empty() {
+        failures.push("the library was not found".to_owned());
+    }
+    Err(format!(
+        "{}; install ONNX Runtime 1.{} or later (`pip install onnxruntime` has it, as onnxruntime/capi/{}) and name the file in \
+         {PATH_VARIABLE}, or put it next to the executable",
+        failures.join("; "),
+        ort::MINOR_VERSION,
+        library_name(),
+    ))
+}
+
+fn library_name() -> String {
+    format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
+}
+
+/// Existing files that look like the library, with the rank of the folder they are in.
+fn candidates() -> BTreeSet<(usize, PathBuf)> {
+    let mut folders = Vec::new();
+    if let Ok(executable) = std::env::current_exe() {
+        if let Some(folder) = executable.parent() {
+            folders.push(folder.to_owned());
+            folders.push(folder.join("../lib"));
+        }
+        // A development tree: the executable lies somewhere under `target`.
+        let targets = executable.ancestors().filter(|folder| folder.ends_with("target"));
+        folders.extend(targets.map(|target| target.join("onnxruntime")));
+    }
+    folders.extend(SYSTEM_FOLDERS.map(PathBuf::from));
+    let ranked = folders.iter().enumerate();
+    ranked.flat_map(|(rank, folder)| libraries_in(folder).into_iter().map(move |path| (rank, path))).collect()
+}
+
+/// The library under its plain name or with a version, in a folder or in its `lib`.
+fn libraries_in(folder: &Path) -> Vec<PathBuf> {
+    let name = library_name();
+    let versioned = format!("{name}.");
+    // macOS puts the version before the suffix.
+    let dotted = format!("{}onnxruntime.", std::env::consts::DLL_PREFIX);
+    let fits = |file: &str| {
+        file == name || file.starts_with(&versioned) || (file.starts_with(&dotted) && file.ends_with(std::env::consts::DLL_SUFFIX))
+    };
+    let entries = [folder.to_owned(), folder.join("lib")].into_iter().filter_map(|folder| folder.read_dir().ok());
+    let paths = entries.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| path.is_file() && path.file_name().and_then(|name| name.to_str()).is_some_and(fits)).collect()
+}
+
+pub(super) fn available() -> std::result::Result<String, String> {
+    library().map(|library| library.path.display().to_string())
+}
+
+struct OnnxRuntime {
+    session: Session,
+}
+
+pub(super) fn open(graph: &Graph, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+    let library = library().map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
+    let refused = |cause: String| {
+        Error::model(format!(
+            "model.onnx: engine {NAME} cannot load it: {cause}; get the bundle again or try another engine"
+        ))
+    };
+    let mut builder = configured(library, graph, threads).map_err(|cause| failed("cannot configure a session", cause))?;
+    let session = builder.commit_from_memory(graph.onnx()).map_err(|cause| refused(cause.to_string()))?;
+    if session.inputs().len() != 1 || session.outputs().len() != 1 {
+        return Err(refused(format!(
+            "{} inputs and {} outputs; expected {INPUT} and {OUTPUT}",
+            session.inputs().len(),
+            session.outputs().len()
+        )));
+    }
+    Ok(Box::new(OnnxRuntime { session }))
+}
+
+fn configured(library: &Library, graph: &Graph, threads: NonZeroUsize) -> std::result::Result<SessionBuilder, String> {
+    let text = |cause: &dyn Display| cause.to_string();
+    // ONNX Runtime copies the tensors out while it creates the session; this copy of the file lives only until then.
+    let weights: Arc<[u8]> = Arc::from(&graph.weights()[..]);
+    let builder = SessionBuilder::new(&library.environment).map_err(|cause| text(&cause))?;
+    let builder = builder.with_log_level(LogLevel::Error).map_err(|cause| text(&cause))?;
+    let builder = builder.with_intra_threads(threads.get()).map_err(|cause| text(&cause))?;
+    // Threads that spin while they wait take the cores that the host program needs.
+    let builder = builder.with_intra_op_spinning(false).map_err(|cause| text(&cause))?;
+    let builder = builder.with_inter_op_spinning(false).map_err(|cause| text(&cause))?;
+    let builder = builder.with_parallel_execution(false).map_err(|cause| text(&cause))?;
+    builder.with_external_initializer_file_in_memory(WEIGHTS, weights).map_err(|cause| text(&cause))
+}
+
+impl Engine for OnnxRuntime {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn run(&mut self, batch: &TokenBatch<'_>, logits: &mut [f32]) -> Result<()> {
+        check_batch(NAME, batch)?;
+        let ids: Vec<i64> = batch.ids.iter().map(|id| i64::from(*id)).collect();
+        let ids = TensorRef::from_array_view(([batch.rows, batch.tokens], &ids[..]))
+            .map_err(|cause| failed("cannot take the tokens", cause))?;
+        let outputs = self
+            .session
+            .run(ort::inputs![INPUT => ids])
+            .map_err(|cause| failed("cannot run model.onnx", cause))?;
+        let not_found = || Error::model(format!("model.onnx: it has no output named {OUTPUT}"));
+        let output = outputs.get(OUTPUT).ok_or_else(not_found)?;
+        let (shape, found) = output
+            .try_extract_tensor::<f32>()
+            .map_err(|cause| Error::model(format!("model.onnx: {OUTPUT} is not a float32 tensor: {cause}")))?;
+        let shape: Vec<usize> = shape.iter().map(|size| usize::try_from(*size).unwrap_or(0)).collect();
+        take_logits(NAME, batch, &shape, found, logits)
+    }
+}
+
+fn failed(action: &str, cause: impl Display) -> Error {
+    Error::new(ErrorKind::Engine, format!("engine {NAME}: {action}: {cause}"))
+}

@@ -1,0 +1,118 @@
+//! A graph and its weights, and the contract that every engine relies on.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::bundle::WEIGHTS;
+use crate::engine::{self, Engine, EngineChoice, LoadedRten, Weights};
+use crate::error::{Error, Result};
+use crate::onnx::{self, Outline};
+
+/// The graph's only input: int64, `[batch, tokens]`.
+pub(crate) const INPUT: &str = "input_ids";
+/// The graph's only output: float32, `[batch, categories]`.
+pub(crate) const OUTPUT: &str = "logits";
+
+/// An ONNX graph with the weights that it points into; a bundle without the rest.
+///
+/// The graph has one input `input_ids`, int64 `[batch, tokens]`, and one output `logits`, float32 `[batch, categories]`. Its weights are
+/// ONNX external data in `weights.data`. Clones share everything.
+#[derive(Clone)]
+pub struct Graph {
+    onnx: Arc<[u8]>,
+    weights: Arc<Weights>,
+    rten: Arc<Mutex<Option<Arc<LoadedRten>>>>,
+}
+
+impl Graph {
+    /// Takes an ONNX model and the bytes of the `weights.data` that it refers to, and checks that they keep the contract.
+    pub fn new(onnx: &[u8], weights: &[u8]) -> Result<Self> {
+        let graph = Self::from_parts(onnx.into(), Arc::new(Weights::from_bytes(weights)?));
+        graph.validate(None)?;
+        Ok(graph)
+    }
+
+    /// Opens the graph on the named engine.
+    pub fn open_engine(&self, name: &str, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+        self.open(&EngineChoice::Named(name.to_owned()), threads)
+    }
+
+    pub(crate) fn open(&self, choice: &EngineChoice, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+        engine::open(self, choice, threads)
+    }
+
+    pub(crate) fn from_parts(onnx: Arc<[u8]>, weights: Arc<Weights>) -> Self {
+        Self { onnx, weights, rten: Arc::default() }
+    }
+
+    pub(crate) fn onnx(&self) -> &[u8] {
+        &self.onnx
+    }
+
+    pub(crate) fn weights(&self) -> &Arc<Weights> {
+        &self.weights
+    }
+
+    /// The graph as `rten` keeps it, loaded by the first session that asks.
+    pub(crate) fn shared_rten(&self, load: impl FnOnce() -> Result<LoadedRten>) -> Result<Arc<LoadedRten>> {
+        // Nothing under the lock leaves the slot half-written, so a poisoned lock is as good as any.
+        let mut slot = self.rten.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = &*slot {
+            return Ok(Arc::clone(loaded));
+        }
+        Ok(Arc::clone(slot.insert(Arc::new(load()?))))
+    }
+
+    /// Checks the contract on the bytes, before an engine sees them: engines differ in what they let pass. ONNX Runtime, for one,
+    /// would read external data from any file that the graph names.
+    pub(crate) fn validate(&self, categories: Option<usize>) -> Result<()> {
+        let refused = |what: String| Error::model(format!("model.onnx: {what}; get the bundle again or export the model again"));
+        let outline = onnx::outline(&self.onnx).map_err(|what| refused(format!("damaged: {what}")))?;
+        let Outline { inputs, outputs, external } = outline;
+        match &inputs[..] {
+            [input] if input.name == INPUT => {}
+            _ => return Err(refused(format!("the inputs are {inputs:?}; expected {INPUT} alone"))),
+        }
+        match &outputs[..] {
+            [output] if output.name == OUTPUT => {
+                if let (Some(expected), Some(found)) = (categories, output.last_size)
+                    && found != expected as u64
+                {
+                    return Err(refused(format!(
+                        "{OUTPUT} has {found} columns, but manifest.json lists {expected} categories"
+                    )));
+                }
+            }
+            _ => return Err(refused(format!("the outputs are {outputs:?}; expected {OUTPUT} alone"))),
+        }
+        for tensor in external {
+            if tensor.location != WEIGHTS {
+                return Err(refused(format!(
+                    "tensor {:?} is stored in {:?}; expected {WEIGHTS}",
+                    tensor.name, tensor.location
+                )));
+            }
+            let end = tensor.offset.checked_add(tensor.length);
+            if end.is_none_or(|end| end > self.weights.len() as u64) {
+                return Err(refused(format!(
+                    "tensor {:?} is stored at {} with length {}, beyond the end of {WEIGHTS} at {}",
+                    tensor.name,
+                    tensor.offset,
+                    tensor.length,
+                    self.weights.len()
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Graph")
+            .field("onnx_bytes", &self.onnx.len())
+            .field("weights_bytes", &self.weights.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,66 @@
+//! Text to token ids.
+
+use tokenizers::Tokenizer;
+
+use crate::bundle::TOKENIZER;
+use crate::error::{Error, Result};
+
+/// Reads `tokenizer.json` and checks that every id it can give has a row in the model's embedding.
+pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<Tokenizer> {
+    let damaged = |cause| {
+        Error::model(format!(
+            "{TOKENIZER}: not a valid tokenizer: {cause}; expected the Hugging Face tokenizers format"
+        ))
+    };
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(damaged)?;
+    let largest = tokenizer.get_vocab(true).into_values().max();
+    match largest {
+        None => return Err(Error::model(format!("{TOKENIZER}: the vocabulary is empty"))),
+        Some(id) if id as usize >= vocabulary => {
+            return Err(Error::model(format!(
+                "{TOKENIZER}: largest token id is {id}, but manifest.json says that the model's vocabulary is {vocabulary}; \
+                 the tokenizer belongs to another model"
+            )));
+        }
+        Some(_) => {}
+    }
+    // What the file says about truncation would leave text unscored, and about padding would score text that is not there.
+    tokenizer.with_truncation(None).map_err(damaged)?;
+    tokenizer.with_padding(None);
+    // Checked text is data: "<|endoftext|>" in it is those characters, not the control token.
+    tokenizer.set_encode_special_tokens(true);
+    Ok(tokenizer)
+}
+
+/// The ids of a text, without special tokens.
+pub(crate) fn encode(tokenizer: &Tokenizer, text: &str, vocabulary: usize) -> Result<Vec<u32>> {
+    if text.len() > super::MAX_TEXT_BYTES {
+        return Err(Error::argument(format!(
+            "text of {} bytes; at most {} are checked in one call: check it in parts",
+            text.len(),
+            super::MAX_TEXT_BYTES
+        )));
+    }
+    let failed = |cause| Error::model(format!("{TOKENIZER}: cannot tokenise a text of {} bytes: {cause}", text.len()));
+    let encoding = tokenizer.encode_fast(text, false).map_err(failed)?;
+    let ids = encoding.get_ids().to_vec();
+    if ids.is_empty() && !text.trim().is_empty() {
+        // Zero tokens would make the verdict "safe" on text that nothing scored.
+        return Err(Error::model(format!(
+            "{TOKENIZER}: gives no tokens for a text of {} bytes; the tokenizer lacks an unknown token or byte fallback",
+            text.len()
+        )));
+    }
+    check_ids(&ids, vocabulary)?;
+    Ok(ids)
+}
+
+/// Checks that every id has a row in the embedding.
+pub(crate) fn check_ids(ids: &[u32], vocabulary: usize) -> Result<()> {
+    match ids.iter().find(|id| **id as usize >= vocabulary) {
+        Some(id) => Err(Error::argument(format!(
+            "token id {id} is outside the model's vocabulary of {vocabulary}"
+        ))),
+        None => Ok(()),
+    }
+}
