@@ -55,7 +55,8 @@ impl Bundle {
             ));
         }
         let read = |name: &'static str, limit| Ok((name, read_file(&folder.join(name), limit)?));
-        let in_folder = |error: Error| Error::new(error.kind(), format!("{}: {error}", folder.display()));
+        let in_folder =
+            |error: Error| Error::new(error.kind(), format!("{}: {error}", folder.display()));
         let files = BTreeMap::from([
             read(MANIFEST, MAX_MANIFEST_BYTES)?,
             read(TOKENIZER, MAX_TOKENIZER_BYTES)?,
@@ -71,7 +72,9 @@ impl Bundle {
         let mut take = |name: &'static str, limit: u64| {
             let bytes = given.remove(name).ok_or_else(|| {
                 let expected = BUNDLE_FILES.join(", ");
-                Error::argument(format!("{name}: not among the files given; a bundle consists of {expected}"))
+                Error::argument(format!(
+                    "{name}: not among the files given; a bundle consists of {expected}"
+                ))
             })?;
             check_size(name, bytes.len() as u64, limit)?;
             Ok((name, bytes))
@@ -87,7 +90,11 @@ impl Bundle {
 
     fn verified(files: BTreeMap<&'static str, Vec<u8>>, weights: Weights) -> Result<Self> {
         let manifest = Manifest::from_json(&files[MANIFEST])?;
-        let bundle = Self { manifest, files, weights: Arc::new(weights) };
+        let bundle = Self {
+            manifest,
+            files,
+            weights: Arc::new(weights),
+        };
         for name in HASHED_FILES {
             bundle.check_hash(name)?;
         }
@@ -115,7 +122,10 @@ impl Bundle {
 
     fn check_hash(&self, name: &str) -> Result<()> {
         let expected = self.manifest.files.get(name).map_or("", String::as_str);
-        let found: String = Sha256::digest(self.file(name)).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found: String = Sha256::digest(self.file(name))
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         if !expected.eq_ignore_ascii_case(&found) {
             return Err(Error::model(format!(
                 "{name}: SHA-256 is {found}, but manifest.json says {expected}; the file is damaged or from another bundle: get the bundle again"
@@ -133,29 +143,43 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
     check_size(&name, size, limit)?;
     let mut bytes = Vec::new();
     // The file may have grown since, or have no true size, as devices do.
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     check_size(&name, bytes.len() as u64, limit)?;
     Ok(bytes)
 }
 
 fn check_size(name: &str, size: u64, limit: u64) -> Result<()> {
     if size > limit {
-        return Err(Error::model(format!("{name}: {size} bytes, more than the {limit} allowed")));
+        return Err(Error::model(format!(
+            "{name}: {size} bytes, more than the {limit} allowed"
+        )));
     }
     Ok(())
 }
 
 /// Checks the safetensors header: its length before anything is allocated for it, then that its tensors fill the file exactly.
 fn check_weights(bytes: &[u8]) -> Result<()> {
-    let damaged = |what: String| Error::model(format!("{WEIGHTS}: {what}; expected the safetensors format: get the bundle again"));
+    let damaged = |what: String| {
+        Error::model(format!(
+            "{WEIGHTS}: {what}; expected the safetensors format: get the bundle again"
+        ))
+    };
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
-        return Err(damaged(format!("{} bytes, too short for a header", bytes.len())));
+        return Err(damaged(format!(
+            "{} bytes, too short for a header",
+            bytes.len()
+        )));
     };
     let length = u64::from_le_bytes(*length);
     let limit = MAX_WEIGHTS_HEADER_BYTES.min(rest.len() as u64);
     if length > limit {
-        return Err(damaged(format!("the header claims {length} bytes, of which at most {limit} can be")));
+        return Err(damaged(format!(
+            "the header claims {length} bytes, of which at most {limit} can be"
+        )));
     }
-    SafeTensors::read_metadata(bytes).map_err(|cause| damaged(format!("damaged header: {cause}")))?;
+    SafeTensors::read_metadata(bytes)
+        .map_err(|cause| damaged(format!("damaged header: {cause}")))?;
     Ok(())
 }

@@ -38,12 +38,20 @@ impl Graph {
         self.open(&EngineChoice::Named(name.to_owned()), threads)
     }
 
-    pub(crate) fn open(&self, choice: &EngineChoice, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+    pub(crate) fn open(
+        &self,
+        choice: &EngineChoice,
+        threads: NonZeroUsize,
+    ) -> Result<Box<dyn Engine>> {
         engine::open(self, choice, threads)
     }
 
     pub(crate) fn from_parts(onnx: Arc<[u8]>, weights: Arc<Weights>) -> Self {
-        Self { onnx, weights, rten: Arc::default() }
+        Self {
+            onnx,
+            weights,
+            rten: Arc::default(),
+        }
     }
 
     pub(crate) fn onnx(&self) -> &[u8] {
@@ -55,7 +63,10 @@ impl Graph {
     }
 
     /// The graph as `rten` keeps it, loaded by the first session that asks.
-    pub(crate) fn shared_rten(&self, load: impl FnOnce() -> Result<LoadedRten>) -> Result<Arc<LoadedRten>> {
+    pub(crate) fn shared_rten(
+        &self,
+        load: impl FnOnce() -> Result<LoadedRten>,
+    ) -> Result<Arc<LoadedRten>> {
         // Nothing under the lock leaves the slot half-written, so a poisoned lock is as good as any.
         let mut slot = self.rten.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(loaded) = &*slot {
@@ -67,12 +78,25 @@ impl Graph {
     /// Checks the contract on the bytes, before an engine sees them: engines differ in what they let pass. ONNX Runtime, for one,
     /// would read external data from any file that the graph names.
     pub(crate) fn validate(&self, categories: Option<usize>) -> Result<()> {
-        let refused = |what: String| Error::model(format!("model.onnx: {what}; get the bundle again or export the model again"));
-        let outline = onnx::outline(&self.onnx).map_err(|what| refused(format!("damaged: {what}")))?;
-        let Outline { inputs, outputs, external } = outline;
+        let refused = |what: String| {
+            Error::model(format!(
+                "model.onnx: {what}; get the bundle again or export the model again"
+            ))
+        };
+        let outline =
+            onnx::outline(&self.onnx).map_err(|what| refused(format!("damaged: {what}")))?;
+        let Outline {
+            inputs,
+            outputs,
+            external,
+        } = outline;
         match &inputs[..] {
             [input] if input.name == INPUT => {}
-            _ => return Err(refused(format!("the inputs are {inputs:?}; expected {INPUT} alone"))),
+            _ => {
+                return Err(refused(format!(
+                    "the inputs are {inputs:?}; expected {INPUT} alone"
+                )));
+            }
         }
         match &outputs[..] {
             [output] if output.name == OUTPUT => {
@@ -84,7 +108,11 @@ impl Graph {
                     )));
                 }
             }
-            _ => return Err(refused(format!("the outputs are {outputs:?}; expected {OUTPUT} alone"))),
+            _ => {
+                return Err(refused(format!(
+                    "the outputs are {outputs:?}; expected {OUTPUT} alone"
+                )));
+            }
         }
         for tensor in external {
             if tensor.location != WEIGHTS {

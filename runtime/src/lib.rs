@@ -29,11 +29,16 @@ mod session;
 mod text;
 mod verdict;
 
-pub use bundle::{BUNDLE_FILES, Bundle, MAX_GRAPH_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES};
-pub use engine::{Engine, EngineChoice, EngineInfo, Graph, TokenBatch, Weights, engines, open_engine};
+pub use bundle::{
+    BUNDLE_FILES, Bundle, MAX_GRAPH_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES,
+};
+pub use engine::{
+    Engine, EngineChoice, EngineInfo, Graph, TokenBatch, Weights, engines, open_engine,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{
-    Architecture, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_MANIFEST_BYTES, MAX_WINDOW_TOKENS, Manifest,
+    Architecture, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_MANIFEST_BYTES, MAX_WINDOW_TOKENS,
+    Manifest,
 };
 pub use model::Model;
 pub use policy::Policy;

@@ -33,10 +33,19 @@ impl Model {
 
     /// Makes a model of a bundle.
     pub fn from_bundle(bundle: Bundle) -> Result<Self> {
-        let tokenizer = tokenize::open(bundle.file(TOKENIZER), bundle.manifest().architecture.vocabulary)?;
+        let tokenizer = tokenize::open(
+            bundle.file(TOKENIZER),
+            bundle.manifest().architecture.vocabulary,
+        )?;
         let (manifest, graph) = bundle.into_parts();
         graph.validate(Some(manifest.categories.len()))?;
-        Ok(Self { inner: Arc::new(Inner { manifest, tokenizer, graph }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                manifest,
+                tokenizer,
+                graph,
+            }),
+        })
     }
 
     /// The bundle's manifest.
@@ -51,7 +60,11 @@ impl Model {
 
     /// The token ids of a text. No special tokens are added, and none are recognised in the text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
-        tokenize::encode(&self.inner.tokenizer, text, self.manifest().architecture.vocabulary)
+        tokenize::encode(
+            &self.inner.tokenizer,
+            text,
+            self.manifest().architecture.vocabulary,
+        )
     }
 
     /// Opens the model on an engine.
@@ -66,6 +79,8 @@ impl Model {
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Model").field("name", &self.manifest().name).finish_non_exhaustive()
+        f.debug_struct("Model")
+            .field("name", &self.manifest().name)
+            .finish_non_exhaustive()
     }
 }

@@ -61,9 +61,13 @@ pub(crate) fn outline(model: &[u8]) -> Parsed<Outline> {
     let mut outline = None;
     for field in fields(model) {
         match field? {
-            (MODEL_GRAPH, Value::Bytes(graph)) if outline.is_none() => outline = Some(read_graph(graph)?),
+            (MODEL_GRAPH, Value::Bytes(graph)) if outline.is_none() => {
+                outline = Some(read_graph(graph)?)
+            }
             (MODEL_GRAPH, _) => return Err("more than one graph".to_owned()),
-            (MODEL_FUNCTIONS, _) => return Err("model-local functions are not supported".to_owned()),
+            (MODEL_FUNCTIONS, _) => {
+                return Err("model-local functions are not supported".to_owned());
+            }
             _ => {}
         }
     }
@@ -76,27 +80,37 @@ fn read_graph(graph: &[u8]) -> Parsed<Outline> {
     for field in fields(graph) {
         match field? {
             (GRAPH_NODE, Value::Bytes(node)) => read_node(node, &mut outline.external)?,
-            (GRAPH_INITIALIZER, Value::Bytes(tensor)) => initializers.push(read_tensor(tensor, &mut outline.external)?),
-            (GRAPH_SPARSE_INITIALIZER, _) => return Err("sparse tensors are not supported".to_owned()),
+            (GRAPH_INITIALIZER, Value::Bytes(tensor)) => {
+                initializers.push(read_tensor(tensor, &mut outline.external)?)
+            }
+            (GRAPH_SPARSE_INITIALIZER, _) => {
+                return Err("sparse tensors are not supported".to_owned());
+            }
             (GRAPH_INPUT, Value::Bytes(port)) => outline.inputs.push(read_port(port)?),
             (GRAPH_OUTPUT, Value::Bytes(port)) => outline.outputs.push(read_port(port)?),
             _ => {}
         }
     }
     // Some writers list the weights among the inputs too: inputs with a default.
-    outline.inputs.retain(|input| !initializers.contains(&input.name));
+    outline
+        .inputs
+        .retain(|input| !initializers.contains(&input.name));
     Ok(outline)
 }
 
 fn read_node(node: &[u8], external: &mut Vec<External>) -> Parsed<()> {
     for field in fields(node) {
-        let (NODE_ATTRIBUTE, Value::Bytes(attribute)) = field? else { continue };
+        let (NODE_ATTRIBUTE, Value::Bytes(attribute)) = field? else {
+            continue;
+        };
         for field in fields(attribute) {
             match field? {
                 (ATTRIBUTE_TENSOR | ATTRIBUTE_TENSORS, Value::Bytes(tensor)) => {
                     read_tensor(tensor, external)?;
                 }
-                (ATTRIBUTE_GRAPH | ATTRIBUTE_GRAPHS, _) => return Err("nested graphs are not supported".to_owned()),
+                (ATTRIBUTE_GRAPH | ATTRIBUTE_GRAPHS, _) => {
+                    return Err("nested graphs are not supported".to_owned());
+                }
                 (ATTRIBUTE_SPARSE_TENSOR | ATTRIBUTE_SPARSE_TENSORS, _) => {
                     return Err("sparse tensors are not supported".to_owned());
                 }
@@ -118,7 +132,11 @@ fn read_tensor(tensor: &[u8], external: &mut Vec<External>) -> Parsed<String> {
             (TENSOR_EXTERNAL_DATA, Value::Bytes(entry)) => {
                 is_external = true;
                 let (key, value) = read_entry(entry)?;
-                let number = || value.parse().map_err(|_| format!("tensor {:?}: {key} is {value:?}", found.name));
+                let number = || {
+                    value
+                        .parse()
+                        .map_err(|_| format!("tensor {:?}: {key} is {value:?}", found.name))
+                };
                 match key.as_str() {
                     "location" => found.location = value,
                     "offset" => found.offset = number()?,
@@ -154,9 +172,15 @@ fn read_port(port: &[u8]) -> Parsed<Port> {
         match field? {
             (PORT_NAME, Value::Bytes(name)) => result.name = text(name)?,
             (PORT_TYPE, Value::Bytes(kind)) => {
-                let Some(tensor) = message(kind, TYPE_TENSOR)? else { continue };
-                let Some(shape) = message(tensor, TENSOR_TYPE_SHAPE)? else { continue };
-                let Some(dimension) = message(shape, SHAPE_DIMENSION)? else { continue };
+                let Some(tensor) = message(kind, TYPE_TENSOR)? else {
+                    continue;
+                };
+                let Some(shape) = message(tensor, TENSOR_TYPE_SHAPE)? else {
+                    continue;
+                };
+                let Some(dimension) = message(shape, SHAPE_DIMENSION)? else {
+                    continue;
+                };
                 for field in fields(dimension) {
                     if let (DIMENSION_VALUE, Value::Number(size)) = field? {
                         result.last_size = Some(size);
@@ -202,7 +226,11 @@ fn fields(bytes: &[u8]) -> impl Iterator<Item = Parsed<(u64, Value<'_>)>> {
         if field.is_some() {
             rest = Some(bytes);
         }
-        Some(field.ok_or_else(|| "it ends in the middle of a field, or is not ONNX at all".to_owned()))
+        Some(
+            field.ok_or_else(|| {
+                "it ends in the middle of a field, or is not ONNX at all".to_owned()
+            }),
+        )
     })
 }
 

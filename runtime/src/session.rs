@@ -23,7 +23,10 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { engine: EngineChoice::Auto, threads: NonZeroUsize::MIN }
+        Self {
+            engine: EngineChoice::Auto,
+            threads: NonZeroUsize::MIN,
+        }
     }
 }
 
@@ -68,8 +71,18 @@ impl Session {
                 *score = score.max(sigmoid(*logit));
             }
         }
-        let thresholds = self.model.manifest().policy.thresholds(self.model.categories(), tag);
-        Ok(Verdict::decide(scores, &thresholds, tag.to_owned(), tokens.len(), rows.len()))
+        let thresholds = self
+            .model
+            .manifest()
+            .policy
+            .thresholds(self.model.categories(), tag);
+        Ok(Verdict::decide(
+            scores,
+            &thresholds,
+            tag.to_owned(),
+            tokens.len(),
+            rows.len(),
+        ))
     }
 
     /// The raw logits, one per category, of one window of 1 to `max_position` tokens.
@@ -84,7 +97,11 @@ impl Session {
         }
         tokenize::check_ids(tokens, manifest.architecture.vocabulary)?;
         let mut logits = vec![0.0; manifest.categories.len()];
-        let batch = TokenBatch { ids: tokens, rows: 1, tokens: tokens.len() };
+        let batch = TokenBatch {
+            ids: tokens,
+            rows: 1,
+            tokens: tokens.len(),
+        };
         self.engine.run(&batch, &mut logits)?;
         // A comparison with NaN is false, which would read as safe.
         match logits.iter().position(|logit| !logit.is_finite()) {
@@ -111,7 +128,9 @@ impl Session {
     /// logits would depend on the windows that happen to share its batch.
     fn score_windows(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>> {
         let limits = self.model.manifest().limits;
-        windows(tokens.len(), limits).map(|range| self.logits(&tokens[range])).collect()
+        windows(tokens.len(), limits)
+            .map(|range| self.logits(&tokens[range]))
+            .collect()
     }
 }
 
@@ -150,7 +169,11 @@ mod tests {
 
     #[test]
     fn prompt_and_response_are_joined_by_one_space() {
-        let input = |prompt, response| Input { prompt, response, language: None };
+        let input = |prompt, response| Input {
+            prompt,
+            response,
+            language: None,
+        };
         assert_eq!(joined(&input("a", None)), "a");
         assert_eq!(joined(&input("a", Some("b"))), "a b");
         assert_eq!(joined(&input("", Some(""))), "");

@@ -79,8 +79,16 @@ struct EngineEntry {
 
 /// All engines, in the order in which [`EngineChoice::Auto`] tries them.
 const ENGINES: [EngineEntry; 2] = [
-    EngineEntry { name: rten::NAME, available: rten::available, open: rten::open },
-    EngineEntry { name: onnxruntime::NAME, available: onnxruntime::available, open: onnxruntime::open },
+    EngineEntry {
+        name: rten::NAME,
+        available: rten::available,
+        open: rten::open,
+    },
+    EngineEntry {
+        name: onnxruntime::NAME,
+        available: onnxruntime::available,
+        open: onnxruntime::open,
+    },
 ];
 
 /// All engines that this build knows, with their state on this machine, in the order in which [`EngineChoice::Auto`] tries them.
@@ -112,7 +120,11 @@ pub fn open_engine(
 }
 
 /// Opens a validated graph on the engine that was chosen.
-pub(crate) fn open(graph: &Graph, choice: &EngineChoice, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+pub(crate) fn open(
+    graph: &Graph,
+    choice: &EngineChoice,
+    threads: NonZeroUsize,
+) -> Result<Box<dyn Engine>> {
     let entry = match choice {
         EngineChoice::Auto => ENGINES.iter().find(|entry| (entry.available)().is_ok()),
         EngineChoice::Named(name) => ENGINES.iter().find(|entry| entry.name == name),
@@ -121,13 +133,16 @@ pub(crate) fn open(graph: &Graph, choice: &EngineChoice, threads: NonZeroUsize) 
         let names: Vec<_> = ENGINES.iter().map(|entry| entry.name).collect();
         let names = names.join(", ");
         return Err(match choice {
-            EngineChoice::Auto => Error::unsupported(format!("none of the engines is available: {names}")),
-            EngineChoice::Named(name) => {
-                Error::argument(format!("unknown engine {name:?}; expected auto or one of: {names}"))
+            EngineChoice::Auto => {
+                Error::unsupported(format!("none of the engines is available: {names}"))
             }
+            EngineChoice::Named(name) => Error::argument(format!(
+                "unknown engine {name:?}; expected auto or one of: {names}"
+            )),
         });
     };
-    (entry.available)().map_err(|reason| Error::unsupported(format!("engine {}: {reason}", entry.name)))?;
+    (entry.available)()
+        .map_err(|reason| Error::unsupported(format!("engine {}: {reason}", entry.name)))?;
     (entry.open)(graph, threads)
 }
 
@@ -145,7 +160,13 @@ fn check_batch(engine: &str, batch: &TokenBatch<'_>) -> Result<()> {
 }
 
 /// Copies an engine's output out, if it has the shape that was asked for.
-fn take_logits(engine: &str, batch: &TokenBatch<'_>, shape: &[usize], found: &[f32], logits: &mut [f32]) -> Result<()> {
+fn take_logits(
+    engine: &str,
+    batch: &TokenBatch<'_>,
+    shape: &[usize],
+    found: &[f32],
+    logits: &mut [f32],
+) -> Result<()> {
     if !matches!(shape, [rows, _] if *rows == batch.rows) || found.len() != logits.len() {
         return Err(Error::new(
             ErrorKind::InvalidModel,

@@ -59,7 +59,12 @@ fn load() -> std::result::Result<Library, String> {
             // Nothing leaves the machine: telemetry is off.
             Ok(builder) => match builder.with_name("duoguard").with_telemetry(false).build() {
                 Ok(environment) => return Ok(Library { environment, path }),
-                Err(cause) => return Err(format!("{}: cannot start ONNX Runtime: {cause}", path.display())),
+                Err(cause) => {
+                    return Err(format!(
+                        "{}: cannot start ONNX Runtime: {cause}",
+                        path.display()
+                    ));
+                }
             },
             Err(cause) => failures.push(cause.to_string()),
         }
@@ -77,7 +82,11 @@ fn load() -> std::result::Result<Library, String> {
 }
 
 fn library_name() -> String {
-    format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
+    format!(
+        "{}onnxruntime{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    )
 }
 
 /// Existing files that look like the library, with the rank of the folder they are in.
@@ -89,12 +98,20 @@ fn candidates() -> BTreeSet<(usize, PathBuf)> {
             folders.push(folder.join("../lib"));
         }
         // A development tree: the executable lies somewhere under `target`.
-        let targets = executable.ancestors().filter(|folder| folder.ends_with("target"));
+        let targets = executable
+            .ancestors()
+            .filter(|folder| folder.ends_with("target"));
         folders.extend(targets.map(|target| target.join("onnxruntime")));
     }
     folders.extend(SYSTEM_FOLDERS.map(PathBuf::from));
     let ranked = folders.iter().enumerate();
-    ranked.flat_map(|(rank, folder)| libraries_in(folder).into_iter().map(move |path| (rank, path))).collect()
+    ranked
+        .flat_map(|(rank, folder)| {
+            libraries_in(folder)
+                .into_iter()
+                .map(move |path| (rank, path))
+        })
+        .collect()
 }
 
 /// The library under its plain name or with a version, in a folder or in its `lib`.
@@ -104,11 +121,25 @@ fn libraries_in(folder: &Path) -> Vec<PathBuf> {
     // macOS puts the version before the suffix.
     let dotted = format!("{}onnxruntime.", std::env::consts::DLL_PREFIX);
     let fits = |file: &str| {
-        file == name || file.starts_with(&versioned) || (file.starts_with(&dotted) && file.ends_with(std::env::consts::DLL_SUFFIX))
+        file == name
+            || file.starts_with(&versioned)
+            || (file.starts_with(&dotted) && file.ends_with(std::env::consts::DLL_SUFFIX))
     };
-    let entries = [folder.to_owned(), folder.join("lib")].into_iter().filter_map(|folder| folder.read_dir().ok());
-    let paths = entries.flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    paths.filter(|path| path.is_file() && path.file_name().and_then(|name| name.to_str()).is_some_and(fits)).collect()
+    let entries = [folder.to_owned(), folder.join("lib")]
+        .into_iter()
+        .filter_map(|folder| folder.read_dir().ok());
+    let paths = entries
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    paths
+        .filter(|path| {
+            path.is_file()
+                && path
+                    .file_name()
+                    .and_then(|name| name.to_str())
+                    .is_some_and(fits)
+        })
+        .collect()
 }
 
 pub(super) fn available() -> std::result::Result<String, String> {
@@ -120,14 +151,18 @@ struct OnnxRuntime {
 }
 
 pub(super) fn open(graph: &Graph, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
-    let library = library().map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
+    let library =
+        library().map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
     let refused = |cause: String| {
         Error::model(format!(
             "model.onnx: engine {NAME} cannot load it: {cause}; get the bundle again or try another engine"
         ))
     };
-    let mut builder = configured(library, graph, threads).map_err(|cause| failed("cannot configure a session", cause))?;
-    let session = builder.commit_from_memory(graph.onnx()).map_err(|cause| refused(cause.to_string()))?;
+    let mut builder = configured(library, graph, threads)
+        .map_err(|cause| failed("cannot configure a session", cause))?;
+    let session = builder
+        .commit_from_memory(graph.onnx())
+        .map_err(|cause| refused(cause.to_string()))?;
     if session.inputs().len() != 1 || session.outputs().len() != 1 {
         return Err(refused(format!(
             "{} inputs and {} outputs; expected {INPUT} and {OUTPUT}",
@@ -138,18 +173,34 @@ pub(super) fn open(graph: &Graph, threads: NonZeroUsize) -> Result<Box<dyn Engin
     Ok(Box::new(OnnxRuntime { session }))
 }
 
-fn configured(library: &Library, graph: &Graph, threads: NonZeroUsize) -> std::result::Result<SessionBuilder, String> {
+fn configured(
+    library: &Library,
+    graph: &Graph,
+    threads: NonZeroUsize,
+) -> std::result::Result<SessionBuilder, String> {
     let text = |cause: &dyn Display| cause.to_string();
     // ONNX Runtime copies the tensors out while it creates the session; this copy of the file lives only until then.
     let weights: Arc<[u8]> = Arc::from(&graph.weights()[..]);
     let builder = SessionBuilder::new(&library.environment).map_err(|cause| text(&cause))?;
-    let builder = builder.with_log_level(LogLevel::Error).map_err(|cause| text(&cause))?;
-    let builder = builder.with_intra_threads(threads.get()).map_err(|cause| text(&cause))?;
+    let builder = builder
+        .with_log_level(LogLevel::Error)
+        .map_err(|cause| text(&cause))?;
+    let builder = builder
+        .with_intra_threads(threads.get())
+        .map_err(|cause| text(&cause))?;
     // Threads that spin while they wait take the cores that the host program needs.
-    let builder = builder.with_intra_op_spinning(false).map_err(|cause| text(&cause))?;
-    let builder = builder.with_inter_op_spinning(false).map_err(|cause| text(&cause))?;
-    let builder = builder.with_parallel_execution(false).map_err(|cause| text(&cause))?;
-    builder.with_external_initializer_file_in_memory(WEIGHTS, weights).map_err(|cause| text(&cause))
+    let builder = builder
+        .with_intra_op_spinning(false)
+        .map_err(|cause| text(&cause))?;
+    let builder = builder
+        .with_inter_op_spinning(false)
+        .map_err(|cause| text(&cause))?;
+    let builder = builder
+        .with_parallel_execution(false)
+        .map_err(|cause| text(&cause))?;
+    builder
+        .with_external_initializer_file_in_memory(WEIGHTS, weights)
+        .map_err(|cause| text(&cause))
 }
 
 impl Engine for OnnxRuntime {
@@ -168,14 +219,22 @@ impl Engine for OnnxRuntime {
             .map_err(|cause| failed("cannot run model.onnx", cause))?;
         let not_found = || Error::model(format!("model.onnx: it has no output named {OUTPUT}"));
         let output = outputs.get(OUTPUT).ok_or_else(not_found)?;
-        let (shape, found) = output
-            .try_extract_tensor::<f32>()
-            .map_err(|cause| Error::model(format!("model.onnx: {OUTPUT} is not a float32 tensor: {cause}")))?;
-        let shape: Vec<usize> = shape.iter().map(|size| usize::try_from(*size).unwrap_or(0)).collect();
+        let (shape, found) = output.try_extract_tensor::<f32>().map_err(|cause| {
+            Error::model(format!(
+                "model.onnx: {OUTPUT} is not a float32 tensor: {cause}"
+            ))
+        })?;
+        let shape: Vec<usize> = shape
+            .iter()
+            .map(|size| usize::try_from(*size).unwrap_or(0))
+            .collect();
         take_logits(NAME, batch, &shape, found, logits)
     }
 }
 
 fn failed(action: &str, cause: impl Display) -> Error {
-    Error::new(ErrorKind::Engine, format!("engine {NAME}: {action}: {cause}"))
+    Error::new(
+        ErrorKind::Engine,
+        format!("engine {NAME}: {action}: {cause}"),
+    )
 }

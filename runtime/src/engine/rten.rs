@@ -35,13 +35,23 @@ impl Loaded {
         let bytes: &[u8] = &weights;
         // SAFETY: `bytes` stays valid and unchanged as long as `weights` is alive. `Loaded` keeps `weights` until after `model`, the
         // only thing that holds on to the slice, is dropped, and `model` is private: what `run` returns owns its data.
-        let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
+        let bytes: &'static [u8] =
+            unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
         let mut options = ModelOptions::with_all_ops();
-        options.prepack_weights(true).external_data_static(WEIGHTS, bytes);
-        let model = options.load(onnx.to_vec()).map_err(|cause| refused(&cause))?;
+        options
+            .prepack_weights(true)
+            .external_data_static(WEIGHTS, bytes);
+        let model = options
+            .load(onnx.to_vec())
+            .map_err(|cause| refused(&cause))?;
         let input = model.node_id(INPUT).map_err(|cause| refused(&cause))?;
         let output = model.node_id(OUTPUT).map_err(|cause| refused(&cause))?;
-        Ok(Self { model, input, output, _weights: weights })
+        Ok(Self {
+            model,
+            input,
+            output,
+            _weights: weights,
+        })
     }
 }
 
@@ -63,22 +73,42 @@ impl Engine for Rten {
 
     fn run(&mut self, batch: &TokenBatch<'_>, logits: &mut [f32]) -> Result<()> {
         check_batch(NAME, batch)?;
-        let Loaded { model, input, output, .. } = &*self.loaded;
+        let Loaded {
+            model,
+            input,
+            output,
+            ..
+        } = &*self.loaded;
         // rten computes int64 as int32. An id that does not fit could not be a row of an embedding either.
-        let ids = batch.ids.iter().map(|id| i32::try_from(*id)).collect::<std::result::Result<Vec<_>, _>>();
-        let ids = ids.map_err(|_| Error::argument(format!("engine {NAME}: a token id is larger than {}", i32::MAX)))?;
-        let ids = Value::from_shape([batch.rows, batch.tokens], ids).map_err(|cause| failed("cannot take the tokens", cause))?;
+        let ids = batch
+            .ids
+            .iter()
+            .map(|id| i32::try_from(*id))
+            .collect::<std::result::Result<Vec<_>, _>>();
+        let ids = ids.map_err(|_| {
+            Error::argument(format!(
+                "engine {NAME}: a token id is larger than {}",
+                i32::MAX
+            ))
+        })?;
+        let ids = Value::from_shape([batch.rows, batch.tokens], ids)
+            .map_err(|cause| failed("cannot take the tokens", cause))?;
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.pool)));
         let [found] = model
             .run_n(vec![(*input, ids.into())], [*output], Some(options))
             .map_err(|cause| failed("cannot run model.onnx", cause))?;
         let (shape, found) = found.into_shape_vec::<f32, 2>().map_err(|cause| {
-            Error::model(format!("model.onnx: {OUTPUT} is not a float32 matrix: {cause}"))
+            Error::model(format!(
+                "model.onnx: {OUTPUT} is not a float32 matrix: {cause}"
+            ))
         })?;
         take_logits(NAME, batch, &shape, &found, logits)
     }
 }
 
 fn failed(action: &str, cause: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Engine, format!("engine {NAME}: {action}: {cause}"))
+    Error::new(
+        ErrorKind::Engine,
+        format!("engine {NAME}: {action}: {cause}"),
+    )
 }

@@ -19,7 +19,11 @@ impl Weights {
     /// Copies bytes into memory that starts on a page, so that tensors in it are aligned as they are in the file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let len = bytes.len();
-        let failed = |cause| Error::argument(format!("weights.data: cannot allocate {len} bytes: {cause}"));
+        let failed = |cause| {
+            Error::argument(format!(
+                "weights.data: cannot allocate {len} bytes: {cause}"
+            ))
+        };
         // An empty map is an error on some systems.
         let mut map = MmapMut::map_anon(len.max(1)).map_err(failed)?;
         map[..len].copy_from_slice(bytes);
@@ -33,14 +37,18 @@ impl Weights {
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
-            return Err(Error::model(format!("{}: expected a regular file", path.display())));
+            return Err(Error::model(format!(
+                "{}: expected a regular file",
+                path.display()
+            )));
         }
         if metadata.len() == 0 {
             return Self::from_bytes(&[]);
         }
         // SAFETY: the map is only read. `Bundle::open` tells callers that the file must not be changed in place while it is in use,
         // which is the one thing that cannot be checked here.
-        let map = unsafe { Mmap::map(&file) }.map_err(|cause| Error::io(path, "map into memory", cause))?;
+        let map = unsafe { Mmap::map(&file) }
+            .map_err(|cause| Error::io(path, "map into memory", cause))?;
         let len = map.len();
         Ok(Self { map, len })
     }

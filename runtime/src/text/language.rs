@@ -100,10 +100,22 @@ mod tests {
     #[test]
     fn the_four_main_languages() {
         let cases = [
-            ("en", "The weather has been very pleasant this week and everybody is going to the beach."),
-            ("fr", "Le temps est très agréable cette semaine et tout le monde va à la plage avec ses amis."),
-            ("es", "El tiempo ha sido muy agradable esta semana y todo el mundo se va a la playa."),
-            ("de", "Das Wetter ist diese Woche sehr angenehm, und alle gehen mit ihren Freunden an den Strand."),
+            (
+                "en",
+                "The weather has been very pleasant this week and everybody is going to the beach.",
+            ),
+            (
+                "fr",
+                "Le temps est très agréable cette semaine et tout le monde va à la plage avec ses amis.",
+            ),
+            (
+                "es",
+                "El tiempo ha sido muy agradable esta semana y todo el mundo se va a la playa.",
+            ),
+            (
+                "de",
+                "Das Wetter ist diese Woche sehr angenehm, und alle gehen mit ihren Freunden an den Strand.",
+            ),
         ];
         for (expected, text) in cases {
             assert_eq!(identify(text), expected, "{text}");

@@ -15,7 +15,11 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<Tokenizer> {
     let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(damaged)?;
     let largest = tokenizer.get_vocab(true).into_values().max();
     match largest {
-        None => return Err(Error::model(format!("{TOKENIZER}: the vocabulary is empty"))),
+        None => {
+            return Err(Error::model(format!(
+                "{TOKENIZER}: the vocabulary is empty"
+            )));
+        }
         Some(id) if id as usize >= vocabulary => {
             return Err(Error::model(format!(
                 "{TOKENIZER}: largest token id is {id}, but manifest.json says that the model's vocabulary is {vocabulary}; \
@@ -41,7 +45,12 @@ pub(crate) fn encode(tokenizer: &Tokenizer, text: &str, vocabulary: usize) -> Re
             super::MAX_TEXT_BYTES
         )));
     }
-    let failed = |cause| Error::model(format!("{TOKENIZER}: cannot tokenise a text of {} bytes: {cause}", text.len()));
+    let failed = |cause| {
+        Error::model(format!(
+            "{TOKENIZER}: cannot tokenise a text of {} bytes: {cause}",
+            text.len()
+        ))
+    };
     let encoding = tokenizer.encode_fast(text, false).map_err(failed)?;
     let ids = encoding.get_ids().to_vec();
     if ids.is_empty() && !text.trim().is_empty() {

@@ -9,7 +9,10 @@ use crate::manifest::Limits;
 /// Their union is the whole text. Every window of a text longer than one is full, because networks are trained on full windows
 /// and a short tail would be judged without its context.
 pub(crate) fn windows(tokens: usize, limits: Limits) -> impl Iterator<Item = Range<usize>> {
-    let Limits { window_tokens, overlap_tokens } = limits;
+    let Limits {
+        window_tokens,
+        overlap_tokens,
+    } = limits;
     let stride = window_tokens.saturating_sub(overlap_tokens).max(1);
     let count = match tokens {
         0 => 0,
@@ -26,12 +29,19 @@ mod tests {
     use super::*;
 
     fn ranges(tokens: usize, window_tokens: usize, overlap_tokens: usize) -> Vec<Range<usize>> {
-        windows(tokens, Limits { window_tokens, overlap_tokens }).collect()
+        windows(
+            tokens,
+            Limits {
+                window_tokens,
+                overlap_tokens,
+            },
+        )
+        .collect()
     }
 
     #[test]
     fn known_cases() {
-        assert_eq!(ranges(0, 4, 1), []);
+        assert!(ranges(0, 4, 1).is_empty());
         assert_eq!(ranges(1, 4, 1), [0..1]);
         assert_eq!(ranges(4, 4, 1), [0..4]);
         assert_eq!(ranges(5, 4, 1), [0..4, 1..5]);
@@ -50,7 +60,11 @@ mod tests {
                     assert_eq!(found[found.len() - 1].end, tokens);
                     assert!(found.iter().all(|range| range.len() == window.min(tokens)));
                     assert!(found.windows(2).all(|pair| pair[0].start < pair[1].start));
-                    assert!(found.windows(2).all(|pair| pair[1].start + overlap <= pair[0].end));
+                    assert!(
+                        found
+                            .windows(2)
+                            .all(|pair| pair[1].start + overlap <= pair[0].end)
+                    );
                 }
             }
         }

@@ -1,0 +1,156 @@
+//! Engines agree, and one that cannot be had is an error that says how to get it.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use duoguard::{
+    EngineChoice, ErrorKind, Graph, SessionOptions, TokenBatch, Weights, engines, open_engine,
+};
+
+use crate::support::{Files, WORDS, model};
+
+fn named(name: &str) -> SessionOptions {
+    SessionOptions {
+        engine: EngineChoice::Named(name.to_owned()),
+        ..SessionOptions::default()
+    }
+}
+
+#[test]
+fn the_table_lists_both_engines_and_the_embedded_one_is_there() {
+    let engines = engines();
+    let names: Vec<_> = engines.iter().map(|engine| engine.name.as_str()).collect();
+    assert_eq!(names, ["rten", "onnxruntime"]);
+    assert!(engines[0].available);
+    assert!(engines.iter().all(|engine| !engine.detail.is_empty()));
+}
+
+#[test]
+fn names_and_auto() {
+    assert_eq!("auto".parse::<EngineChoice>().unwrap(), EngineChoice::Auto);
+    assert_eq!(
+        "rten".parse::<EngineChoice>().unwrap(),
+        EngineChoice::Named("rten".to_owned())
+    );
+    assert_eq!(
+        model()
+            .session(&SessionOptions::default())
+            .unwrap()
+            .engine(),
+        "rten"
+    );
+    let error = model().session(&named("abacus")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("rten, onnxruntime"), "{error}");
+}
+
+#[test]
+fn a_named_engine_runs_or_says_how_to_get_it() {
+    for engine in engines() {
+        match model().session(&named(&engine.name)) {
+            Ok(session) => {
+                assert!(engine.available);
+                assert_eq!(session.engine(), engine.name);
+            }
+            Err(error) => {
+                assert!(!engine.available, "{error}");
+                assert_eq!(error.kind(), ErrorKind::Unsupported);
+                assert!(error.to_string().contains("ORT_DYLIB_PATH"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_engine_computes_the_known_logits() {
+    for engine in engines().into_iter().filter(|engine| engine.available) {
+        for threads in [1, 2] {
+            let threads = NonZeroUsize::new(threads).unwrap();
+            let options = SessionOptions {
+                threads,
+                ..named(&engine.name)
+            };
+            let mut session = model().session(&options).unwrap();
+            for (id, (word, expected)) in WORDS.iter().enumerate() {
+                assert_eq!(
+                    session.logits(&[id as u32]).unwrap(),
+                    expected,
+                    "{} {word}",
+                    engine.name
+                );
+            }
+            assert_eq!(
+                session.logits(&[1, 2, 3]).unwrap(),
+                [3.0, 4.0, -1.0],
+                "{}",
+                engine.name
+            );
+        }
+    }
+}
+
+#[test]
+fn a_graph_runs_before_it_is_a_bundle_and_takes_batches() {
+    let Files { graph, weights, .. } = Files::new();
+    let threads = NonZeroUsize::MIN;
+    let shared = Arc::new(Weights::from_bytes(&weights).unwrap());
+    for engine in engines().into_iter().filter(|engine| engine.available) {
+        let opened = [
+            open_engine(&engine.name, &graph, &shared, threads),
+            Graph::new(&graph, &weights)
+                .unwrap()
+                .open_engine(&engine.name, threads),
+        ];
+        for opened in opened {
+            let mut opened = opened.unwrap();
+            let mut logits = [0.0; 6];
+            let batch = TokenBatch {
+                ids: &[1, 2, 3, 1],
+                rows: 2,
+                tokens: 2,
+            };
+            opened.run(&batch, &mut logits).unwrap();
+            assert_eq!(logits, [3.0, -2.0, -1.0, -3.0, 4.0, -2.0]);
+            let wrong_shape = TokenBatch {
+                ids: &[1, 2, 3],
+                rows: 2,
+                tokens: 2,
+            };
+            assert_eq!(
+                opened.run(&wrong_shape, &mut logits).unwrap_err().kind(),
+                ErrorKind::InvalidArgument
+            );
+            assert_eq!(
+                opened.run(&batch, &mut logits[..4]).unwrap_err().kind(),
+                ErrorKind::InvalidModel
+            );
+            let outside = TokenBatch {
+                ids: &[9],
+                rows: 1,
+                tokens: 1,
+            };
+            assert_eq!(
+                opened.run(&outside, &mut logits[..3]).unwrap_err().kind(),
+                ErrorKind::Engine
+            );
+        }
+    }
+}
+
+#[test]
+fn sessions_of_one_model_work_at_once_and_outlive_it() {
+    let model = model();
+    let sessions: Vec<_> = (0..4)
+        .map(|_| model.session(&SessionOptions::default()).unwrap())
+        .collect();
+    drop(model);
+    std::thread::scope(|scope| {
+        for mut session in sessions {
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    assert_eq!(session.logits(&[2]).unwrap(), WORDS[2].1);
+                }
+            });
+        }
+    });
+}
