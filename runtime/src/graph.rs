@@ -121,13 +121,27 @@ impl Graph {
                     tensor.name, tensor.location
                 )));
             }
-            let end = tensor.offset.checked_add(tensor.length);
+            // ONNX Runtime reads as much as the shape needs, whatever the length says.
+            let length = match (tensor.length, tensor.needed) {
+                (Some(length), Some(needed)) if length == needed => length,
+                (length, needed) => {
+                    let size = |size: Option<u64>| {
+                        size.map_or("an unknown number of".to_owned(), |size| size.to_string())
+                    };
+                    return Err(refused(format!(
+                        "tensor {:?} is stored in {} bytes, but its shape and type need {} bytes",
+                        tensor.name,
+                        size(length),
+                        size(needed)
+                    )));
+                }
+            };
+            let end = tensor.offset.checked_add(length);
             if end.is_none_or(|end| end > self.weights.len() as u64) {
                 return Err(refused(format!(
-                    "tensor {:?} is stored at {} with length {}, beyond the end of {WEIGHTS} at {}",
+                    "tensor {:?} is stored at {} with length {length}, beyond the end of {WEIGHTS} at {}",
                     tensor.name,
                     tensor.offset,
-                    tensor.length,
                     self.weights.len()
                 )));
             }

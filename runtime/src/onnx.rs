@@ -24,7 +24,9 @@ pub(crate) struct External {
     pub(crate) name: String,
     pub(crate) location: String,
     pub(crate) offset: u64,
-    pub(crate) length: u64,
+    pub(crate) length: Option<u64>,
+    /// Bytes that its shape and type need; `None` for types that this crate does not know and shapes that overflow.
+    pub(crate) needed: Option<u64>,
 }
 
 type Parsed<T> = Result<T, String>;
@@ -44,6 +46,8 @@ const ATTRIBUTE_TENSORS: u64 = 10;
 const ATTRIBUTE_GRAPHS: u64 = 11;
 const ATTRIBUTE_SPARSE_TENSOR: u64 = 22;
 const ATTRIBUTE_SPARSE_TENSORS: u64 = 23;
+const TENSOR_DIMENSIONS: u64 = 1;
+const TENSOR_TYPE: u64 = 2;
 const TENSOR_NAME: u64 = 8;
 const TENSOR_EXTERNAL_DATA: u64 = 13;
 const TENSOR_DATA_LOCATION: u64 = 14;
@@ -125,8 +129,20 @@ fn read_node(node: &[u8], external: &mut Vec<External>) -> Parsed<()> {
 fn read_tensor(tensor: &[u8], external: &mut Vec<External>) -> Parsed<String> {
     let mut found = External::default();
     let mut is_external = false;
+    let mut elements = Some(1_u64);
+    let mut bits = None;
     for field in fields(tensor) {
         match field? {
+            (TENSOR_DIMENSIONS, Value::Number(size)) => {
+                elements = elements.and_then(|n| n.checked_mul(size))
+            }
+            (TENSOR_DIMENSIONS, Value::Bytes(mut packed)) => {
+                while !packed.is_empty() {
+                    let size = read_varint(&mut packed).ok_or("a shape is cut short")?;
+                    elements = elements.and_then(|n| n.checked_mul(size));
+                }
+            }
+            (TENSOR_TYPE, Value::Number(kind)) => bits = element_bits(kind),
             (TENSOR_NAME, Value::Bytes(name)) => found.name = text(name)?,
             (TENSOR_DATA_LOCATION, Value::Number(location)) => is_external |= location != 0,
             (TENSOR_EXTERNAL_DATA, Value::Bytes(entry)) => {
@@ -140,18 +156,34 @@ fn read_tensor(tensor: &[u8], external: &mut Vec<External>) -> Parsed<String> {
                 match key.as_str() {
                     "location" => found.location = value,
                     "offset" => found.offset = number()?,
-                    "length" => found.length = number()?,
+                    "length" => found.length = Some(number()?),
                     _ => {}
                 }
             }
             _ => {}
         }
     }
+    found.needed = elements
+        .zip(bits)
+        .and_then(|(n, bits)| n.checked_mul(bits))
+        .map(|bits| bits.div_ceil(8));
     let name = found.name.clone();
     if is_external {
         external.push(found);
     }
     Ok(name)
+}
+
+/// The size of an element of `TensorProto.DataType`.
+fn element_bits(kind: u64) -> Option<u64> {
+    Some(match kind {
+        21 | 22 => 4,          // uint4, int4
+        2 | 3 | 9 => 8,        // uint8, int8, bool
+        4 | 5 | 10 | 16 => 16, // uint16, int16, float16, bfloat16
+        1 | 6 | 12 => 32,      // float, int32, uint32
+        7 | 11 | 13 => 64,     // int64, double, uint64
+        _ => return None,
+    })
 }
 
 fn read_entry(entry: &[u8]) -> Parsed<(String, String)> {

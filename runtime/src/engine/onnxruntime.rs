@@ -182,8 +182,9 @@ fn configured(
     // ONNX Runtime copies the tensors out while it creates the session; this copy of the file lives only until then.
     let weights: Arc<[u8]> = Arc::from(&graph.weights()[..]);
     let builder = SessionBuilder::new(&library.environment).map_err(|cause| text(&cause))?;
+    // What goes wrong is in the error; a library does not write to its host's stderr.
     let builder = builder
-        .with_log_level(LogLevel::Error)
+        .with_log_level(LogLevel::Fatal)
         .map_err(|cause| text(&cause))?;
     let builder = builder
         .with_intra_threads(threads.get())

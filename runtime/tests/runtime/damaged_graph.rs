@@ -2,7 +2,7 @@
 
 use duoguard::{Bundle, EngineChoice, Model, SessionOptions, engines};
 
-use crate::support::Files;
+use crate::support::{Files, Graph};
 
 fn try_everything(graph: Vec<u8>) -> duoguard::Result<()> {
     let files = Files {
@@ -16,9 +16,10 @@ fn try_everything(graph: Vec<u8>) -> duoguard::Result<()> {
             engine: EngineChoice::Named(engine.name),
             ..SessionOptions::default()
         };
-        result = model
+        let run = model
             .session(&options)
             .and_then(|mut session| session.window_logits("good stab").map(drop));
+        result = result.and(run);
     }
     result
 }
@@ -58,4 +59,39 @@ fn not_onnx_at_all() {
         let error = try_everything(graph.to_vec()).unwrap_err();
         assert!(error.to_string().contains("model.onnx"), "{error}");
     }
+}
+
+#[test]
+fn tensors_that_do_not_fit_their_place() {
+    let whole = Files::new();
+    let offset = whole.weights.len() - Graph::default().length;
+    let misfits = [
+        Graph {
+            offset,
+            length: 4,
+            ..Graph::default()
+        },
+        Graph {
+            offset,
+            length: 0,
+            ..Graph::default()
+        },
+        Graph {
+            offset: 0,
+            length: whole.weights.len(),
+            ..Graph::default()
+        },
+    ];
+    for misfit in misfits {
+        let error = try_everything(misfit.encode()).unwrap_err();
+        assert!(error.to_string().contains("model.onnx"), "{error}");
+    }
+    // Not aligned: an engine may refuse it or copy it, but not fall over it.
+    let _ = try_everything(
+        Graph {
+            offset: offset - 1,
+            ..Graph::default()
+        }
+        .encode(),
+    );
 }

@@ -56,8 +56,32 @@ fn a_named_engine_runs_or_says_how_to_get_it() {
                 assert!(!engine.available, "{error}");
                 assert_eq!(error.kind(), ErrorKind::Unsupported);
                 assert!(error.to_string().contains("ORT_DYLIB_PATH"), "{error}");
+                println!("{} is not available: {error}", engine.name);
             }
         }
+    }
+}
+
+/// The library is looked for once in a process, so the case without it needs a process of its own.
+#[test]
+fn without_the_library_the_engine_says_how_to_get_it() {
+    const CASE: &str = "engines::a_named_engine_runs_or_says_how_to_get_it";
+    let folder = tempfile::tempdir().unwrap();
+    let not_a_library = folder.path().join("libonnxruntime.so");
+    std::fs::write(&not_a_library, "not a library").unwrap();
+    for path in [folder.path().join("gone.so"), not_a_library] {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([CASE, "--exact", "--nocapture"])
+            .env("ORT_DYLIB_PATH", &path)
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{stdout}");
+        assert!(
+            stdout.contains("1 passed") && stdout.contains("onnxruntime is not available"),
+            "{stdout}"
+        );
+        assert!(stdout.contains(&*path.to_string_lossy()), "{stdout}");
     }
 }
 
