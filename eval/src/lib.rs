@@ -1,1 +1,37 @@
-//! placeholder
+//! Measures a guard on the six benchmarks of the DuoGuard paper, per language.
+//!
+//! [`read_benchmarks`] reads the files, [`run`] scores every row with a [`Guard`], [`Report`] turns the rows into metrics, and
+//! [`table`](fn@table) prints them. [`write_scores`] keeps the score of every row, so that anyone can recompute every figure.
+//!
+//! ```no_run
+//! use duoguard::{Model, SessionOptions};
+//! use duoguard_eval::{Benchmark, Report, read_benchmarks, run, table};
+//!
+//! let sets = read_benchmarks("benchmarks".as_ref(), &Benchmark::ALL, &["En", "De"])?;
+//! let model = Model::open("models/mini")?;
+//! let mut session = model.session(&SessionOptions::default())?;
+//! let runs = run(&mut session, &sets, &mut |_| {})?;
+//! let report = Report::new(&model.manifest().name, session.engine(), &runs);
+//! print!("{}", table(&report));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod metrics;
+mod output;
+mod readers;
+mod report;
+mod run;
+mod scores;
+mod table;
+#[cfg(test)]
+mod testing;
+
+pub use error::{EvalError, Result};
+pub use metrics::{ECE_BINS, Metrics, Outcome, flag_everything_f1};
+pub use output::OutputFile;
+pub use readers::{Benchmark, BenchmarkSet, Row, read_benchmarks};
+pub use report::{Average, BenchmarkResult, Report};
+pub use run::{BenchmarkRun, Guard, Progress, run};
+pub use scores::{ScoreLine, write_scores};
+pub use table::table;
