@@ -239,3 +239,29 @@ fn failed(action: &str, cause: impl Display) -> Error {
         format!("engine {NAME}: {action}: {cause}"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_found_under_its_plain_and_versioned_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let lib = folder.path().join("lib");
+        std::fs::create_dir(&lib).unwrap();
+        let plain = folder.path().join(library_name());
+        let versioned = lib.join(format!("{}.1.32.0", library_name()));
+        for file in [
+            &plain,
+            &versioned,
+            &lib.join("libonnxruntime_providers_shared.so"),
+            &lib.join("libother.so"),
+        ] {
+            std::fs::write(file, "").unwrap();
+        }
+        let mut found = libraries_in(folder.path());
+        found.sort();
+        assert_eq!(found, [versioned, plain]);
+        assert!(libraries_in(&folder.path().join("gone")).is_empty());
+    }
+}

@@ -41,13 +41,20 @@ mod tests {
 
     #[test]
     fn known_cases() {
-        assert!(ranges(0, 4, 1).is_empty());
-        assert_eq!(ranges(1, 4, 1), [0..1]);
-        assert_eq!(ranges(4, 4, 1), [0..4]);
-        assert_eq!(ranges(5, 4, 1), [0..4, 1..5]);
-        assert_eq!(ranges(7, 4, 1), [0..4, 3..7]);
-        assert_eq!(ranges(8, 4, 1), [0..4, 3..7, 4..8]);
-        assert_eq!(ranges(9, 4, 0), [0..4, 4..8, 5..9]);
+        let pairs = |tokens, window, overlap| {
+            let ranges = ranges(tokens, window, overlap);
+            ranges
+                .into_iter()
+                .map(|range| (range.start, range.end))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(pairs(0, 4, 1), []);
+        assert_eq!(pairs(1, 4, 1), [(0, 1)]);
+        assert_eq!(pairs(4, 4, 1), [(0, 4)]);
+        assert_eq!(pairs(5, 4, 1), [(0, 4), (1, 5)]);
+        assert_eq!(pairs(7, 4, 1), [(0, 4), (3, 7)]);
+        assert_eq!(pairs(8, 4, 1), [(0, 4), (3, 7), (4, 8)]);
+        assert_eq!(pairs(9, 4, 0), [(0, 4), (4, 8), (5, 9)]);
     }
 
     #[test]
