@@ -1,0 +1,198 @@
+//! The command line: what it accepts and what its help says.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use duoguard::EngineChoice;
+
+/// More threads than any machine has use for; a typing error beyond it should not start them.
+const MAX_THREADS: usize = 1024;
+
+/// Is this text unsafe? An offline guardrail for prompts and responses, in many languages.
+///
+/// The text never leaves this machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "duoguard",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+#[command(after_help = "\
+Examples:
+  duoguard check \"How do I bake bread?\"
+  duoguard check --json - < prompts.txt > verdicts.jsonl
+  duoguard engines")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Check(CheckArgs),
+    Eval(EvalArgs),
+    Export(ExportArgs),
+    Inspect(InspectArgs),
+    /// List the engines: which this machine can use, and how to get the others
+    Engines,
+}
+
+/// Check a text, or one text per line of standard input
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status:
+  0  every text is safe
+  1  something is unsafe
+  2  error: what was not checked is not known to be safe. Also when whoever reads the output stops reading
+
+Examples:
+  duoguard check \"How do I bake bread?\"
+  duoguard check --response \"You pick the lock with ...\" \"How do I open a door?\"
+  duoguard check --language fr \"Comment faire du pain ?\"
+  tail -f prompts.log | duoguard check --json -
+  duoguard check -- \"-a text that begins with a hyphen\"
+
+With --json, one object a line for each text:
+  {\"flagged\":bool,\"score\":number,\"category\":name or null,\"scores\":{name:number,...},\"language\":tag,
+   \"tokens\":n,\"tokens_scored\":n,\"windows\":n,\"engine\":name,\"elapsed_ms\":number}
+score is the largest of the scores; category is the flagged one that exceeds its threshold by most.")]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// The response to judge together with the prompt TEXT (with "-": with every line)
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) response: Option<String>,
+    /// The language of the text, as a BCP-47 tag such as "fr"; identified from the text when absent
+    #[arg(long, value_name = "TAG")]
+    pub(crate) language: Option<String>,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The text to check; "-" checks each line of standard input as it arrives
+    #[arg(value_name = "TEXT | -")]
+    pub(crate) text: Option<String>,
+}
+
+/// Measure a model on the six benchmarks of the DuoGuard paper
+///
+/// Prints, per language and benchmark, F1 beside the F1 of flagging everything, AUROC, false-positive rate, recall, calibration
+/// error and the time of a check. Rows are scored one at a time, and the guard has to identify their language itself.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+DIR is laid out as in the authors' repository: eval_data_En, eval_data_Fr, ..., each with
+  xstest_v2_completions_gpt4_gpteval.csv  openai.json  toxic_chat.json
+  beavertail_test.jsonl  rtp_lx_prompt.json  XSafety.json
+All six must be there for every language asked for.
+
+Examples:
+  duoguard eval --benchmarks DIR
+  duoguard eval --benchmarks DIR --languages De --json report.json --scores scores.jsonl
+
+A line of the score file:
+  {\"benchmark\":name,\"language\":name,\"row\":n,\"score\":number,\"flagged\":bool,\"label\":0|1}
+row counts the benchmark file's rows from 0; label 1 is unsafe.")]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// The folder that holds eval_data_En and its siblings
+    #[arg(long, value_name = "DIR")]
+    pub(crate) benchmarks: PathBuf,
+    /// The languages, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "En,Fr,Es,De", value_parser = parse_folder_language)]
+    pub(crate) languages: Vec<String>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the score of every row, one JSON object a line
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub(crate) scores: Option<PathBuf>,
+}
+
+/// Turn a checkpoint (a Hugging Face folder) into a bundle
+///
+/// Writes the ONNX graph, quantises it, compares it with the checkpoint and with its unquantised self, and puts what it found into the bundle's
+/// manifest.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  duoguard export runs/mini/checkpoint models/mini
+  duoguard export --quantize none --force CHECKPOINT_DIR BUNDLE_DIR")]
+pub(crate) struct ExportArgs {
+    /// The checkpoint: config.json, model.safetensors and tokenizer.json
+    #[arg(value_name = "CHECKPOINT_DIR")]
+    pub(crate) checkpoint: PathBuf,
+    /// The bundle to write
+    #[arg(value_name = "BUNDLE_DIR")]
+    pub(crate) bundle: PathBuf,
+    /// How to store the weights
+    #[arg(long, value_enum, default_value = "int8")]
+    pub(crate) quantize: QuantizeArg,
+    /// Labelled texts, one JSON object a line, to set the thresholds and to measure what quantising costs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibrate: Option<PathBuf>,
+    /// Replace an existing bundle, and write one even if it fails the comparison
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QuantizeArg {
+    /// 8-bit integers: smaller and faster
+    Int8,
+    /// 32-bit floats, as trained
+    None,
+}
+
+/// Show what a bundle says about itself, and check its files
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status: 0 if the bundle is whole and opens, 2 if not.
+
+Example:
+  duoguard inspect models/mini")]
+pub(crate) struct InspectArgs {
+    /// The bundle
+    #[arg(value_name = "BUNDLE_DIR")]
+    pub(crate) bundle: PathBuf,
+}
+
+/// Which model, on what.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// The model's bundle [default: $DUOGUARD_MODEL, else models/mini beside the program, in a folder above it, or here]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// The engine that computes: a name from `duoguard engines`, or auto for the first one available
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parse_engine)]
+    pub(crate) engine: EngineChoice,
+    /// Threads that one check may use
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_threads)]
+    pub(crate) threads: NonZeroUsize,
+}
+
+fn parse_engine(text: &str) -> Result<EngineChoice, std::convert::Infallible> {
+    text.parse()
+}
+
+fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
+    let parsed = text.parse::<NonZeroUsize>().ok();
+    parsed
+        .filter(|threads| threads.get() <= MAX_THREADS)
+        .ok_or_else(|| format!("expected a number from 1 to {MAX_THREADS}"))
+}
+
+/// Accepts what can be the end of a folder's name, and nothing that leads out of it.
+fn parse_folder_language(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !text.is_empty() && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the ending of a folder eval_data_..., such as En".to_owned())
+    }
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

@@ -1,0 +1,110 @@
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Command, ErrorKind> {
+    let words = std::iter::once("duoguard").chain(line.split_whitespace());
+    match Cli::try_parse_from(words) {
+        Ok(cli) => Ok(cli.command),
+        Err(error) => Err(error.kind()),
+    }
+}
+
+#[track_caller]
+fn parse_check(line: &str) -> CheckArgs {
+    match parse(line) {
+        Ok(Command::Check(arguments)) => arguments,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn check_has_defaults() {
+    let arguments = parse_check("check hello");
+    assert_eq!(arguments.text.as_deref(), Some("hello"));
+    assert_eq!(arguments.model.engine, EngineChoice::Auto);
+    assert_eq!(arguments.model.threads.get(), 1);
+    assert!(!arguments.json && arguments.model.model.is_none());
+}
+
+#[test]
+fn check_takes_every_flag_of_the_contract() {
+    let arguments = parse_check(
+        "check --model m --engine rten --response no --language fr --json --threads 2 -",
+    );
+    assert_eq!(arguments.text.as_deref(), Some("-"));
+    assert_eq!(
+        arguments.model.engine,
+        EngineChoice::Named("rten".to_owned())
+    );
+    assert_eq!(arguments.model.model, Some(PathBuf::from("m")));
+    assert_eq!(arguments.response.as_deref(), Some("no"));
+    assert_eq!(arguments.language.as_deref(), Some("fr"));
+    assert_eq!(arguments.model.threads.get(), 2);
+    assert!(arguments.json);
+}
+
+#[test]
+fn a_text_may_begin_with_a_hyphen_after_two() {
+    assert_eq!(parse_check("check -- -x").text.as_deref(), Some("-x"));
+    let arguments = parse_check("check --response=-x hello");
+    assert_eq!(arguments.response.as_deref(), Some("-x"));
+}
+
+#[test]
+fn eval_takes_every_flag_of_the_contract() {
+    let line =
+        "eval --benchmarks b --languages En,De --model m --engine onnxruntime --json j --scores s";
+    let Ok(Command::Eval(arguments)) = parse(line) else {
+        panic!()
+    };
+    assert_eq!(arguments.languages, ["En", "De"]);
+    assert_eq!(arguments.json, Some(PathBuf::from("j")));
+    assert_eq!(arguments.scores, Some(PathBuf::from("s")));
+    let Ok(Command::Eval(arguments)) = parse("eval --benchmarks b") else {
+        panic!()
+    };
+    assert_eq!(arguments.languages, ["En", "Fr", "Es", "De"]);
+}
+
+#[test]
+fn export_takes_every_flag_of_the_contract() {
+    let line = "export c b --quantize none --calibrate f --force";
+    let Ok(Command::Export(arguments)) = parse(line) else {
+        panic!()
+    };
+    assert_eq!(arguments.quantize, QuantizeArg::None);
+    assert_eq!(arguments.calibrate, Some(PathBuf::from("f")));
+    assert!(arguments.force);
+    let Ok(Command::Export(arguments)) = parse("export c b") else {
+        panic!()
+    };
+    assert_eq!(arguments.quantize, QuantizeArg::Int8);
+}
+
+#[test]
+fn refuses_what_it_does_not_know() {
+    for (line, kind) in [
+        ("check a b", ErrorKind::UnknownArgument),
+        ("check --bogus a", ErrorKind::UnknownArgument),
+        ("check --threads 0 a", ErrorKind::ValueValidation),
+        ("check --threads 100000 a", ErrorKind::ValueValidation),
+        ("eval", ErrorKind::MissingRequiredArgument),
+        (
+            "eval --benchmarks b --languages ../En",
+            ErrorKind::ValueValidation,
+        ),
+        ("export c", ErrorKind::MissingRequiredArgument),
+        ("export c b --quantize int4", ErrorKind::InvalidValue),
+        ("inspect", ErrorKind::MissingRequiredArgument),
+        ("bogus", ErrorKind::InvalidSubcommand),
+    ] {
+        assert_eq!(parse(line).map(|_| ()), Err(kind), "{line}");
+    }
+}

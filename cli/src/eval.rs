@@ -1,0 +1,105 @@
+//! `duoguard eval`: a model measured on the six benchmarks.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use duoguard::{Model, SessionOptions};
+use duoguard_eval::{
+    Benchmark, OutputFile, Progress, Report, read_benchmarks, table, write_scores,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::Outcome;
+use crate::cli::EvalArgs;
+use crate::failure::Failure;
+use crate::model_path;
+
+pub(crate) fn run(arguments: &EvalArgs) -> Result<Outcome, Failure> {
+    let sets = read_benchmarks(
+        &arguments.benchmarks,
+        &Benchmark::ALL,
+        &distinct(&arguments.languages),
+    )?;
+    let model = Model::open(model_path::find(arguments.model.model.as_deref())?)?;
+    let mut session = model.session(&SessionOptions {
+        engine: arguments.model.engine.clone(),
+        threads: arguments.model.threads,
+    })?;
+    // Created before the work: a path that cannot be written should not cost minutes.
+    let create = |path: &PathBuf| OutputFile::create(path);
+    let json = arguments.json.as_ref().map(create).transpose()?;
+    let scores = arguments.scores.as_ref().map(create).transpose()?;
+
+    let bar = progress_bar();
+    let runs = duoguard_eval::run(&mut session, &sets, &mut |progress| show(&bar, progress))?;
+    bar.finish_and_clear();
+
+    let report = Report::new(&model.manifest().name, session.engine(), &runs);
+    if let Some(file) = scores {
+        write_scores(file, &runs)?;
+    }
+    if let Some(file) = json {
+        report.write_json(file)?;
+    }
+    let mut out = anstream::stdout().lock();
+    out.write_all(table(&report).as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Failure::output)?;
+    Ok(Outcome::Safe)
+}
+
+/// The languages without repetitions, which would count twice.
+fn distinct(languages: &[String]) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for language in languages {
+        if !kept.iter().any(|k| k.eq_ignore_ascii_case(language)) {
+            kept.push(language.clone());
+        }
+    }
+    kept
+}
+
+/// On standard error, and only if that is a terminal.
+fn progress_bar() -> ProgressBar {
+    const TEMPLATE: &str = "{msg:20} {wide_bar} {pos}/{len} rows, {per_sec}, {eta} left";
+    let style = ProgressStyle::with_template(TEMPLATE);
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn show(bar: &ProgressBar, progress: Progress<'_>) {
+    if bar.position() == 0 {
+        bar.set_length(progress.rows_total as u64);
+    }
+    let message = format!("{} {}", progress.language, progress.benchmark.title());
+    if bar.message() != message {
+        bar.set_message(message);
+    }
+    bar.set_position(progress.rows_done as u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_language_counts_once() {
+        let languages = ["En", "De", "en", "De"].map(str::to_owned);
+        assert_eq!(distinct(&languages), ["En", "De"]);
+    }
+
+    #[test]
+    fn the_bar_follows_the_run() {
+        let bar = progress_bar();
+        show(
+            &bar,
+            Progress {
+                benchmark: Benchmark::RtpLx,
+                language: "De",
+                rows_done: 3,
+                rows_total: 10,
+            },
+        );
+        assert_eq!((bar.position(), bar.length()), (3, Some(10)));
+        assert_eq!(bar.message(), "De RTP-LX");
+    }
+}

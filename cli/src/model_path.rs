@@ -1,0 +1,84 @@
+//! Which bundle to use when the command line does not say.
+
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+
+const VARIABLE: &str = "DUOGUARD_MODEL";
+const BUNDLED: &str = "models/mini";
+
+/// The bundle of the command line, else of the environment, else the bundled one.
+pub(crate) fn find(argument: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(path) = argument {
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+        return Ok(path.into());
+    }
+    // Through links: an installed `bin/duoguard` may point into the folder that has the model.
+    let program = std::env::current_exe().and_then(std::fs::canonicalize).ok();
+    let here = std::env::current_dir().ok();
+    first_bundle(&places(program.as_deref(), here.as_deref()))
+}
+
+/// Where the bundled model may lie, nearest first.
+fn places(program: Option<&Path>, here: Option<&Path>) -> Vec<PathBuf> {
+    let above = program.into_iter().flat_map(|p| p.ancestors().skip(1));
+    let mut places: Vec<PathBuf> = Vec::new();
+    for folder in above.chain(here) {
+        let place = folder.join(BUNDLED);
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
+fn first_bundle(places: &[PathBuf]) -> Result<PathBuf, Failure> {
+    let found = places.iter().find(|p| p.join("manifest.json").is_file());
+    found.cloned().ok_or_else(|| {
+        let list: Vec<_> = places.iter().map(|p| format!("\n  {}", p.display())).collect();
+        Failure::message(format!(
+            "no model found: give its bundle with --model DIR or in {VARIABLE}; without them a bundle (a folder with a manifest.json) \
+             is looked for in these places, and none has one:{}",
+            list.concat()
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_beside_and_above_the_program_then_here() {
+        let found = places(
+            Some(Path::new("/a/target/release/duoguard")),
+            Some(Path::new("/b")),
+        );
+        let expected = [
+            "/a/target/release/models/mini",
+            "/a/target/models/mini",
+            "/a/models/mini",
+            "/models/mini",
+            "/b/models/mini",
+        ];
+        assert_eq!(found, expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn takes_the_first_that_has_a_manifest_or_names_them_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = [folder.path().join("a"), folder.path().join("b")];
+        std::fs::create_dir(&places[0]).unwrap();
+        std::fs::create_dir(&places[1]).unwrap();
+        let Err(Failure::Message(text)) = first_bundle(&places) else {
+            panic!()
+        };
+        for place in &places {
+            assert!(text.contains(&place.display().to_string()), "{text}");
+        }
+        std::fs::write(places[1].join("manifest.json"), "{}").unwrap();
+        assert_eq!(first_bundle(&places).unwrap(), places[1]);
+    }
+}
