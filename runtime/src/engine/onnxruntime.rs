@@ -70,7 +70,10 @@ fn load() -> std::result::Result<Library, String> {
         }
     }
     if failures.is_empty() {
-        failures.push("the library was not found".to_owned());
+        failures.push(format!(
+            "{} was not found next to the executable, in ../lib, in target/onnxruntime of a development tree, or in the system's folders",
+            library_name()
+        ));
     }
     Err(format!(
         "{}; install ONNX Runtime 1.{} or later (`pip install onnxruntime` has it, as onnxruntime/capi/{}) and name the file in \
