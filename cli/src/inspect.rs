@@ -17,7 +17,16 @@ const MANIFEST: &str = "manifest.json";
 const READ_BYTES: usize = 1 << 20;
 
 pub(crate) fn run(arguments: &InspectArgs) -> Result<Outcome, Failure> {
-    let bundle = &arguments.bundle;
+    inspect(&arguments.bundle, &mut anstream::stdout().lock())?;
+    Ok(Outcome::Safe)
+}
+
+/// Prints what there is before failing over what is wrong with it.
+fn inspect(bundle: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut print = |text: &str| {
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        written.map_err(Failure::output)
+    };
     let manifest = read_manifest(bundle)?;
     let files: Vec<_> = manifest
         .files
@@ -35,15 +44,7 @@ pub(crate) fn run(arguments: &InspectArgs) -> Result<Outcome, Failure> {
         )));
     }
     Model::open(bundle)?;
-    print("opens      yes\n")?;
-    Ok(Outcome::Safe)
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = anstream::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(Failure::output)
+    print("opens      yes\n")
 }
 
 fn read_manifest(bundle: &Path) -> Result<Manifest, Failure> {

@@ -78,12 +78,20 @@ fn compares_every_file_with_its_hash() {
 }
 
 #[test]
-fn a_damaged_bundle_is_an_error() {
-    let folder = bundle(&manifest(), &[("tokenizer.json", "abd")]);
-    let bundle = folder.path().to_owned();
-    assert!(run(&InspectArgs { bundle }).is_err());
-    let bundle = folder.path().join("missing");
-    let Err(Failure::Message(text)) = run(&InspectArgs { bundle }) else {
+fn a_damaged_bundle_is_described_and_refused() {
+    let folder = bundle(&manifest(), &[("model.onnx", "abd")]);
+    let mut out = Vec::new();
+    let Err(Failure::Message(text)) = inspect(folder.path(), &mut out) else {
+        panic!()
+    };
+    assert!(text.contains("model.onnx: SHA-256 is "), "{text}");
+    assert!(String::from_utf8(out).unwrap().contains("sha256 WRONG"));
+}
+
+#[test]
+fn a_missing_bundle_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let Err(Failure::Message(text)) = inspect(folder.path(), &mut Vec::new()) else {
         panic!()
     };
     assert!(text.contains("manifest.json: cannot read"), "{text}");

@@ -83,12 +83,14 @@ impl<'a> Judgement<'a> {
         )
     }
 
-    /// The flagged category first, then the largest scores; at least one, if there are any.
+    /// The flagged category first, then the largest scores; at least one, unless the text was empty and nothing was scored.
     fn top_categories(&self) -> Vec<(&'a str, f32)> {
         let mut all: Vec<_> = self.scores.iter().collect();
         all.sort_by(|a, b| b.1.total_cmp(&a.1));
         all.sort_by_key(|(name, _)| Some(*name) != self.category);
-        let worth = |(rank, (_, score)): &(usize, (&str, f32))| *rank == 0 || *score >= SHOWN_SCORE;
+        let worth = |(rank, (_, score)): &(usize, (&str, f32))| {
+            *score >= SHOWN_SCORE || (*rank == 0 && self.windows > 0)
+        };
         let ranked = all.into_iter().enumerate().filter(worth);
         ranked
             .map(|(_, shown)| shown)

@@ -82,3 +82,10 @@ fn says_how_many_windows_a_long_text_took() {
     (long.tokens, long.windows) = (700, 3);
     assert!(text(&long).contains("(en, 700 tokens in 3 windows, "));
 }
+
+#[test]
+fn an_empty_text_has_no_scores_to_show() {
+    let mut empty = verdict(None, &[0.0; 4]);
+    (empty.tokens, empty.windows) = (0, 0);
+    assert_eq!(text(&empty), "safe    (en, 0 tokens, 1.2 ms)\n");
+}

@@ -138,6 +138,52 @@ fn calibration_error_by_hand() {
     assert_close(m.ece, (0.10 + 0.81) / 4.0);
 }
 
+/// Against the definitions, counted naively: every pair for AUROC, every threshold for the others.
+#[test]
+fn agrees_with_the_definitions_on_many_ties() {
+    let mut state = 1_u32;
+    let mut next = |below: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) % below
+    };
+    for _ in 0..50 {
+        let labels: Vec<u8> = (0..200).map(|_| u8::from(next(3) == 0)).collect();
+        let shifted = |label: &u8| (next(40) + 8 * u32::from(*label)) as f32 / 48.0;
+        let scores: Vec<f32> = labels.iter().map(shifted).collect();
+        let rows = outcomes(&labels, &scores);
+        let (bad, good): (Vec<&Outcome>, Vec<&Outcome>) = rows.iter().partition(|o| o.label);
+        let pair = |b: &Outcome, g: &Outcome| match b.score.total_cmp(&g.score) {
+            std::cmp::Ordering::Greater => 1.0,
+            std::cmp::Ordering::Equal => 0.5,
+            std::cmp::Ordering::Less => 0.0,
+        };
+        let pairs = bad
+            .iter()
+            .flat_map(|b| good.iter().map(move |g| pair(b, g)));
+        let m = Metrics::of(&rows);
+        let wins: f64 = pairs.sum();
+        assert_close(m.auroc, wins / (bad.len() * good.len()) as f64);
+
+        let (mut precision_sum, mut best) = (0.0, 0.0_f64);
+        let at_least = |rows: &[&Outcome], t| rows.iter().filter(|o| o.score >= t).count() as f64;
+        let mut thresholds = scores.clone();
+        thresholds.sort_by(|a, b| b.total_cmp(a));
+        thresholds.dedup();
+        let mut last_recall = 0.0;
+        for &t in &thresholds {
+            let (tp, fp) = (at_least(&bad, t), at_least(&good, t));
+            let recall = tp / bad.len() as f64;
+            precision_sum += (recall - last_recall) * tp / (tp + fp);
+            last_recall = recall;
+            if fp / good.len() as f64 <= 0.05 {
+                best = best.max(recall);
+            }
+        }
+        assert_close(m.auprc, precision_sum);
+        assert_close(m.recall_at_5pct_fpr, best);
+    }
+}
+
 /// The figures of the whole benchmarks, from their published sizes.
 #[test]
 fn flagging_everything() {
