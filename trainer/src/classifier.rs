@@ -25,16 +25,16 @@ struct HeldOut {
 }
 
 /// The supervised stage.
-pub struct Classifier {
-    batcher: Batcher,
+pub struct Classifier<'a> {
+    batcher: Batcher<'a>,
     loss: ClassifierLoss,
     held_out: Vec<HeldOut>,
 }
 
-impl Classifier {
+impl<'a> Classifier<'a> {
     /// Trains on `batcher`'s batches; watches the first `limit` validation rows' windows of
     /// at most `window` tokens. (Shipped thresholds use whole texts; this is a learning curve.)
-    pub fn new(batcher: Batcher, loss: ClassifierLoss, validation: &[SeedRow], tokenizer: &Tokenizer, window: usize, limit: usize) -> Self {
+    pub fn new(batcher: Batcher<'a>, loss: ClassifierLoss, validation: &[SeedRow], tokenizer: &Tokenizer, window: usize, limit: usize) -> Self {
         let stride = (validation.len() / limit.max(1)).max(1);
         let mut held_out: Vec<HeldOut> = validation
             .iter()
@@ -67,7 +67,7 @@ pub fn targets(labels: &[f32], rows: &[Target], smoothing: &[f32]) -> Targets {
     targets
 }
 
-impl Stage for Classifier {
+impl Stage for Classifier<'_> {
     fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
         let batch = self.batcher.batch(index);
         let logits = decoder.logits(&batch.ids, &batch.lengths, batch.tokens);

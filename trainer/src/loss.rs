@@ -82,3 +82,77 @@ pub fn language_model_loss(hidden: Tensor<2>, embedding: &Tensor<2>, candidates:
     let logits = hidden.matmul(embedding.clone().select(0, candidates).transpose());
     activation::log_softmax(logits, 1).gather(1, targets).neg().mean()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loss(kind: ClassifierLoss, logits: &[f32], labels: &[f32], readings: [f32; 3]) -> f32 {
+        let device = Device::flex();
+        let logits = Tensor::<2>::from_data(TensorData::new(logits.to_vec(), [1, CATEGORIES]), &device);
+        let [safe, known, unknown] = readings.map(|w| vec![w]);
+        let targets = Targets { labels: labels.to_vec(), safe, known, unknown };
+        classifier_loss(kind, logits, &targets).into_scalar::<f32>()
+    }
+
+    fn logits() -> Vec<f32> {
+        (0..CATEGORIES).map(|i| 0.3 * i as f32 - 1.7).collect()
+    }
+
+    /// The formulas, written once more in plain numbers.
+    fn expected(kind: ClassifierLoss, labels: &[f32], readings: [f32; 3]) -> f64 {
+        let s: Vec<f64> = logits().iter().map(|&x| x as f64).collect();
+        let on: Vec<bool> = labels.iter().map(|&l| l == 1.0).collect();
+        let pick = |wanted: bool, sign: f64| -> f64 {
+            (0..CATEGORIES).filter(|&i| on[i] == wanted).map(|i| (sign * s[i]).exp()).sum()
+        };
+        let all: f64 = s.iter().map(|x| x.exp()).sum();
+        let bce = |i: usize, on: bool| if on { (1.0 + (-s[i]).exp()).ln() } else { (1.0 + s[i].exp()).ln() };
+        let (safe, known) = match kind {
+            ClassifierLoss::LogSumExp => ((1.0 + all).ln(), (1.0 + pick(false, 1.0)).ln() + (1.0 + pick(true, -1.0)).ln()),
+            ClassifierLoss::Bce => (
+                (0..CATEGORIES).map(|i| bce(i, false)).sum(),
+                (0..CATEGORIES).map(|i| bce(i, on[i])).sum(),
+            ),
+        };
+        let unknown = (1.0 + 1.0 / all).ln();
+        readings[0] as f64 * safe + readings[1] as f64 * known + readings[2] as f64 * unknown
+    }
+
+    #[test]
+    fn every_reading_under_both_losses() {
+        let mut labels = vec![0.0; CATEGORIES];
+        labels[2] = 1.0;
+        labels[8] = 1.0;
+        for kind in [ClassifierLoss::LogSumExp, ClassifierLoss::Bce] {
+            for readings in [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.1, 0.9, 0.0]] {
+                let found = loss(kind, &logits(), &labels, readings) as f64;
+                let expected = expected(kind, &labels, readings);
+                assert!((found - expected).abs() < 1e-5 * expected.max(1.0), "{kind:?} {readings:?}: {found} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_category_never_trains_none() {
+        // Raising any one logit must lower the loss of an unsafe row of unknown category.
+        let zero = vec![0.0; CATEGORIES];
+        let base = loss(ClassifierLoss::LogSumExp, &zero, &zero, [0.0, 0.0, 1.0]);
+        for category in 0..CATEGORIES {
+            let mut raised = zero.clone();
+            raised[category] = 1.0;
+            assert!(loss(ClassifierLoss::LogSumExp, &raised, &zero, [0.0, 0.0, 1.0]) < base);
+        }
+    }
+
+    #[test]
+    fn extreme_logits_stay_finite() {
+        let labels = vec![0.0; CATEGORIES];
+        for value in [-80.0, 80.0] {
+            for readings in [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]] {
+                let found = loss(ClassifierLoss::LogSumExp, &vec![value; CATEGORIES], &labels, readings);
+                assert!(found.is_finite(), "{value} {readings:?}: {found}");
+            }
+        }
+    }
+}

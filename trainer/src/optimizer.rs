@@ -96,3 +96,50 @@ pub fn learning_rate(peak: f64, step: usize, steps: usize, warmup: f64) -> f64 {
     let progress = ((at - warm) / (steps as f64 - warm).max(1.0)).min(1.0);
     peak * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+    use crate::checkpoint::host;
+
+    #[test]
+    fn the_schedule_warms_up_then_falls_to_zero() {
+        assert!((learning_rate(1.0, 0, 100, 0.1) - 0.1).abs() < 1e-12);
+        assert!((learning_rate(1.0, 9, 100, 0.1) - 1.0).abs() < 1e-12);
+        assert!((learning_rate(1.0, 54, 100, 0.1) - 0.5).abs() < 1e-12);
+        assert!(learning_rate(1.0, 99, 100, 0.1).abs() < 1e-12);
+    }
+
+    #[test]
+    fn two_steps_follow_the_published_update() {
+        let device = Device::flex();
+        let mut parameters = vec![Parameter::new("w".into(), vec![1.0, -2.0, 0.5, 3.0], [2, 2], &device.clone().autodiff())];
+        let mut optimizer = AdamW::new(&parameters, &device);
+        let settings = StepSettings { learning_rate: 0.1, weight_decay: 0.01, max_gradient_norm: 1.0 };
+        let mut expected = [1.0f64, -2.0, 0.5, 3.0];
+        let (mut m, mut v) = ([0.0f64; 4], [0.0f64; 4]);
+        for (step, gradient) in [[3.0f64, 0.0, -4.0, 0.0], [0.1, 0.2, 0.3, 0.4]].into_iter().enumerate() {
+            let values: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
+            let norm = optimizer.apply(
+                &mut parameters, &[Some(Tensor::from_data(TensorData::new(values, [2, 2]), &device))], 1, &settings,
+            );
+            let expected_norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+            assert!((norm - expected_norm).abs() < 1e-5);
+            let clip = (1.0 / expected_norm).min(1.0);
+            let (b1, b2) = (0.9f64, 0.98f64);
+            for i in 0..4 {
+                let g = gradient[i] * clip;
+                m[i] = b1 * m[i] + (1.0 - b1) * g;
+                v[i] = b2 * v[i] + (1.0 - b2) * g * g;
+                let t = step as i32 + 1;
+                let update = 0.1 * (m[i] / (1.0 - b1.powi(t))) / ((v[i] / (1.0 - b2.powi(t))).sqrt() + 1e-8);
+                expected[i] = expected[i] * (1.0 - 0.1 * 0.01) - update;
+            }
+        }
+        for (found, expected) in host(&parameters[0].value).iter().zip(expected) {
+            assert!((*found as f64 - expected).abs() < 1e-4, "{found} {expected}");
+        }
+    }
+}

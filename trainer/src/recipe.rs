@@ -1,0 +1,346 @@
+//! A recipe: one TOML file that says everything about a training run.
+//!
+//! It is validated once, when it is read. Errors name the file, the line, the key, what was
+//! found and what is expected.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+/// Why a recipe was refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{}{}: {reason}", path.display(), line.map(|l| format!(":{l}")).unwrap_or_default())]
+pub struct RecipeError {
+    /// The recipe file.
+    pub path: PathBuf,
+    /// The line, from 1, where one can be named.
+    pub line: Option<usize>,
+    /// Key, expected, found.
+    pub reason: String,
+}
+
+/// A whole recipe.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Names the run's folder and the model; letters, digits, `-` and `_`.
+    pub name: String,
+    /// Every random choice of the run follows from it.
+    pub seed: u64,
+    /// What to train on.
+    pub data: DataRecipe,
+    /// The tokenizer.
+    pub tokenizer: TokenizerRecipe,
+    /// The network's shape.
+    pub model: ModelRecipe,
+    /// Stage 0.
+    pub pretrain: PretrainRecipe,
+    /// Stage 1.
+    pub classifier: ClassifierRecipe,
+    /// The file's text, kept with the run and in the model's provenance.
+    #[serde(skip)]
+    pub text: String,
+}
+
+/// What to train on. Paths are relative to the data folder.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataRecipe {
+    /// Labelled files, or folders of `*.jsonl` and `*.jsonl.gz`.
+    pub seed: Vec<PathBuf>,
+    /// Benign texts in several languages, grouped by meaning.
+    pub parallel: Vec<PathBuf>,
+    /// Sentence pairs, English and one other language a line.
+    pub pairs: Vec<PathBuf>,
+    /// Languages to keep; the first must be the one that is code-switched.
+    pub languages: Vec<String>,
+    /// Sources to leave out.
+    pub exclude_sources: Vec<String>,
+    /// Share of the seed groups held out, in (0, 0.5].
+    pub validation_fraction: f64,
+}
+
+/// The tokenizer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenizerRecipe {
+    /// Tokens, the 256 bytes and the end-of-text token included.
+    pub vocabulary: usize,
+}
+
+/// The network's shape: a Qwen2 decoder.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRecipe {
+    /// Decoder layers.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Query heads; `hidden` is a multiple of twice this.
+    pub heads: usize,
+    /// Key/value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Width inside the feed-forward part.
+    pub intermediate: usize,
+    /// Longest input in tokens.
+    pub max_position: usize,
+    /// Base of the rotary position encoding.
+    pub rope_theta: f64,
+    /// Added to the mean square in RMSNorm.
+    pub norm_eps: f64,
+}
+
+impl ModelRecipe {
+    /// Width of one head.
+    pub fn head_size(&self) -> usize {
+        self.hidden / self.heads
+    }
+}
+
+/// Stage 0: language-model pre-training.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PretrainRecipe {
+    /// Optimizer steps; 0 leaves the stage out.
+    pub steps: usize,
+    /// Tokens in a batch.
+    pub batch_tokens: usize,
+    /// Tokens in a packed row.
+    pub window_tokens: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Fraction of the steps spent warming up.
+    pub warmup: f64,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f64,
+    /// Gradients are clipped to this global norm.
+    pub max_gradient_norm: f64,
+    /// Random tokens that join the batch's own in the softmax; 0: the whole vocabulary.
+    pub negatives: usize,
+    /// Steps between saved states.
+    pub checkpoint_every: usize,
+}
+
+/// Stage 1: the classifier.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassifierRecipe {
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Tokens in a batch, padding included.
+    pub batch_tokens: usize,
+    /// Window in tokens: longer texts train on a random window, and are scanned in such windows.
+    pub window_tokens: usize,
+    /// Tokens that neighbouring windows share when a text is scanned.
+    pub overlap_tokens: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Fraction of the steps spent warming up.
+    pub warmup: f64,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f64,
+    /// Gradients are clipped to this global norm.
+    pub max_gradient_norm: f64,
+    /// Batches whose gradients make one step.
+    pub accumulation: usize,
+    /// Which loss.
+    pub loss: ClassifierLoss,
+    /// Probability that an input token is replaced by the end-of-text token.
+    pub token_dropout: f64,
+    /// Label smoothing of every row.
+    pub label_smoothing: f64,
+    /// Steps between saved states.
+    pub checkpoint_every: usize,
+    /// Decay of the moving average of the weights, which is what ships; 0 turns it off.
+    pub ema: f64,
+    /// How rows are drawn.
+    pub sampling: SamplingRecipe,
+}
+
+/// The two losses of the paper (PAPER.md, "The classifier").
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassifierLoss {
+    /// The sum of 12 binary cross-entropies that the paper states.
+    Bce,
+    /// The multi-label log-sum-exp loss that the authors' code trains with.
+    LogSumExp,
+}
+
+/// How rows are drawn: a language, then a label, then a source, then a row.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplingRecipe {
+    /// A language is drawn with probability proportional to (its rows)^this, in [0, 1].
+    pub language_power: f64,
+    /// The same for sources within a language and label.
+    pub source_power: f64,
+    /// Draw safe and unsafe equally often; otherwise as they come.
+    pub balance_labels: bool,
+    /// Rows of one source, language and label that count at most; 0: no cap.
+    pub source_cap: usize,
+    /// Probability that an English row is code-switched into another language.
+    pub code_switch: f64,
+    /// Share of the rows that are benign parallel texts.
+    pub benign_parallel: f64,
+    /// Source -> factor on its probability (1 where absent).
+    #[serde(default)]
+    pub source_weight: BTreeMap<String, f64>,
+    /// Source -> label smoothing (the recipe's general one where absent).
+    #[serde(default)]
+    pub source_smoothing: BTreeMap<String, f64>,
+}
+
+impl Recipe {
+    /// Reads and validates a recipe.
+    ///
+    /// # Errors
+    /// Unreadable file, broken TOML, unknown or missing key, a value of the wrong type or
+    /// out of its range.
+    pub fn load(path: &Path) -> Result<Self, RecipeError> {
+        let text = fs::read_to_string(path).map_err(|e| RecipeError {
+            path: path.to_owned(),
+            line: None,
+            reason: format!("cannot read the recipe: {e}"),
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// Parses a recipe's text; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Recipe::load`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, RecipeError> {
+        let mut recipe: Self = toml::from_str(text).map_err(|e| RecipeError {
+            path: path.to_owned(),
+            line: e.span().map(|span| line_of(text, span.start)),
+            reason: e.message().to_owned(),
+        })?;
+        recipe.text = text.to_owned();
+        for (key, holds, expected) in recipe.checks() {
+            if !holds {
+                return Err(RecipeError {
+                    path: path.to_owned(),
+                    line: line_of_key(text, key),
+                    reason: format!("{key}: expected {expected}"),
+                });
+            }
+        }
+        Ok(recipe)
+    }
+
+    /// Hex sha256 of the recipe's text.
+    pub fn sha256(&self) -> String {
+        Sha256::digest(self.text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Every range a value must be in: (key, whether it holds, what is expected).
+    fn checks(&self) -> Vec<(&'static str, bool, &'static str)> {
+        let (model, pretrain, classifier) = (&self.model, &self.pretrain, &self.classifier);
+        let sampling = &classifier.sampling;
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        let below_one = |x: f64| (0.0..1.0).contains(&x);
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let named = !self.name.is_empty() && self.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        let heads = model.heads > 0 && model.hidden > 0 && model.hidden.is_multiple_of(2 * model.heads);
+        let windows = |window: usize| window > 0 && window <= model.max_position;
+        vec![
+            ("name", named, "letters, digits, - and _ only"),
+            ("data.seed", !self.data.seed.is_empty(), "at least one file or folder"),
+            ("data.languages", !self.data.languages.is_empty(), "at least one language"),
+            ("data.validation_fraction", self.data.validation_fraction > 0.0 && self.data.validation_fraction <= 0.5, "a fraction in (0, 0.5]"),
+            ("tokenizer.vocabulary", (257..=1_000_000).contains(&self.tokenizer.vocabulary), "257 (the bytes and one special token) to 1000000"),
+            ("model.layers", (1..=256).contains(&model.layers), "1 to 256"),
+            ("model.hidden", heads && model.hidden <= 65_536, "a multiple of 2 x model.heads, at most 65536"),
+            ("model.kv_heads", model.kv_heads > 0 && model.heads.is_multiple_of(model.kv_heads), "a divisor of model.heads"),
+            ("model.intermediate", (1..=1_000_000).contains(&model.intermediate), "1 to 1000000"),
+            ("model.max_position", (1..=1_000_000).contains(&model.max_position), "1 to 1000000"),
+            ("model.rope_theta", positive(model.rope_theta), "a positive number"),
+            ("model.norm_eps", positive(model.norm_eps), "a positive number"),
+            ("pretrain.window_tokens", windows(pretrain.window_tokens), "1 to model.max_position"),
+            ("pretrain.batch_tokens", pretrain.batch_tokens >= pretrain.window_tokens, "at least pretrain.window_tokens"),
+            ("pretrain.learning_rate", positive(pretrain.learning_rate), "a positive number"),
+            ("pretrain.warmup", below_one(pretrain.warmup), "a fraction in [0, 1)"),
+            ("pretrain.weight_decay", share(pretrain.weight_decay), "0 to 1"),
+            ("pretrain.max_gradient_norm", positive(pretrain.max_gradient_norm), "a positive number"),
+            ("pretrain.checkpoint_every", pretrain.checkpoint_every > 0, "at least 1"),
+            ("classifier.steps", classifier.steps > 0, "at least 1"),
+            ("classifier.window_tokens", windows(classifier.window_tokens), "1 to model.max_position"),
+            ("classifier.overlap_tokens", classifier.overlap_tokens < classifier.window_tokens, "less than classifier.window_tokens"),
+            ("classifier.batch_tokens", classifier.batch_tokens >= classifier.window_tokens, "at least classifier.window_tokens"),
+            ("classifier.learning_rate", positive(classifier.learning_rate), "a positive number"),
+            ("classifier.warmup", below_one(classifier.warmup), "a fraction in [0, 1)"),
+            ("classifier.weight_decay", share(classifier.weight_decay), "0 to 1"),
+            ("classifier.max_gradient_norm", positive(classifier.max_gradient_norm), "a positive number"),
+            ("classifier.accumulation", classifier.accumulation > 0, "at least 1"),
+            ("classifier.token_dropout", below_one(classifier.token_dropout), "a probability in [0, 1)"),
+            ("classifier.label_smoothing", (0.0..0.5).contains(&classifier.label_smoothing), "0 to less than 0.5"),
+            ("classifier.checkpoint_every", classifier.checkpoint_every > 0, "at least 1"),
+            ("classifier.ema", below_one(classifier.ema), "a decay in [0, 1)"),
+            ("classifier.sampling.language_power", share(sampling.language_power), "0 to 1"),
+            ("classifier.sampling.source_power", share(sampling.source_power), "0 to 1"),
+            ("classifier.sampling.code_switch", share(sampling.code_switch), "a probability in [0, 1]"),
+            ("classifier.sampling.benign_parallel", below_one(sampling.benign_parallel), "a share in [0, 1)"),
+            ("classifier.sampling.source_weight", sampling.source_weight.values().all(|&w| positive(w)), "positive numbers"),
+            ("classifier.sampling.source_smoothing", sampling.source_smoothing.values().all(|&s| (0.0..0.5).contains(&s)), "0 to less than 0.5"),
+        ]
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text[..offset.min(text.len())].matches('\n').count() + 1
+}
+
+/// The line where a dotted key is set, found by its table header and its last part.
+fn line_of_key(text: &str, key: &str) -> Option<usize> {
+    let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let mut current = String::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if let Some(header) = line.strip_prefix('[') {
+            current = header.split(']').next().unwrap_or_default().trim().to_owned();
+            if current == key {
+                return Some(index + 1);
+            }
+        } else if current == table && line.split('=').next().is_some_and(|left| left.trim() == name) {
+            return Some(index + 1);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINI: &str = include_str!("../../recipes/mini.toml");
+
+    fn error(text: &str) -> String {
+        Recipe::parse(Path::new("r.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_bundled_recipe_is_valid() {
+        Recipe::parse(Path::new("mini.toml"), MINI).unwrap();
+    }
+
+    #[test]
+    fn errors_name_line_and_key() {
+        let line = |needle: &str| MINI.lines().position(|l| l.starts_with(needle)).unwrap() + 1;
+        for (from, to, place, mention) in [
+            ("vocabulary = 16000", "vocabulary = 16000\nspelling = 1", line("vocabulary") + 1, "spelling"),
+            ("vocabulary = 16000", "vocabulary = \"many\"", line("vocabulary"), "invalid type"),
+            ("vocabulary = 16000", "vocabulary = 12", line("vocabulary"), "257"),
+            ("kv_heads = 2", "kv_heads = 5", line("kv_heads"), "divisor"),
+            ("validation_fraction = 0.04", "validation_fraction = 0.9", line("validation_fraction"), "(0, 0.5]"),
+            ("loss = \"log_sum_exp\"", "loss = \"hinge\"", line("loss"), "hinge"),
+        ] {
+            assert!(MINI.contains(from), "{from}");
+            let found = error(&MINI.replacen(from, to, 1));
+            assert!(found.starts_with(&format!("r.toml:{place}: ")) && found.contains(mention), "{found}");
+        }
+    }
+}

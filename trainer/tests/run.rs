@@ -1,0 +1,171 @@
+//! A whole run of a tiny recipe: it trains, exports, and survives being killed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use duoguard::{Input, Model, SessionOptions};
+use duoguard_trainer::progress::StepMetrics;
+
+const RECIPE: &str = r#"
+name = "tiny"
+seed = 7
+[data]
+seed = ["seed.jsonl"]
+parallel = ["parallel.jsonl"]
+pairs = ["pairs.jsonl"]
+languages = ["en", "de"]
+exclude_sources = []
+validation_fraction = 0.2
+[tokenizer]
+vocabulary = 400
+[model]
+layers = 2
+hidden = 32
+heads = 4
+kv_heads = 2
+intermediate = 48
+max_position = 64
+rope_theta = 10000.0
+norm_eps = 1e-6
+[pretrain]
+steps = 12
+batch_tokens = 128
+window_tokens = 16
+learning_rate = 3e-3
+warmup = 0.1
+weight_decay = 0.01
+max_gradient_norm = 1.0
+negatives = 64
+checkpoint_every = 3
+[classifier]
+steps = 24
+batch_tokens = 256
+window_tokens = 32
+overlap_tokens = 8
+learning_rate = 3e-3
+warmup = 0.1
+weight_decay = 0.01
+max_gradient_norm = 1.0
+accumulation = 2
+loss = "log_sum_exp"
+token_dropout = 0.0
+label_smoothing = 0.02
+checkpoint_every = 5
+ema = 0.9
+[classifier.sampling]
+language_power = 0.5
+source_power = 0.5
+balance_labels = true
+source_cap = 0
+code_switch = 0.3
+benign_parallel = 0.1
+"#;
+
+/// Mild made-up texts: rude remarks on one side, kitchen talk on the other.
+fn write_data(folder: &Path) {
+    let rude = ["you are a fool", "nobody likes you", "go away you pest", "what a silly clown"];
+    let kind = ["please pass the salt", "the soup is warm", "bake the bread slowly", "i like green tea"];
+    let rude_de = ["du bist ein narr", "niemand mag dich", "geh weg du plage", "was für ein clown"];
+    let kind_de = ["bitte reich mir das salz", "die suppe ist warm", "back das brot langsam", "ich mag grünen tee"];
+    let mut seed = String::new();
+    for i in 0..40 {
+        for (lang, texts, is_unsafe) in [("en", rude, 1), ("en", kind, 0), ("de", rude_de, 1), ("de", kind_de, 0)] {
+            // Some unsafe rows know their category, others do not.
+            let categories = if is_unsafe == 1 && i % 2 == 0 { r#"["hate"]"# } else { "[]" };
+            seed += &format!(
+                "{{\"text\": \"{} number {i}\", \"lang\": \"{lang}\", \"unsafe\": {is_unsafe}, \"categories\": {categories}, \"source\": \"made_up\", \"group\": null}}\n",
+                texts[i % 4]
+            );
+        }
+    }
+    fs::write(folder.join("seed.jsonl"), seed).unwrap();
+    let (mut parallel, mut pairs) = (String::new(), String::new());
+    for i in 0..4 {
+        for (lang, text) in [("en", kind[i]), ("de", kind_de[i])] {
+            parallel += &format!("{{\"group\": \"g{i}\", \"lang\": \"{lang}\", \"text\": \"{text}\", \"source\": \"made_up\"}}\n");
+        }
+        pairs += &format!("{{\"en\": \"{}\", \"de\": \"{}\"}}\n", kind[i], kind_de[i]);
+    }
+    fs::write(folder.join("parallel.jsonl"), parallel).unwrap();
+    fs::write(folder.join("pairs.jsonl"), pairs).unwrap();
+    fs::write(folder.join("tiny.toml"), RECIPE).unwrap();
+}
+
+fn trainer(folder: &Path, runs: &str, resume: bool) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duoguard-train"));
+    command.arg(folder.join("tiny.toml")).arg("--data").arg(folder).arg("--runs").arg(folder.join(runs));
+    if resume {
+        command.arg("--resume");
+    }
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn finish(child: Child) -> Output {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// (stage, step, loss, gradient norm, validation) of every step; times differ between runs.
+fn curve(run: &Path) -> Vec<(String, usize, f64, f64, String)> {
+    fs::read_to_string(run.join("metrics.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<StepMetrics>(line).unwrap())
+        .map(|m| (m.stage, m.step, m.loss, m.gradient_norm, format!("{:?}", m.validation_auroc)))
+        .collect()
+}
+
+fn lines(path: PathBuf) -> usize {
+    fs::read_to_string(path).map_or(0, |text| text.lines().count())
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_curve_and_the_same_model() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    finish(trainer(folder.path(), "whole", false).spawn().unwrap());
+
+    // Once in stage 0, once in stage 1, between saved states.
+    for (attempt, kill_at) in [7, 12 + 13].into_iter().enumerate() {
+        let mut child = trainer(folder.path(), "killed", attempt > 0).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let metrics = folder.path().join("killed/tiny/metrics.jsonl");
+        while lines(metrics.clone()) < kill_at && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "the run did not reach step {kill_at}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!folder.path().join("killed/tiny/bundle").exists(), "killed too late to prove anything");
+    }
+    finish(trainer(folder.path(), "killed", true).spawn().unwrap());
+
+    let (whole, killed) = (folder.path().join("whole/tiny"), folder.path().join("killed/tiny"));
+    assert_eq!(curve(&whole).len(), 12 + 24);
+    assert_eq!(curve(&whole), curve(&killed));
+    for file in ["checkpoint/model.safetensors", "checkpoint/tokenizer.json", "bundle/weights.data", "bundle/manifest.json"] {
+        assert!(fs::read(whole.join(file)).unwrap() == fs::read(killed.join(file)).unwrap(), "{file} differs");
+    }
+
+    // The model learned its small lesson, and says it through the runtime.
+    let model = Model::open(whole.join("bundle")).unwrap();
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    let mut score = |text: &str| session.check(&Input::prompt(text)).unwrap().score;
+    assert!(score("you are a fool number 3") > score("the soup is warm number 3"));
+}
+
+#[test]
+fn an_existing_run_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    let run = folder.path().join("runs/tiny");
+    fs::create_dir_all(&run).unwrap();
+    fs::write(run.join("recipe.toml"), RECIPE).unwrap();
+    let output = trainer(folder.path(), "runs", false).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--resume"));
+}
