@@ -1,1 +1,76 @@
-fn main() {}
+//! What people and CI run alike: `cargo xtask test`, and its parts.
+
+mod onnxruntime;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  test    everything below, in this order
+  ort     fetch the pinned ONNX Runtime into target/onnxruntime
+  fmt     check the formatting
+  clippy  lint all targets, warnings are errors
+  docs    build the documentation, warnings are errors
+  tests   run all tests
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["test"] => ["ort", "fmt", "clippy", "docs", "tests"].iter().try_for_each(|part| run(part)),
+        [part @ ("ort" | "fmt" | "clippy" | "docs" | "tests")] => run(part),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one part and says how long it took.
+fn run(part: &str) -> Result<(), String> {
+    eprintln!("== {part}");
+    let started = Instant::now();
+    let root = root()?;
+    match part {
+        "ort" => onnxruntime::fetch(&root).map(|library| eprintln!("{}", library.display()))?,
+        "fmt" => cargo(&root, &["fmt", "--all", "--check"], "the rustup component rustfmt")?,
+        "clippy" => cargo(
+            &root,
+            &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"],
+            "the rustup component clippy",
+        )?,
+        "docs" => cargo(&root, &["doc", "--release", "--workspace", "--no-deps"], "cargo")?,
+        _ => {
+            // The cross-crate tests drive the programs, which `cargo test` does not build for them.
+            cargo(&root, &["build", "--release", "--workspace", "--bins"], "cargo")?;
+            cargo(&root, &["test", "--release", "--workspace"], "cargo")?;
+        }
+    }
+    eprintln!("== {part}: {:.0} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Runs cargo in the workspace, with ONNX Runtime where the tests look for it.
+fn cargo(root: &Path, arguments: &[&str], needs: &str) -> Result<(), String> {
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(root)
+        .args(arguments)
+        .env("ORT_DYLIB_PATH", onnxruntime::library(root))
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .status()
+        .map_err(|e| format!("cannot run cargo {}: {e}", arguments.join(" ")))?;
+    if status.success() { Ok(()) } else { Err(format!("cargo {} failed ({status}); it needs {needs}", arguments.join(" "))) }
+}
+
+/// The workspace's folder.
+fn root() -> Result<PathBuf, String> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(Path::to_owned).ok_or_else(|| format!("{} has no parent folder", here.display()))
+}
