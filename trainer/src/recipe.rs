@@ -61,6 +61,9 @@ pub struct DataRecipe {
     pub exclude_sources: Vec<String>,
     /// Share of the seed groups held out, in (0, 0.5].
     pub validation_fraction: f64,
+    /// Source -> licence; goes into the model's provenance.
+    #[serde(default)]
+    pub licences: BTreeMap<String, String>,
 }
 
 /// The tokenizer.

@@ -172,6 +172,7 @@ fn guard(recipe: &Recipe, training: &Corpus, validation: &Corpus) -> serde_json:
             "recipe_sha256": recipe.sha256(),
             "recipe": recipe.text,
             "sources": training.sources,
+            "licences": recipe.data.licences,
             "languages": recipe.data.languages,
             "training_rows": training.rows.len(),
             "validation_rows": validation.rows.len(),
