@@ -5,5 +5,7 @@ use crate::cli::ExportArgs;
 use crate::failure::Failure;
 
 pub(crate) fn run(_arguments: &ExportArgs) -> Result<Outcome, Failure> {
-    Err(Failure::message("not written yet"))
+    Err(Failure::message(
+        "this build cannot export yet: the command line is not connected to the exporter",
+    ))
 }

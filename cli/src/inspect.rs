@@ -47,7 +47,7 @@ fn inspect(bundle: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     print("opens      yes\n")
 }
 
-fn read_manifest(bundle: &Path) -> Result<Manifest, Failure> {
+pub(crate) fn read_manifest(bundle: &Path) -> Result<Manifest, Failure> {
     let path = bundle.join(MANIFEST);
     let failed =
         |cause: io::Error| Failure::message(format!("{}: cannot read: {cause}", path.display()));
@@ -193,7 +193,7 @@ fn thresholds(text: &mut String, manifest: &Manifest) {
 }
 
 /// A free-form part of the manifest, as indented JSON.
-fn section(text: &mut String, title: &str, value: &Value) {
+pub(crate) fn section(text: &mut String, title: &str, value: &Value) {
     if value.is_null() {
         let _ = writeln!(text, "{title}: not stated");
         return;
