@@ -1,1 +1,34 @@
-//! placeholder
+//! Turns a checkpoint (a Hugging Face folder) into a bundle that the `duoguard` runtime opens.
+//!
+//! The ONNX graph is written directly, without Python. An export proves itself before it writes anything at its destination: the
+//! fp32 graph must agree with a slow, readable forward pass ([`reference`](mod@reference)) and with the logits the trainer left in
+//! the checkpoint; what quantisation then changes is measured and recorded in the bundle's manifest.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use duoguard_export::{ExportOptions, export};
+//!
+//! let report = export(Path::new("run/checkpoint"), Path::new("run/bundle"), &ExportOptions::default())?;
+//! println!("{} bytes, fp32 parity {:e}", report.bundle_bytes, report.fp32_parity_max_error);
+//! # Ok::<(), duoguard_export::ExportError>(())
+//! ```
+
+mod bundle;
+mod calibrate;
+pub mod checkpoint;
+pub mod config;
+mod error;
+mod graph;
+mod measure;
+mod onnx;
+mod quantize;
+pub mod reference;
+mod weights;
+
+mod export;
+
+pub use calibrate::{CalibrationReport, LanguageCalibration};
+pub use error::ExportError;
+pub use export::{ExportOptions, ExportReport, export};
+pub use measure::LogitError;
+pub use quantize::Quantize;

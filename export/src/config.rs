@@ -1,0 +1,230 @@
+//! `config.json`: the shape of the network, and whether we can export it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::error::ExportError;
+
+/// The sequence classifier that this version exports.
+pub const ARCHITECTURE: &str = "Qwen2ForSequenceClassification";
+
+/// No size in a `config.json` may exceed this: products of three of them fit in 64 bits.
+const MAX_SIZE: u64 = 1 << 20;
+/// `transformers` takes these values for fields that are absent.
+const DEFAULT_NORM_EPS: f64 = 1e-6;
+const DEFAULT_ROPE_THETA: f64 = 10_000.0;
+
+/// The shape of a decoder network with a classification head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The family: `qwen2`.
+    pub model_type: String,
+    /// Transformer layers.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width inside the feed-forward block.
+    pub intermediate: usize,
+    /// Rows of the token embedding.
+    pub vocabulary: usize,
+    /// The longest sequence the network was made for.
+    pub max_position: usize,
+    /// Added to the mean square in RMS normalisation.
+    pub norm_eps: f64,
+    /// The base of the rotary embedding's frequencies.
+    pub rope_theta: f64,
+    /// The names in `id2label`, in order; empty when the file has none.
+    pub labels: Vec<String>,
+}
+
+impl Config {
+    /// Reads `config.json`. An error names the first field that is missing, impossible or not supported.
+    pub fn open(path: &Path) -> Result<Self, ExportError> {
+        let bytes = std::fs::read(path).map_err(ExportError::io("read", path))?;
+        Self::from_json(&bytes).map_err(|message| ExportError::checkpoint(path, message))
+    }
+
+    fn from_json(bytes: &[u8]) -> Result<Self, String> {
+        let fields: Map<String, Value> = serde_json::from_slice(bytes)
+            .map_err(|cause| format!("not a JSON object: {cause}; get the checkpoint again"))?;
+        let config = Self::from_fields(&Fields(&fields))?;
+        config.check_supported(&Fields(&fields))?;
+        Ok(config)
+    }
+
+    fn from_fields(fields: &Fields<'_>) -> Result<Self, String> {
+        check_architecture(fields)?;
+        Ok(Self {
+            model_type: "qwen2".to_owned(),
+            layers: fields.size("num_hidden_layers")?,
+            hidden: fields.size("hidden_size")?,
+            heads: fields.size("num_attention_heads")?,
+            kv_heads: fields.size("num_key_value_heads")?,
+            intermediate: fields.size("intermediate_size")?,
+            vocabulary: fields.size("vocab_size")?,
+            max_position: fields.size("max_position_embeddings")?,
+            norm_eps: fields.positive("rms_norm_eps")?.unwrap_or(DEFAULT_NORM_EPS),
+            rope_theta: rope_theta(fields)?,
+            labels: labels(fields)?,
+        })
+    }
+
+    fn check_supported(&self, fields: &Fields<'_>) -> Result<(), String> {
+        if !self.hidden.is_multiple_of(self.heads) {
+            return Err(format!(
+                "hidden_size {} is not a multiple of num_attention_heads {}",
+                self.hidden, self.heads
+            ));
+        }
+        if !self.heads.is_multiple_of(self.kv_heads) {
+            return Err(format!(
+                "num_attention_heads {} is not a multiple of num_key_value_heads {}",
+                self.heads, self.kv_heads
+            ));
+        }
+        if !self.head_size().is_multiple_of(HEAD_SIZE_MULTIPLE) {
+            return Err(format!(
+                "the head size (hidden_size / num_attention_heads) is {}; ONNX Runtime's rotary attention needs a multiple of {HEAD_SIZE_MULTIPLE}",
+                self.head_size()
+            ));
+        }
+        let given = |name: &str| fields.0.get(name).filter(|value| !value.is_null());
+        let supported = |name: &str, expected: Value| match given(name) {
+            Some(value) if *value != expected => Err(format!(
+                "{name} is {value}; only {expected} is supported so far"
+            )),
+            _ => Ok(()),
+        };
+        supported("hidden_act", "silu".into())?;
+        supported("use_sliding_window", false.into())?;
+        supported("head_dim", self.head_size().into())?;
+        supported("quantization_config", Value::Null)?;
+        if let Some(Value::Array(kinds)) = given("layer_types")
+            && let Some(kind) = kinds.iter().find(|kind| *kind != "full_attention")
+        {
+            return Err(format!(
+                "layer_types has {kind}; only \"full_attention\" is supported so far"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Width of one head.
+    pub fn head_size(&self) -> usize {
+        self.hidden / self.heads
+    }
+
+    /// Width of all key heads, or of all value heads.
+    pub fn kv_width(&self) -> usize {
+        self.kv_heads * self.head_size()
+    }
+}
+
+/// ONNX Runtime refuses rotary attention with other head sizes.
+const HEAD_SIZE_MULTIPLE: usize = 8;
+
+struct Fields<'a>(&'a Map<String, Value>);
+
+impl Fields<'_> {
+    fn size(&self, name: &str) -> Result<usize, String> {
+        let value = self
+            .0
+            .get(name)
+            .ok_or_else(|| format!("{name} is missing"))?;
+        value
+            .as_u64()
+            .filter(|size| (1..=MAX_SIZE).contains(size))
+            .map(|size| size as usize)
+            .ok_or_else(|| format!("{name} is {value}; expected an integer of 1 to {MAX_SIZE}"))
+    }
+
+    fn positive(&self, name: &str) -> Result<Option<f64>, String> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value
+                .as_f64()
+                .filter(|number| *number > 0.0 && number.is_finite())
+                .map(Some)
+                .ok_or_else(|| format!("{name} is {value}; expected a positive number")),
+        }
+    }
+}
+
+fn check_architecture(fields: &Fields<'_>) -> Result<(), String> {
+    let found = fields.0.get("architectures");
+    let known =
+        matches!(found, Some(Value::Array(names)) if names.len() == 1 && names[0] == ARCHITECTURE);
+    if !known {
+        let found = found.unwrap_or(&Value::Null);
+        return Err(format!(
+            "architectures is {found}; only [\"{ARCHITECTURE}\"] is supported so far"
+        ));
+    }
+    match fields.0.get("model_type") {
+        Some(kind) if kind == "qwen2" => Ok(()),
+        kind => Err(format!(
+            "model_type is {}; expected \"qwen2\"",
+            kind.unwrap_or(&Value::Null)
+        )),
+    }
+}
+
+/// `rope_theta` stands by itself in older files, and within `rope_parameters` in newer ones.
+fn rope_theta(fields: &Fields<'_>) -> Result<f64, String> {
+    let mut theta = fields.positive("rope_theta")?;
+    for name in ["rope_scaling", "rope_parameters"] {
+        let scaling = match fields.0.get(name) {
+            None | Some(Value::Null) => continue,
+            Some(Value::Object(scaling)) => scaling,
+            Some(value) => return Err(format!("{name} is {value}; expected an object")),
+        };
+        let kind = scaling.get("rope_type").or_else(|| scaling.get("type"));
+        if let Some(kind) = kind.filter(|kind| *kind != "default") {
+            return Err(format!(
+                "{name} has the type {kind}; only \"default\" is supported so far"
+            ));
+        }
+        let inner = Fields(scaling)
+            .positive("rope_theta")
+            .map_err(|message| format!("{name}: {message}"))?;
+        if let (Some(outer), Some(inner)) = (theta, inner)
+            && outer != inner
+        {
+            return Err(format!(
+                "rope_theta is {outer}, but {name}.rope_theta is {inner}"
+            ));
+        }
+        theta = theta.or(inner);
+    }
+    Ok(theta.unwrap_or(DEFAULT_ROPE_THETA))
+}
+
+fn labels(fields: &Fields<'_>) -> Result<Vec<String>, String> {
+    let table = match fields.0.get("id2label") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Object(table)) => table,
+        Some(value) => return Err(format!("id2label is {value}; expected an object")),
+    };
+    let mut names = BTreeMap::new();
+    for (id, name) in table {
+        let (Ok(id), Some(name)) = (id.parse::<usize>(), name.as_str()) else {
+            return Err(format!(
+                "id2label: {id:?} is {name}; expected a number and a name"
+            ));
+        };
+        names.insert(id, name.to_owned());
+    }
+    if names.len() != table.len() || !names.keys().copied().eq(0..names.len()) {
+        return Err(format!(
+            "id2label has the ids {:?}; expected every number from 0 once",
+            names.keys()
+        ));
+    }
+    Ok(names.into_values().collect())
+}

@@ -1,0 +1,228 @@
+//! Comparing logits: the exported graph with its judges, and the quantised model with the fp32 one.
+
+use std::num::NonZeroUsize;
+
+use duoguard::{EngineChoice, Model, Session, SessionOptions};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::ExportError;
+use crate::graph::max_position;
+use crate::reference;
+
+/// The largest difference between the fp32 graph's logits and those of its judges.
+pub(crate) const PARITY_TOLERANCE: f64 = 1e-4;
+/// Lengths of the random inputs: one token, a pair, and some that are no multiple of anything.
+const RANDOM_LENGTHS: [usize; 5] = [1, 2, 7, 33, 90];
+/// Texts per session: enough to make opening one cheap, few enough to keep all threads busy.
+const TEXTS_PER_SESSION: usize = 64;
+
+/// How far the quantised model's logits are from the fp32 model's: absolute differences over all texts and categories.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LogitError {
+    /// Their mean.
+    pub mean: f64,
+    /// Their median.
+    pub p50: f64,
+    /// Their 95th percentile.
+    pub p95: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl LogitError {
+    fn new(mut differences: Vec<f64>) -> Self {
+        differences.sort_by(f64::total_cmp);
+        let count = differences.len();
+        let quantile = |share: f64| {
+            let rank = (share * count as f64).ceil() as usize;
+            differences
+                .get(rank.clamp(1, count.max(1)) - 1)
+                .copied()
+                .unwrap_or(0.0)
+        };
+        Self {
+            mean: differences.iter().sum::<f64>() / count.max(1) as f64,
+            p50: quantile(0.5),
+            p95: quantile(0.95),
+            max: quantile(1.0),
+        }
+    }
+}
+
+/// Opens a session on the engine that every machine has.
+pub(crate) fn session(model: &Model) -> Result<Session, ExportError> {
+    let options = SessionOptions {
+        engine: EngineChoice::Named("rten".to_owned()),
+        threads: NonZeroUsize::MIN,
+    };
+    Ok(model.session(&options)?)
+}
+
+/// Calls `run` on every item, on all threads; results come in the order of the items.
+pub(crate) fn in_parallel<T: Sync, R: Send>(
+    models: &[&Model],
+    items: &[T],
+    run: impl Fn(&mut [Session], &T) -> Result<R, ExportError> + Sync,
+) -> Result<Vec<R>, ExportError> {
+    let chunk = |items: &[T]| {
+        let sessions: Result<Vec<_>, _> = models.iter().map(|model| session(model)).collect();
+        let mut sessions = sessions?;
+        items
+            .iter()
+            .map(|item| run(&mut sessions, item))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let chunks: Result<Vec<_>, _> = items.par_chunks(TEXTS_PER_SESSION).map(chunk).collect();
+    Ok(chunks?.into_iter().flatten().collect())
+}
+
+/// The largest difference between the fp32 graph and its judges; an error beyond the tolerance unless `force` is set.
+pub(crate) fn parity(
+    checkpoint: &Checkpoint,
+    model: &Model,
+    force: bool,
+) -> Result<f64, ExportError> {
+    let mut session = session(model)?;
+    let mut worst = 0.0_f64;
+    let mut check = |expected: &'static str, tolerance: f64, ids: &[u32], logits: &[f32]| {
+        let found = session.logits(ids)?;
+        let error = differences(&found, logits).fold(0.0, f64::max);
+        worst = worst.max(error);
+        if error <= tolerance || force {
+            return Ok(());
+        }
+        Err(ExportError::Parity {
+            computed: "the exported fp32 graph on rten",
+            expected,
+            error,
+            tolerance,
+            tokens: ids.len(),
+        })
+    };
+    let golden = checkpoint.golden();
+    let limit = max_position(checkpoint.config());
+    for case in golden.iter().flat_map(|golden| &golden.cases) {
+        let tolerance = golden.map_or(PARITY_TOLERANCE, |golden| {
+            golden.tolerance.min(PARITY_TOLERANCE)
+        });
+        if case.input_ids.len() <= limit {
+            check(
+                "the checkpoint's golden.json",
+                tolerance,
+                &case.input_ids,
+                &case.logits,
+            )?;
+        }
+    }
+    for ids in inputs(checkpoint) {
+        check(
+            "the reference forward pass",
+            PARITY_TOLERANCE,
+            &ids,
+            &reference::forward(checkpoint, &ids),
+        )?;
+    }
+    Ok(worst)
+}
+
+/// How far `quantised` is from `fp32` on texts.
+pub(crate) fn logit_error_on_texts(
+    fp32: &Model,
+    quantised: &Model,
+    texts: &[&str],
+) -> Result<LogitError, ExportError> {
+    let errors = in_parallel(&[fp32, quantised], texts, |sessions, text| {
+        let rows: Result<Vec<_>, _> = sessions
+            .iter_mut()
+            .map(|session| session.window_logits(text))
+            .collect();
+        let rows = rows?;
+        Ok(rows[0]
+            .iter()
+            .zip(&rows[1])
+            .flat_map(|(a, b)| differences(a, b))
+            .collect::<Vec<_>>())
+    })?;
+    Ok(LogitError::new(errors.concat()))
+}
+
+/// How far `quantised` is from `fp32` on token ids.
+pub(crate) fn logit_error_on_ids(
+    fp32: &Model,
+    quantised: &Model,
+    inputs: &[Vec<u32>],
+) -> Result<LogitError, ExportError> {
+    let errors = in_parallel(&[fp32, quantised], inputs, |sessions, ids| {
+        let rows: Result<Vec<_>, _> = sessions
+            .iter_mut()
+            .map(|session| session.logits(ids))
+            .collect();
+        let rows = rows?;
+        Ok(differences(&rows[0], &rows[1]).collect::<Vec<_>>())
+    })?;
+    Ok(LogitError::new(errors.concat()))
+}
+
+/// The golden inputs, or random ones where there are none, within what the graph accepts; always some random ones as well.
+pub(crate) fn inputs(checkpoint: &Checkpoint) -> Vec<Vec<u32>> {
+    let limit = max_position(checkpoint.config());
+    let golden = checkpoint.golden().map_or(&[][..], |golden| &golden.cases);
+    let golden = golden.iter().map(|case| case.input_ids.clone());
+    let vocabulary = checkpoint.config().vocabulary as u64;
+    let mut state = 0_u64;
+    let random = RANDOM_LENGTHS.map(|length| {
+        (0..length)
+            .map(|_| (splitmix(&mut state) % vocabulary) as u32)
+            .collect()
+    });
+    golden
+        .chain(random)
+        .filter(|ids| ids.len() <= limit)
+        .collect()
+}
+
+/// SplitMix64: the same numbers on every machine and in every version.
+fn splitmix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn differences(a: &[f32], b: &[f32]) -> impl Iterator<Item = f64> {
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_of_known_differences() {
+        let error = LogitError::new((1..=100).rev().map(f64::from).collect());
+        assert_eq!(
+            error,
+            LogitError {
+                mean: 50.5,
+                p50: 50.0,
+                p95: 95.0,
+                max: 100.0
+            }
+        );
+        let none = LogitError::new(Vec::new());
+        assert_eq!(
+            none,
+            LogitError {
+                mean: 0.0,
+                p50: 0.0,
+                p95: 0.0,
+                max: 0.0
+            }
+        );
+    }
+}

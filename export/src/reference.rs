@@ -1,0 +1,177 @@
+//! The network's forward pass, slow and readable: it judges every graph that is exported.
+//!
+//! Values are f32, sums are f64. Legend: T tokens, C hidden, H heads, K key/value heads, D head size, I intermediate.
+
+use rayon::prelude::*;
+
+use crate::checkpoint::{Checkpoint, EMBEDDING, NORM, SCORE, in_layer};
+
+/// The logits of one sequence of token ids, pooled at its last token.
+///
+/// # Panics
+/// If `ids` is empty or has an id that is not a row of the embedding.
+pub fn forward(checkpoint: &Checkpoint, ids: &[u32]) -> Vec<f32> {
+    let config = checkpoint.config();
+    let width = config.hidden;
+    let embedding = checkpoint.tensor(EMBEDDING);
+    let mut residual: Vec<f32> = ids
+        .iter()
+        .flat_map(|id| embedding[*id as usize * width..][..width].iter().copied())
+        .collect(); // [T, C]
+    drop(embedding);
+    for layer in 0..config.layers {
+        let tensor = |name: &str| checkpoint.tensor(&in_layer(layer, name));
+        let project = |x: &[f32], name: &str| {
+            let bias = tensor(&format!("self_attn.{name}_proj.bias"));
+            let mut y = linear(
+                x,
+                &tensor(&format!("self_attn.{name}_proj.weight")),
+                bias.len(),
+            );
+            for row in y.chunks_exact_mut(bias.len()) {
+                row.iter_mut().zip(&bias).for_each(|(y, b)| *y += b);
+            }
+            y
+        };
+
+        let x = normalize(
+            &residual,
+            &tensor("input_layernorm.weight"),
+            config.norm_eps,
+        );
+        let mut queries = project(&x, "q"); // [T, H * D]
+        let mut keys = project(&x, "k"); // [T, K * D]
+        let values = project(&x, "v"); // [T, K * D]
+        rotate(
+            &mut queries,
+            ids.len(),
+            config.head_size(),
+            config.rope_theta,
+        );
+        rotate(&mut keys, ids.len(), config.head_size(), config.rope_theta);
+        let mixed = attend(
+            &queries,
+            &keys,
+            &values,
+            ids.len(),
+            config.heads,
+            config.kv_heads,
+        );
+        add(
+            &mut residual,
+            &linear(&mixed, &tensor("self_attn.o_proj.weight"), width),
+        );
+
+        let x = normalize(
+            &residual,
+            &tensor("post_attention_layernorm.weight"),
+            config.norm_eps,
+        );
+        let mut gate = linear(&x, &tensor("mlp.gate_proj.weight"), config.intermediate); // [T, I]
+        let up = linear(&x, &tensor("mlp.up_proj.weight"), config.intermediate); // [T, I]
+        for (gate, up) in gate.iter_mut().zip(&up) {
+            *gate = *gate / (1.0 + (-*gate).exp()) * up;
+        }
+        add(
+            &mut residual,
+            &linear(&gate, &tensor("mlp.down_proj.weight"), width),
+        );
+    }
+    let last = &residual[residual.len() - width..];
+    let last = normalize(last, &checkpoint.tensor(NORM), config.norm_eps);
+    linear(&last, &checkpoint.tensor(SCORE), checkpoint.labels())
+}
+
+/// `x` `[T, inputs]` times the transpose of `weight` `[outputs, inputs]`.
+fn linear(x: &[f32], weight: &[f32], outputs: usize) -> Vec<f32> {
+    let inputs = weight.len() / outputs;
+    let rows = x.par_chunks_exact(inputs);
+    rows.flat_map_iter(|row| {
+        weight
+            .chunks_exact(inputs)
+            .map(|column| dot(row, column) as f32)
+    })
+    .collect()
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| f64::from(*a) * f64::from(*b))
+        .sum()
+}
+
+fn add(x: &mut [f32], y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
+/// RMS normalisation of each row.
+fn normalize(x: &[f32], weight: &[f32], eps: f64) -> Vec<f32> {
+    x.chunks_exact(weight.len())
+        .flat_map(|row| {
+            let scale = 1.0 / (dot(row, row) / row.len() as f64 + eps).sqrt();
+            row.iter()
+                .zip(weight)
+                .map(move |(x, w)| (f64::from(*x) * scale) as f32 * w)
+        })
+        .collect()
+}
+
+/// The angle by which dimensions `index` and `index + D / 2` turn at a position.
+pub(crate) fn angle(position: usize, index: usize, head_size: usize, theta: f64) -> f64 {
+    position as f64 * theta.powf(-2.0 * index as f64 / head_size as f64)
+}
+
+/// Rotary position embedding of every head of `x` `[T, heads * D]`: dimension i is paired with i + D / 2.
+fn rotate(x: &mut [f32], tokens: usize, head_size: usize, theta: f64) {
+    let width = x.len() / tokens;
+    for (position, row) in x.chunks_exact_mut(width).enumerate() {
+        for head in row.chunks_exact_mut(head_size) {
+            let (first, second) = head.split_at_mut(head_size / 2);
+            for (index, (a, b)) in first.iter_mut().zip(second).enumerate() {
+                let (sin, cos) = angle(position, index, head_size, theta).sin_cos();
+                let (x, y) = (f64::from(*a), f64::from(*b));
+                *a = (x * cos - y * sin) as f32;
+                *b = (y * cos + x * sin) as f32;
+            }
+        }
+    }
+}
+
+/// Causal grouped-query attention: `[T, H * D]`.
+fn attend(
+    queries: &[f32],
+    keys: &[f32],
+    values: &[f32],
+    tokens: usize,
+    heads: usize,
+    kv_heads: usize,
+) -> Vec<f32> {
+    let width = queries.len() / tokens;
+    let size = width / heads;
+    let kv_width = kv_heads * size;
+    let mut mixed = vec![0.0; queries.len()];
+    mixed
+        .par_chunks_exact_mut(width)
+        .enumerate()
+        .for_each(|(t, row)| {
+            for (head, out) in row.chunks_exact_mut(size).enumerate() {
+                let at = head / (heads / kv_heads) * size;
+                let query = &queries[t * width + head * size..][..size];
+                let scores: Vec<f64> = (0..=t)
+                    .map(|s| dot(query, &keys[s * kv_width + at..][..size]) / (size as f64).sqrt())
+                    .collect();
+                let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let weights: Vec<f64> =
+                    scores.iter().map(|score| (score - largest).exp()).collect();
+                let total: f64 = weights.iter().sum();
+                for (index, out) in out.iter_mut().enumerate() {
+                    let sum: f64 = (0..=t)
+                        .map(|s| weights[s] * f64::from(values[s * kv_width + at + index]))
+                        .sum();
+                    *out = (sum / total) as f32;
+                }
+            }
+        });
+    mixed
+}
