@@ -1,1 +1,1 @@
-//! placeholder
+//! Nothing of its own: see `benches/`.

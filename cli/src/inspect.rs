@@ -47,7 +47,7 @@ fn inspect(bundle: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     print("opens      yes\n")
 }
 
-pub(crate) fn read_manifest(bundle: &Path) -> Result<Manifest, Failure> {
+fn read_manifest(bundle: &Path) -> Result<Manifest, Failure> {
     let path = bundle.join(MANIFEST);
     let failed =
         |cause: io::Error| Failure::message(format!("{}: cannot read: {cause}", path.display()));

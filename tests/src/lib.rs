@@ -1,1 +1,33 @@
-//! placeholder
+//! What the cross-crate tests share: where the bundled model and the built program are.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The bundled model.
+pub fn mini() -> PathBuf {
+    root().join("models/mini")
+}
+
+/// The workspace's folder.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The `duoguard` program, as `cargo xtask tests` builds it before the tests run.
+///
+/// # Panics
+/// When it is not there, with the command that builds it.
+pub fn duoguard() -> Command {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let program = test
+        .ancestors()
+        .nth(2)
+        .expect("tests lie in <target>/<profile>/deps")
+        .join("duoguard");
+    assert!(
+        program.exists(),
+        "{} is missing: run `cargo build --release --workspace --bins`",
+        program.display()
+    );
+    Command::new(program)
+}

@@ -77,7 +77,13 @@ pub struct Batcher<'a> {
 
 impl<'a> Batcher<'a> {
     /// A batcher over training rows and benign parallel texts.
-    pub fn new(corpus: &'a Corpus, parallel: &'a [ParallelRow], lexicon: Option<Lexicon>, tokenizer: &'a Tokenizer, recipe: &'a Recipe) -> Self {
+    pub fn new(
+        corpus: &'a Corpus,
+        parallel: &'a [ParallelRow],
+        lexicon: Option<Lexicon>,
+        tokenizer: &'a Tokenizer,
+        recipe: &'a Recipe,
+    ) -> Self {
         Self {
             corpus,
             benign: parallel.iter().map(|row| row.text.as_str()).collect(),
@@ -110,7 +116,8 @@ impl<'a> Batcher<'a> {
             .enumerate()
             .map(|(place, &row)| {
                 let mut rng = self.rng(pool, place as u64);
-                if !self.benign.is_empty() && rng.random_bool(self.recipe.sampling.benign_parallel) {
+                if !self.benign.is_empty() && rng.random_bool(self.recipe.sampling.benign_parallel)
+                {
                     self.benign_example(&mut rng)
                 } else {
                     self.seed_example(&self.corpus.rows[row], &mut rng)
@@ -125,7 +132,8 @@ impl<'a> Batcher<'a> {
     }
 
     fn rng(&self, pool: u64, place: u64) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ pool.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut rng =
+            ChaCha8Rng::seed_from_u64(self.seed ^ pool.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         rng.set_stream(place);
         rng
     }
@@ -133,26 +141,49 @@ impl<'a> Batcher<'a> {
     fn benign_example(&self, rng: &mut ChaCha8Rng) -> Example {
         let text = self.benign[rng.random_range(0..self.benign.len())];
         let ids = self.window(self.tokenizer.encode(text), rng);
-        Example { ids, categories: 0, target: Target::Safe, smoothing: self.recipe.label_smoothing as f32 }
+        Example {
+            ids,
+            categories: 0,
+            target: Target::Safe,
+            smoothing: self.recipe.label_smoothing as f32,
+        }
     }
 
     fn seed_example(&self, row: &SeedRow, rng: &mut ChaCha8Rng) -> Example {
         let switched = match &self.lexicon {
-            Some(lexicon) if row.lang == "en" && lexicon.languages().len() > 0 && rng.random_bool(self.recipe.sampling.code_switch) => {
-                let language = lexicon.languages().nth(rng.random_range(0..lexicon.languages().len()));
+            Some(lexicon)
+                if row.lang == "en"
+                    && lexicon.languages().len() > 0
+                    && rng.random_bool(self.recipe.sampling.code_switch) =>
+            {
+                let language = lexicon
+                    .languages()
+                    .nth(rng.random_range(0..lexicon.languages().len()));
                 language.map(|language| lexicon.code_switch(&row.text, language, rng))
             }
             _ => None,
         };
-        let ids = self.window(self.tokenizer.encode(switched.as_deref().unwrap_or(&row.text)), rng);
+        let ids = self.window(
+            self.tokenizer
+                .encode(switched.as_deref().unwrap_or(&row.text)),
+            rng,
+        );
         let target = match (row.is_unsafe, row.categories) {
             (false, _) => Target::Safe,
             (true, 0) => Target::UnknownCategory,
             (true, _) => Target::Known,
         };
         let smoothing = &self.recipe.sampling.source_smoothing;
-        let smoothing = smoothing.get(&self.corpus.sources[row.source]).copied().unwrap_or(self.recipe.label_smoothing);
-        Example { ids, categories: row.categories, target, smoothing: smoothing as f32 }
+        let smoothing = smoothing
+            .get(&self.corpus.sources[row.source])
+            .copied()
+            .unwrap_or(self.recipe.label_smoothing);
+        Example {
+            ids,
+            categories: row.categories,
+            target,
+            smoothing: smoothing as f32,
+        }
     }
 
     /// A random window of a long text, with some tokens dropped.
@@ -161,7 +192,13 @@ impl<'a> Batcher<'a> {
         let start = rng.random_range(0..=ids.len() - length);
         ids[start..start + length]
             .iter()
-            .map(|&id| if rng.random_bool(self.recipe.token_dropout) { END } else { id as i32 })
+            .map(|&id| {
+                if rng.random_bool(self.recipe.token_dropout) {
+                    END
+                } else {
+                    id as i32
+                }
+            })
             .collect()
     }
 
@@ -170,7 +207,8 @@ impl<'a> Batcher<'a> {
         let mut batches = Vec::new();
         let mut start = 0;
         for end in 1..=examples.len() {
-            let full = end == examples.len() || (end + 1 - start) * examples[end].ids.len() > self.recipe.batch_tokens;
+            let full = end == examples.len()
+                || (end + 1 - start) * examples[end].ids.len() > self.recipe.batch_tokens;
             if full {
                 batches.push(pad(&examples[start..end]));
                 start = end;
@@ -181,7 +219,11 @@ impl<'a> Batcher<'a> {
 }
 
 fn pad(examples: &[Example]) -> Batch {
-    let tokens = examples.iter().map(|example| example.ids.len()).max().unwrap_or(0);
+    let tokens = examples
+        .iter()
+        .map(|example| example.ids.len())
+        .max()
+        .unwrap_or(0);
     let mut batch = Batch {
         ids: Vec::with_capacity(tokens * examples.len()),
         tokens,
@@ -193,9 +235,13 @@ fn pad(examples: &[Example]) -> Batch {
     };
     for example in examples {
         batch.ids.extend_from_slice(&example.ids);
-        batch.ids.resize(batch.ids.len() + tokens - example.ids.len(), END);
+        batch
+            .ids
+            .resize(batch.ids.len() + tokens - example.ids.len(), END);
         batch.lengths.push(example.ids.len() as i32);
-        batch.labels.extend((0..CATEGORIES).map(|bit| f32::from(example.categories >> bit & 1 == 1)));
+        batch
+            .labels
+            .extend((0..CATEGORIES).map(|bit| f32::from(example.categories >> bit & 1 == 1)));
         batch.targets.push(example.target);
         batch.smoothing.push(example.smoothing);
         batch.real_tokens += example.ids.len();
@@ -226,15 +272,31 @@ pub struct PretrainStream {
 
 impl PretrainStream {
     /// Tokenises every distinct text of the three data sets, in a seeded order.
-    pub fn new(corpus: &Corpus, parallel: &[ParallelRow], pairs: &[Pair], tokenizer: &Tokenizer, recipe: &Recipe) -> Self {
+    pub fn new(
+        corpus: &Corpus,
+        parallel: &[ParallelRow],
+        pairs: &[Pair],
+        tokenizer: &Tokenizer,
+        recipe: &Recipe,
+    ) -> Self {
         let mut seen = HashSet::new();
         let texts = corpus.rows.iter().map(|row| row.text.as_str());
         let texts = texts.chain(parallel.iter().map(|row| row.text.as_str()));
-        let texts = texts.chain(pairs.iter().flat_map(|pair| [pair.english.as_str(), pair.text.as_str()]));
+        let texts = texts.chain(
+            pairs
+                .iter()
+                .flat_map(|pair| [pair.english.as_str(), pair.text.as_str()]),
+        );
         let mut texts: Vec<&str> = texts.filter(|text| seen.insert(*text)).collect();
         texts.shuffle(&mut ChaCha8Rng::seed_from_u64(recipe.seed));
-        let tokens: Vec<Vec<u32>> = texts.par_iter().map(|text| tokenizer.encode(text)).collect();
-        let tokens = tokens.iter().flat_map(|ids| ids.iter().map(|&id| id as i32).chain([END])).collect();
+        let tokens: Vec<Vec<u32>> = texts
+            .par_iter()
+            .map(|text| tokenizer.encode(text))
+            .collect();
+        let tokens = tokens
+            .iter()
+            .flat_map(|ids| ids.iter().map(|&id| id as i32).chain([END]))
+            .collect();
         Self {
             tokens,
             rows: (recipe.pretrain.batch_tokens / recipe.pretrain.window_tokens).max(1),
@@ -258,18 +320,27 @@ impl PretrainStream {
     pub fn batch(&mut self, index: usize) -> PretrainBatch {
         // A row reads one token more than its window: the last target.
         let windows = (self.tokens.len().saturating_sub(1) / self.window).max(1);
-        let mut batch = PretrainBatch { ids: vec![], targets: vec![], rows: self.rows, tokens: self.window };
+        let mut batch = PretrainBatch {
+            ids: vec![],
+            targets: vec![],
+            rows: self.rows,
+            tokens: self.window,
+        };
         for row in index * self.rows..(index + 1) * self.rows {
             let (pass, place) = (row / windows, row % windows);
             if self.order.as_ref().is_none_or(|(known, _)| *known != pass) {
                 let mut order: Vec<usize> = (0..windows).collect();
-                order.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed.wrapping_add(pass as u64)));
+                order.shuffle(&mut ChaCha8Rng::seed_from_u64(
+                    self.seed.wrapping_add(pass as u64),
+                ));
                 self.order = Some((pass, order));
             }
             let start = self.order.as_ref().map_or(0, |(_, order)| order[place]) * self.window;
             let token = |at: usize| self.tokens.get(at).copied().unwrap_or(END);
             batch.ids.extend((start..start + self.window).map(token));
-            batch.targets.extend((start + 1..=start + self.window).map(token));
+            batch
+                .targets
+                .extend((start + 1..=start + self.window).map(token));
         }
         batch
     }
@@ -282,7 +353,8 @@ mod tests {
     use super::*;
 
     fn setting() -> (Corpus, Tokenizer, Recipe) {
-        let mut recipe = Recipe::parse(Path::new("r"), include_str!("../../recipes/mini.toml")).unwrap();
+        let mut recipe =
+            Recipe::parse(Path::new("r"), include_str!("../../recipes/mini.toml")).unwrap();
         recipe.classifier.window_tokens = 16;
         recipe.classifier.batch_tokens = 200;
         recipe.pretrain.window_tokens = 8;
@@ -290,11 +362,22 @@ mod tests {
         let rows: Vec<SeedRow> = (0..60)
             .map(|i| SeedRow {
                 text: "warm soup and bread ".repeat(1 + i % 7),
-                lang: "en".into(), is_unsafe: i % 2 == 0, categories: if i % 4 == 0 { 1 << 8 } else { 0 }, source: 0, group: None,
+                lang: "en".into(),
+                is_unsafe: i % 2 == 0,
+                categories: if i % 4 == 0 { 1 << 8 } else { 0 },
+                source: 0,
+                group: None,
             })
             .collect();
         let tokenizer = Tokenizer::train(rows.iter().map(|r| r.text.as_str()), 270).unwrap();
-        (Corpus { rows, sources: vec!["s".into()] }, tokenizer, recipe)
+        (
+            Corpus {
+                rows,
+                sources: vec!["s".into()],
+            },
+            tokenizer,
+            recipe,
+        )
     }
 
     #[test]
@@ -326,7 +409,10 @@ mod tests {
             assert_eq!(batch.ids, same.ids);
             assert_eq!((batch.rows, batch.tokens), (4, 8));
             for row in 0..batch.rows {
-                assert_eq!(batch.ids[row * 8 + 1..row * 8 + 8], batch.targets[row * 8..row * 8 + 7]);
+                assert_eq!(
+                    batch.ids[row * 8 + 1..row * 8 + 8],
+                    batch.targets[row * 8..row * 8 + 7]
+                );
             }
         }
     }

@@ -51,7 +51,11 @@ pub fn save_state(path: &Path, decoder: &Decoder, state: &State) -> Result<(), T
     for (index, parameter) in decoder.parameters.iter().enumerate() {
         let dims = parameter.value.dims();
         let [first, second] = &state.optimizer.moments[index];
-        tensors.push((format!("value.{}", parameter.name), dims, host(&parameter.value.clone().inner())));
+        tensors.push((
+            format!("value.{}", parameter.name),
+            dims,
+            host(&parameter.value.clone().inner()),
+        ));
         tensors.push((format!("first.{}", parameter.name), dims, host(first)));
         tensors.push((format!("second.{}", parameter.name), dims, host(second)));
         if let Some(average) = state.average.get(index) {
@@ -66,29 +70,49 @@ pub fn save_state(path: &Path, decoder: &Decoder, state: &State) -> Result<(), T
 }
 
 /// Loads what [`save_state`] wrote into `decoder`, which must have the same layout.
-pub fn load_state(path: &Path, decoder: &mut Decoder, device: &Device) -> Result<State, TrainError> {
+pub fn load_state(
+    path: &Path,
+    decoder: &mut Decoder,
+    device: &Device,
+) -> Result<State, TrainError> {
     let bytes = fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
     let corrupt = |e: safetensors::SafeTensorError| {
-        TrainError::invalid(path, format!("not a training state ({e}); delete it to start the stage again"))
+        TrainError::invalid(
+            path,
+            format!("not a training state ({e}); delete it to start the stage again"),
+        )
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(corrupt)?;
     let file = SafeTensors::deserialize(&bytes).map_err(corrupt)?;
     let entry = |key: &str| {
-        header.metadata().as_ref().and_then(|m| m.get(key).cloned())
+        header
+            .metadata()
+            .as_ref()
+            .and_then(|m| m.get(key).cloned())
             .ok_or_else(|| TrainError::invalid(path, format!("metadata lacks {key:?}")))
     };
     let step = entry("step")?;
-    let step = step.parse().map_err(|_| TrainError::invalid(path, format!("step is {step:?}, not a number")))?;
+    let step = step
+        .parse()
+        .map_err(|_| TrainError::invalid(path, format!("step is {step:?}, not a number")))?;
     let plain = device.clone().without_autodiff();
     let read = |name: String, dims: [usize; 2], device: &Device| -> Result<Tensor<2>, TrainError> {
         let view = file.tensor(&name).map_err(corrupt)?;
         if view.shape() != dims || view.dtype() != Dtype::F32 {
             return Err(TrainError::invalid(
                 path,
-                format!("tensor {name} is {:?} {:?}, expected F32 {dims:?}; was the recipe's [model] changed?", view.dtype(), view.shape()),
+                format!(
+                    "tensor {name} is {:?} {:?}, expected F32 {dims:?}; was the recipe's [model] changed?",
+                    view.dtype(),
+                    view.shape()
+                ),
             ));
         }
-        let values: Vec<f32> = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let values: Vec<f32> = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
         Ok(Tensor::from_data(TensorData::new(values, dims), device))
     };
     let mut moments = Vec::new();
@@ -97,26 +121,48 @@ pub fn load_state(path: &Path, decoder: &mut Decoder, device: &Device) -> Result
         let dims = parameter.value.dims();
         let name = parameter.name.clone();
         parameter.value = read(format!("value.{name}"), dims, device)?.require_grad();
-        moments.push([read(format!("first.{name}"), dims, &plain)?, read(format!("second.{name}"), dims, &plain)?]);
+        moments.push([
+            read(format!("first.{name}"), dims, &plain)?,
+            read(format!("second.{name}"), dims, &plain)?,
+        ]);
         if file.tensor(&format!("average.{name}")).is_ok() {
             average.push(read(format!("average.{name}"), dims, &plain)?);
         }
     }
-    Ok(State { stage: entry("stage")?, optimizer: AdamW { step, moments }, average })
+    Ok(State {
+        stage: entry("stage")?,
+        optimizer: AdamW { step, moments },
+        average,
+    })
 }
 
-fn write_safetensors(path: &Path, tensors: &[(String, [usize; 2], Vec<f32>)], metadata: Option<HashMap<String, String>>) -> Result<(), TrainError> {
-    let shaped: Vec<(String, Vec<usize>, &[f32])> =
-        tensors.iter().map(|(n, d, v)| (n.clone(), d.to_vec(), v.as_slice())).collect();
+fn write_safetensors(
+    path: &Path,
+    tensors: &[(String, [usize; 2], Vec<f32>)],
+    metadata: Option<HashMap<String, String>>,
+) -> Result<(), TrainError> {
+    let shaped: Vec<(String, Vec<usize>, &[f32])> = tensors
+        .iter()
+        .map(|(n, d, v)| (n.clone(), d.to_vec(), v.as_slice()))
+        .collect();
     write_shaped(path, &shaped, metadata)
 }
 
-fn write_shaped(path: &Path, tensors: &[(String, Vec<usize>, &[f32])], metadata: Option<HashMap<String, String>>) -> Result<(), TrainError> {
-    let bytes: Vec<Vec<u8>> = tensors.iter().map(|(_, _, v)| v.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+fn write_shaped(
+    path: &Path,
+    tensors: &[(String, Vec<usize>, &[f32])],
+    metadata: Option<HashMap<String, String>>,
+) -> Result<(), TrainError> {
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, _, v)| v.iter().flat_map(|x| x.to_le_bytes()).collect())
+        .collect();
     let views: Result<Vec<_>, _> = tensors
         .iter()
         .zip(&bytes)
-        .map(|((name, dims, _), bytes)| TensorView::new(Dtype::F32, dims.clone(), bytes).map(|view| (name.clone(), view)))
+        .map(|((name, dims, _), bytes)| {
+            TensorView::new(Dtype::F32, dims.clone(), bytes).map(|view| (name.clone(), view))
+        })
         .collect();
     let file = views
         .and_then(|views| serialize(views, metadata))
@@ -138,18 +184,30 @@ fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 fn linear(parameter: &Parameter, from: usize, count: usize) -> (Vec<usize>, Vec<f32>) {
     let [rows, columns] = parameter.value.dims();
     let all = transposed(&host(&parameter.value), rows, columns);
-    (vec![count, rows], all[from * rows..(from + count) * rows].to_vec())
+    (
+        vec![count, rows],
+        all[from * rows..(from + count) * rows].to_vec(),
+    )
 }
 
 fn vector(parameter: &Parameter, from: usize, count: usize) -> (Vec<usize>, Vec<f32>) {
-    (vec![count], host(&parameter.value)[from..from + count].to_vec())
+    (
+        vec![count],
+        host(&parameter.value)[from..from + count].to_vec(),
+    )
 }
 
 /// Writes `config.json`, `model.safetensors`, `tokenizer.json`, `golden.json` and `duoguard.json`.
 ///
 /// `golden` are token sequences whose logits the exporter must reproduce; `guard` is what
 /// the bundle's manifest takes over (name, window, categories, provenance).
-pub fn save_hugging_face(folder: &Path, decoder: &Decoder, tokenizer: &Path, golden: &[Vec<i32>], guard: &serde_json::Value) -> Result<(), TrainError> {
+pub fn save_hugging_face(
+    folder: &Path,
+    decoder: &Decoder,
+    tokenizer: &Path,
+    golden: &[Vec<i32>],
+    guard: &serde_json::Value,
+) -> Result<(), TrainError> {
     fs::create_dir_all(folder).map_err(|e| TrainError::io("create", folder, e))?;
     let shape = &decoder.shape;
     let (c, f) = (shape.hidden, shape.intermediate);
@@ -160,11 +218,18 @@ pub fn save_hugging_face(folder: &Path, decoder: &Decoder, tokenizer: &Path, gol
     )];
     for layer in 0..shape.layers {
         let p = &decoder.parameters[1 + layer * PER_LAYER..1 + (layer + 1) * PER_LAYER];
-        let mut add = |name: &str, tensor| tensors.push((format!("model.layers.{layer}.{name}"), tensor));
+        let mut add =
+            |name: &str, tensor| tensors.push((format!("model.layers.{layer}.{name}"), tensor));
         add("input_layernorm.weight", vector(&p[0], 0, c));
         for (name, from, count) in [("q", 0, c), ("k", c, kv), ("v", c + kv, kv)] {
-            add(&format!("self_attn.{name}_proj.weight"), linear(&p[1], from, count));
-            add(&format!("self_attn.{name}_proj.bias"), vector(&p[2], from, count));
+            add(
+                &format!("self_attn.{name}_proj.weight"),
+                linear(&p[1], from, count),
+            );
+            add(
+                &format!("self_attn.{name}_proj.bias"),
+                vector(&p[2], from, count),
+            );
         }
         add("self_attn.o_proj.weight", linear(&p[3], 0, c));
         add("post_attention_layernorm.weight", vector(&p[4], 0, c));
@@ -173,10 +238,23 @@ pub fn save_hugging_face(folder: &Path, decoder: &Decoder, tokenizer: &Path, gol
         add("mlp.down_proj.weight", linear(&p[6], 0, c));
     }
     let last = decoder.parameters.len() - 1;
-    tensors.push(("model.norm.weight".to_owned(), vector(&decoder.parameters[last - 1], 0, c)));
-    tensors.push(("score.weight".to_owned(), linear(&decoder.parameters[last], 0, crate::decoder::CATEGORIES)));
-    let views: Vec<_> = tensors.iter().map(|(n, (d, v))| (n.clone(), d.clone(), v.as_slice())).collect();
-    write_shaped(&folder.join("model.safetensors"), &views, Some(HashMap::from([("format".to_owned(), "pt".to_owned())])))?;
+    tensors.push((
+        "model.norm.weight".to_owned(),
+        vector(&decoder.parameters[last - 1], 0, c),
+    ));
+    tensors.push((
+        "score.weight".to_owned(),
+        linear(&decoder.parameters[last], 0, crate::decoder::CATEGORIES),
+    ));
+    let views: Vec<_> = tensors
+        .iter()
+        .map(|(n, (d, v))| (n.clone(), d.clone(), v.as_slice()))
+        .collect();
+    write_shaped(
+        &folder.join("model.safetensors"),
+        &views,
+        Some(HashMap::from([("format".to_owned(), "pt".to_owned())])),
+    )?;
     write_json(&folder.join("config.json"), &config(decoder))?;
     write_json(&folder.join("golden.json"), &golden_cases(decoder, golden))?;
     write_json(&folder.join("duoguard.json"), guard)?;
@@ -186,7 +264,8 @@ pub fn save_hugging_face(folder: &Path, decoder: &Decoder, tokenizer: &Path, gol
 
 /// Writes indented JSON, atomically.
 pub fn write_json(path: &Path, value: &serde_json::Value) -> Result<(), TrainError> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| TrainError::invalid(path, e.to_string()))?;
+    let mut bytes =
+        serde_json::to_vec_pretty(value).map_err(|e| TrainError::invalid(path, e.to_string()))?;
     bytes.push(b'\n');
     write_atomically(path, &bytes)
 }
@@ -194,8 +273,16 @@ pub fn write_json(path: &Path, value: &serde_json::Value) -> Result<(), TrainErr
 fn config(decoder: &Decoder) -> serde_json::Value {
     let shape = &decoder.shape;
     let names = crate::data::CATEGORIES;
-    let id2label: serde_json::Map<_, _> = names.iter().enumerate().map(|(i, n)| (i.to_string(), json!(n))).collect();
-    let label2id: serde_json::Map<_, _> = names.iter().enumerate().map(|(i, n)| (n.to_string(), json!(i))).collect();
+    let id2label: serde_json::Map<_, _> = names
+        .iter()
+        .enumerate()
+        .map(|(i, n)| (i.to_string(), json!(n)))
+        .collect();
+    let label2id: serde_json::Map<_, _> = names
+        .iter()
+        .enumerate()
+        .map(|(i, n)| (n.to_string(), json!(i)))
+        .collect();
     json!({
         "architectures": ["Qwen2ForSequenceClassification"],
         "model_type": "qwen2",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
-use duoguard_eval::metrics::auroc;
+use duoguard_eval::{Metrics, Outcome};
 
 use crate::batch::{Batcher, Target};
 use crate::checkpoint::host;
@@ -34,26 +34,47 @@ pub struct Classifier<'a> {
 impl<'a> Classifier<'a> {
     /// Trains on `batcher`'s batches; watches the first `limit` validation rows' windows of
     /// at most `window` tokens. (Shipped thresholds use whole texts; this is a learning curve.)
-    pub fn new(batcher: Batcher<'a>, loss: ClassifierLoss, validation: &[SeedRow], tokenizer: &Tokenizer, window: usize, limit: usize) -> Self {
+    pub fn new(
+        batcher: Batcher<'a>,
+        loss: ClassifierLoss,
+        validation: &[SeedRow],
+        tokenizer: &Tokenizer,
+        window: usize,
+        limit: usize,
+    ) -> Self {
         let stride = (validation.len() / limit.max(1)).max(1);
         let mut held_out: Vec<HeldOut> = validation
             .iter()
             .step_by(stride)
             .map(|row| HeldOut {
-                ids: tokenizer.encode(&row.text).into_iter().take(window).map(|id| id as i32).collect(),
+                ids: tokenizer
+                    .encode(&row.text)
+                    .into_iter()
+                    .take(window)
+                    .map(|id| id as i32)
+                    .collect(),
                 language: row.lang.clone(),
                 is_unsafe: row.is_unsafe,
             })
             .filter(|row| !row.ids.is_empty())
             .collect();
         held_out.sort_by_key(|row| row.ids.len());
-        Self { batcher, loss, held_out }
+        Self {
+            batcher,
+            loss,
+            held_out,
+        }
     }
 }
 
 /// The three readings of each row, with label smoothing moving weight between safe and unsafe.
 pub fn targets(labels: &[f32], rows: &[Target], smoothing: &[f32]) -> Targets {
-    let mut targets = Targets { labels: labels.to_vec(), safe: vec![], known: vec![], unknown: vec![] };
+    let mut targets = Targets {
+        labels: labels.to_vec(),
+        safe: vec![],
+        known: vec![],
+        unknown: vec![],
+    };
     for (row, smoothing) in rows.iter().zip(smoothing) {
         let (safe, known, unknown) = match row {
             Target::Safe => (1.0 - smoothing, 0.0, *smoothing),
@@ -72,12 +93,15 @@ impl Stage for Classifier<'_> {
         let batch = self.batcher.batch(index);
         let logits = decoder.logits(&batch.ids, &batch.lengths, batch.tokens);
         let targets = targets(&batch.labels, &batch.targets, &batch.smoothing);
-        (classifier_loss(self.loss, logits, &targets), batch.real_tokens)
+        (
+            classifier_loss(self.loss, logits, &targets),
+            batch.real_tokens,
+        )
     }
 
     fn validate(&self, decoder: &Decoder) -> Option<BTreeMap<String, f64>> {
         let decoder = without_gradients(decoder);
-        let mut by_language: BTreeMap<String, (Vec<f64>, Vec<bool>)> = BTreeMap::new();
+        let mut by_language: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
         for rows in self.held_out.chunks(VALIDATION_ROWS) {
             let tokens = rows.iter().map(|row| row.ids.len()).max().unwrap_or(1);
             let lengths: Vec<i32> = rows.iter().map(|row| row.ids.len() as i32).collect();
@@ -88,17 +112,26 @@ impl Stage for Classifier<'_> {
             }
             let logits = host(&decoder.logits(&ids, &lengths, tokens));
             for (row, logits) in rows.iter().zip(logits.chunks(CATEGORIES)) {
-                let score = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max) as f64;
+                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let score = 1.0 / (1.0 + (-largest).exp());
                 for language in [row.language.as_str(), "all"] {
-                    let entry = by_language.entry(language.to_owned()).or_default();
-                    entry.0.push(score);
-                    entry.1.push(row.is_unsafe);
+                    let outcome = Outcome {
+                        score,
+                        flagged: score > 0.5,
+                        label: row.is_unsafe,
+                    };
+                    by_language
+                        .entry(language.to_owned())
+                        .or_default()
+                        .push(outcome);
                 }
             }
         }
         let curve = by_language
             .into_iter()
-            .filter_map(|(language, (scores, labels))| auroc(&scores, &labels).map(|a| (language, a)))
+            .filter_map(|(language, outcomes)| {
+                Metrics::of(&outcomes).auroc.map(|auroc| (language, auroc))
+            })
             .collect();
         Some(curve)
     }

@@ -48,7 +48,9 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// Nothing to train on.
-    #[error("{what}: no rows are left in the languages {languages:?}; look at data.languages and data.exclude_sources in the recipe")]
+    #[error(
+        "{what}: no rows are left in the languages {languages:?}; look at data.languages and data.exclude_sources in the recipe"
+    )]
     Empty {
         /// Which data set.
         what: &'static str,
@@ -126,22 +128,39 @@ pub fn load_seed(data: &Path, recipe: &Recipe) -> Result<Corpus, DataError> {
     for path in files(data, &recipe.data.seed)? {
         read_lines(&path, |line, raw: RawSeedRow| {
             if raw.is_unsafe > 1 {
-                return Err(refuse(&path, line, format!("field unsafe is {}, expected 0 or 1", raw.is_unsafe)));
+                return Err(refuse(
+                    &path,
+                    line,
+                    format!("field unsafe is {}, expected 0 or 1", raw.is_unsafe),
+                ));
             }
-            if !recipe.data.languages.contains(&raw.lang) || recipe.data.exclude_sources.contains(&raw.source) {
+            if !recipe.data.languages.contains(&raw.lang)
+                || recipe.data.exclude_sources.contains(&raw.source)
+            {
                 return Ok(());
             }
             let mut categories = 0;
             for name in &raw.categories {
                 let Some(bit) = CATEGORIES.iter().position(|c| c == name) else {
-                    return Err(refuse(&path, line, format!("field categories has {name:?}, expected one of {}", CATEGORIES.join(", "))));
+                    return Err(refuse(
+                        &path,
+                        line,
+                        format!(
+                            "field categories has {name:?}, expected one of {}",
+                            CATEGORIES.join(", ")
+                        ),
+                    ));
                 };
                 categories |= 1 << bit;
             }
-            let source = corpus.sources.iter().position(|s| *s == raw.source).unwrap_or_else(|| {
-                corpus.sources.push(raw.source.clone());
-                corpus.sources.len() - 1
-            });
+            let source = corpus
+                .sources
+                .iter()
+                .position(|s| *s == raw.source)
+                .unwrap_or_else(|| {
+                    corpus.sources.push(raw.source.clone());
+                    corpus.sources.len() - 1
+                });
             corpus.rows.push(SeedRow {
                 text: raw.text,
                 lang: raw.lang,
@@ -154,7 +173,10 @@ pub fn load_seed(data: &Path, recipe: &Recipe) -> Result<Corpus, DataError> {
         })?;
     }
     if corpus.rows.is_empty() {
-        return Err(DataError::Empty { what: "seed data", languages: recipe.data.languages.clone() });
+        return Err(DataError::Empty {
+            what: "seed data",
+            languages: recipe.data.languages.clone(),
+        });
     }
     Ok(corpus)
 }
@@ -183,21 +205,34 @@ pub fn load_parallel(data: &Path, recipe: &Recipe) -> Result<Vec<ParallelRow>, D
 pub fn load_pairs(data: &Path, recipe: &Recipe) -> Result<Vec<Pair>, DataError> {
     let mut pairs = Vec::new();
     for path in files(data, &recipe.data.pairs)? {
-        read_lines(&path, |line, mut row: std::collections::BTreeMap<String, String>| {
-            let english = row.remove("en").ok_or_else(|| refuse(&path, line, "lacks the field \"en\"".into()))?;
-            for (lang, text) in row {
-                if recipe.data.languages.contains(&lang) {
-                    pairs.push(Pair { english: english.clone(), lang, text });
+        read_lines(
+            &path,
+            |line, mut row: std::collections::BTreeMap<String, String>| {
+                let english = row
+                    .remove("en")
+                    .ok_or_else(|| refuse(&path, line, "lacks the field \"en\"".into()))?;
+                for (lang, text) in row {
+                    if recipe.data.languages.contains(&lang) {
+                        pairs.push(Pair {
+                            english: english.clone(),
+                            lang,
+                            text,
+                        });
+                    }
                 }
-            }
-            Ok(())
-        })?;
+                Ok(())
+            },
+        )?;
     }
     Ok(pairs)
 }
 
 fn refuse(path: &Path, line: usize, reason: String) -> DataError {
-    DataError::Line { path: path.to_owned(), line, reason }
+    DataError::Line {
+        path: path.to_owned(),
+        line,
+        reason,
+    }
 }
 
 /// The files that the recipe's paths mean, sorted by name within a folder.
@@ -205,7 +240,10 @@ fn files(data: &Path, paths: &[PathBuf]) -> Result<Vec<PathBuf>, DataError> {
     let mut found = Vec::new();
     for path in paths {
         let path = data.join(path);
-        let io = |source| DataError::Io { path: path.clone(), source };
+        let io = |source| DataError::Io {
+            path: path.clone(),
+            source,
+        };
         if fs::metadata(&path).map_err(io)?.is_file() {
             found.push(path);
             continue;
@@ -225,14 +263,25 @@ fn files(data: &Path, paths: &[PathBuf]) -> Result<Vec<PathBuf>, DataError> {
 }
 
 /// Calls `each` with every line's number and value; gzip is told by its first two bytes.
-fn read_lines<T: DeserializeOwned>(path: &Path, mut each: impl FnMut(usize, T) -> Result<(), DataError>) -> Result<(), DataError> {
-    let io = |source| DataError::Io { path: path.to_owned(), source };
+fn read_lines<T: DeserializeOwned>(
+    path: &Path,
+    mut each: impl FnMut(usize, T) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let io = |source| DataError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mut file = BufReader::new(fs::File::open(path).map_err(io)?);
     let zipped = file.fill_buf().map_err(io)?.starts_with(&[0x1f, 0x8b]);
-    let reader: Box<dyn Read> = if zipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let reader: Box<dyn Read> = if zipped {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    };
     for (index, line) in BufReader::new(reader).lines().enumerate() {
         let line = line.map_err(io)?;
-        let row = serde_json::from_str(&line).map_err(|e| refuse(path, index + 1, e.to_string()))?;
+        let row =
+            serde_json::from_str(&line).map_err(|e| refuse(path, index + 1, e.to_string()))?;
         each(index + 1, row)?;
     }
     Ok(())
@@ -243,7 +292,11 @@ mod tests {
     use super::*;
 
     fn recipe() -> Recipe {
-        let mut recipe = Recipe::parse(Path::new("mini.toml"), include_str!("../../recipes/mini.toml")).unwrap();
+        let mut recipe = Recipe::parse(
+            Path::new("mini.toml"),
+            include_str!("../../recipes/mini.toml"),
+        )
+        .unwrap();
         recipe.data.seed = vec!["seed.jsonl".into()];
         recipe
     }
@@ -267,12 +320,24 @@ mod tests {
     fn errors_name_file_line_and_field() {
         for (bad, mention) in [
             ("not json", "expected"),
-            (r#"{"text":"t","lang":"en","categories":[],"source":"s"}"#, "unsafe"),
-            (r#"{"text":"t","lang":"en","unsafe":2,"categories":[],"source":"s"}"#, "0 or 1"),
-            (r#"{"text":"t","lang":"en","unsafe":1,"categories":["rude"],"source":"s"}"#, "rude"),
+            (
+                r#"{"text":"t","lang":"en","categories":[],"source":"s"}"#,
+                "unsafe",
+            ),
+            (
+                r#"{"text":"t","lang":"en","unsafe":2,"categories":[],"source":"s"}"#,
+                "0 or 1",
+            ),
+            (
+                r#"{"text":"t","lang":"en","unsafe":1,"categories":["rude"],"source":"s"}"#,
+                "rude",
+            ),
         ] {
             let error = load(&format!("{GOOD}\n{bad}\n")).unwrap_err().to_string();
-            assert!(error.contains("seed.jsonl:2: ") && error.contains(mention), "{error}");
+            assert!(
+                error.contains("seed.jsonl:2: ") && error.contains(mention),
+                "{error}"
+            );
         }
         assert!(load("").unwrap_err().to_string().contains("no rows"));
     }

@@ -64,7 +64,11 @@ impl Decoder {
                 Parameter::new(name, values, [rows, columns], device)
             })
             .collect();
-        Self { shape: shape.clone(), vocabulary, parameters }
+        Self {
+            shape: shape.clone(),
+            vocabulary,
+            parameters,
+        }
     }
 
     /// Names and shapes of every parameter, in order.
@@ -116,12 +120,17 @@ impl Decoder {
     /// Hidden states [N, C] after the final norm. `ids` holds B x T tokens, row by row.
     pub fn hidden(&self, ids: &[i32], rows: usize, tokens: usize) -> Tensor<2> {
         let device = self.embedding().device();
-        let indices = Tensor::<1, Int>::from_data(TensorData::new(ids.to_vec(), [rows * tokens]), &device);
+        let indices =
+            Tensor::<1, Int>::from_data(TensorData::new(ids.to_vec(), [rows * tokens]), &device);
         let rope = Rope::new(&self.shape, tokens, &device);
         let mask = causal_mask(self.shape.heads / self.shape.kv_heads, tokens, &device);
         let mut x = self.embedding().clone().select(0, indices);
         for layer in 0..self.shape.layers {
-            let normed = rms_norm(x.clone(), self.layer(layer, INPUT_NORM), self.shape.norm_eps);
+            let normed = rms_norm(
+                x.clone(),
+                self.layer(layer, INPUT_NORM),
+                self.shape.norm_eps,
+            );
             let qkv = normed.matmul(self.layer(layer, QKV)) + self.layer(layer, QKV_BIAS);
             let mixed = self.attention(qkv, rows, tokens, &rope, &mask);
             x = x + mixed.matmul(self.layer(layer, ATTENTION_OUTPUT));
@@ -150,18 +159,38 @@ impl Decoder {
 
     /// Grouped-query attention. The G query heads that share a key head are laid one
     /// after the other along the query axis, so keys and values are never repeated.
-    fn attention(&self, qkv: Tensor<2>, b: usize, t: usize, rope: &Rope, mask: &Tensor<3>) -> Tensor<2> {
-        let (h, k, d) = (self.shape.heads, self.shape.kv_heads, self.shape.head_size());
+    fn attention(
+        &self,
+        qkv: Tensor<2>,
+        b: usize,
+        t: usize,
+        rope: &Rope,
+        mask: &Tensor<3>,
+    ) -> Tensor<2> {
+        let (h, k, d) = (
+            self.shape.heads,
+            self.shape.kv_heads,
+            self.shape.head_size(),
+        );
         let g = h / k;
         let heads = |from: usize, count: usize| {
-            qkv.clone().narrow(1, from * d, count * d).reshape([b, t, count, d]).swap_dims(1, 2)
+            qkv.clone()
+                .narrow(1, from * d, count * d)
+                .reshape([b, t, count, d])
+                .swap_dims(1, 2)
         };
         let q = rope.rotate(heads(0, h)).reshape([b * k, g * t, d]);
         let keys = rope.rotate(heads(h, k)).reshape([b * k, t, d]);
         let values = heads(h + k, k).reshape([b * k, t, d]);
-        let scores = q.matmul(keys.swap_dims(1, 2)).mul_scalar(1.0 / (d as f32).sqrt()) + mask.clone();
+        let scores = q
+            .matmul(keys.swap_dims(1, 2))
+            .mul_scalar(1.0 / (d as f32).sqrt())
+            + mask.clone();
         let mixed = activation::softmax(scores, 2).matmul(values);
-        mixed.reshape([b, h, t, d]).swap_dims(1, 2).reshape([b * t, h * d])
+        mixed
+            .reshape([b, h, t, d])
+            .swap_dims(1, 2)
+            .reshape([b * t, h * d])
     }
 }
 
@@ -170,7 +199,11 @@ impl Parameter {
     pub fn new(name: String, values: Vec<f32>, dims: [usize; 2], device: &Device) -> Self {
         let decays = dims[0] > 1;
         let value = Tensor::<2>::from_data(TensorData::new(values, dims), device).require_grad();
-        Self { name, value, decays }
+        Self {
+            name,
+            value,
+            decays,
+        }
     }
 }
 
@@ -184,7 +217,11 @@ fn initial_values(name: &str, count: usize, layers: usize, rng: &mut ChaCha8Rng)
     }
     // Projections into the residual stream are scaled down with depth (GPT-2).
     let writes_residual = name.ends_with("attention_output") || name.ends_with("down");
-    let deviation = if writes_residual { INITIAL_DEVIATION / (2.0 * layers as f32).sqrt() } else { INITIAL_DEVIATION };
+    let deviation = if writes_residual {
+        INITIAL_DEVIATION / (2.0 * layers as f32).sqrt()
+    } else {
+        INITIAL_DEVIATION
+    };
     (0..count)
         .map(|_| {
             let radius = (-2.0 * (1.0 - rng.random::<f32>()).ln()).sqrt();
@@ -194,7 +231,13 @@ fn initial_values(name: &str, count: usize, layers: usize, rng: &mut ChaCha8Rng)
 }
 
 fn rms_norm(x: Tensor<2>, weight: Tensor<2>, eps: f64) -> Tensor<2> {
-    let scale = x.clone().square().mean_dim(1).add_scalar(eps).sqrt().recip();
+    let scale = x
+        .clone()
+        .square()
+        .mean_dim(1)
+        .add_scalar(eps)
+        .sqrt()
+        .recip();
     x * scale * weight
 }
 
@@ -219,15 +262,19 @@ struct Rope {
 impl Rope {
     fn new(shape: &ModelRecipe, tokens: usize, device: &Device) -> Self {
         let half = shape.head_size() / 2;
-        let angle = |t: usize, i: usize| {
-            t as f64 * shape.rope_theta.powf(-(i as f64) / half as f64)
-        };
+        let angle =
+            |t: usize, i: usize| t as f64 * shape.rope_theta.powf(-(i as f64) / half as f64);
         let table = |f: fn(f64) -> f64| {
-            let values: Vec<f32> =
-                (0..tokens).flat_map(|t| (0..half).map(move |i| f(angle(t, i)) as f32)).collect();
+            let values: Vec<f32> = (0..tokens)
+                .flat_map(|t| (0..half).map(move |i| f(angle(t, i)) as f32))
+                .collect();
             Tensor::<4>::from_data(TensorData::new(values, [1, 1, tokens, half]), device)
         };
-        Self { cos: table(f64::cos), sin: table(f64::sin), half }
+        Self {
+            cos: table(f64::cos),
+            sin: table(f64::sin),
+            half,
+        }
     }
 
     fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
@@ -250,8 +297,14 @@ mod tests {
 
     fn decoder() -> Decoder {
         let shape = ModelRecipe {
-            layers: 2, hidden: 24, heads: 6, kv_heads: 2, intermediate: 20,
-            max_position: 32, rope_theta: 10000.0, norm_eps: 1e-6,
+            layers: 2,
+            hidden: 24,
+            heads: 6,
+            kv_heads: 2,
+            intermediate: 20,
+            max_position: 32,
+            rope_theta: 10000.0,
+            norm_eps: 1e-6,
         };
         Decoder::new(&shape, 50, 3, &Device::flex())
     }
@@ -276,13 +329,21 @@ mod tests {
         let first = host(&decoder.hidden(&[5, 9, 2, 11], 1, 4));
         let second = host(&decoder.hidden(&[5, 9, 2, 30], 1, 4));
         close(&first[..3 * 24], &second[..3 * 24]);
-        assert!(first[3 * 24..].iter().zip(&second[3 * 24..]).any(|(a, b)| (a - b).abs() > 1e-3));
+        assert!(
+            first[3 * 24..]
+                .iter()
+                .zip(&second[3 * 24..])
+                .any(|(a, b)| (a - b).abs() > 1e-3)
+        );
     }
 
     #[test]
     fn order_matters() {
         let decoder = decoder();
-        let (ab, ba) = (host(&decoder.logits(&[5, 9, 2], &[3], 3)), host(&decoder.logits(&[9, 5, 2], &[3], 3)));
+        let (ab, ba) = (
+            host(&decoder.logits(&[5, 9, 2], &[3], 3)),
+            host(&decoder.logits(&[9, 5, 2], &[3], 3)),
+        );
         assert!(ab.iter().zip(&ba).any(|(a, b)| (a - b).abs() > 1e-6));
     }
 }

@@ -58,11 +58,18 @@ pub enum TrainError {
 impl TrainError {
     /// An I/O error with its place.
     pub fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::Io { doing, path: path.to_owned(), source }
+        Self::Io {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     /// An invalid file.
     pub fn invalid(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Invalid { path: path.to_owned(), reason: reason.into() }
+        Self::Invalid {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
     }
 }

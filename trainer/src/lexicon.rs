@@ -36,8 +36,11 @@ pub struct Lexicon {
 impl Lexicon {
     /// Learns a lexicon from English into each of `languages` for which there are sentences.
     pub fn learn_all(pairs: &[Pair], parallel: &[ParallelRow], languages: &[String]) -> Self {
-        let english: HashMap<&str, &str> =
-            parallel.iter().filter(|row| row.lang == "en").map(|row| (row.group.as_str(), row.text.as_str())).collect();
+        let english: HashMap<&str, &str> = parallel
+            .iter()
+            .filter(|row| row.lang == "en")
+            .map(|row| (row.group.as_str(), row.text.as_str()))
+            .collect();
         let translations = languages
             .par_iter()
             .filter(|language| *language != "en")
@@ -47,7 +50,12 @@ impl Lexicon {
                     .iter()
                     .filter(|row| row.lang == *language)
                     .filter_map(|row| Some((*english.get(row.group.as_str())?, row.text.as_str())))
-                    .chain(pairs.iter().filter(|p| p.lang == *language).map(|p| (p.english.as_str(), p.text.as_str())))
+                    .chain(
+                        pairs
+                            .iter()
+                            .filter(|p| p.lang == *language)
+                            .map(|p| (p.english.as_str(), p.text.as_str())),
+                    )
                     .take(MAX_PAIRS)
                     .map(|(source, target)| (words(source), words(target)))
                     .collect();
@@ -65,16 +73,22 @@ impl Lexicon {
 
     /// `text` with most of its known words replaced by translations; everything else stays.
     pub fn code_switch(&self, text: &str, language: &str, rng: &mut impl Rng) -> String {
-        let Some(lexicon) = self.translations.get(language) else { return text.to_owned() };
+        let Some(lexicon) = self.translations.get(language) else {
+            return text.to_owned();
+        };
         let mut result = String::with_capacity(text.len() * 5 / 4);
         let mut rest = text;
         while let Some(start) = rest.find(char::is_alphabetic) {
             result.push_str(&rest[..start]);
             rest = &rest[start..];
-            let end = rest.find(|c: char| !c.is_alphabetic() && c != '\'').unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| !c.is_alphabetic() && c != '\'')
+                .unwrap_or(rest.len());
             let word = &rest[..end];
             match lexicon.get(&word.to_lowercase()) {
-                Some(candidates) if rng.random_bool(REPLACED_SHARE) => result.push_str(&like(pick(candidates, rng), word)),
+                Some(candidates) if rng.random_bool(REPLACED_SHARE) => {
+                    result.push_str(&like(pick(candidates, rng), word))
+                }
                 _ => result.push_str(word),
             }
             rest = &rest[end..];
@@ -87,7 +101,8 @@ impl Lexicon {
     /// # Errors
     /// The file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        let json = serde_json::to_vec(self).map_err(|e| TrainError::invalid(path, e.to_string()))?;
+        let json =
+            serde_json::to_vec(self).map_err(|e| TrainError::invalid(path, e.to_string()))?;
         write_atomically(path, &json)
     }
 
@@ -125,7 +140,10 @@ fn pick<'a>(candidates: &'a [(String, f32)], rng: &mut impl Rng) -> &'a str {
 /// `word`, capitalised as `model` is.
 fn like(word: &str, model: &str) -> String {
     let mut letters = word.chars();
-    match (model.chars().next().is_some_and(char::is_uppercase), letters.next()) {
+    match (
+        model.chars().next().is_some_and(char::is_uppercase),
+        letters.next(),
+    ) {
         (true, Some(first)) => first.to_uppercase().chain(letters).collect(),
         _ => word.to_owned(),
     }
@@ -149,8 +167,13 @@ fn learn(sentences: &[(Vec<String>, Vec<String>)]) -> BTreeMap<String, Vec<(Stri
         .map(|(source, target)| {
             let source = std::iter::once("").chain(source.iter().map(String::as_str));
             (
-                source.map(|w| number(w, &mut sources, &mut source_names)).collect(),
-                target.iter().map(|w| number(w, &mut targets, &mut target_names)).collect(),
+                source
+                    .map(|w| number(w, &mut sources, &mut source_names))
+                    .collect(),
+                target
+                    .iter()
+                    .map(|w| number(w, &mut targets, &mut target_names))
+                    .collect(),
             )
         })
         .collect();
@@ -169,7 +192,8 @@ fn learn(sentences: &[(Vec<String>, Vec<String>)]) -> BTreeMap<String, Vec<(Stri
             for t in target {
                 let total: f32 = source.iter().map(|&s| probability[s as usize][t]).sum();
                 for &s in source {
-                    *counts[s as usize].entry(*t).or_default() += probability[s as usize][t] / total;
+                    *counts[s as usize].entry(*t).or_default() +=
+                        probability[s as usize][t] / total;
                 }
             }
         }
@@ -207,12 +231,20 @@ mod tests {
 
     fn lexicon() -> Lexicon {
         let pairs = [
-            ("the house", "das haus"), ("the book", "das buch"), ("a book", "ein buch"), ("a house", "ein haus"),
-            ("the big house", "das große haus"), ("a big book", "ein großes buch"),
+            ("the house", "das haus"),
+            ("the book", "das buch"),
+            ("a book", "ein buch"),
+            ("a house", "ein haus"),
+            ("the big house", "das große haus"),
+            ("a big book", "ein großes buch"),
         ];
         let pairs: Vec<Pair> = pairs
             .iter()
-            .map(|(english, text)| Pair { english: (*english).into(), lang: "de".into(), text: (*text).into() })
+            .map(|(english, text)| Pair {
+                english: (*english).into(),
+                lang: "de".into(),
+                text: (*text).into(),
+            })
             .collect();
         Lexicon::learn_all(&pairs, &[], &["en".into(), "de".into(), "fr".into()])
     }
@@ -221,7 +253,12 @@ mod tests {
     fn words_find_their_translations() {
         let lexicon = lexicon();
         assert_eq!(lexicon.languages().collect::<Vec<_>>(), ["de"]);
-        for (english, german) in [("house", "haus"), ("book", "buch"), ("the", "das"), ("a", "ein")] {
+        for (english, german) in [
+            ("house", "haus"),
+            ("book", "buch"),
+            ("the", "das"),
+            ("a", "ein"),
+        ] {
             assert_eq!(lexicon.translations["de"][english][0].0, german);
         }
     }
@@ -230,9 +267,14 @@ mod tests {
     fn code_switching_keeps_everything_but_words() {
         let lexicon = lexicon();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let switched = (0..50).map(|_| lexicon.code_switch("The house, 42 unknowns!", "de", &mut rng)).find(|s| s.starts_with("Das haus"));
+        let switched = (0..50)
+            .map(|_| lexicon.code_switch("The house, 42 unknowns!", "de", &mut rng))
+            .find(|s| s.starts_with("Das haus"));
         assert_eq!(switched.as_deref(), Some("Das haus, 42 unknowns!"));
-        assert_eq!(lexicon.code_switch("The house", "fr", &mut rng), "The house");
+        assert_eq!(
+            lexicon.code_switch("The house", "fr", &mut rng),
+            "The house"
+        );
     }
 
     #[test]

@@ -37,7 +37,10 @@ pub fn classifier_loss(kind: ClassifierLoss, logits: Tensor<2>, targets: &Target
     let column = |values: &[f32]| {
         Tensor::<2>::from_data(TensorData::new(values.to_vec(), [rows, 1]), &device)
     };
-    let labels = Tensor::<2>::from_data(TensorData::new(targets.labels.clone(), [rows, CATEGORIES]), &device);
+    let labels = Tensor::<2>::from_data(
+        TensorData::new(targets.labels.clone(), [rows, CATEGORIES]),
+        &device,
+    );
     let negatives = labels.clone().neg().add_scalar(1.0);
     let unknown = activation::softplus(log_sum_exp(logits.clone()).neg(), 1.0);
     let (safe, known) = match kind {
@@ -50,10 +53,15 @@ pub fn classifier_loss(kind: ClassifierLoss, logits: Tensor<2>, targets: &Target
         ClassifierLoss::Bce => {
             let off = activation::softplus(logits.clone(), 1.0);
             let on = activation::softplus(logits.neg(), 1.0);
-            (off.clone().sum_dim(1), (off * negatives + on * labels).sum_dim(1))
+            (
+                off.clone().sum_dim(1),
+                (off * negatives + on * labels).sum_dim(1),
+            )
         }
     };
-    let loss = safe * column(&targets.safe) + known * column(&targets.known) + unknown * column(&targets.unknown);
+    let loss = safe * column(&targets.safe)
+        + known * column(&targets.known)
+        + unknown * column(&targets.unknown);
     loss.mean()
 }
 
@@ -75,12 +83,24 @@ fn log_one_plus_sum_exp(x: Tensor<2>) -> Tensor<2> {
 /// the place in `candidates` of the token that follows place n. With every token as a
 /// candidate this is the full softmax; with the batch's own tokens and some random ones
 /// it is a sampled softmax, which on a CPU costs a tenth.
-pub fn language_model_loss(hidden: Tensor<2>, embedding: &Tensor<2>, candidates: &[i32], targets: &[i32], device: &Device) -> Tensor<1> {
-    let candidates = Tensor::<1, Int>::from_data(TensorData::new(candidates.to_vec(), [candidates.len()]), device);
+pub fn language_model_loss(
+    hidden: Tensor<2>,
+    embedding: &Tensor<2>,
+    candidates: &[i32],
+    targets: &[i32],
+    device: &Device,
+) -> Tensor<1> {
+    let candidates = Tensor::<1, Int>::from_data(
+        TensorData::new(candidates.to_vec(), [candidates.len()]),
+        device,
+    );
     let n = targets.len();
     let targets = Tensor::<2, Int>::from_data(TensorData::new(targets.to_vec(), [n, 1]), device);
     let logits = hidden.matmul(embedding.clone().select(0, candidates).transpose());
-    activation::log_softmax(logits, 1).gather(1, targets).neg().mean()
+    activation::log_softmax(logits, 1)
+        .gather(1, targets)
+        .neg()
+        .mean()
 }
 
 #[cfg(test)]
@@ -89,9 +109,15 @@ mod tests {
 
     fn loss(kind: ClassifierLoss, logits: &[f32], labels: &[f32], readings: [f32; 3]) -> f32 {
         let device = Device::flex();
-        let logits = Tensor::<2>::from_data(TensorData::new(logits.to_vec(), [1, CATEGORIES]), &device);
+        let logits =
+            Tensor::<2>::from_data(TensorData::new(logits.to_vec(), [1, CATEGORIES]), &device);
         let [safe, known, unknown] = readings.map(|w| vec![w]);
-        let targets = Targets { labels: labels.to_vec(), safe, known, unknown };
+        let targets = Targets {
+            labels: labels.to_vec(),
+            safe,
+            known,
+            unknown,
+        };
         classifier_loss(kind, logits, &targets).into_scalar::<f32>()
     }
 
@@ -104,12 +130,24 @@ mod tests {
         let s: Vec<f64> = logits().iter().map(|&x| x as f64).collect();
         let on: Vec<bool> = labels.iter().map(|&l| l == 1.0).collect();
         let pick = |wanted: bool, sign: f64| -> f64 {
-            (0..CATEGORIES).filter(|&i| on[i] == wanted).map(|i| (sign * s[i]).exp()).sum()
+            (0..CATEGORIES)
+                .filter(|&i| on[i] == wanted)
+                .map(|i| (sign * s[i]).exp())
+                .sum()
         };
         let all: f64 = s.iter().map(|x| x.exp()).sum();
-        let bce = |i: usize, on: bool| if on { (1.0 + (-s[i]).exp()).ln() } else { (1.0 + s[i].exp()).ln() };
+        let bce = |i: usize, on: bool| {
+            if on {
+                (1.0 + (-s[i]).exp()).ln()
+            } else {
+                (1.0 + s[i].exp()).ln()
+            }
+        };
         let (safe, known) = match kind {
-            ClassifierLoss::LogSumExp => ((1.0 + all).ln(), (1.0 + pick(false, 1.0)).ln() + (1.0 + pick(true, -1.0)).ln()),
+            ClassifierLoss::LogSumExp => (
+                (1.0 + all).ln(),
+                (1.0 + pick(false, 1.0)).ln() + (1.0 + pick(true, -1.0)).ln(),
+            ),
             ClassifierLoss::Bce => (
                 (0..CATEGORIES).map(|i| bce(i, false)).sum(),
                 (0..CATEGORIES).map(|i| bce(i, on[i])).sum(),
@@ -125,10 +163,18 @@ mod tests {
         labels[2] = 1.0;
         labels[8] = 1.0;
         for kind in [ClassifierLoss::LogSumExp, ClassifierLoss::Bce] {
-            for readings in [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.1, 0.9, 0.0]] {
+            for readings in [
+                [1.0, 0.0, 0.0],
+                [0.0, 1.0, 0.0],
+                [0.0, 0.0, 1.0],
+                [0.1, 0.9, 0.0],
+            ] {
                 let found = loss(kind, &logits(), &labels, readings) as f64;
                 let expected = expected(kind, &labels, readings);
-                assert!((found - expected).abs() < 1e-5 * expected.max(1.0), "{kind:?} {readings:?}: {found} {expected}");
+                assert!(
+                    (found - expected).abs() < 1e-5 * expected.max(1.0),
+                    "{kind:?} {readings:?}: {found} {expected}"
+                );
             }
         }
     }
@@ -150,7 +196,12 @@ mod tests {
         let labels = vec![0.0; CATEGORIES];
         for value in [-80.0, 80.0] {
             for readings in [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]] {
-                let found = loss(ClassifierLoss::LogSumExp, &vec![value; CATEGORIES], &labels, readings);
+                let found = loss(
+                    ClassifierLoss::LogSumExp,
+                    &vec![value; CATEGORIES],
+                    &labels,
+                    readings,
+                );
                 assert!(found.is_finite(), "{value} {readings:?}: {found}");
             }
         }

@@ -14,7 +14,10 @@ use duoguard_trainer::run::{RunOptions, run};
 /// The run's folder holds everything: `metrics.jsonl`, the stages' states, the Hugging
 /// Face checkpoint and the bundle. Stop it whenever you like; --resume goes on exactly.
 #[derive(Parser)]
-#[command(version, after_help = "Example: duoguard-train recipes/mini.toml --data path/to/data")]
+#[command(
+    version,
+    after_help = "Example: duoguard-train recipes/mini.toml --data path/to/data"
+)]
 struct Arguments {
     /// The recipe, a TOML file.
     recipe: PathBuf,
@@ -48,17 +51,30 @@ fn main() -> ExitCode {
 fn train(arguments: Arguments) -> Result<PathBuf, TrainError> {
     let device = device(&arguments.device)?;
     let recipe = Recipe::load(&arguments.recipe)?;
-    run(&recipe, &RunOptions { data: arguments.data, runs: arguments.runs, resume: arguments.resume, device })
+    run(
+        &recipe,
+        &RunOptions {
+            data: arguments.data,
+            runs: arguments.runs,
+            resume: arguments.resume,
+            device,
+        },
+    )
 }
 
 fn device(name: &str) -> Result<Device, TrainError> {
-    let unknown = |reason: &str| TrainError::Device { device: name.to_owned(), reason: reason.to_owned() };
+    let unknown = |reason: &str| TrainError::Device {
+        device: name.to_owned(),
+        reason: reason.to_owned(),
+    };
     match name {
         "cpu" => Ok(Device::flex()),
         #[cfg(feature = "cuda")]
         "cuda" => Ok(Device::cuda(0)),
         #[cfg(not(feature = "cuda"))]
-        "cuda" => Err(unknown("this program was built without CUDA; build it with `--features cuda`")),
+        "cuda" => Err(unknown(
+            "this program was built without CUDA; build it with `--features cuda`",
+        )),
         _ => Err(unknown("expected cpu or cuda")),
     }
 }

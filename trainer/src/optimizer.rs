@@ -37,14 +37,25 @@ impl AdamW {
         let device = device.clone().without_autodiff();
         let moments = parameters
             .iter()
-            .map(|p| [Tensor::zeros(p.value.dims(), &device), Tensor::zeros(p.value.dims(), &device)])
+            .map(|p| {
+                [
+                    Tensor::zeros(p.value.dims(), &device),
+                    Tensor::zeros(p.value.dims(), &device),
+                ]
+            })
             .collect();
         Self { step: 0, moments }
     }
 
     /// Applies summed gradients divided by `accumulated`, and returns the global gradient
     /// norm before clipping. A parameter that no gradient reached is left alone.
-    pub fn apply(&mut self, parameters: &mut [Parameter], gradients: &[Option<Tensor<2>>], accumulated: usize, settings: &StepSettings) -> f64 {
+    pub fn apply(
+        &mut self,
+        parameters: &mut [Parameter],
+        gradients: &[Option<Tensor<2>>],
+        accumulated: usize,
+        settings: &StepSettings,
+    ) -> f64 {
         self.step += 1;
         let squared: f64 = gradients
             .iter()
@@ -52,17 +63,31 @@ impl AdamW {
             .map(|g| g.clone().square().sum().into_scalar::<f32>() as f64)
             .sum();
         let norm = squared.sqrt() / accumulated as f64;
-        let clip = if norm > settings.max_gradient_norm { settings.max_gradient_norm / norm } else { 1.0 };
+        let clip = if norm > settings.max_gradient_norm {
+            settings.max_gradient_norm / norm
+        } else {
+            1.0
+        };
         let scale = (clip / accumulated as f64) as f32;
         let correction_1 = 1.0 - BETA_1.powi(self.step as i32);
         let correction_2 = 1.0 - BETA_2.powi(self.step as i32);
-        for ((parameter, gradient), [first, second]) in parameters.iter_mut().zip(gradients).zip(&mut self.moments) {
+        for ((parameter, gradient), [first, second]) in
+            parameters.iter_mut().zip(gradients).zip(&mut self.moments)
+        {
             let Some(gradient) = gradient else { continue };
             let gradient = gradient.clone().mul_scalar(scale);
             *first = first.clone().mul_scalar(BETA_1) + gradient.clone().mul_scalar(1.0 - BETA_1);
-            *second = second.clone().mul_scalar(BETA_2) + gradient.square().mul_scalar(1.0 - BETA_2);
-            let size = second.clone().div_scalar(correction_2).sqrt().add_scalar(EPSILON);
-            let update = first.clone().mul_scalar((settings.learning_rate as f32) / correction_1) / size;
+            *second =
+                second.clone().mul_scalar(BETA_2) + gradient.square().mul_scalar(1.0 - BETA_2);
+            let size = second
+                .clone()
+                .div_scalar(correction_2)
+                .sqrt()
+                .add_scalar(EPSILON);
+            let update = first
+                .clone()
+                .mul_scalar((settings.learning_rate as f32) / correction_1)
+                / size;
             let mut value = parameter.value.clone().inner();
             if parameter.decays {
                 value = value.mul_scalar(1.0 - settings.learning_rate * settings.weight_decay);
@@ -74,7 +99,11 @@ impl AdamW {
 }
 
 /// Collects the gradients of `parameters`, adding to what `sum` already holds.
-pub fn accumulate(parameters: &[Parameter], gradients: &mut Gradients, sum: &mut Vec<Option<Tensor<2>>>) {
+pub fn accumulate(
+    parameters: &[Parameter],
+    gradients: &mut Gradients,
+    sum: &mut Vec<Option<Tensor<2>>>,
+) {
     sum.resize(parameters.len(), None);
     for (parameter, total) in parameters.iter().zip(sum) {
         let gradient = parameter.value.grad_remove(gradients);
@@ -115,15 +144,33 @@ mod tests {
     #[test]
     fn two_steps_follow_the_published_update() {
         let device = Device::flex();
-        let mut parameters = vec![Parameter::new("w".into(), vec![1.0, -2.0, 0.5, 3.0], [2, 2], &device.clone().autodiff())];
+        let mut parameters = vec![Parameter::new(
+            "w".into(),
+            vec![1.0, -2.0, 0.5, 3.0],
+            [2, 2],
+            &device.clone().autodiff(),
+        )];
         let mut optimizer = AdamW::new(&parameters, &device);
-        let settings = StepSettings { learning_rate: 0.1, weight_decay: 0.01, max_gradient_norm: 1.0 };
+        let settings = StepSettings {
+            learning_rate: 0.1,
+            weight_decay: 0.01,
+            max_gradient_norm: 1.0,
+        };
         let mut expected = [1.0f64, -2.0, 0.5, 3.0];
         let (mut m, mut v) = ([0.0f64; 4], [0.0f64; 4]);
-        for (step, gradient) in [[3.0f64, 0.0, -4.0, 0.0], [0.1, 0.2, 0.3, 0.4]].into_iter().enumerate() {
+        for (step, gradient) in [[3.0f64, 0.0, -4.0, 0.0], [0.1, 0.2, 0.3, 0.4]]
+            .into_iter()
+            .enumerate()
+        {
             let values: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
             let norm = optimizer.apply(
-                &mut parameters, &[Some(Tensor::from_data(TensorData::new(values, [2, 2]), &device))], 1, &settings,
+                &mut parameters,
+                &[Some(Tensor::from_data(
+                    TensorData::new(values, [2, 2]),
+                    &device,
+                ))],
+                1,
+                &settings,
             );
             let expected_norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
             assert!((norm - expected_norm).abs() < 1e-5);
@@ -134,12 +181,16 @@ mod tests {
                 m[i] = b1 * m[i] + (1.0 - b1) * g;
                 v[i] = b2 * v[i] + (1.0 - b2) * g * g;
                 let t = step as i32 + 1;
-                let update = 0.1 * (m[i] / (1.0 - b1.powi(t))) / ((v[i] / (1.0 - b2.powi(t))).sqrt() + 1e-8);
+                let update =
+                    0.1 * (m[i] / (1.0 - b1.powi(t))) / ((v[i] / (1.0 - b2.powi(t))).sqrt() + 1e-8);
                 expected[i] = expected[i] * (1.0 - 0.1 * 0.01) - update;
             }
         }
         for (found, expected) in host(&parameters[0].value).iter().zip(expected) {
-            assert!((*found as f64 - expected).abs() < 1e-4, "{found} {expected}");
+            assert!(
+                (*found as f64 - expected).abs() < 1e-4,
+                "{found} {expected}"
+            );
         }
     }
 }

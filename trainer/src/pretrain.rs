@@ -22,8 +22,20 @@ pub struct Pretrain {
 
 impl Pretrain {
     /// `negatives` random tokens join the batch's own in the softmax; 0 uses the whole vocabulary.
-    pub fn new(stream: PretrainStream, negatives: usize, vocabulary: usize, seed: u64, device: Device) -> Self {
-        Self { stream, negatives, vocabulary, seed, device }
+    pub fn new(
+        stream: PretrainStream,
+        negatives: usize,
+        vocabulary: usize,
+        seed: u64,
+        device: Device,
+    ) -> Self {
+        Self {
+            stream,
+            negatives,
+            vocabulary,
+            seed,
+            device,
+        }
     }
 
     /// The softmax's tokens, and each target's place among them.
@@ -40,7 +52,9 @@ impl Pretrain {
             })
         };
         let targets = targets.iter().map(|&t| place(t, &mut candidates)).collect();
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut rng = ChaCha8Rng::seed_from_u64(
+            self.seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        );
         for _ in 0..self.negatives {
             place(rng.random_range(0..self.vocabulary as i32), &mut candidates);
         }
@@ -53,7 +67,13 @@ impl Stage for Pretrain {
         let batch = self.stream.batch(index);
         let (candidates, targets) = self.candidates(&batch.targets, index);
         let hidden = decoder.hidden(&batch.ids, batch.rows, batch.tokens);
-        let loss = language_model_loss(hidden, decoder.embedding(), &candidates, &targets, &self.device);
+        let loss = language_model_loss(
+            hidden,
+            decoder.embedding(),
+            &candidates,
+            &targets,
+            &self.device,
+        );
         (loss, batch.ids.len())
     }
 

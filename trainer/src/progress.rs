@@ -53,7 +53,9 @@ impl Progress {
             for line in BufReader::new(file).lines() {
                 let line = line.map_err(|e| TrainError::io("read", &path, e))?;
                 // The last line of a killed run may be cut short; its step is written again.
-                let Ok(metrics) = serde_json::from_str::<StepMetrics>(&line) else { continue };
+                let Ok(metrics) = serde_json::from_str::<StepMetrics>(&line) else {
+                    continue;
+                };
                 if metrics.stage != stage || metrics.step <= step {
                     kept.extend_from_slice(line.as_bytes());
                     kept.push(b'\n');
@@ -61,7 +63,10 @@ impl Progress {
             }
         }
         write_atomically(&path, &kept)?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(|e| TrainError::io("append to", &path, e))?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(|e| TrainError::io("append to", &path, e))?;
         let bar = ProgressBar::new(steps as u64).with_position(step as u64);
         bar.set_style(
             ProgressStyle::with_template("{prefix:>10} {bar:30} {pos}/{len}  {msg}  eta {eta}")
@@ -74,11 +79,17 @@ impl Progress {
 
     /// Records one step.
     pub fn step(&mut self, metrics: &StepMetrics) -> Result<(), TrainError> {
-        let mut line = serde_json::to_vec(metrics).map_err(|e| TrainError::invalid(&self.path, e.to_string()))?;
+        let mut line = serde_json::to_vec(metrics)
+            .map_err(|e| TrainError::invalid(&self.path, e.to_string()))?;
         line.push(b'\n');
-        self.file.write_all(&line).map_err(|e| TrainError::io("append to", &self.path, e))?;
+        self.file
+            .write_all(&line)
+            .map_err(|e| TrainError::io("append to", &self.path, e))?;
         self.bar.set_position(metrics.step as u64);
-        self.bar.set_message(format!("loss {:.4}  {:.0} tokens/s", metrics.loss, metrics.tokens_per_s));
+        self.bar.set_message(format!(
+            "loss {:.4}  {:.0} tokens/s",
+            metrics.loss, metrics.tokens_per_s
+        ));
         Ok(())
     }
 

@@ -237,7 +237,10 @@ impl Recipe {
 
     /// Hex sha256 of the recipe's text.
     pub fn sha256(&self) -> String {
-        Sha256::digest(self.text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        Sha256::digest(self.text.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Every range a value must be in: (key, whether it holds, what is expected).
@@ -247,48 +250,200 @@ impl Recipe {
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let below_one = |x: f64| (0.0..1.0).contains(&x);
         let positive = |x: f64| x.is_finite() && x > 0.0;
-        let named = !self.name.is_empty() && self.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-        let heads = model.heads > 0 && model.hidden > 0 && model.hidden.is_multiple_of(2 * model.heads);
+        let named = !self.name.is_empty()
+            && self
+                .name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        let heads =
+            model.heads > 0 && model.hidden > 0 && model.hidden.is_multiple_of(2 * model.heads);
         let windows = |window: usize| window > 0 && window <= model.max_position;
         vec![
             ("name", named, "letters, digits, - and _ only"),
-            ("data.seed", !self.data.seed.is_empty(), "at least one file or folder"),
-            ("data.languages", !self.data.languages.is_empty(), "at least one language"),
-            ("data.validation_fraction", self.data.validation_fraction > 0.0 && self.data.validation_fraction <= 0.5, "a fraction in (0, 0.5]"),
-            ("tokenizer.vocabulary", (257..=1_000_000).contains(&self.tokenizer.vocabulary), "257 (the bytes and one special token) to 1000000"),
-            ("model.layers", (1..=256).contains(&model.layers), "1 to 256"),
-            ("model.hidden", heads && model.hidden <= 65_536, "a multiple of 2 x model.heads, at most 65536"),
-            ("model.kv_heads", model.kv_heads > 0 && model.heads.is_multiple_of(model.kv_heads), "a divisor of model.heads"),
-            ("model.intermediate", (1..=1_000_000).contains(&model.intermediate), "1 to 1000000"),
-            ("model.max_position", (1..=1_000_000).contains(&model.max_position), "1 to 1000000"),
-            ("model.rope_theta", positive(model.rope_theta), "a positive number"),
-            ("model.norm_eps", positive(model.norm_eps), "a positive number"),
-            ("pretrain.window_tokens", windows(pretrain.window_tokens), "1 to model.max_position"),
-            ("pretrain.batch_tokens", pretrain.batch_tokens >= pretrain.window_tokens, "at least pretrain.window_tokens"),
-            ("pretrain.learning_rate", positive(pretrain.learning_rate), "a positive number"),
-            ("pretrain.warmup", below_one(pretrain.warmup), "a fraction in [0, 1)"),
-            ("pretrain.weight_decay", share(pretrain.weight_decay), "0 to 1"),
-            ("pretrain.max_gradient_norm", positive(pretrain.max_gradient_norm), "a positive number"),
-            ("pretrain.checkpoint_every", pretrain.checkpoint_every > 0, "at least 1"),
+            (
+                "data.seed",
+                !self.data.seed.is_empty(),
+                "at least one file or folder",
+            ),
+            (
+                "data.languages",
+                !self.data.languages.is_empty(),
+                "at least one language",
+            ),
+            (
+                "data.validation_fraction",
+                self.data.validation_fraction > 0.0 && self.data.validation_fraction <= 0.5,
+                "a fraction in (0, 0.5]",
+            ),
+            (
+                "tokenizer.vocabulary",
+                (257..=1_000_000).contains(&self.tokenizer.vocabulary),
+                "257 (the bytes and one special token) to 1000000",
+            ),
+            (
+                "model.layers",
+                (1..=256).contains(&model.layers),
+                "1 to 256",
+            ),
+            (
+                "model.hidden",
+                heads && model.hidden <= 65_536,
+                "a multiple of 2 x model.heads, at most 65536",
+            ),
+            (
+                "model.kv_heads",
+                model.kv_heads > 0 && model.heads.is_multiple_of(model.kv_heads),
+                "a divisor of model.heads",
+            ),
+            (
+                "model.intermediate",
+                (1..=1_000_000).contains(&model.intermediate),
+                "1 to 1000000",
+            ),
+            (
+                "model.max_position",
+                (1..=1_000_000).contains(&model.max_position),
+                "1 to 1000000",
+            ),
+            (
+                "model.rope_theta",
+                positive(model.rope_theta),
+                "a positive number",
+            ),
+            (
+                "model.norm_eps",
+                positive(model.norm_eps),
+                "a positive number",
+            ),
+            (
+                "pretrain.window_tokens",
+                windows(pretrain.window_tokens),
+                "1 to model.max_position",
+            ),
+            (
+                "pretrain.batch_tokens",
+                pretrain.batch_tokens >= pretrain.window_tokens,
+                "at least pretrain.window_tokens",
+            ),
+            (
+                "pretrain.learning_rate",
+                positive(pretrain.learning_rate),
+                "a positive number",
+            ),
+            (
+                "pretrain.warmup",
+                below_one(pretrain.warmup),
+                "a fraction in [0, 1)",
+            ),
+            (
+                "pretrain.weight_decay",
+                share(pretrain.weight_decay),
+                "0 to 1",
+            ),
+            (
+                "pretrain.max_gradient_norm",
+                positive(pretrain.max_gradient_norm),
+                "a positive number",
+            ),
+            (
+                "pretrain.checkpoint_every",
+                pretrain.checkpoint_every > 0,
+                "at least 1",
+            ),
             ("classifier.steps", classifier.steps > 0, "at least 1"),
-            ("classifier.window_tokens", windows(classifier.window_tokens), "1 to model.max_position"),
-            ("classifier.overlap_tokens", classifier.overlap_tokens < classifier.window_tokens, "less than classifier.window_tokens"),
-            ("classifier.batch_tokens", classifier.batch_tokens >= classifier.window_tokens, "at least classifier.window_tokens"),
-            ("classifier.learning_rate", positive(classifier.learning_rate), "a positive number"),
-            ("classifier.warmup", below_one(classifier.warmup), "a fraction in [0, 1)"),
-            ("classifier.weight_decay", share(classifier.weight_decay), "0 to 1"),
-            ("classifier.max_gradient_norm", positive(classifier.max_gradient_norm), "a positive number"),
-            ("classifier.accumulation", classifier.accumulation > 0, "at least 1"),
-            ("classifier.token_dropout", below_one(classifier.token_dropout), "a probability in [0, 1)"),
-            ("classifier.label_smoothing", (0.0..0.5).contains(&classifier.label_smoothing), "0 to less than 0.5"),
-            ("classifier.checkpoint_every", classifier.checkpoint_every > 0, "at least 1"),
-            ("classifier.ema", below_one(classifier.ema), "a decay in [0, 1)"),
-            ("classifier.sampling.language_power", share(sampling.language_power), "0 to 1"),
-            ("classifier.sampling.source_power", share(sampling.source_power), "0 to 1"),
-            ("classifier.sampling.code_switch", share(sampling.code_switch), "a probability in [0, 1]"),
-            ("classifier.sampling.benign_parallel", below_one(sampling.benign_parallel), "a share in [0, 1)"),
-            ("classifier.sampling.source_weight", sampling.source_weight.values().all(|&w| positive(w)), "positive numbers"),
-            ("classifier.sampling.source_smoothing", sampling.source_smoothing.values().all(|&s| (0.0..0.5).contains(&s)), "0 to less than 0.5"),
+            (
+                "classifier.window_tokens",
+                windows(classifier.window_tokens),
+                "1 to model.max_position",
+            ),
+            (
+                "classifier.overlap_tokens",
+                classifier.overlap_tokens < classifier.window_tokens,
+                "less than classifier.window_tokens",
+            ),
+            (
+                "classifier.batch_tokens",
+                classifier.batch_tokens >= classifier.window_tokens,
+                "at least classifier.window_tokens",
+            ),
+            (
+                "classifier.learning_rate",
+                positive(classifier.learning_rate),
+                "a positive number",
+            ),
+            (
+                "classifier.warmup",
+                below_one(classifier.warmup),
+                "a fraction in [0, 1)",
+            ),
+            (
+                "classifier.weight_decay",
+                share(classifier.weight_decay),
+                "0 to 1",
+            ),
+            (
+                "classifier.max_gradient_norm",
+                positive(classifier.max_gradient_norm),
+                "a positive number",
+            ),
+            (
+                "classifier.accumulation",
+                classifier.accumulation > 0,
+                "at least 1",
+            ),
+            (
+                "classifier.token_dropout",
+                below_one(classifier.token_dropout),
+                "a probability in [0, 1)",
+            ),
+            (
+                "classifier.label_smoothing",
+                (0.0..0.5).contains(&classifier.label_smoothing),
+                "0 to less than 0.5",
+            ),
+            (
+                "classifier.checkpoint_every",
+                classifier.checkpoint_every > 0,
+                "at least 1",
+            ),
+            (
+                "classifier.ema",
+                below_one(classifier.ema),
+                "a decay in [0, 1)",
+            ),
+            (
+                "classifier.sampling.language_power",
+                share(sampling.language_power),
+                "0 to 1",
+            ),
+            (
+                "classifier.sampling.source_power",
+                share(sampling.source_power),
+                "0 to 1",
+            ),
+            (
+                "classifier.sampling.code_switch",
+                share(sampling.code_switch),
+                "a probability in [0, 1]",
+            ),
+            (
+                "classifier.sampling.benign_parallel",
+                below_one(sampling.benign_parallel),
+                "a share in [0, 1)",
+            ),
+            (
+                "classifier.sampling.source_weight",
+                sampling.source_weight.values().all(|&w| positive(w)),
+                "positive numbers",
+            ),
+            (
+                "classifier.sampling.source_smoothing",
+                sampling
+                    .source_smoothing
+                    .values()
+                    .all(|&s| (0.0..0.5).contains(&s)),
+                "0 to less than 0.5",
+            ),
         ]
     }
 }
@@ -304,11 +459,21 @@ fn line_of_key(text: &str, key: &str) -> Option<usize> {
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         if let Some(header) = line.strip_prefix('[') {
-            current = header.split(']').next().unwrap_or_default().trim().to_owned();
+            current = header
+                .split(']')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned();
             if current == key {
                 return Some(index + 1);
             }
-        } else if current == table && line.split('=').next().is_some_and(|left| left.trim() == name) {
+        } else if current == table
+            && line
+                .split('=')
+                .next()
+                .is_some_and(|left| left.trim() == name)
+        {
             return Some(index + 1);
         }
     }
@@ -322,7 +487,9 @@ mod tests {
     const MINI: &str = include_str!("../../recipes/mini.toml");
 
     fn error(text: &str) -> String {
-        Recipe::parse(Path::new("r.toml"), text).unwrap_err().to_string()
+        Recipe::parse(Path::new("r.toml"), text)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -334,16 +501,44 @@ mod tests {
     fn errors_name_line_and_key() {
         let line = |needle: &str| MINI.lines().position(|l| l.starts_with(needle)).unwrap() + 1;
         for (from, to, place, mention) in [
-            ("vocabulary = 16000", "vocabulary = 16000\nspelling = 1", line("vocabulary") + 1, "spelling"),
-            ("vocabulary = 16000", "vocabulary = \"many\"", line("vocabulary"), "invalid type"),
-            ("vocabulary = 16000", "vocabulary = 12", line("vocabulary"), "257"),
+            (
+                "vocabulary = 16000",
+                "vocabulary = 16000\nspelling = 1",
+                line("vocabulary") + 1,
+                "spelling",
+            ),
+            (
+                "vocabulary = 16000",
+                "vocabulary = \"many\"",
+                line("vocabulary"),
+                "invalid type",
+            ),
+            (
+                "vocabulary = 16000",
+                "vocabulary = 12",
+                line("vocabulary"),
+                "257",
+            ),
             ("kv_heads = 2", "kv_heads = 5", line("kv_heads"), "divisor"),
-            ("validation_fraction = 0.04", "validation_fraction = 0.9", line("validation_fraction"), "(0, 0.5]"),
-            ("loss = \"log_sum_exp\"", "loss = \"hinge\"", line("loss"), "hinge"),
+            (
+                "validation_fraction = 0.04",
+                "validation_fraction = 0.9",
+                line("validation_fraction"),
+                "(0, 0.5]",
+            ),
+            (
+                "loss = \"log_sum_exp\"",
+                "loss = \"hinge\"",
+                line("loss"),
+                "hinge",
+            ),
         ] {
             assert!(MINI.contains(from), "{from}");
             let found = error(&MINI.replacen(from, to, 1));
-            assert!(found.starts_with(&format!("r.toml:{place}: ")) && found.contains(mention), "{found}");
+            assert!(
+                found.starts_with(&format!("r.toml:{place}: ")) && found.contains(mention),
+                "{found}"
+            );
         }
     }
 }

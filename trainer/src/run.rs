@@ -56,12 +56,19 @@ pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError>
     write_validation(&run.join("validation.jsonl"), &validation)?;
     eprintln!(
         "data: {} training rows, {} validation rows, {} parallel texts, {} pairs",
-        training.rows.len(), validation.rows.len(), parallel.len(), pairs.len()
+        training.rows.len(),
+        validation.rows.len(),
+        parallel.len(),
+        pairs.len()
     );
 
     let tokenizer_path = run.join("tokenizer.json");
     if !tokenizer_path.exists() {
-        let texts = training.rows.iter().map(|r| r.text.as_str()).chain(parallel.iter().map(|p| p.text.as_str()));
+        let texts = training
+            .rows
+            .iter()
+            .map(|r| r.text.as_str())
+            .chain(parallel.iter().map(|p| p.text.as_str()));
         Tokenizer::train(texts, recipe.tokenizer.vocabulary)?.save(&tokenizer_path)?;
     }
     let tokenizer = Tokenizer::load(&tokenizer_path)?;
@@ -80,24 +87,57 @@ pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError>
     let mut decoder = Decoder::new(&recipe.model, tokenizer.vocabulary(), recipe.seed, &device);
     if recipe.pretrain.steps > 0 {
         let stream = PretrainStream::new(&training, &parallel, &pairs, &tokenizer, recipe);
-        let mut stage = Pretrain::new(stream, recipe.pretrain.negatives, tokenizer.vocabulary(), recipe.seed, device.clone());
-        run_stage(&mut stage, &pretrain_settings(recipe), &mut decoder, &run, &device)?;
+        let mut stage = Pretrain::new(
+            stream,
+            recipe.pretrain.negatives,
+            tokenizer.vocabulary(),
+            recipe.seed,
+            device.clone(),
+        );
+        run_stage(
+            &mut stage,
+            &pretrain_settings(recipe),
+            &mut decoder,
+            &run,
+            &device,
+        )?;
     }
     decoder.reset_score(recipe.seed.wrapping_add(1), &device);
     let batcher = Batcher::new(&training, &parallel, lexicon, &tokenizer, recipe);
     let mut stage = Classifier::new(
-        batcher, recipe.classifier.loss, &validation.rows, &tokenizer, recipe.classifier.window_tokens, WATCHED_ROWS,
+        batcher,
+        recipe.classifier.loss,
+        &validation.rows,
+        &tokenizer,
+        recipe.classifier.window_tokens,
+        WATCHED_ROWS,
     );
-    run_stage(&mut stage, &classifier_settings(recipe), &mut decoder, &run, &device)?;
+    run_stage(
+        &mut stage,
+        &classifier_settings(recipe),
+        &mut decoder,
+        &run,
+        &device,
+    )?;
 
     let checkpoint = run.join("checkpoint");
     let golden = golden_inputs(&training, &tokenizer, recipe);
     let guard = guard(recipe, &training, &validation);
-    save_hugging_face(&checkpoint, &without_gradients(&decoder), &tokenizer_path, &golden, &guard)?;
+    save_hugging_face(
+        &checkpoint,
+        &without_gradients(&decoder),
+        &tokenizer_path,
+        &golden,
+        &guard,
+    )?;
     duoguard_export::export(
         &checkpoint,
         &bundle,
-        &ExportOptions { quantize: Quantize::Int8, calibration: Some(run.join("validation.jsonl")), ..ExportOptions::default() },
+        &ExportOptions {
+            quantize: Quantize::Int8,
+            calibration: Some(run.join("validation.jsonl")),
+            ..ExportOptions::default()
+        },
     )?;
     Ok(bundle)
 }
@@ -108,11 +148,17 @@ fn prepare(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError>
     let kept = run.join("recipe.toml");
     if kept.exists() {
         if !options.resume {
-            return Err(TrainError::invalid(&run, "this run is already there: pass --resume to go on with it, or remove it"));
+            return Err(TrainError::invalid(
+                &run,
+                "this run is already there: pass --resume to go on with it, or remove it",
+            ));
         }
         let found = fs::read_to_string(&kept).map_err(|e| TrainError::io("read", &kept, e))?;
         if found != recipe.text {
-            return Err(TrainError::invalid(&kept, "the run was started with another recipe: give the new one another name, or remove the run"));
+            return Err(TrainError::invalid(
+                &kept,
+                "the run was started with another recipe: give the new one another name, or remove the run",
+            ));
         }
     } else {
         fs::create_dir_all(&run).map_err(|e| TrainError::io("create", &run, e))?;
@@ -153,10 +199,19 @@ fn classifier_settings(recipe: &Recipe) -> StageSettings {
 
 /// Token sequences of the golden lengths, cut from the first training texts laid end to end.
 fn golden_inputs(training: &Corpus, tokenizer: &Tokenizer, recipe: &Recipe) -> Vec<Vec<i32>> {
-    let mut tokens = training.rows.iter().flat_map(|row| tokenizer.encode(&row.text)).map(|id| id as i32);
+    let mut tokens = training
+        .rows
+        .iter()
+        .flat_map(|row| tokenizer.encode(&row.text))
+        .map(|id| id as i32);
     GOLDEN_LENGTHS
         .iter()
-        .map(|&length| tokens.by_ref().take(length.min(recipe.classifier.window_tokens)).collect())
+        .map(|&length| {
+            tokens
+                .by_ref()
+                .take(length.min(recipe.classifier.window_tokens))
+                .collect()
+        })
         .filter(|ids: &Vec<i32>| !ids.is_empty())
         .collect()
 }

@@ -41,7 +41,10 @@ impl Sampler {
         let mut by_language: BTreeMap<&str, [BTreeMap<usize, Vec<usize>>; 2]> = BTreeMap::new();
         for (index, row) in corpus.rows.iter().enumerate() {
             let labels = by_language.entry(&row.lang).or_default();
-            labels[usize::from(row.is_unsafe)].entry(row.source).or_default().push(index);
+            labels[usize::from(row.is_unsafe)]
+                .entry(row.source)
+                .or_default()
+                .push(index);
         }
         let languages = by_language
             .into_values()
@@ -51,18 +54,30 @@ impl Sampler {
                 ((rows as f64).powf(recipe.language_power), labels)
             })
             .collect();
-        Self { languages, balance_labels: recipe.balance_labels, rng }
+        Self {
+            languages,
+            balance_labels: recipe.balance_labels,
+            rng,
+        }
     }
 
     /// The place of the next row in the corpus.
     pub fn draw(&mut self) -> usize {
-        let language = weighted(&mut self.rng, self.languages.iter().map(|(weight, _)| *weight));
+        let language = weighted(
+            &mut self.rng,
+            self.languages.iter().map(|(weight, _)| *weight),
+        );
         let labels = &mut self.languages[language].1;
-        let label = weighted(&mut self.rng, labels.iter().map(|label| match (label.rows, self.balance_labels) {
-            (0, _) => 0.0,
-            (_, true) => 1.0,
-            (rows, false) => rows as f64,
-        }));
+        let label = weighted(
+            &mut self.rng,
+            labels
+                .iter()
+                .map(|label| match (label.rows, self.balance_labels) {
+                    (0, _) => 0.0,
+                    (_, true) => 1.0,
+                    (rows, false) => rows as f64,
+                }),
+        );
         let cells = &mut labels[label].cells;
         let cell = weighted(&mut self.rng, cells.iter().map(|cell| cell.weight));
         let cell = &mut cells[cell];
@@ -75,14 +90,31 @@ impl Sampler {
     }
 }
 
-fn label(sources: BTreeMap<usize, Vec<usize>>, corpus: &Corpus, recipe: &SamplingRecipe, rng: &mut ChaCha8Rng) -> Label {
+fn label(
+    sources: BTreeMap<usize, Vec<usize>>,
+    corpus: &Corpus,
+    recipe: &SamplingRecipe,
+    rng: &mut ChaCha8Rng,
+) -> Label {
     let cells: Vec<Cell> = sources
         .into_iter()
         .map(|(source, mut rows)| {
             rows.shuffle(rng);
-            let counted = if recipe.source_cap == 0 { rows.len() } else { rows.len().min(recipe.source_cap) };
-            let factor = recipe.source_weight.get(&corpus.sources[source]).copied().unwrap_or(1.0);
-            Cell { weight: (counted as f64).powf(recipe.source_power) * factor, rows, next: 0 }
+            let counted = if recipe.source_cap == 0 {
+                rows.len()
+            } else {
+                rows.len().min(recipe.source_cap)
+            };
+            let factor = recipe
+                .source_weight
+                .get(&corpus.sources[source])
+                .copied()
+                .unwrap_or(1.0);
+            Cell {
+                weight: (counted as f64).powf(recipe.source_power) * factor,
+                rows,
+                next: 0,
+            }
         })
         .collect();
     let rows = cells.iter().map(|cell| cell.rows.len()).sum();
@@ -113,15 +145,33 @@ mod tests {
 
     #[test]
     fn draws_follow_the_recipe_and_repeat_with_the_seed() {
-        let mut recipe = Recipe::parse(Path::new("r"), include_str!("../../recipes/mini.toml")).unwrap().classifier.sampling;
+        let mut recipe = Recipe::parse(Path::new("r"), include_str!("../../recipes/mini.toml"))
+            .unwrap()
+            .classifier
+            .sampling;
         recipe.language_power = 0.5;
         recipe.source_power = 0.0;
         recipe.balance_labels = true;
         recipe.source_weight = [("b".to_owned(), 3.0)].into();
-        let mut corpus = Corpus { rows: vec![], sources: vec!["a".into(), "b".into()] };
-        for (lang, is_unsafe, source, count) in [("en", true, 0, 80), ("en", true, 1, 10), ("en", false, 0, 10), ("de", false, 0, 25)] {
+        let mut corpus = Corpus {
+            rows: vec![],
+            sources: vec!["a".into(), "b".into()],
+        };
+        for (lang, is_unsafe, source, count) in [
+            ("en", true, 0, 80),
+            ("en", true, 1, 10),
+            ("en", false, 0, 10),
+            ("de", false, 0, 25),
+        ] {
             for i in 0..count {
-                corpus.rows.push(SeedRow { text: i.to_string(), lang: lang.into(), is_unsafe, categories: 0, source, group: None });
+                corpus.rows.push(SeedRow {
+                    text: i.to_string(),
+                    lang: lang.into(),
+                    is_unsafe,
+                    categories: 0,
+                    source,
+                    group: None,
+                });
             }
         }
         let draws = |seed| -> Vec<usize> {
@@ -131,7 +181,9 @@ mod tests {
         let drawn = draws(5);
         assert_eq!(drawn, draws(5));
         assert_ne!(drawn, draws(6));
-        let share = |f: &dyn Fn(&SeedRow) -> bool| drawn.iter().filter(|&&i| f(&corpus.rows[i])).count() as f64 / 30_000.0;
+        let share = |f: &dyn Fn(&SeedRow) -> bool| {
+            drawn.iter().filter(|&&i| f(&corpus.rows[i])).count() as f64 / 30_000.0
+        };
         // Languages as sqrt(100) : sqrt(25); labels evenly; sources 1 : 3.
         for (found, expected) in [
             (share(&|r| r.lang == "en"), 2.0 / 3.0),
@@ -141,7 +193,12 @@ mod tests {
             assert!((found - expected).abs() < 0.02, "{found} {expected}");
         }
         // A deck is dealt out before any card comes again.
-        let safe_german: Vec<usize> = drawn.iter().copied().filter(|&i| corpus.rows[i].lang == "de").take(25).collect();
+        let safe_german: Vec<usize> = drawn
+            .iter()
+            .copied()
+            .filter(|&i| corpus.rows[i].lang == "de")
+            .take(25)
+            .collect();
         let mut distinct = safe_german.clone();
         distinct.sort_unstable();
         distinct.dedup();

@@ -46,21 +46,41 @@ pub trait Stage {
 
 /// Runs `stage` to its end, from `<run>/<name>.state` where that exists, and leaves the
 /// trained (averaged, if asked for) weights in `decoder`.
-pub fn run_stage(stage: &mut dyn Stage, settings: &StageSettings, decoder: &mut Decoder, run: &Path, device: &Device) -> Result<(), TrainError> {
+pub fn run_stage(
+    stage: &mut dyn Stage,
+    settings: &StageSettings,
+    decoder: &mut Decoder,
+    run: &Path,
+    device: &Device,
+) -> Result<(), TrainError> {
     let path = run.join(format!("{}.state", settings.name));
     let mut state = if path.exists() {
         let state = load_state(&path, decoder, device)?;
         if state.stage != settings.name {
-            return Err(TrainError::invalid(&path, format!("belongs to stage {:?}, expected {:?}", state.stage, settings.name)));
+            return Err(TrainError::invalid(
+                &path,
+                format!(
+                    "belongs to stage {:?}, expected {:?}",
+                    state.stage, settings.name
+                ),
+            ));
         }
         state
     } else {
         let average = if settings.average_decay > 0.0 {
-            decoder.parameters.iter().map(|p| p.value.clone().inner()).collect()
+            decoder
+                .parameters
+                .iter()
+                .map(|p| p.value.clone().inner())
+                .collect()
         } else {
             Vec::new()
         };
-        State { stage: settings.name.to_owned(), optimizer: AdamW::new(&decoder.parameters, device), average }
+        State {
+            stage: settings.name.to_owned(),
+            optimizer: AdamW::new(&decoder.parameters, device),
+            average,
+        }
     };
     let mut progress = Progress::resume(run, settings.name, state.optimizer.step, settings.steps)?;
     while state.optimizer.step < settings.steps {
@@ -68,14 +88,27 @@ pub fn run_stage(stage: &mut dyn Stage, settings: &StageSettings, decoder: &mut 
         let started = Instant::now();
         let (loss, tokens, gradient_norm) = step_once(stage, settings, decoder, &mut state)?;
         let last = state.optimizer.step == settings.steps;
-        let saving = last || state.optimizer.step.is_multiple_of(settings.checkpoint_every);
+        let saving = last
+            || state
+                .optimizer
+                .step
+                .is_multiple_of(settings.checkpoint_every);
         let step_ms = started.elapsed().as_secs_f64() * 1e3;
-        let validation_auroc = if saving { stage.validate(&averaged(decoder, &state)) } else { None };
+        let validation_auroc = if saving {
+            stage.validate(&averaged(decoder, &state))
+        } else {
+            None
+        };
         progress.step(&StepMetrics {
             stage: settings.name.to_owned(),
             step: state.optimizer.step,
             loss,
-            learning_rate: learning_rate(settings.learning_rate, step, settings.steps, settings.warmup),
+            learning_rate: learning_rate(
+                settings.learning_rate,
+                step,
+                settings.steps,
+                settings.warmup,
+            ),
             gradient_norm,
             tokens,
             step_ms,
@@ -91,7 +124,12 @@ pub fn run_stage(stage: &mut dyn Stage, settings: &StageSettings, decoder: &mut 
     Ok(())
 }
 
-fn step_once(stage: &mut dyn Stage, settings: &StageSettings, decoder: &mut Decoder, state: &mut State) -> Result<(f64, usize, f64), TrainError> {
+fn step_once(
+    stage: &mut dyn Stage,
+    settings: &StageSettings,
+    decoder: &mut Decoder,
+    state: &mut State,
+) -> Result<(f64, usize, f64), TrainError> {
     let step = state.optimizer.step;
     let mut gradients = Vec::new();
     let (mut loss_sum, mut tokens) = (0.0, 0);
@@ -104,9 +142,18 @@ fn step_once(stage: &mut dyn Stage, settings: &StageSettings, decoder: &mut Deco
     }
     let loss = loss_sum / settings.accumulation as f64;
     if !loss.is_finite() {
-        return Err(TrainError::Diverged { stage: settings.name, step, loss });
+        return Err(TrainError::Diverged {
+            stage: settings.name,
+            step,
+            loss,
+        });
     }
-    let rate = learning_rate(settings.learning_rate, step, settings.steps, settings.warmup);
+    let rate = learning_rate(
+        settings.learning_rate,
+        step,
+        settings.steps,
+        settings.warmup,
+    );
     let norm = state.optimizer.apply(
         &mut decoder.parameters,
         &gradients,
@@ -121,7 +168,8 @@ fn step_once(stage: &mut dyn Stage, settings: &StageSettings, decoder: &mut Deco
     let taken = state.optimizer.step as f64;
     let decay = settings.average_decay.min((1.0 + taken) / (10.0 + taken)) as f32;
     for (average, parameter) in state.average.iter_mut().zip(&decoder.parameters) {
-        *average = average.clone().mul_scalar(decay) + parameter.value.clone().inner().mul_scalar(1.0 - decay);
+        *average = average.clone().mul_scalar(decay)
+            + parameter.value.clone().inner().mul_scalar(1.0 - decay);
     }
     Ok((loss, tokens, norm))
 }

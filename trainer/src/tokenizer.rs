@@ -28,15 +28,19 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The library refuses the training.
-    pub fn train<'a>(texts: impl Iterator<Item = &'a str> + Send, vocabulary: usize) -> Result<Self, TrainError> {
-        let mut tokenizer: TokenizerImpl<BPE, NFC, ByteLevel, ByteLevel, ByteLevel> = TokenizerBuilder::new()
-            .with_model(BPE::default())
-            .with_normalizer(Some(NFC))
-            .with_pre_tokenizer(Some(ByteLevel::new(false, true, true)))
-            .with_decoder(Some(ByteLevel::default()))
-            .with_post_processor(None)
-            .build()
-            .map_err(fault)?;
+    pub fn train<'a>(
+        texts: impl Iterator<Item = &'a str> + Send,
+        vocabulary: usize,
+    ) -> Result<Self, TrainError> {
+        let mut tokenizer: TokenizerImpl<BPE, NFC, ByteLevel, ByteLevel, ByteLevel> =
+            TokenizerBuilder::new()
+                .with_model(BPE::default())
+                .with_normalizer(Some(NFC))
+                .with_pre_tokenizer(Some(ByteLevel::new(false, true, true)))
+                .with_decoder(Some(ByteLevel::default()))
+                .with_post_processor(None)
+                .build()
+                .map_err(fault)?;
         let mut trainer = BpeTrainer::builder()
             .vocab_size(vocabulary)
             .show_progress(false)
@@ -50,7 +54,9 @@ impl Tokenizer {
         });
         tokenizer.train(&mut trainer, texts).map_err(fault)?;
         let json = tokenizer.to_string(false).map_err(fault)?;
-        Ok(Self { inner: json.parse().map_err(fault)? })
+        Ok(Self {
+            inner: json.parse().map_err(fault)?,
+        })
     }
 
     /// Reads a `tokenizer.json`.
@@ -58,7 +64,8 @@ impl Tokenizer {
     /// # Errors
     /// The file cannot be read or parsed.
     pub fn load(path: &Path) -> Result<Self, TrainError> {
-        let inner = tokenizers::Tokenizer::from_file(path).map_err(|e| TrainError::invalid(path, e.to_string()))?;
+        let inner = tokenizers::Tokenizer::from_file(path)
+            .map_err(|e| TrainError::invalid(path, e.to_string()))?;
         Ok(Self { inner })
     }
 
@@ -78,7 +85,10 @@ impl Tokenizer {
 
     /// Token ids of `text`. Byte-level BPE knows every text, so this cannot fail for want of a token.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        self.inner.encode_fast(text, false).map(|e| e.get_ids().to_vec()).unwrap_or_default()
+        self.inner
+            .encode_fast(text, false)
+            .map(|e| e.get_ids().to_vec())
+            .unwrap_or_default()
     }
 }
 
@@ -88,7 +98,12 @@ mod tests {
 
     #[test]
     fn any_text_round_trips_and_training_is_deterministic() {
-        let texts = ["the soup is warm", "die Suppe ist heiß", "la soupe est déjà chaude", "el niño comió sopa"];
+        let texts = [
+            "the soup is warm",
+            "die Suppe ist heiß",
+            "la soupe est déjà chaude",
+            "el niño comió sopa",
+        ];
         let train = || Tokenizer::train(texts.iter().copied().cycle().take(400), 300).unwrap();
         let tokenizer = train();
         assert_eq!(tokenizer.vocabulary(), 300);

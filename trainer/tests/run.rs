@@ -65,15 +65,44 @@ benign_parallel = 0.1
 
 /// Mild made-up texts: rude remarks on one side, kitchen talk on the other.
 fn write_data(folder: &Path) {
-    let rude = ["you are a fool", "nobody likes you", "go away you pest", "what a silly clown"];
-    let kind = ["please pass the salt", "the soup is warm", "bake the bread slowly", "i like green tea"];
-    let rude_de = ["du bist ein narr", "niemand mag dich", "geh weg du plage", "was für ein clown"];
-    let kind_de = ["bitte reich mir das salz", "die suppe ist warm", "back das brot langsam", "ich mag grünen tee"];
+    let rude = [
+        "you are a fool",
+        "nobody likes you",
+        "go away you pest",
+        "what a silly clown",
+    ];
+    let kind = [
+        "please pass the salt",
+        "the soup is warm",
+        "bake the bread slowly",
+        "i like green tea",
+    ];
+    let rude_de = [
+        "du bist ein narr",
+        "niemand mag dich",
+        "geh weg du plage",
+        "was für ein clown",
+    ];
+    let kind_de = [
+        "bitte reich mir das salz",
+        "die suppe ist warm",
+        "back das brot langsam",
+        "ich mag grünen tee",
+    ];
     let mut seed = String::new();
     for i in 0..40 {
-        for (lang, texts, is_unsafe) in [("en", rude, 1), ("en", kind, 0), ("de", rude_de, 1), ("de", kind_de, 0)] {
+        for (lang, texts, is_unsafe) in [
+            ("en", rude, 1),
+            ("en", kind, 0),
+            ("de", rude_de, 1),
+            ("de", kind_de, 0),
+        ] {
             // Some unsafe rows know their category, others do not.
-            let categories = if is_unsafe == 1 && i % 2 == 0 { r#"["hate"]"# } else { "[]" };
+            let categories = if is_unsafe == 1 && i % 2 == 0 {
+                r#"["hate"]"#
+            } else {
+                "[]"
+            };
             seed += &format!(
                 "{{\"text\": \"{} number {i}\", \"lang\": \"{lang}\", \"unsafe\": {is_unsafe}, \"categories\": {categories}, \"source\": \"made_up\", \"group\": null}}\n",
                 texts[i % 4]
@@ -84,7 +113,9 @@ fn write_data(folder: &Path) {
     let (mut parallel, mut pairs) = (String::new(), String::new());
     for i in 0..4 {
         for (lang, text) in [("en", kind[i]), ("de", kind_de[i])] {
-            parallel += &format!("{{\"group\": \"g{i}\", \"lang\": \"{lang}\", \"text\": \"{text}\", \"source\": \"made_up\"}}\n");
+            parallel += &format!(
+                "{{\"group\": \"g{i}\", \"lang\": \"{lang}\", \"text\": \"{text}\", \"source\": \"made_up\"}}\n"
+            );
         }
         pairs += &format!("{{\"en\": \"{}\", \"de\": \"{}\"}}\n", kind[i], kind_de[i]);
     }
@@ -95,7 +126,12 @@ fn write_data(folder: &Path) {
 
 fn trainer(folder: &Path, runs: &str, resume: bool) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_duoguard-train"));
-    command.arg(folder.join("tiny.toml")).arg("--data").arg(folder).arg("--runs").arg(folder.join(runs));
+    command
+        .arg(folder.join("tiny.toml"))
+        .arg("--data")
+        .arg(folder)
+        .arg("--runs")
+        .arg(folder.join(runs));
     if resume {
         command.arg("--resume");
     }
@@ -105,7 +141,11 @@ fn trainer(folder: &Path, runs: &str, resume: bool) -> Command {
 
 fn finish(child: Child) -> Output {
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output
 }
 
@@ -115,7 +155,15 @@ fn curve(run: &Path) -> Vec<(String, usize, f64, f64, String)> {
         .unwrap()
         .lines()
         .map(|line| serde_json::from_str::<StepMetrics>(line).unwrap())
-        .map(|m| (m.stage, m.step, m.loss, m.gradient_norm, format!("{:?}", m.validation_auroc)))
+        .map(|m| {
+            (
+                m.stage,
+                m.step,
+                m.loss,
+                m.gradient_norm,
+                format!("{:?}", m.validation_auroc),
+            )
+        })
         .collect()
 }
 
@@ -131,24 +179,43 @@ fn a_killed_run_resumes_to_the_same_curve_and_the_same_model() {
 
     // Once in stage 0, once in stage 1, between saved states.
     for (attempt, kill_at) in [7, 12 + 13].into_iter().enumerate() {
-        let mut child = trainer(folder.path(), "killed", attempt > 0).spawn().unwrap();
+        let mut child = trainer(folder.path(), "killed", attempt > 0)
+            .spawn()
+            .unwrap();
         let deadline = Instant::now() + Duration::from_secs(120);
         let metrics = folder.path().join("killed/tiny/metrics.jsonl");
         while lines(metrics.clone()) < kill_at && child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < deadline, "the run did not reach step {kill_at}");
+            assert!(
+                Instant::now() < deadline,
+                "the run did not reach step {kill_at}"
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!folder.path().join("killed/tiny/bundle").exists(), "killed too late to prove anything");
+        assert!(
+            !folder.path().join("killed/tiny/bundle").exists(),
+            "killed too late to prove anything"
+        );
     }
     finish(trainer(folder.path(), "killed", true).spawn().unwrap());
 
-    let (whole, killed) = (folder.path().join("whole/tiny"), folder.path().join("killed/tiny"));
+    let (whole, killed) = (
+        folder.path().join("whole/tiny"),
+        folder.path().join("killed/tiny"),
+    );
     assert_eq!(curve(&whole).len(), 12 + 24);
     assert_eq!(curve(&whole), curve(&killed));
-    for file in ["checkpoint/model.safetensors", "checkpoint/tokenizer.json", "bundle/weights.data", "bundle/manifest.json"] {
-        assert!(fs::read(whole.join(file)).unwrap() == fs::read(killed.join(file)).unwrap(), "{file} differs");
+    for file in [
+        "checkpoint/model.safetensors",
+        "checkpoint/tokenizer.json",
+        "bundle/weights.data",
+        "bundle/manifest.json",
+    ] {
+        assert!(
+            fs::read(whole.join(file)).unwrap() == fs::read(killed.join(file)).unwrap(),
+            "{file} differs"
+        );
     }
 
     // The model learned its small lesson, and says it through the runtime.

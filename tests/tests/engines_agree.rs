@@ -1,0 +1,73 @@
+//! The bundled model on every engine: logits within a tolerance, the same verdicts.
+
+use std::fs;
+
+use duoguard::{EngineChoice, Input, Model, SessionOptions, engines};
+use duoguard_tests::mini;
+
+/// Both engines run one int8 graph, but scale and round activations in their own order.
+const LOGIT_TOLERANCE: f32 = 0.05;
+
+/// One text a line, after its language tag and a tab; a few are long enough for several windows.
+fn texts() -> Vec<(String, String)> {
+    let cases = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/data/texts.tsv")).unwrap();
+    let mut texts: Vec<(String, String)> = cases
+        .lines()
+        .map(|line| line.split_once('\t').unwrap())
+        .map(|(lang, text)| (lang.to_owned(), text.to_owned()))
+        .collect();
+    let all: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
+    let long = all.join(" ");
+    texts.push(("en".to_owned(), long));
+    texts
+}
+
+#[test]
+fn both_engines_say_the_same_of_the_bundled_model() {
+    for engine in engines() {
+        assert!(
+            engine.available,
+            "{}: {}; `cargo xtask ort` fetches ONNX Runtime",
+            engine.name, engine.detail
+        );
+    }
+    let model = Model::open(mini()).unwrap();
+    let session = |name: &str| {
+        let options = SessionOptions {
+            engine: EngineChoice::Named(name.to_owned()),
+            ..SessionOptions::default()
+        };
+        model.session(&options).unwrap()
+    };
+    let (mut rten, mut onnxruntime) = (session("rten"), session("onnxruntime"));
+    for (_, text) in texts() {
+        let (a, b) = (
+            rten.window_logits(&text).unwrap(),
+            onnxruntime.window_logits(&text).unwrap(),
+        );
+        assert_eq!(a.len(), b.len());
+        for (a, b) in a.iter().flatten().zip(b.iter().flatten()) {
+            assert!((a - b).abs() < LOGIT_TOLERANCE, "{a} {b} on {text:?}");
+        }
+        let (a, b) = (
+            rten.check(&Input::prompt(&text)).unwrap(),
+            onnxruntime.check(&Input::prompt(&text)).unwrap(),
+        );
+        assert_eq!(
+            (a.flagged, a.tokens, a.windows),
+            (b.flagged, b.tokens, b.windows),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn every_token_of_a_long_text_is_scored() {
+    let model = Model::open(mini()).unwrap();
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    let long = "The soup is warm and the bread is fresh. ".repeat(200);
+    let verdict = session.check(&Input::prompt(&long)).unwrap();
+    assert_eq!(verdict.tokens, model.tokenize(&long).unwrap().len());
+    assert_eq!(verdict.tokens_scored, verdict.tokens);
+    assert!(verdict.windows > 1);
+}
