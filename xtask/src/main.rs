@@ -20,7 +20,9 @@ usage: cargo xtask <command>
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["test"] => ["ort", "fmt", "clippy", "docs", "tests"].iter().try_for_each(|part| run(part)),
+        ["test"] => ["ort", "fmt", "clippy", "docs", "tests"]
+            .iter()
+            .try_for_each(|part| run(part)),
         [part @ ("ort" | "fmt" | "clippy" | "docs" | "tests")] => run(part),
         _ => Err(USAGE.to_owned()),
     };
@@ -40,16 +42,36 @@ fn run(part: &str) -> Result<(), String> {
     let root = root()?;
     match part {
         "ort" => onnxruntime::fetch(&root).map(|library| eprintln!("{}", library.display()))?,
-        "fmt" => cargo(&root, &["fmt", "--all", "--check"], "the rustup component rustfmt")?,
+        "fmt" => cargo(
+            &root,
+            &["fmt", "--all", "--check"],
+            "the rustup component rustfmt",
+        )?,
         "clippy" => cargo(
             &root,
-            &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"],
+            &[
+                "clippy",
+                "--release",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ],
             "the rustup component clippy",
         )?,
-        "docs" => cargo(&root, &["doc", "--release", "--workspace", "--no-deps"], "cargo")?,
+        "docs" => cargo(
+            &root,
+            &["doc", "--release", "--workspace", "--no-deps"],
+            "cargo",
+        )?,
         _ => {
             // The cross-crate tests drive the programs, which `cargo test` does not build for them.
-            cargo(&root, &["build", "--release", "--workspace", "--bins"], "cargo")?;
+            cargo(
+                &root,
+                &["build", "--release", "--workspace", "--bins"],
+                "cargo",
+            )?;
             cargo(&root, &["test", "--release", "--workspace"], "cargo")?;
         }
     }
@@ -66,11 +88,20 @@ fn cargo(root: &Path, arguments: &[&str], needs: &str) -> Result<(), String> {
         .env("RUSTDOCFLAGS", "-D warnings")
         .status()
         .map_err(|e| format!("cannot run cargo {}: {e}", arguments.join(" ")))?;
-    if status.success() { Ok(()) } else { Err(format!("cargo {} failed ({status}); it needs {needs}", arguments.join(" "))) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!(
+            "cargo {} failed ({status}); it needs {needs}",
+            arguments.join(" ")
+        ))
+    }
 }
 
 /// The workspace's folder.
 fn root() -> Result<PathBuf, String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().map(Path::to_owned).ok_or_else(|| format!("{} has no parent folder", here.display()))
+    here.parent()
+        .map(Path::to_owned)
+        .ok_or_else(|| format!("{} has no parent folder", here.display()))
 }

@@ -31,7 +31,8 @@ pub fn fetch(root: &Path) -> Result<PathBuf, String> {
         return Ok(library);
     }
     let (os, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
-    let Some((_, _, wheel, sha256)) = WHEELS.iter().find(|w| w.0 == os && w.1 == architecture) else {
+    let Some((_, _, wheel, sha256)) = WHEELS.iter().find(|w| w.0 == os && w.1 == architecture)
+    else {
         return Err(format!(
             "no ONNX Runtime {VERSION} wheel is pinned for {os} {architecture}: add its name and sha256 to WHEELS in xtask/src/onnxruntime.rs"
         ));
@@ -40,30 +41,64 @@ pub fn fetch(root: &Path) -> Result<PathBuf, String> {
     fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
     download(&folder)?;
     let path = folder.join(wheel);
-    let bytes = fs::read(&path).map_err(|e| format!("pip did not leave {}: {e}", path.display()))?;
-    let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let bytes =
+        fs::read(&path).map_err(|e| format!("pip did not leave {}: {e}", path.display()))?;
+    let found: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     if found != *sha256 {
-        return Err(format!("{wheel}: sha256 is {found}, expected {sha256}; remove it and try again, and trust neither until you know why"));
+        return Err(format!(
+            "{wheel}: sha256 is {found}, expected {sha256}; remove it and try again, and trust neither until you know why"
+        ));
     }
     unpack(&path, &folder)?;
     let inside = folder.join(format!("onnxruntime/capi/libonnxruntime.so.{VERSION}"));
-    fs::rename(&inside, &library).map_err(|e| format!("cannot move {} to {}: {e}", inside.display(), library.display()))?;
+    fs::rename(&inside, &library).map_err(|e| {
+        format!(
+            "cannot move {} to {}: {e}",
+            inside.display(),
+            library.display()
+        )
+    })?;
     Ok(library)
 }
 
 fn download(folder: &Path) -> Result<(), String> {
     python(
         &[
-            "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
-            "--implementation", "cp", "--python-version", "3.11", "--platform", "manylinux_2_28_x86_64",
-            "--dest", &folder.to_string_lossy(), &format!("onnxruntime=={VERSION}"),
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--implementation",
+            "cp",
+            "--python-version",
+            "3.11",
+            "--platform",
+            "manylinux_2_28_x86_64",
+            "--dest",
+            &folder.to_string_lossy(),
+            &format!("onnxruntime=={VERSION}"),
         ],
         "Python 3 with pip and a package index that it can reach (Debian: apt install python3-pip)",
     )
 }
 
 fn unpack(wheel: &Path, folder: &Path) -> Result<(), String> {
-    python(&["-m", "zipfile", "-e", &wheel.to_string_lossy(), &folder.to_string_lossy()], "Python 3")
+    python(
+        &[
+            "-m",
+            "zipfile",
+            "-e",
+            &wheel.to_string_lossy(),
+            &folder.to_string_lossy(),
+        ],
+        "Python 3",
+    )
 }
 
 fn python(arguments: &[&str], needs: &str) -> Result<(), String> {
