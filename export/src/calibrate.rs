@@ -317,7 +317,7 @@ mod tests {
     use super::*;
 
     fn ramp(count: usize) -> Vec<f32> {
-        (0..count).map(|i| i as f32 / count as f32).collect()
+        (1..=count).map(|i| i as f32 / (count + 1) as f32).collect()
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Config {
 }
 
 /// ONNX Runtime refuses rotary attention with other head sizes.
-const HEAD_SIZE_MULTIPLE: usize = 8;
+const HEAD_SIZE_MULTIPLE: usize = 16;
 
 struct Fields<'a>(&'a Map<String, Value>);
 

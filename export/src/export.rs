@@ -74,7 +74,7 @@ pub struct ExportReport {
     pub logit_error: Option<LogitError>,
     /// What calibration found, if there were texts for it.
     pub calibration: Option<CalibrationReport>,
-    /// The manifest, as written.
+    /// The manifest, as read back from the bundle.
     pub manifest: Manifest,
 }
 
@@ -151,14 +151,14 @@ pub fn export(
     // The weights are mapped; some systems do not rename what is in use.
     drop((fp32, model));
     let manifest_bytes = rewrite_manifest(&folder, manifest)?;
-    Model::open(&folder)?;
+    let manifest = Model::open(&folder)?.manifest().clone();
     staging.publish(&folder)?;
     Ok(ExportReport {
         bundle_bytes: written.bytes + manifest_bytes,
         fp32_parity_max_error: parity,
         logit_error,
         calibration,
-        manifest: written.manifest,
+        manifest,
     })
 }
 

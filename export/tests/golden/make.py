@@ -25,10 +25,10 @@ def main():
     random.seed(7)
     config = Qwen2Config(
         vocab_size=VOCABULARY,
-        hidden_size=48,
-        intermediate_size=50,
+        hidden_size=64,
+        intermediate_size=34,
         num_hidden_layers=2,
-        num_attention_heads=6,
+        num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=64,
         rope_parameters={"rope_type": "default", "rope_theta": 500.0},
