@@ -37,17 +37,17 @@ pub enum Target {
 /// A batch of labelled rows, padded on the right.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// [B x T] token ids.
+    /// `[B x T]` token ids.
     pub ids: Vec<i32>,
     /// T.
     pub tokens: usize,
-    /// [B] real tokens of each row, at least 1.
+    /// `[B]` real tokens of each row, at least 1.
     pub lengths: Vec<i32>,
-    /// [B x 12], 1 where the category is known to apply.
+    /// `[B x 12]`, 1 where the category is known to apply.
     pub labels: Vec<f32>,
-    /// [B] what each label says.
+    /// `[B]` what each label says.
     pub targets: Vec<Target>,
-    /// [B] label smoothing.
+    /// `[B]` label smoothing.
     pub smoothing: Vec<f32>,
     /// Sum of `lengths`.
     pub real_tokens: usize,
@@ -251,9 +251,9 @@ fn pad(examples: &[Example]) -> Batch {
 
 /// A batch of packed rows for next-token prediction.
 pub struct PretrainBatch {
-    /// [B x T] tokens.
+    /// `[B x T]` tokens.
     pub ids: Vec<i32>,
-    /// [B x T] the token that follows each place.
+    /// `[B x T]` the token that follows each place.
     pub targets: Vec<i32>,
     /// B.
     pub rows: usize,

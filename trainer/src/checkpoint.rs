@@ -170,6 +170,9 @@ fn write_shaped(
     write_atomically(path, &file)
 }
 
+/// A tensor's dimensions and values.
+type Shaped = (Vec<usize>, Vec<f32>);
+
 /// Transposes [rows, columns] values.
 fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(values.len());
@@ -181,7 +184,7 @@ fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 
 /// The outputs `from..from + count` of a [inputs, outputs] weight as [count, inputs],
 /// which is how the Hugging Face format keeps a linear layer.
-fn linear(parameter: &Parameter, from: usize, count: usize) -> (Vec<usize>, Vec<f32>) {
+fn linear(parameter: &Parameter, from: usize, count: usize) -> Shaped {
     let [rows, columns] = parameter.value.dims();
     let all = transposed(&host(&parameter.value), rows, columns);
     (
@@ -190,7 +193,7 @@ fn linear(parameter: &Parameter, from: usize, count: usize) -> (Vec<usize>, Vec<
     )
 }
 
-fn vector(parameter: &Parameter, from: usize, count: usize) -> (Vec<usize>, Vec<f32>) {
+fn vector(parameter: &Parameter, from: usize, count: usize) -> Shaped {
     (
         vec![count],
         host(&parameter.value)[from..from + count].to_vec(),
@@ -212,7 +215,7 @@ pub fn save_hugging_face(
     let shape = &decoder.shape;
     let (c, f) = (shape.hidden, shape.intermediate);
     let kv = shape.kv_heads * shape.head_size();
-    let mut tensors: Vec<(String, (Vec<usize>, Vec<f32>))> = vec![(
+    let mut tensors: Vec<(String, Shaped)> = vec![(
         "model.embed_tokens.weight".to_owned(),
         (vec![decoder.vocabulary, c], host(decoder.embedding())),
     )];

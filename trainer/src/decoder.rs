@@ -19,7 +19,7 @@ pub const CATEGORIES: usize = 12;
 /// Standard deviation of freshly drawn weights, as in the Qwen2 reference code.
 const INITIAL_DEVIATION: f32 = 0.02;
 
-/// One named tensor. Vectors are kept as [1, n], so that every parameter has rank 2
+/// One named tensor. Vectors are kept as `[1, n]`, so that every parameter has rank 2
 /// and the optimizer and the checkpoint need one code path.
 #[derive(Clone, Debug)]
 pub struct Parameter {
@@ -94,12 +94,12 @@ impl Decoder {
         layout
     }
 
-    /// The token embedding [V, C], which is also the language-model head.
+    /// The token embedding `[V, C]`, which is also the language-model head.
     pub fn embedding(&self) -> &Tensor<2> {
         &self.parameters[0].value
     }
 
-    /// The classifier head [C, 12].
+    /// The classifier head `[C, 12]`.
     pub fn score(&self) -> &Tensor<2> {
         &self.parameters[self.parameters.len() - 1].value
     }
@@ -117,7 +117,7 @@ impl Decoder {
         self.parameters[1 + layer * PER_LAYER + place].value.clone()
     }
 
-    /// Hidden states [N, C] after the final norm. `ids` holds B x T tokens, row by row.
+    /// Hidden states `[N, C]` after the final norm. `ids` holds B x T tokens, row by row.
     pub fn hidden(&self, ids: &[i32], rows: usize, tokens: usize) -> Tensor<2> {
         let device = self.embedding().device();
         let indices =
@@ -144,7 +144,7 @@ impl Decoder {
         rms_norm(x, norm, self.shape.norm_eps)
     }
 
-    /// Classifier logits [B, 12]: the head on each row's last real token.
+    /// Classifier logits `[B, 12]`: the head on each row's last real token.
     pub fn logits(&self, ids: &[i32], lengths: &[i32], tokens: usize) -> Tensor<2> {
         let hidden = self.hidden(ids, lengths.len(), tokens);
         let last: Vec<i32> = lengths
@@ -241,7 +241,7 @@ fn rms_norm(x: Tensor<2>, weight: Tensor<2>, eps: f64) -> Tensor<2> {
     x * scale * weight
 }
 
-/// [1, G x T, T]: zero where a query may look, a very negative number where it may not.
+/// `[1, G x T, T]`: zero where a query may look, a very negative number where it may not.
 fn causal_mask(groups: usize, tokens: usize, device: &Device) -> Tensor<3> {
     let mut mask = Vec::with_capacity(groups * tokens * tokens);
     for _ in 0..groups {
@@ -252,7 +252,7 @@ fn causal_mask(groups: usize, tokens: usize, device: &Device) -> Tensor<3> {
     Tensor::from_data(TensorData::new(mask, [1, groups * tokens, tokens]), device)
 }
 
-/// Rotary position tables [1, 1, T, D] (RoFormer, in the half-split layout of Qwen2).
+/// Rotary position tables `[1, 1, T, D]` (RoFormer, in the half-split layout of Qwen2).
 struct Rope {
     cos: Tensor<4>,
     sin: Tensor<4>,

@@ -15,17 +15,17 @@ const MASKED: f32 = -1e9;
 /// label smoothing moves weight between safe and unsafe.
 #[derive(Clone, Debug)]
 pub struct Targets {
-    /// [B x 12], 1 where the category is known to apply.
+    /// `[B x 12]`, 1 where the category is known to apply.
     pub labels: Vec<f32>,
-    /// [B] weights of the reading "safe".
+    /// `[B]` weights of the reading "safe".
     pub safe: Vec<f32>,
-    /// [B] weights of the reading "unsafe in exactly these categories".
+    /// `[B]` weights of the reading "unsafe in exactly these categories".
     pub known: Vec<f32>,
-    /// [B] weights of the reading "unsafe in at least one category".
+    /// `[B]` weights of the reading "unsafe in at least one category".
     pub unknown: Vec<f32>,
 }
 
-/// Mean loss over the rows, shape [1]. `logits` is [B, 12].
+/// Mean loss over the rows, shape `[1]`. `logits` is `[B, 12]`.
 ///
 /// `LogSumExp` is the authors' multi-label loss, log(1 + sum over negatives exp(s)) +
 /// log(1 + sum over positives exp(-s)); `Bce` the paper's sum of 12 binary
@@ -65,21 +65,21 @@ pub fn classifier_loss(kind: ClassifierLoss, logits: Tensor<2>, targets: &Target
     loss.mean()
 }
 
-/// log(sum exp(x)) over the last dimension, [B, n] -> [B, 1].
+/// log(sum exp(x)) over the last dimension, `[B, n]` -> `[B, 1]`.
 fn log_sum_exp(x: Tensor<2>) -> Tensor<2> {
     let largest = x.clone().detach().max_dim(1);
     (x - largest.clone()).exp().sum_dim(1).log() + largest
 }
 
-/// log(1 + sum exp(x)) over the last dimension, [B, n] -> [B, 1].
+/// log(1 + sum exp(x)) over the last dimension, `[B, n]` -> `[B, 1]`.
 fn log_one_plus_sum_exp(x: Tensor<2>) -> Tensor<2> {
     let zero = Tensor::<2>::zeros([x.dims()[0], 1], &x.device());
     log_sum_exp(Tensor::cat(vec![zero, x], 1))
 }
 
-/// Mean next-token loss over a set of candidate tokens, shape [1].
+/// Mean next-token loss over a set of candidate tokens, shape `[1]`.
 ///
-/// `hidden` is [N, C]; `candidates` are the tokens the softmax runs over; `targets[n]` is
+/// `hidden` is `[N, C]`; `candidates` are the tokens the softmax runs over; `targets[n]` is
 /// the place in `candidates` of the token that follows place n. With every token as a
 /// candidate this is the full softmax; with the batch's own tokens and some random ones
 /// it is a sampled softmax, which on a CPU costs a tenth.
@@ -198,7 +198,7 @@ mod tests {
             for readings in [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]] {
                 let found = loss(
                     ClassifierLoss::LogSumExp,
-                    &vec![value; CATEGORIES],
+                    &[value; CATEGORIES],
                     &labels,
                     readings,
                 );

@@ -92,7 +92,7 @@ fn cargo(root: &Path, arguments: &[&str], needs: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!(
-            "cargo {} failed ({status}); it needs {needs}",
+            "cargo {} failed ({status}); where cargo itself refused, install {needs}",
             arguments.join(" ")
         ))
     }
