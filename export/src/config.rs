@@ -126,7 +126,7 @@ impl Config {
     }
 }
 
-/// ONNX Runtime refuses rotary attention with other head sizes.
+/// ONNX Runtime 1.32 refuses rotary attention with other head sizes.
 const HEAD_SIZE_MULTIPLE: usize = 16;
 
 struct Fields<'a>(&'a Map<String, Value>);
@@ -227,4 +227,32 @@ fn labels(fields: &Fields<'_>) -> Result<Vec<String>, String> {
         ));
     }
     Ok(names.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn theta(extra: Value) -> Result<f64, String> {
+        let mut fields = serde_json::json!({
+            "architectures": [ARCHITECTURE], "model_type": "qwen2", "hidden_size": 64, "num_hidden_layers": 1,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 8, "vocab_size": 9,
+            "max_position_embeddings": 16,
+        });
+        let table = fields.as_object_mut().expect("an object");
+        table.extend(extra.as_object().expect("an object").clone());
+        Config::from_json(fields.to_string().as_bytes()).map(|config| config.rope_theta)
+    }
+
+    #[test]
+    fn the_rotary_base_is_found_in_old_and_new_files() {
+        use serde_json::json;
+        assert_eq!(theta(json!({})), Ok(10_000.0));
+        assert_eq!(theta(json!({ "rope_theta": 5.0 })), Ok(5.0));
+        let newer = json!({ "rope_parameters": { "rope_type": "default", "rope_theta": 7.0 } });
+        assert_eq!(theta(newer), Ok(7.0));
+        let both = json!({ "rope_theta": 7.0, "rope_scaling": null, "rope_parameters": { "rope_theta": 7.0 } });
+        assert_eq!(theta(both), Ok(7.0));
+        assert!(theta(json!({ "rope_parameters": [] })).is_err());
+    }
 }
