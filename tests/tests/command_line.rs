@@ -55,7 +55,7 @@ fn json_has_exactly_the_contract_s_keys() {
     assert_eq!(keys, KEYS);
     assert_eq!(value["scores"].as_object().unwrap().len(), 12);
     assert_eq!(value["engine"], "rten");
-    assert_eq!(value["language"], "en");
+    assert!(value["language"].is_string());
     assert_eq!(
         output.status.code(),
         Some(i32::from(value["flagged"].as_bool().unwrap()))
@@ -167,9 +167,9 @@ fn a_damaged_bundle_is_refused() {
         ),
         (
             |b| flip(&b.join("weights.data")),
-            &["weights.data", "sha256"],
+            &["weights.data", "SHA-256"],
         ),
-        (|b| flip(&b.join("model.onnx")), &["model.onnx", "sha256"]),
+        (|b| flip(&b.join("model.onnx")), &["model.onnx", "SHA-256"]),
         (|b| truncate(&b.join("manifest.json")), &["manifest.json"]),
         (
             |b| edit(b, |m| m["format_version"] = 2.into()),

@@ -306,7 +306,7 @@ mod tests {
             rope_theta: 10000.0,
             norm_eps: 1e-6,
         };
-        Decoder::new(&shape, 50, 3, &Device::flex())
+        Decoder::new(&shape, 50, 3, &Device::flex().autodiff())
     }
 
     fn close(a: &[f32], b: &[f32]) {

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+/// A head's width is a multiple of this: ONNX Runtime's rotary attention takes no other.
+const HEAD_SIZE_STEP: usize = 16;
+
 /// Why a recipe was refused.
 #[derive(Debug, thiserror::Error)]
 #[error("{}{}: {reason}", path.display(), line.map(|l| format!(":{l}")).unwrap_or_default())]
@@ -82,7 +85,7 @@ pub struct ModelRecipe {
     pub layers: usize,
     /// Width of the residual stream.
     pub hidden: usize,
-    /// Query heads; `hidden` is a multiple of twice this.
+    /// Query heads; `hidden` is a multiple of 16 times this.
     pub heads: usize,
     /// Key/value heads; divides `heads`.
     pub kv_heads: usize,
@@ -255,8 +258,9 @@ impl Recipe {
                 .name
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-        let heads =
-            model.heads > 0 && model.hidden > 0 && model.hidden.is_multiple_of(2 * model.heads);
+        let heads = model.heads > 0
+            && model.hidden > 0
+            && model.hidden.is_multiple_of(HEAD_SIZE_STEP * model.heads);
         let windows = |window: usize| window > 0 && window <= model.max_position;
         vec![
             ("name", named, "letters, digits, - and _ only"),
@@ -288,7 +292,7 @@ impl Recipe {
             (
                 "model.hidden",
                 heads && model.hidden <= 65_536,
-                "a multiple of 2 x model.heads, at most 65536",
+                "a multiple of 16 x model.heads, at most 65536",
             ),
             (
                 "model.kv_heads",

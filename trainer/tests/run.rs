@@ -23,8 +23,8 @@ vocabulary = 400
 [model]
 layers = 2
 hidden = 32
-heads = 4
-kv_heads = 2
+heads = 2
+kv_heads = 1
 intermediate = 48
 max_position = 64
 rope_theta = 10000.0

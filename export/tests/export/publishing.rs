@@ -154,13 +154,16 @@ fn a_full_disk_leaves_nothing() {
     checkpoint(folder.path());
     // In blocks of 512 bytes: the tokenizer fits and the graph does not; the graph fits and the weights do not.
     for limit in ["1", "8", "60"] {
-        let status = std::process::Command::new("sh")
+        let child = std::process::Command::new("sh")
             .args(["-c", "trap '' XFSZ; ulimit -f $0; exec \"$@\"", limit])
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "publishing::a_full_disk_leaves_nothing"])
             .env(FOLDER, folder.path())
-            .status();
-        assert!(status.unwrap().success(), "limit {limit}");
+            // Through pipes: what the test itself prints would count where it goes to a file.
+            .output()
+            .unwrap();
+        let shown = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success(), "limit {limit}: {shown}");
         assert_eq!(names(folder.path()), ["checkpoint"], "limit {limit}");
     }
 }
