@@ -17,8 +17,8 @@ use crate::measure::{self, LogitError};
 use crate::quantize::Quantize;
 use crate::weights;
 
-/// DuoGuard's categories, for a classifier of as many labels that names none.
-const CATEGORIES: [&str; 12] = [
+/// DuoGuard's categories in the order of its outputs; the names of a classifier with 12 labels that names none.
+pub const CATEGORIES: [&str; 12] = [
     "violent_crimes",
     "non_violent_crimes",
     "sex_crimes",

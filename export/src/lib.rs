@@ -29,6 +29,6 @@ mod export;
 
 pub use calibrate::{CalibrationReport, LanguageCalibration};
 pub use error::ExportError;
-pub use export::{ExportOptions, ExportReport, export};
+pub use export::{CATEGORIES, ExportOptions, ExportReport, export};
 pub use measure::LogitError;
 pub use quantize::Quantize;

@@ -10,21 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::recipe::Recipe;
 
-/// The 12 categories, in the order of the classifier's outputs (PAPER.md, "The classifier").
-pub const CATEGORIES: [&str; 12] = [
-    "violent_crimes",
-    "non_violent_crimes",
-    "sex_crimes",
-    "child_exploitation",
-    "specialized_advice",
-    "privacy",
-    "intellectual_property",
-    "weapons",
-    "hate",
-    "self_harm",
-    "sexual_content",
-    "jailbreak",
-];
+/// The 12 categories, in the order of the classifier's outputs.
+pub use duoguard_export::CATEGORIES;
 
 /// Why data was refused.
 #[derive(Debug, thiserror::Error)]
