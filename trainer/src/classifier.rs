@@ -7,10 +7,10 @@ use duoguard_eval::{Metrics, Outcome};
 
 use crate::batch::{Batcher, Target};
 use crate::checkpoint::host;
-use crate::data::SeedRow;
+use crate::data::Corpus;
 use crate::decoder::{CATEGORIES, Decoder};
 use crate::loss::{Targets, classifier_loss};
-use crate::recipe::ClassifierLoss;
+use crate::recipe::{ClassifierLoss, Recipe};
 use crate::stage::{Stage, without_gradients};
 use crate::tokenizer::Tokenizer;
 
@@ -21,6 +21,8 @@ const VALIDATION_ROWS: usize = 32;
 struct HeldOut {
     ids: Vec<i32>,
     language: String,
+    /// Whether its whole source is held out.
+    is_unseen: bool,
     is_unsafe: bool,
 }
 
@@ -32,28 +34,32 @@ pub struct Classifier<'a> {
 }
 
 impl<'a> Classifier<'a> {
-    /// Trains on `batcher`'s batches; watches the first `limit` validation rows' windows of
-    /// at most `window` tokens. (Shipped thresholds use whole texts; this is a learning curve.)
+    /// Trains on `batcher`'s batches; watches about `limit` validation rows, the first window of
+    /// each. (Shipped thresholds use whole texts; this is a learning curve.)
     pub fn new(
         batcher: Batcher<'a>,
-        loss: ClassifierLoss,
-        validation: &[SeedRow],
+        validation: &Corpus,
         tokenizer: &Tokenizer,
-        window: usize,
+        recipe: &Recipe,
         limit: usize,
     ) -> Self {
-        let stride = (validation.len() / limit.max(1)).max(1);
+        let stride = (validation.rows.len() / limit.max(1)).max(1);
         let mut held_out: Vec<HeldOut> = validation
+            .rows
             .iter()
             .step_by(stride)
             .map(|row| HeldOut {
                 ids: tokenizer
                     .encode(&row.text)
                     .into_iter()
-                    .take(window)
+                    .take(recipe.classifier.window_tokens)
                     .map(|id| id as i32)
                     .collect(),
                 language: row.lang.clone(),
+                is_unseen: recipe
+                    .data
+                    .held_out_sources
+                    .contains(&validation.sources[row.source]),
                 is_unsafe: row.is_unsafe,
             })
             .filter(|row| !row.ids.is_empty())
@@ -61,7 +67,7 @@ impl<'a> Classifier<'a> {
         held_out.sort_by_key(|row| row.ids.len());
         Self {
             batcher,
-            loss,
+            loss: recipe.classifier.loss,
             held_out,
         }
     }
@@ -114,6 +120,7 @@ impl Stage for Classifier<'_> {
             for (row, logits) in rows.iter().zip(logits.chunks(CATEGORIES)) {
                 let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let score = 1.0 / (1.0 + (-largest).exp());
+                let kind = if row.is_unseen { "unseen-" } else { "" };
                 for language in [row.language.as_str(), "all"] {
                     let outcome = Outcome {
                         score,
@@ -121,7 +128,7 @@ impl Stage for Classifier<'_> {
                         label: row.is_unsafe,
                     };
                     by_language
-                        .entry(language.to_owned())
+                        .entry(format!("{kind}{language}"))
                         .or_default()
                         .push(outcome);
                 }

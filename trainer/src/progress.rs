@@ -30,7 +30,8 @@ pub struct StepMetrics {
     pub step_ms: f64,
     /// Real (unpadded) tokens a second.
     pub tokens_per_s: f64,
-    /// Language -> AUROC on the validation rows, at checkpoints of the classifier stage.
+    /// Language -> AUROC on the validation rows, at checkpoints of the classifier stage; with
+    /// `unseen-` before it for rows whose whole source is held out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_auroc: Option<std::collections::BTreeMap<String, f64>>,
 }

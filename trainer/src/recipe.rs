@@ -64,6 +64,10 @@ pub struct DataRecipe {
     pub exclude_sources: Vec<String>,
     /// Share of the seed groups held out, in (0, 0.5].
     pub validation_fraction: f64,
+    /// Sources that are validated on and never trained on: how a guard does on texts of a kind it
+    /// has not seen is what a benchmark will ask. Empty for a model that ships.
+    #[serde(default)]
+    pub held_out_sources: Vec<String>,
     /// Source -> licence; goes into the model's provenance.
     #[serde(default)]
     pub licences: BTreeMap<String, String>,

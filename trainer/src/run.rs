@@ -104,14 +104,7 @@ pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError>
     }
     decoder.reset_score(recipe.seed.wrapping_add(1), &device);
     let batcher = Batcher::new(&training, &parallel, lexicon, &tokenizer, recipe);
-    let mut stage = Classifier::new(
-        batcher,
-        recipe.classifier.loss,
-        &validation.rows,
-        &tokenizer,
-        recipe.classifier.window_tokens,
-        WATCHED_ROWS,
-    );
+    let mut stage = Classifier::new(batcher, &validation, &tokenizer, recipe, WATCHED_ROWS);
     run_stage(
         &mut stage,
         &classifier_settings(recipe),

@@ -1,23 +1,38 @@
 //! Carving a validation set out of the seed data.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::write_atomically;
-use crate::data::{CATEGORIES, Corpus};
+use crate::data::{CATEGORIES, Corpus, SeedRow};
 use crate::error::TrainError;
 use crate::recipe::Recipe;
 
 /// (training, validation). Translations of one text, and equal texts, fall on one side: a
-/// row's side follows from a hash of its group, or of its text where it has none.
+/// row's side follows from a hash of its group, or of its text where it has none. A source that
+/// the recipe holds out falls on the validation side whole, and takes the translations and
+/// copies of its texts along.
 pub fn split(corpus: &Corpus, recipe: &Recipe) -> (Corpus, Corpus) {
+    let is_held_out_source = |row: &SeedRow| {
+        recipe
+            .data
+            .held_out_sources
+            .contains(&corpus.sources[row.source])
+    };
+    let taken: HashSet<&str> = corpus
+        .rows
+        .iter()
+        .filter(|row| is_held_out_source(row))
+        .map(key)
+        .collect();
     let part = |held_out: bool| Corpus {
         rows: corpus
             .rows
             .iter()
-            .filter(|row| is_held_out(&row.group, &row.text, recipe) == held_out)
+            .filter(|row| (taken.contains(key(row)) || falls_out(key(row), recipe)) == held_out)
             .cloned()
             .collect(),
         sources: corpus.sources.clone(),
@@ -25,8 +40,12 @@ pub fn split(corpus: &Corpus, recipe: &Recipe) -> (Corpus, Corpus) {
     (part(false), part(true))
 }
 
-fn is_held_out(group: &Option<String>, text: &str, recipe: &Recipe) -> bool {
-    let key = group.as_deref().unwrap_or(text);
+/// What a row shares with its translations, or with its copies.
+fn key(row: &SeedRow) -> &str {
+    row.group.as_deref().unwrap_or(&row.text)
+}
+
+fn falls_out(key: &str, recipe: &Recipe) -> bool {
     let hash = Sha256::new()
         .chain_update(recipe.seed.to_le_bytes())
         .chain_update(key)
@@ -59,7 +78,6 @@ pub fn write_validation(path: &Path, corpus: &Corpus) -> Result<(), TrainError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::SeedRow;
 
     #[test]
     fn groups_and_equal_texts_stay_together() {
@@ -98,5 +116,42 @@ mod tests {
                 |r| r.text == held_out.text || (r.group.is_some() && r.group == held_out.group)
             ));
         }
+    }
+    #[test]
+    fn a_held_out_source_is_never_trained_on() {
+        let mut recipe = Recipe::parse(
+            Path::new("mini.toml"),
+            include_str!("../../recipes/mini.toml"),
+        )
+        .unwrap();
+        recipe.data.held_out_sources = vec!["b".into()];
+        let row = |i: usize, source: usize| SeedRow {
+            text: format!("{source} {i}"),
+            lang: "en".into(),
+            is_unsafe: false,
+            categories: 0,
+            source,
+            group: Some(format!("{}", i % 40)),
+        };
+        let rows = (0..100)
+            .map(|i| row(i, 0))
+            .chain((0..10).map(|i| row(i, 1)))
+            .collect();
+        let (training, _) = split(
+            &Corpus {
+                rows,
+                sources: vec!["a".into(), "b".into()],
+            },
+            &recipe,
+        );
+        assert!(!training.rows.is_empty());
+        // Neither the source's rows nor their translations elsewhere.
+        assert!(
+            training
+                .rows
+                .iter()
+                .all(|r| r.source == 0
+                    && r.group.as_deref().unwrap().parse::<usize>().unwrap() >= 10)
+        );
     }
 }
