@@ -1,0 +1,94 @@
+//! What `duoguard-train` refuses: status 2, and a message that names the place.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const ROW: &str =
+    r#"{"text":"t","lang":"en","unsafe":0,"categories":[],"source":"s","group":null}"#;
+
+/// Runs the bundled recipe, changed by `recipe`, on a seed file that holds `seed`.
+fn refused(recipe: impl Fn(&str) -> String, seed: &str, mentions: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let bundled = include_str!("../../recipes/mini.toml")
+        .replace("\"seed/open\"", "\"seed.jsonl\"")
+        .replace("[\"parallel/open.jsonl.gz\"]", "[]")
+        .replace("[\"parallel/tatoeba-pairs.jsonl.gz\"]", "[]");
+    fs::write(folder.path().join("recipe.toml"), recipe(&bundled)).unwrap();
+    fs::write(folder.path().join("seed.jsonl"), seed).unwrap();
+    let output = train(folder.path());
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{shown}");
+    for mention in mentions {
+        assert!(shown.contains(mention), "{mention:?} is not in {shown}");
+    }
+}
+
+fn train(folder: &Path) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_duoguard-train"))
+        .arg(folder.join("recipe.toml"))
+        .arg("--data")
+        .arg(folder)
+        .arg("--runs")
+        .arg(folder.join("runs"))
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn recipes() {
+    for (from, to, mentions) in [
+        (
+            "[model]",
+            "[model]\nspelling = 1",
+            ["recipe.toml:", "spelling"],
+        ),
+        (
+            "kv_heads = 2",
+            "kv_heads = 3",
+            ["recipe.toml:", "model.kv_heads"],
+        ),
+        (
+            "name = \"mini\"",
+            "name = \"../mini\"",
+            ["recipe.toml:2", "name"],
+        ),
+        ("seed = 42", "seed = ", ["recipe.toml:3", ""]),
+    ] {
+        refused(|recipe| recipe.replacen(from, to, 1), ROW, &mentions);
+    }
+}
+
+#[test]
+fn data() {
+    for (seed, mentions) in [
+        (format!("{ROW}\nnot json\n"), ["seed.jsonl:2", "expected"]),
+        (
+            format!("{ROW}\n{}\n", ROW.replace("\"unsafe\":0,", "")),
+            ["seed.jsonl:2", "unsafe"],
+        ),
+        (String::new(), ["no rows", "languages"]),
+        (ROW.replace("\"en\"", "\"xx\""), ["no rows", "languages"]),
+    ] {
+        refused(str::to_owned, &seed, &mentions);
+    }
+}
+
+#[test]
+fn a_missing_data_file() {
+    refused(
+        |recipe| recipe.replace("seed.jsonl", "nowhere.jsonl"),
+        ROW,
+        &["nowhere.jsonl"],
+    );
+}
+
+#[test]
+fn a_device_that_is_not_there() {
+    let output = Command::new(env!("CARGO_BIN_EXE_duoguard-train"))
+        .args(["recipe.toml", "--device", "abacus"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("abacus"));
+}
