@@ -18,12 +18,14 @@
 //! **No verdict is not a safe verdict**: a call that fails says nothing about the text.
 
 mod bundle;
+mod check;
 mod engine;
 mod error;
 mod graph;
 mod manifest;
 mod model;
 mod onnx;
+mod options;
 mod policy;
 mod session;
 mod text;
@@ -41,7 +43,8 @@ pub use manifest::{
     Manifest,
 };
 pub use model::Model;
-pub use policy::Policy;
+pub use options::{CheckOptions, Coverage, Join};
+pub use policy::{Calibration, OperatingPoint, Policy};
 pub use session::{Session, SessionOptions};
 pub use text::MAX_TEXT_BYTES;
-pub use verdict::{Input, Verdict};
+pub use verdict::{Change, ChangeKind, Input, MAX_CHANGES, ScoredView, Span, Verdict, ViewKind};

@@ -1,6 +1,7 @@
 //! A model: a bundle made ready to run.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,10 +9,10 @@ use tokenizers::Tokenizer;
 
 use crate::bundle::{Bundle, TOKENIZER};
 use crate::engine::Graph;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::session::{Session, SessionOptions};
-use crate::text::tokenize;
+use crate::text::{MAX_TEXT_BYTES, tokenize};
 
 /// A model, immutable and shared: clones are cheap and may be used from any thread at once.
 #[derive(Clone)]
@@ -58,13 +59,41 @@ impl Model {
         &self.inner.manifest.categories
     }
 
-    /// The token ids of a text. No special tokens are added, and none are recognised in the text.
+    /// The token ids of a text of at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES) bytes. No special tokens are added, and none
+    /// are recognised in the text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(Error::argument(format!(
+                "text of {} bytes; at most {MAX_TEXT_BYTES} are tokenised in one call: take it in parts",
+                text.len()
+            )));
+        }
+        self.encode(text)
+    }
+
+    /// The token ids of a text of any length.
+    pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>> {
         tokenize::encode(
             &self.inner.tokenizer,
             text,
             self.manifest().architecture.vocabulary,
         )
+    }
+
+    /// How many tokens a text takes; more than any text has if it cannot be tokenised.
+    pub(crate) fn count_tokens(&self, text: &str) -> usize {
+        let encoding = self.inner.tokenizer.encode_fast(text, false);
+        encoding.map_or(usize::MAX, |encoding| encoding.len())
+    }
+
+    /// The bytes of a text that a range of its tokens covers. They need not begin or end between characters.
+    pub(crate) fn token_span(&self, text: &str, tokens: Range<usize>) -> Result<Range<usize>> {
+        tokenize::span(&self.inner.tokenizer, text, tokens)
+    }
+
+    /// Whether two handles are of one opened model.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Opens the model on an engine.

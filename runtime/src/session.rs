@@ -1,15 +1,15 @@
 //! A session: a model on an engine.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroUsize;
 
+use crate::check::check;
 use crate::engine::{Engine, EngineChoice, TokenBatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
-use crate::policy::is_language_tag;
+use crate::options::CheckOptions;
+use crate::text::tokenize;
 use crate::text::window::windows;
-use crate::text::{language, tokenize};
 use crate::verdict::{Input, Verdict};
 
 /// How [`Model::session`] opens an engine.
@@ -51,38 +51,21 @@ impl Session {
         self.engine.name()
     }
 
-    /// Checks a text. All of it is scored, in as many windows as it needs; the scores are the maximum over the windows.
+    /// Checks a text: all of it, in as many windows as it needs, as it is written and, where it is disguised, as it reads. The
+    /// scores are the maximum over all of these.
     pub fn check(&mut self, input: &Input<'_>) -> Result<Verdict> {
-        let text = joined(input);
-        let tag = match input.language {
-            Some(tag) if is_language_tag(tag) => tag,
-            Some(tag) => {
-                return Err(Error::argument(format!(
-                    "language {tag:?} is not a BCP-47 tag; expected one such as \"en\" or \"pt-BR\", or none to identify it"
-                )));
-            }
-            None => language::identify(&text),
-        };
-        let tokens = self.model.tokenize(&text)?;
-        let rows = self.score_windows(&tokens)?;
-        let mut scores = vec![0.0_f32; self.model.categories().len()];
-        for row in &rows {
-            for (score, logit) in scores.iter_mut().zip(row) {
-                *score = score.max(sigmoid(*logit));
-            }
-        }
-        let thresholds = self
-            .model
-            .manifest()
-            .policy
-            .thresholds(self.model.categories(), tag);
-        Ok(Verdict::decide(
-            scores,
-            &thresholds,
-            tag.to_owned(),
-            tokens.len(),
-            rows.len(),
-        ))
+        self.check_with(input, &CheckOptions::default())
+    }
+
+    /// Checks a text as the options say.
+    pub fn check_with(&mut self, input: &Input<'_>, options: &CheckOptions) -> Result<Verdict> {
+        let model = self.model.clone();
+        check(&model, input, options, &mut |tokens| self.logits(tokens))
+    }
+
+    /// The model that this is a session of.
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// The raw logits, one per category, of one window of 1 to `max_position` tokens.
@@ -140,42 +123,5 @@ impl fmt::Debug for Session {
             .field("model", &self.model)
             .field("engine", &self.engine.name())
             .finish()
-    }
-}
-
-/// The text that is scored: the prompt, or the prompt, a space and the response.
-fn joined<'a>(input: &Input<'a>) -> Cow<'a, str> {
-    match input.response {
-        None => Cow::Borrowed(input.prompt),
-        Some("") if input.prompt.is_empty() => Cow::Borrowed(""),
-        Some(response) => Cow::Owned(format!("{} {response}", input.prompt)),
-    }
-}
-
-fn sigmoid(logit: f32) -> f32 {
-    1.0 / (1.0 + (-logit).exp())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sigmoid_stays_a_probability() {
-        assert_eq!(sigmoid(0.0), 0.5);
-        assert_eq!(sigmoid(f32::MAX), 1.0);
-        assert_eq!(sigmoid(f32::MIN), 0.0);
-    }
-
-    #[test]
-    fn prompt_and_response_are_joined_by_one_space() {
-        let input = |prompt, response| Input {
-            prompt,
-            response,
-            language: None,
-        };
-        assert_eq!(joined(&input("a", None)), "a");
-        assert_eq!(joined(&input("a", Some("b"))), "a b");
-        assert_eq!(joined(&input("", Some(""))), "");
     }
 }

@@ -1,6 +1,15 @@
 //! From text to windows of tokens, and to the language whose thresholds apply.
 
+mod class;
+mod encoded;
+mod invisible;
 pub(crate) mod language;
+mod lookalike;
+mod marks;
+pub(crate) mod normalize;
+pub(crate) mod rewrite;
+mod scan;
+mod spelling;
 pub(crate) mod tokenize;
 pub(crate) mod window;
 

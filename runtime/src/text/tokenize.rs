@@ -1,5 +1,7 @@
 //! Text to token ids.
 
+use std::ops::Range;
+
 use tokenizers::Tokenizer;
 
 use crate::bundle::TOKENIZER;
@@ -38,20 +40,9 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<Tokenizer> {
 
 /// The ids of a text, without special tokens.
 pub(crate) fn encode(tokenizer: &Tokenizer, text: &str, vocabulary: usize) -> Result<Vec<u32>> {
-    if text.len() > super::MAX_TEXT_BYTES {
-        return Err(Error::argument(format!(
-            "text of {} bytes; at most {} are checked in one call: check it in parts",
-            text.len(),
-            super::MAX_TEXT_BYTES
-        )));
-    }
-    let failed = |cause| {
-        Error::model(format!(
-            "{TOKENIZER}: cannot tokenise a text of {} bytes: {cause}",
-            text.len()
-        ))
-    };
-    let encoding = tokenizer.encode_fast(text, false).map_err(failed)?;
+    let encoding = tokenizer
+        .encode_fast(text, false)
+        .map_err(|cause| failed(text, cause))?;
     let ids = encoding.get_ids().to_vec();
     if ids.is_empty() && !text.trim().is_empty() {
         // Zero tokens would make the verdict "safe" on text that nothing scored.
@@ -62,6 +53,28 @@ pub(crate) fn encode(tokenizer: &Tokenizer, text: &str, vocabulary: usize) -> Re
     }
     check_ids(&ids, vocabulary)?;
     Ok(ids)
+}
+
+/// The bytes of a text that a range of its tokens covers.
+pub(crate) fn span(
+    tokenizer: &Tokenizer,
+    text: &str,
+    tokens: Range<usize>,
+) -> Result<Range<usize>> {
+    let encoding = tokenizer
+        .encode(text, false)
+        .map_err(|cause| failed(text, cause))?;
+    let offsets = encoding.get_offsets().get(tokens).unwrap_or_default();
+    let start = offsets.iter().map(|(start, _)| *start).min().unwrap_or(0);
+    let end = offsets.iter().map(|(_, end)| *end).max().unwrap_or(0);
+    Ok(start..end.clamp(start, text.len()))
+}
+
+fn failed(text: &str, cause: tokenizers::Error) -> Error {
+    Error::model(format!(
+        "{TOKENIZER}: cannot tokenise a text of {} bytes: {cause}",
+        text.len()
+    ))
 }
 
 /// Checks that every id has a row in the embedding.

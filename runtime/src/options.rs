@@ -1,0 +1,61 @@
+//! How a text is to be checked, where that is the caller's choice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What [`Session::check_with`](crate::Session::check_with) does; the default is what [`Session::check`](crate::Session::check) does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckOptions {
+    /// How much of a text is scored.
+    pub coverage: Coverage,
+    /// How a prompt and its response become one text, or stay two.
+    pub join: Join,
+    /// Whether the text is also scored with its disguises taken off. Without, only what is literally written is scored.
+    pub normalize: bool,
+    /// Thresholds by category, in (0, 1], that replace the model's in every language. Naming an unknown category is an error.
+    pub thresholds: BTreeMap<String, f32>,
+    /// Asks for thresholds at which at most this share of safe texts is flagged, in (0, 1): the model's operating point with the
+    /// largest rate that does not exceed it. An error if the model has none so low.
+    pub target_fpr: Option<f32>,
+    /// Texts that are never flagged. One matches if it equals the whole text that is checked, joined as [`Join`] says, byte by
+    /// byte. Its scores are still computed.
+    pub allowed: BTreeSet<String>,
+}
+
+impl Default for CheckOptions {
+    fn default() -> Self {
+        Self {
+            coverage: Coverage::Full,
+            join: Join::Space,
+            normalize: true,
+            thresholds: BTreeMap::new(),
+            target_fpr: None,
+            allowed: BTreeSet::new(),
+        }
+    }
+}
+
+/// How much of a text is scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coverage {
+    /// Every token.
+    #[default]
+    Full,
+    /// The first tokens of every view of the text, and no more. The verdict then says nothing about the rest;
+    /// [`Verdict::tokens_scored`](crate::Verdict::tokens_scored) tells how much was scored.
+    Partial {
+        /// The most tokens to score; at least 1.
+        max_tokens: usize,
+    },
+}
+
+/// How a prompt and its response become one text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Join {
+    /// The prompt, a space and the response: the rule of the benchmarks.
+    #[default]
+    Space,
+    /// The prompt, a line break and the response.
+    Newline,
+    /// Two texts, scored one by one. A response is then judged without knowing what it answers.
+    Separate,
+}

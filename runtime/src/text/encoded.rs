@@ -1,0 +1,363 @@
+//! Texts inside a text: base64, hexadecimal and rot13, and escapes of single characters.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use data_encoding::{Encoding, HEXLOWER_PERMISSIVE, Specification};
+
+use super::rewrite::{ChangeKind, Edit};
+use super::scan::{MIN_ENCODED, MIN_HEX_PAIRS, MIN_ROTATED, starts_escape};
+
+/// A text that was found encoded in another.
+pub(super) type Piece = (Range<usize>, String, ChangeKind);
+
+/// Texts encoded in encoded texts are looked for this deep.
+const MAX_DEPTH: usize = 3;
+/// Lines of at least this length may go on in the next one.
+const MIN_WRAPPED_LINE: usize = 40;
+/// A text escapes what need not be escaped if it does so this often.
+const MIN_ESCAPES: usize = 3;
+/// Moving letters by 13 places must save this share of a sentence's tokens: a fifth.
+const ROT13_SAVING: usize = 5;
+
+static BASE64: LazyLock<Encoding> = LazyLock::new(|| {
+    let mut specification = Specification::new();
+    specification.symbols =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".to_owned();
+    specification.translate.from = "-_".to_owned();
+    specification.translate.to = "+/".to_owned();
+    specification.ignore = "\r\n".to_owned();
+    specification.check_trailing_bits = false;
+    // A constant that the tests exercise.
+    specification
+        .encoding()
+        .expect("the alphabet of base64 is valid")
+});
+
+/// The texts that stand in base64 or hexadecimal in `text`, and those in them.
+pub(super) fn decoded(text: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for range in runs(text) {
+        if let Some((message, kind)) = decode(&text[range.clone()]) {
+            pieces.push((range.clone(), message.clone(), kind));
+            inside(message, &range, 1, &mut pieces);
+        }
+    }
+    pieces.extend(hex_pairs(text));
+    pieces.sort_by_key(|(range, ..)| range.start);
+    pieces
+}
+
+fn inside(message: String, range: &Range<usize>, depth: usize, pieces: &mut Vec<Piece>) {
+    if depth == MAX_DEPTH {
+        return;
+    }
+    for run in runs(&message) {
+        if let Some((message, kind)) = decode(&message[run]) {
+            pieces.push((range.clone(), message.clone(), kind));
+            inside(message, range, depth + 1, pieces);
+        }
+    }
+}
+
+/// The sentences that are likelier to be a language with their letters moved by 13 places.
+pub(super) fn rotated(text: &str, tokens: &dyn Fn(&str) -> usize) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut start = 0;
+    for sentence in text.split_inclusive(['.', '?', '\n', ':', ';', '"']) {
+        let range = start..start + sentence.len();
+        start = range.end;
+        let count = |set: &str| sentence.chars().filter(|c| set.contains(*c)).count();
+        let letters = sentence.chars().filter(char::is_ascii_alphabetic).count();
+        if letters < MIN_ROTATED || count("nrvbhNRVBH") <= count("aeiouAEIOU") {
+            continue;
+        }
+        let message: String = sentence.chars().map(rot13).collect();
+        let (before, after) = (tokens(sentence), tokens(&message));
+        if after + before.div_ceil(ROT13_SAVING) <= before {
+            pieces.push((range, message, ChangeKind::Rot13));
+        }
+    }
+    pieces
+}
+
+fn rot13(c: char) -> char {
+    match c {
+        'a'..='m' | 'A'..='M' => char::from(c as u8 + 13),
+        'n'..='z' | 'N'..='Z' => char::from(c as u8 - 13),
+        _ => c,
+    }
+}
+
+/// Replaces escapes by the characters that they stand for, in a text that escapes letters, which no format asks for.
+pub(super) fn escape_edits(text: &str) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    let mut letters = 0;
+    let mut at = 0;
+    while let Some(next) = text[at..].find(['%', '\\', '&']) {
+        at += next;
+        match escape(&text[at..]) {
+            Some((length, decoded)) => {
+                letters += decoded.chars().filter(|c| c.is_alphanumeric()).count();
+                edits.push(Edit {
+                    range: at..at + length,
+                    with: decoded,
+                    kind: ChangeKind::Escape,
+                });
+                at += length;
+            }
+            None => at += 1,
+        }
+    }
+    match letters >= MIN_ESCAPES {
+        true => edits,
+        false => Vec::new(),
+    }
+}
+
+/// The escape that `text` begins with: its length and what it stands for.
+fn escape(text: &str) -> Option<(usize, String)> {
+    let bytes = text.as_bytes();
+    if !starts_escape(bytes) {
+        return None;
+    }
+    let number = |digits: &str, radix| {
+        u32::from_str_radix(digits, radix)
+            .ok()
+            .and_then(char::from_u32)
+    };
+    let shown = |c: char| (!c.is_control() || c == '\n' || c == '\t').then(|| c.to_string());
+    match bytes[1] {
+        b'#' => {
+            let end = text.bytes().take(10).position(|b| b == b';')?;
+            let digits = &text[2..end];
+            let c = match digits.strip_prefix(['x', 'X']) {
+                Some(digits) => number(digits, 16)?,
+                None => number(digits, 10)?,
+            };
+            Some((end + 1, shown(c)?))
+        }
+        b'u' if bytes.get(2) == Some(&b'{') => {
+            let end = text.bytes().take(10).position(|b| b == b'}')?;
+            Some((end + 1, shown(number(&text[3..end], 16)?)?))
+        }
+        b'u' => Some((6, shown(number(text.get(2..6)?, 16)?)?)),
+        b'U' => Some((10, shown(number(text.get(2..10)?, 16)?)?)),
+        // %xx and \xx spell bytes: as many as make a character.
+        lead => {
+            let (skip, width) = if lead == b'x' { (2, 4) } else { (1, 3) };
+            let byte = |index: usize| {
+                let one = bytes.get(index * width..(index + 1) * width)?;
+                (one[..skip] == bytes[..skip])
+                    .then(|| {
+                        std::str::from_utf8(&one[skip..])
+                            .ok()
+                            .and_then(|d| u8::from_str_radix(d, 16).ok())
+                    })
+                    .flatten()
+            };
+            let mut spelt = Vec::new();
+            for index in 0..4 {
+                spelt.push(byte(index)?);
+                if let Ok(c) = std::str::from_utf8(&spelt) {
+                    return Some((width * (index + 1), shown(c.chars().next()?)?));
+                }
+            }
+            None
+        }
+    }
+}
+
+/// Runs of the letters that base64 and hexadecimal use, long enough to say something. Wrapped lines are one run.
+fn runs(text: &str) -> Vec<Range<usize>> {
+    let is_symbol = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
+    let bytes = text.as_bytes();
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        if !is_symbol(bytes[at]) {
+            at += 1;
+            continue;
+        }
+        let start = at;
+        let mut line = at;
+        loop {
+            while at < bytes.len() && is_symbol(bytes[at]) {
+                at += 1;
+            }
+            let line_break = match &bytes[at..] {
+                [b'\n', ..] => 1,
+                [b'\r', b'\n', ..] => 2,
+                _ => 0,
+            };
+            let goes_on = bytes.get(at + line_break).is_some_and(|b| is_symbol(*b));
+            if line_break == 0 || at - line < MIN_WRAPPED_LINE || !goes_on {
+                break;
+            }
+            at += line_break;
+            line = at;
+        }
+        if at - start >= MIN_ENCODED {
+            runs.push(start..at);
+        }
+    }
+    runs
+}
+
+fn decode(run: &str) -> Option<(String, ChangeKind)> {
+    let digits = run.strip_prefix("0x").unwrap_or(run);
+    let hex = || {
+        HEXLOWER_PERMISSIVE
+            .decode(digits.as_bytes())
+            .ok()
+            .and_then(readable)
+    };
+    let base64 = || BASE64.decode(run.as_bytes()).ok().and_then(readable);
+    hex()
+        .map(|message| (message, ChangeKind::Hex))
+        .or_else(|| base64().map(|message| (message, ChangeKind::Base64)))
+}
+
+/// Pairs of hexadecimal digits with one character between them.
+fn hex_pairs(text: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut digits = String::new();
+    let mut range = 0..0;
+    let mut end = |digits: &mut String, range: &Range<usize>| {
+        if digits.len() >= MIN_HEX_PAIRS * 2
+            && let Some(message) = HEXLOWER_PERMISSIVE
+                .decode(digits.as_bytes())
+                .ok()
+                .and_then(readable)
+        {
+            pieces.push((range.clone(), message, ChangeKind::Hex));
+        }
+        digits.clear();
+    };
+    let mut start = 0;
+    for word in text.split_inclusive([' ', ':', ',', '\n']) {
+        let pair = word.trim_end_matches([' ', ':', ',', '\n']);
+        if pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()) {
+            if digits.is_empty() {
+                range.start = start;
+            }
+            range.end = start + pair.len();
+            digits += pair;
+        } else {
+            end(&mut digits, &range);
+        }
+        start += word.len();
+    }
+    end(&mut digits, &range);
+    pieces
+}
+
+/// The bytes as text, if they are one: UTF-8 without control characters, more than half of it letters.
+fn readable(bytes: Vec<u8>) -> Option<String> {
+    let message = String::from_utf8(bytes).ok()?;
+    let is_plain = !message
+        .chars()
+        .any(|c| c.is_control() && !c.is_whitespace());
+    let letters = message.chars().filter(|c| c.is_alphabetic()).count();
+    (is_plain && letters * 2 > message.chars().count()).then_some(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::{BASE64 as PADDED, BASE64_MIME, BASE64URL_NOPAD, HEXLOWER};
+
+    use super::*;
+    use crate::text::rewrite::View;
+
+    const MESSAGE: &str = "how do I bake bread? früh am Morgen!";
+
+    fn found(text: &str) -> Vec<String> {
+        decoded(text)
+            .into_iter()
+            .map(|(_, message, _)| message)
+            .collect()
+    }
+
+    #[test]
+    fn encoded_texts_are_read() {
+        let long = MESSAGE.repeat(5);
+        let bytes = MESSAGE.as_bytes();
+        for encoded in [
+            PADDED.encode(bytes),
+            BASE64URL_NOPAD.encode(bytes),
+            HEXLOWER.encode(bytes),
+            format!("0x{}", HEXLOWER.encode(bytes)),
+            bytes.iter().map(|b| format!("{b:02X} ")).collect(),
+        ] {
+            assert_eq!(
+                found(&format!("please read: {encoded} thanks")),
+                [MESSAGE],
+                "{encoded}"
+            );
+        }
+        assert_eq!(found(&BASE64_MIME.encode(long.as_bytes())), [long]);
+        let twice = PADDED.encode(PADDED.encode(bytes).as_bytes());
+        assert_eq!(found(&twice)[1], MESSAGE);
+        assert_eq!(
+            decoded(&format!("ab {}", HEXLOWER.encode(bytes)))[0]
+                .0
+                .start,
+            3
+        );
+    }
+
+    #[test]
+    fn long_words_are_not_messages() {
+        for text in [
+            "Donaudampfschifffahrtsgesellschaftskapitän",
+            "https://example.org/a/long/path/with-many_parts/index",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "00 01 02 03 04 05 06 07 08",
+            "antidisestablishmentarianism",
+        ] {
+            assert!(decoded(text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn escapes_of_letters_are_undone() {
+        let plain = |text: &str| {
+            View::of(text)
+                .rewritten(escape_edits(text))
+                .text()
+                .to_owned()
+        };
+        assert_eq!(plain("%62%61%6b%65 it"), "bake it");
+        assert_eq!(plain("\\x62\\x61\\x6b\\x65"), "bake");
+        assert_eq!(plain("\\u0062\\u0061\\u{6b}e"), "bake");
+        assert_eq!(plain("&#98;&#x61;&#107;e"), "bake");
+        assert_eq!(plain("%C3%A9t%C3%A9%20d%C3%A9"), "été dé");
+        for benign in [
+            "100%20off",
+            "a%20b%2Fc%3Fd",
+            "50% & more",
+            "C:\\users\\x",
+            "%",
+            "&#",
+            "\\u12",
+        ] {
+            assert_eq!(plain(benign), benign);
+        }
+    }
+
+    #[test]
+    fn rotated_sentences_are_read() {
+        let tokens = |text: &str| match text.contains("bake") {
+            true => 4,
+            false => 10,
+        };
+        let text = "Please decode: ubj qb V onxr oernq ng ubzr";
+        let pieces = rotated(text, &tokens);
+        assert_eq!(pieces.len(), 1);
+        assert_eq!(
+            (pieces[0].0.clone(), pieces[0].1.as_str()),
+            (14..42, " how do I bake bread at home")
+        );
+        assert!(rotated("how do I bake bread at home", &tokens).is_empty());
+    }
+}

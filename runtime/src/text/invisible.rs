@@ -1,0 +1,341 @@
+//! Characters that show nothing: which of them a script needs, and which only hide what is written.
+
+use std::ops::Range;
+
+use unicode_script::Script;
+
+use super::class::{
+    self, BIDI_CONTROL, COMPLEX, Class, IDEOGRAPH, INVISIBLE, JOINING, LETTER, MARK, PICTOGRAPH,
+    RIGHT_TO_LEFT, SPACE, VARIATION, VIRAMA,
+};
+use super::rewrite::{ChangeKind, Edit};
+
+const ZERO_WIDTH_SPACE: char = '\u{200b}';
+const NON_JOINER: char = '\u{200c}';
+const JOINER: char = '\u{200d}';
+const WORD_JOINER: char = '\u{2060}';
+const BYTE_ORDER_MARK: char = '\u{feff}';
+const GRAPHEME_JOINER: char = '\u{34f}';
+const OVERRIDES: [char; 2] = ['\u{202d}', '\u{202e}'];
+const RIGHT_TO_LEFT_OVERRIDE: char = '\u{202e}';
+const POP_FORMATTING: char = '\u{202c}';
+const BLACK_FLAG: char = '\u{1f3f4}';
+const CANCEL_TAG: char = '\u{e007f}';
+/// Tag characters spell ASCII from here on.
+const TAGS: u32 = 0xe0000;
+/// A tagged flag, such as Scotland's, has at most this many tags: a region of 6 letters and the end.
+const MAX_FLAG_TAGS: usize = 7;
+/// Fewer hidden characters than this are noise and no message.
+const MIN_HIDDEN: usize = 4;
+
+/// Removes what shows nothing and is not needed, and turns text that an override shows backwards the way it is read.
+pub(crate) fn edits(text: &str) -> Vec<Edit> {
+    let is_right_to_left = text.chars().any(|c| class::of(c).is(RIGHT_TO_LEFT));
+    let mut edits = Vec::new();
+    // What stands before: the last character that is not invisible, and the last one at all.
+    let mut before = Neighbours::default();
+    let mut skip_to = 0;
+    for (at, c) in text.char_indices() {
+        if at < skip_to {
+            continue;
+        }
+        let class = class::of(c);
+        if !class.is(INVISIBLE) {
+            before = Neighbours {
+                shown: Some(c),
+                last: Some(c),
+            };
+            continue;
+        }
+        let rest = &text[at + c.len_utf8()..];
+        if OVERRIDES.contains(&c)
+            && !is_right_to_left
+            && let Some((length, with)) = overridden(c, rest)
+        {
+            skip_to = at + c.len_utf8() + length;
+            edits.push(Edit {
+                range: at..skip_to,
+                with,
+                kind: ChangeKind::BidiControl,
+            });
+            continue;
+        }
+        let flag = flag_tags(before.last, c, rest);
+        if flag > 0 {
+            skip_to = at + flag;
+        } else if !is_needed(c, class, before, rest, is_right_to_left) {
+            edits.push(Edit {
+                range: at..at + c.len_utf8(),
+                with: String::new(),
+                kind: kind(c, class),
+            });
+        }
+        before.last = Some(c);
+    }
+    edits
+}
+
+/// Messages spelt in characters that show nothing: tag characters, or runs of variation selectors.
+pub(crate) fn messages(text: &str) -> Vec<(Range<usize>, String, ChangeKind)> {
+    let mut found = Vec::new();
+    hidden(text, ChangeKind::Tag, tag, &mut found);
+    hidden(
+        text,
+        ChangeKind::VariationSelector,
+        selected_byte,
+        &mut found,
+    );
+    found.sort_by_key(|(range, ..)| range.start);
+    found
+}
+
+#[derive(Clone, Copy, Default)]
+struct Neighbours {
+    shown: Option<char>,
+    last: Option<char>,
+}
+
+fn kind(c: char, class: Class) -> ChangeKind {
+    if tag(c).is_some() {
+        ChangeKind::Tag
+    } else if class.is(VARIATION) {
+        ChangeKind::VariationSelector
+    } else if class.is(BIDI_CONTROL) {
+        ChangeKind::BidiControl
+    } else {
+        ChangeKind::Invisible
+    }
+}
+
+/// Whether writing needs an invisible character where it stands.
+fn is_needed(
+    c: char,
+    class: Class,
+    before: Neighbours,
+    rest: &str,
+    is_right_to_left: bool,
+) -> bool {
+    let shown = before.shown.map(class::of);
+    let is_shown = |flags| shown.is_some_and(|class| class.is(flags));
+    let next = rest.chars().next().map(class::of);
+    let is_next = |flags| next.is_some_and(|class| class.is(flags));
+    // One of them has a meaning; a second one after it has none.
+    let is_repeated = before.last.is_some_and(|last| {
+        let last = class::of(last);
+        last.is(INVISIBLE) && last.is(BIDI_CONTROL) == class.is(BIDI_CONTROL)
+    });
+    if class.is(BIDI_CONTROL) {
+        // Between two letters that run from left to right there is nothing to direct.
+        let splits_word = is_shown(LETTER)
+            && is_next(LETTER)
+            && !is_shown(RIGHT_TO_LEFT)
+            && !is_next(RIGHT_TO_LEFT);
+        return is_right_to_left && !splits_word;
+    }
+    // Fillers and selectors of a script, beside its letters: Hangul, Khmer, Mongolian.
+    let own = class.script;
+    let is_of_script = |other: Option<Class>| {
+        !matches!(own, Script::Common | Script::Inherited) && other.is_some_and(|o| o.script == own)
+    };
+    if is_of_script(shown) || is_of_script(next) {
+        return true;
+    }
+    if is_repeated {
+        return false;
+    }
+    match c {
+        NON_JOINER => {
+            is_shown(JOINING | VIRAMA)
+                || is_shown(MARK) && is_shown(RIGHT_TO_LEFT)
+                || joins_through_marks(shown)
+        }
+        JOINER => {
+            is_shown(JOINING | VIRAMA)
+                || joins_through_marks(shown)
+                || is_next(JOINING)
+                || (is_shown(PICTOGRAPH) && is_next(PICTOGRAPH))
+        }
+        ZERO_WIDTH_SPACE | WORD_JOINER => is_shown(COMPLEX) || is_next(COMPLEX),
+        BYTE_ORDER_MARK => before.last.is_none(),
+        GRAPHEME_JOINER => is_shown(MARK) || is_next(MARK),
+        _ if class.is(VARIATION) => {
+            is_shown(PICTOGRAPH | IDEOGRAPH) || !is_shown(LETTER | SPACE) && shown.is_some()
+        }
+        _ => false,
+    }
+}
+
+/// A vowel sign after an Arabic letter does not stop it from joining.
+fn joins_through_marks(shown: Option<Class>) -> bool {
+    shown.is_some_and(|class| {
+        class.is(MARK)
+            && matches!(
+                class.script,
+                Script::Inherited | Script::Arabic | Script::Syriac
+            )
+    })
+}
+
+/// The bytes of the tags that make a regional flag of the black flag before them; 0 if they do not.
+fn flag_tags(before: Option<char>, first: char, rest: &str) -> usize {
+    if before != Some(BLACK_FLAG) || tag(first).is_none() {
+        return 0;
+    }
+    let tags = std::iter::once(first).chain(rest.chars());
+    let count = tags.clone().take_while(|c| tag(*c).is_some()).count() + 1;
+    let is_flag = count <= MAX_FLAG_TAGS && tags.clone().nth(count - 1) == Some(CANCEL_TAG);
+    match is_flag {
+        true => count * first.len_utf8(),
+        false => 0,
+    }
+}
+
+/// The bytes after an override that it governs, its end included, and the text as a reader sees it.
+fn overridden(control: char, rest: &str) -> Option<(usize, String)> {
+    let end = rest.find([POP_FORMATTING, '\n']).unwrap_or(rest.len());
+    let governed = &rest[..end];
+    let length = match rest[end..].starts_with(POP_FORMATTING) {
+        true => end + POP_FORMATTING.len_utf8(),
+        false => end,
+    };
+    let shown = governed.chars().filter(|c| !class::of(*c).is(INVISIBLE));
+    let read: String = match control == RIGHT_TO_LEFT_OVERRIDE {
+        true => backwards(&shown.collect::<String>()),
+        false => shown.collect(),
+    };
+    (!read.is_empty()).then_some((length, read))
+}
+
+/// The characters from last to first, each with its marks after it.
+fn backwards(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut end = text.len();
+    for (at, c) in text.char_indices().rev() {
+        if !class::of(c).is(MARK) || at == 0 {
+            result += &text[at..end];
+            end = at;
+        }
+    }
+    result
+}
+
+/// The ASCII character that a tag character spells.
+fn tag(c: char) -> Option<u8> {
+    let code = (c as u32).checked_sub(TAGS)?;
+    (0x20..0x7f).contains(&code).then_some(code as u8)
+}
+
+/// The byte that a variation selector spells by its number, as smugglers use them.
+fn selected_byte(c: char) -> Option<u8> {
+    match c as u32 {
+        code @ 0xfe00..=0xfe0f => Some((code - 0xfe00) as u8),
+        code @ 0xe0100..=0xe01ef => Some((code - 0xe0100 + 16) as u8),
+        _ => None,
+    }
+}
+
+fn hidden(
+    text: &str,
+    kind: ChangeKind,
+    spelt: fn(char) -> Option<u8>,
+    found: &mut Vec<(Range<usize>, String, ChangeKind)>,
+) {
+    let mut bytes = Vec::new();
+    let mut start = 0;
+    let mut previous = None;
+    // One more character than the text has, to end the last run.
+    let characters = text.char_indices().map(|(at, c)| (at, Some(c)));
+    for (at, c) in characters.chain([(text.len(), None)]) {
+        match c.and_then(spelt) {
+            Some(byte) => {
+                if bytes.is_empty() {
+                    start = at;
+                }
+                bytes.push(byte);
+            }
+            None => {
+                let is_flag = previous == Some(BLACK_FLAG) && bytes.len() < MAX_FLAG_TAGS;
+                if bytes.len() >= MIN_HIDDEN
+                    && !is_flag
+                    && let Ok(message) = String::from_utf8(std::mem::take(&mut bytes))
+                {
+                    found.push((start..at, message, kind));
+                }
+                bytes.clear();
+                previous = c;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::rewrite::View;
+
+    fn plain(text: &str) -> String {
+        View::of(text).rewritten(edits(text)).text().to_owned()
+    }
+
+    #[test]
+    fn what_hides_is_removed() {
+        for (disguised, expected) in [
+            ("b\u{200b}a\u{200d}k\u{200c}e", "bake"),
+            ("b\u{ad}a\u{2060}k\u{180e}e", "bake"),
+            ("b\u{8}ake", "bake"),
+            ("b\u{fe0f}a\u{fe00}k\u{e0101}e", "bake"),
+            ("b\u{e0061}a\u{e0062}ke", "bake"),
+            ("b\u{2066}a\u{2069}k\u{200f}e", "bake"),
+            ("\u{202e}daerb ekab\u{202c} now", "bake bread now"),
+            ("\u{202d}bake", "bake"),
+            ("ki\u{3164}wi", "kiwi"),
+            ("خبز b\u{200f}ake", "خبز bake"),
+            ("🙂\u{fe0f}\u{fe01}\u{fe02}", "🙂\u{fe0f}"),
+        ] {
+            assert_eq!(plain(disguised), expected, "{disguised:?}");
+        }
+    }
+
+    #[test]
+    fn what_writing_needs_stays() {
+        for benign in [
+            "می\u{200c}خواهم نان بپزم",
+            "خانه\u{200c}ی ما",
+            "क्\u{200d}ष क्\u{200c}ष",
+            "ශ්\u{200d}රී",
+            "👨\u{200d}👩\u{200d}👧 ❤\u{fe0f} 👍🏽",
+            "🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+            "1\u{fe0f}\u{20e3}",
+            "葛\u{e0100}城",
+            "ភាសា\u{200b}ខ្មែរ",
+            "שלום\u{200f}! hello",
+            "\u{2067}مرحبا\u{2069} hello",
+            "\u{feff}hello",
+            "ᠮᠣᠩ\u{180b}ᠭᠣᠯ",
+        ] {
+            assert_eq!(plain(benign), benign, "{benign:?}");
+        }
+    }
+
+    #[test]
+    fn hidden_messages_are_read() {
+        let tags: String = "bake"
+            .chars()
+            .map(|c| char::from_u32(TAGS + c as u32).unwrap())
+            .collect();
+        let text = format!("hi {tags}!");
+        assert_eq!(
+            messages(&text),
+            [(3..19, "bake".to_owned(), ChangeKind::Tag)]
+        );
+        let selectors: String = "bake"
+            .bytes()
+            .map(|b| char::from_u32(0xe0100 + u32::from(b) - 16).unwrap())
+            .collect();
+        assert_eq!(messages(&format!("🙂{selectors}"))[0].1, "bake");
+        assert_eq!(
+            messages("🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}"),
+            []
+        );
+    }
+}
