@@ -3,10 +3,11 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Instant;
 
-use duoguard::{Input, MAX_TEXT_BYTES, Model, SessionOptions};
+use duoguard::{CheckOptions, Coverage, Input, Join, MAX_TEXT_BYTES, Model, SessionOptions};
 
 use crate::Outcome;
-use crate::cli::CheckArgs;
+use crate::cli::{CheckArgs, HowArgs, JoinArg};
+use crate::explanation::Explanation;
 use crate::failure::Failure;
 use crate::judgement::Judgement;
 use crate::model_path;
@@ -25,15 +26,21 @@ pub(crate) fn run(arguments: &CheckArgs) -> Result<Outcome, Failure> {
         engine: arguments.model.engine.clone(),
         threads: arguments.model.threads,
     })?;
+    let options = options(&arguments.how)?;
     let mut check_one = |text: &str, out: &mut dyn Write| {
         let start = Instant::now();
-        let verdict = session.check(&Input {
+        let input = Input {
             prompt: text,
             response: arguments.response.as_deref(),
             language: arguments.language.as_deref(),
-        })?;
+        };
+        let verdict = session.check_with(&input, &options)?;
         let elapsed_ms = start.elapsed().as_secs_f64() * 1e3;
         let judgement = Judgement::new(&verdict, model.categories(), session.engine(), elapsed_ms);
+        let judgement = match arguments.explain {
+            true => judgement.explained(Explanation::new(&verdict)),
+            false => judgement,
+        };
         let written = match arguments.json {
             true => judgement.write_json(out),
             false => judgement.write_text(out),
@@ -49,6 +56,30 @@ pub(crate) fn run(arguments: &CheckArgs) -> Result<Outcome, Failure> {
         STDIN => check_lines(io::stdin().lock(), &mut out, &mut check_one),
         text => check_one(text, &mut out).map(outcome),
     }
+}
+
+fn options(how: &HowArgs) -> Result<CheckOptions, Failure> {
+    let allowed = match &how.allow {
+        None => String::new(),
+        Some(path) => std::fs::read_to_string(path).map_err(|cause| {
+            Failure::message(format!("cannot read {}: {cause}", path.display()))
+        })?,
+    };
+    Ok(CheckOptions {
+        coverage: match how.max_tokens {
+            Some(max_tokens) => Coverage::Partial { max_tokens },
+            None => Coverage::Full,
+        },
+        join: match how.join {
+            JoinArg::Space => Join::Space,
+            JoinArg::Newline => Join::Newline,
+            JoinArg::Separate => Join::Separate,
+        },
+        normalize: !how.literal,
+        thresholds: how.threshold.iter().cloned().collect(),
+        target_fpr: how.target_fpr,
+        allowed: allowed.lines().map(str::to_owned).collect(),
+    })
 }
 
 fn outcome(flagged: bool) -> Outcome {

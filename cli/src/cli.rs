@@ -57,7 +57,11 @@ Examples:
 With --json, one object a line for each text:
   {\"flagged\":bool,\"score\":number,\"category\":name or null,\"scores\":{name:number,...},\"language\":tag,
    \"tokens\":n,\"tokens_scored\":n,\"windows\":n,\"engine\":name,\"elapsed_ms\":number}
-score is the largest of the scores; category is the flagged one that exceeds its threshold by most.")]
+score is the largest of the scores; category is the flagged one that exceeds its threshold by most. --explain adds
+   \"span\":{\"prompt\":[from,to],\"response\":[from,to]} or null, \"allowed\":bool,
+   \"views\":[{\"kind\":name,\"score\":number,\"tokens\":n,\"tokens_scored\":n,\"windows\":n},...],
+   \"changes\":[{\"kind\":name,\"prompt\":[from,to],\"response\":[from,to],\"count\":n},...],\"changes_total\":n
+from and to are bytes of the text given.")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -70,9 +74,47 @@ pub(crate) struct CheckArgs {
     /// Print JSON, one object a line
     #[arg(long)]
     pub(crate) json: bool,
+    /// Say where the score comes from: the part of the text, and the disguises that were taken off it
+    #[arg(long)]
+    pub(crate) explain: bool,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
     /// The text to check; "-" checks each line of standard input as it arrives
     #[arg(value_name = "TEXT | -")]
     pub(crate) text: Option<String>,
+}
+
+/// How texts are checked.
+#[derive(Debug, Args)]
+pub(crate) struct HowArgs {
+    /// Score at most the first N tokens of a text; the verdict then says nothing about the rest
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
+    /// How prompt and response become one text
+    #[arg(long, value_enum, default_value = "space")]
+    pub(crate) join: JoinArg,
+    /// Score the text only as it is written, without taking disguises off it
+    #[arg(long)]
+    pub(crate) literal: bool,
+    /// The score above which CATEGORY counts as unsafe, in every language; may be repeated
+    #[arg(long, value_name = "CATEGORY=SCORE", value_parser = parse_threshold)]
+    pub(crate) threshold: Vec<(String, f32)>,
+    /// Use the model's thresholds for a false positive rate of at most RATE, such as 0.02
+    #[arg(long, value_name = "RATE")]
+    pub(crate) target_fpr: Option<f32>,
+    /// Texts that are never flagged, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) allow: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum JoinArg {
+    /// With a space between them: the rule of the benchmarks
+    Space,
+    /// With a line break between them
+    Newline,
+    /// Not at all: they are scored one by one
+    Separate,
 }
 
 /// Measure a model on the six benchmarks of the DuoGuard paper
@@ -181,6 +223,13 @@ fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
     parsed
         .filter(|threads| threads.get() <= MAX_THREADS)
         .ok_or_else(|| format!("expected a number from 1 to {MAX_THREADS}"))
+}
+
+fn parse_threshold(text: &str) -> Result<(String, f32), String> {
+    let parts = text.split_once('=');
+    let parsed =
+        parts.and_then(|(category, score)| Some((category.to_owned(), score.parse().ok()?)));
+    parsed.ok_or_else(|| "expected a category and a score, as in hate=0.8".to_owned())
 }
 
 /// Accepts what can be the end of a folder's name, and nothing that leads out of it.

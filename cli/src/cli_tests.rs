@@ -51,6 +51,21 @@ fn check_takes_every_flag_of_the_contract() {
 }
 
 #[test]
+fn check_says_how() {
+    let arguments = parse_check(
+        "check --explain --max-tokens 9 --join separate --literal --threshold hate=0.8 --target-fpr 0.02 --allow f x",
+    );
+    let how = arguments.how;
+    assert!(arguments.explain && how.literal);
+    assert_eq!((how.max_tokens, how.join), (Some(9), JoinArg::Separate));
+    assert_eq!(how.threshold, [("hate".to_owned(), 0.8)]);
+    assert_eq!(
+        (how.target_fpr, how.allow),
+        (Some(0.02), Some(PathBuf::from("f")))
+    );
+}
+
+#[test]
 fn a_text_may_begin_with_a_hyphen_after_two() {
     assert_eq!(parse_check("check -- -x").text.as_deref(), Some("-x"));
     let arguments = parse_check("check --response=-x hello");
@@ -92,6 +107,7 @@ fn export_takes_every_flag_of_the_contract() {
 fn refuses_what_it_does_not_know() {
     for (line, kind) in [
         ("check a b", ErrorKind::UnknownArgument),
+        ("check --threshold hate a", ErrorKind::ValueValidation),
         ("check --bogus a", ErrorKind::UnknownArgument),
         ("check --threads 0 a", ErrorKind::ValueValidation),
         ("check --threads 100000 a", ErrorKind::ValueValidation),

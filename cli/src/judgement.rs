@@ -6,12 +6,14 @@ use anstyle::{AnsiColor, Style};
 use duoguard::Verdict;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::explanation::Explanation;
+
 /// Categories named on a line for people.
 const SHOWN_CATEGORIES: usize = 3;
 /// Scores below this are not worth naming beside a larger one.
 const SHOWN_SCORE: f32 = 0.05;
 
-/// The JSON object of the contract: exactly these keys.
+/// The JSON object of the contract: exactly these keys, and those of an explanation that was asked for.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Judgement<'a> {
     flagged: bool,
@@ -24,6 +26,8 @@ pub(crate) struct Judgement<'a> {
     windows: usize,
     engine: &'a str,
     elapsed_ms: f64,
+    #[serde(flatten)]
+    explanation: Option<Explanation<'a>>,
 }
 
 impl<'a> Judgement<'a> {
@@ -49,6 +53,15 @@ impl<'a> Judgement<'a> {
             windows: verdict.windows,
             engine,
             elapsed_ms: (elapsed_ms * 1e3).round() / 1e3,
+            explanation: None,
+        }
+    }
+
+    /// The same, and why.
+    pub(crate) fn explained(self, explanation: Explanation<'a>) -> Self {
+        Self {
+            explanation: Some(explanation),
+            ..self
         }
     }
 
@@ -58,7 +71,7 @@ impl<'a> Judgement<'a> {
         out.write_all(b"\n")
     }
 
-    /// Writes one line for people.
+    /// Writes one line for people, and those of the explanation.
     pub(crate) fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         const RED: Style = AnsiColor::Red.on_default().bold();
         const GREEN: Style = AnsiColor::Green.on_default().bold();
@@ -71,16 +84,23 @@ impl<'a> Judgement<'a> {
         for (name, score) in self.top_categories() {
             write!(out, "{name} {score:.2}  ")?;
         }
-        let windows = match self.windows {
+        let mut windows = match self.windows {
             0 | 1 => String::new(),
             n => format!(" in {n} windows"),
         };
+        if self.tokens_scored < self.tokens {
+            windows += &format!(", ONLY {} OF THEM SCORED", self.tokens_scored);
+        }
         let plural = if self.tokens == 1 { "" } else { "s" };
         writeln!(
             out,
             "{DIM}({}, {} token{plural}{windows}, {:.1} ms){DIM:#}",
             self.language, self.tokens, self.elapsed_ms
-        )
+        )?;
+        match &self.explanation {
+            Some(explanation) => explanation.write_text(out),
+            None => Ok(()),
+        }
     }
 
     /// The flagged category first, then the largest scores; at least one, unless the text was empty and nothing was scored.

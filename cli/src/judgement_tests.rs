@@ -1,3 +1,5 @@
+use duoguard::{Change, ChangeKind, ScoredView, Span, ViewKind};
+
 use super::*;
 
 fn categories() -> Vec<String> {
@@ -16,6 +18,20 @@ fn verdict(category: Option<usize>, scores: &[f32]) -> Verdict {
         tokens: 12,
         tokens_scored: 12,
         windows: 1,
+        span: Some(Span {
+            prompt: 0..9,
+            response: 0..0,
+        }),
+        views: vec![ScoredView {
+            kind: ViewKind::Raw,
+            score: 0.9,
+            tokens: 12,
+            tokens_scored: 12,
+            windows: 1,
+        }],
+        changes: Vec::new(),
+        changes_total: 0,
+        allowed: false,
     }
 }
 
@@ -88,4 +104,43 @@ fn an_empty_text_has_no_scores_to_show() {
     let mut empty = verdict(None, &[0.0; 4]);
     (empty.tokens, empty.windows) = (0, 0);
     assert_eq!(text(&empty), "safe    (en, 0 tokens, 1.2 ms)\n");
+}
+
+#[test]
+fn an_explanation_adds_its_keys() {
+    let categories = categories();
+    let mut verdict = verdict(Some(1), &[0.01, 0.93, 0.5, 0.0]);
+    verdict.changes = vec![Change {
+        kind: ChangeKind::Leet,
+        span: Span {
+            prompt: 2..6,
+            response: 0..0,
+        },
+        count: 2,
+    }];
+    verdict.changes_total = 5;
+    let judgement = Judgement::new(&verdict, &categories, "rten", 1.0);
+    let judgement = judgement.explained(Explanation::new(&verdict));
+    let value = serde_json::to_value(&judgement).unwrap();
+    let expected = serde_json::json!({
+        "span": {"prompt": [0, 9], "response": [0, 0]}, "allowed": false, "changes_total": 5,
+        "changes": [{"kind": "leet", "prompt": [2, 6], "response": [0, 0], "count": 2}],
+    });
+    for (key, expected) in expected.as_object().unwrap() {
+        assert_eq!(&value[key], expected, "{key}");
+    }
+    assert_eq!(value["views"][0]["kind"], "raw");
+    let mut out = Vec::new();
+    judgement.write_text(&mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.ends_with(
+        "\n    scored highest: prompt bytes 0 to 9\n    leet x 2 in prompt bytes 2 to 6\n    and 4 more changes\n"
+    ));
+}
+
+#[test]
+fn a_text_scored_in_part_says_so() {
+    let mut verdict = verdict(None, &[0.01, 0.0, 0.0, 0.0]);
+    verdict.tokens = 700;
+    assert!(text(&verdict).contains("700 tokens, ONLY 12 OF THEM SCORED, "));
 }

@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod engines;
 mod eval;
+mod explanation;
 mod export;
 mod failure;
 mod inspect;

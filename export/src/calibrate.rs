@@ -309,6 +309,7 @@ fn policy(categories: &[String], default: f32, languages: BTreeMap<String, f32>)
             .into_iter()
             .map(|(tag, threshold)| (tag, all(threshold)))
             .collect(),
+        ..Policy::default()
     }
 }
 

@@ -15,8 +15,8 @@ use crate::verdict::{
     Change, Input, MAX_CHANGES, ScoredView, Span, Verdict, ViewKind, flagged_category,
 };
 
-/// Computes the logits of a window of tokens.
-pub(crate) type Score<'a> = dyn FnMut(&[u32]) -> Result<Vec<f32>> + 'a;
+/// Computes the logits of a window of tokens. The flag says whether it is the last of its text, whose place more text would move.
+pub(crate) type Score<'a> = dyn FnMut(&[u32], bool) -> Result<Vec<f32>> + 'a;
 
 /// Draws the verdict on an input.
 pub(crate) fn check(
@@ -249,7 +249,7 @@ impl Tally<'_> {
             windows: 0,
         };
         for range in windows(scored, self.model.manifest().limits) {
-            let logits = score(&tokens[range.clone()])?;
+            let logits = score(&tokens[range.clone()], range.end == scored)?;
             let mut largest = 0.0_f32;
             let calibrated = logits.iter().zip(&self.calibration);
             for ((logit, calibration), score) in calibrated.zip(&mut self.scores) {

@@ -28,6 +28,7 @@ mod onnx;
 mod options;
 mod policy;
 mod session;
+mod stream;
 mod text;
 mod verdict;
 
@@ -46,5 +47,6 @@ pub use model::Model;
 pub use options::{CheckOptions, Coverage, Join};
 pub use policy::{Calibration, OperatingPoint, Policy};
 pub use session::{Session, SessionOptions};
+pub use stream::{Stream, StreamOptions, StreamWork};
 pub use text::MAX_TEXT_BYTES;
 pub use verdict::{Change, ChangeKind, Input, MAX_CHANGES, ScoredView, Span, Verdict, ViewKind};

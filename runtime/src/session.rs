@@ -60,7 +60,7 @@ impl Session {
     /// Checks a text as the options say.
     pub fn check_with(&mut self, input: &Input<'_>, options: &CheckOptions) -> Result<Verdict> {
         let model = self.model.clone();
-        check(&model, input, options, &mut |tokens| self.logits(tokens))
+        check(&model, input, options, &mut |tokens, _| self.logits(tokens))
     }
 
     /// The model that this is a session of.

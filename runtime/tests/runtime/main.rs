@@ -1,7 +1,11 @@
 //! The runtime, from a bundle on disk to a verdict. One binary, so that it links once.
 
 mod bundle;
+mod coverage;
 mod damaged_graph;
+mod disguises;
 mod engines;
+mod policy;
 mod session;
+mod stream;
 mod support;

@@ -1,0 +1,217 @@
+//! A text that is checked while it is still being written.
+
+mod memory;
+mod tail;
+
+use self::memory::Memory;
+pub use self::memory::StreamWork;
+use self::tail::{Layout, Tail};
+use crate::check::check;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::options::{CheckOptions, Join};
+use crate::session::Session;
+use crate::text::MAX_TEXT_BYTES;
+use crate::verdict::{Input, Verdict};
+
+/// How a [`Stream`] works.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamOptions {
+    /// How its verdicts are drawn.
+    pub check: CheckOptions,
+    /// The prompt that the streamed response answers; `None` if the stream is itself a prompt.
+    pub prompt: Option<String>,
+    /// The BCP-47 tag of the text's language; identified from the text when absent.
+    pub language: Option<String>,
+    /// New bytes after which a push draws a new verdict. Each costs about one window of the network, so that less than a
+    /// window's stride of text between two verdicts multiplies the cost of the whole; 0 draws one at every push.
+    pub debounce_bytes: usize,
+}
+
+impl Default for StreamOptions {
+    /// A verdict about every 64 tokens of English.
+    fn default() -> Self {
+        Self {
+            check: CheckOptions::default(),
+            prompt: None,
+            language: None,
+            debounce_bytes: 256,
+        }
+    }
+}
+
+/// A text fed piece by piece, as a language model emits it, and checked on the way.
+///
+/// It is state alone: a session computes, and one session may serve many streams by turns. [`Stream::finish`] gives exactly the
+/// verdict that [`Session::check_with`] gives on the whole text, whatever the pieces were. Verdicts on the way are early looks:
+/// they score the windows that are complete and the last one as far as it has come, so that they may flag what the finished text does
+/// not, and the other way round where a disguise shows only as a whole.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    model: Model,
+    engine: String,
+    options: StreamOptions,
+    /// What is scored: the prompt before it, where they are joined, included.
+    text: String,
+    layout: Layout,
+    /// The bytes of a character whose rest has not come yet.
+    unfinished: Vec<u8>,
+    tail: Option<Tail>,
+    /// Bytes of text at the last verdict.
+    judged: usize,
+    flagged_at: Option<usize>,
+    memory: Memory,
+}
+
+impl Stream {
+    /// Begins a text that sessions of the same model on the same engine will score.
+    pub fn new(session: &Session, options: StreamOptions) -> Self {
+        let before = match (&options.prompt, options.check.join) {
+            (Some(prompt), Join::Space) if !prompt.is_empty() => format!("{prompt} "),
+            (Some(prompt), Join::Newline) if !prompt.is_empty() => format!("{prompt}\n"),
+            _ => String::new(),
+        };
+        Self {
+            model: session.model().clone(),
+            engine: session.engine().to_owned(),
+            layout: Layout {
+                prompt: 0..before.len().saturating_sub(1),
+                stream_start: before.len(),
+                is_response: options.prompt.is_some(),
+            },
+            judged: before.len(),
+            text: before,
+            unfinished: Vec::new(),
+            tail: None,
+            options,
+            flagged_at: None,
+            memory: Memory::default(),
+        }
+    }
+
+    /// Takes the next bytes, which may end inside a character, and gives a verdict on what has come so far if enough is new.
+    ///
+    /// # Errors
+    /// Bytes that are not UTF-8 and text over [`MAX_TEXT_BYTES`]; the stream is then as it was before. Another model's session.
+    pub fn push(&mut self, session: &mut Session, piece: &[u8]) -> Result<Option<Verdict>> {
+        self.accept(session)?;
+        self.append(piece)?;
+        let new = self.text.len() - self.judged;
+        if new == 0 || new < self.options.debounce_bytes {
+            return Ok(None);
+        }
+        self.peek(session).map(Some)
+    }
+
+    /// A verdict on what has come so far, without its unfinished character.
+    pub fn peek(&mut self, session: &mut Session) -> Result<Verdict> {
+        self.accept(session)?;
+        self.memory.next_look();
+        let (model, options) = (&self.model, &self.options);
+        let mut score = |tokens: &[u32], is_last| self.memory.score(session, tokens, is_last);
+        let tail = match &mut self.tail {
+            Some(tail) => tail,
+            // A prompt that is scored on its own is scored once.
+            none => none.insert(match (&options.prompt, options.check.join) {
+                (Some(prompt), Join::Separate) if !prompt.is_empty() => {
+                    let input = Input {
+                        language: options.language.as_deref(),
+                        ..Input::prompt(prompt)
+                    };
+                    Tail::after(Some(check(model, &input, &options.check, &mut score)?))
+                }
+                _ => Tail::after(None),
+            }),
+        };
+        let how = (&options.check, options.language.as_deref());
+        let verdict = tail.check(model, (&self.text, &self.layout), how, &mut score)?;
+        self.judged = self.text.len();
+        if verdict.flagged && self.flagged_at.is_none() {
+            self.flagged_at = Some(self.text().len());
+        }
+        Ok(verdict)
+    }
+
+    /// The verdict on the whole text: equal to that of [`Session::check_with`]. More may be pushed afterwards.
+    ///
+    /// # Errors
+    /// Text that ends inside a character.
+    pub fn finish(&mut self, session: &mut Session) -> Result<Verdict> {
+        self.accept(session)?;
+        if !self.unfinished.is_empty() {
+            return Err(Error::argument(format!(
+                "the stream ends inside a character, after {} of its bytes; push the rest",
+                self.unfinished.len()
+            )));
+        }
+        let text = &self.text[self.layout.stream_start..];
+        let input = Input {
+            prompt: self.options.prompt.as_deref().unwrap_or(text),
+            response: self.options.prompt.is_some().then_some(text),
+            language: self.options.language.as_deref(),
+        };
+        let memory = &mut self.memory;
+        let mut score = |tokens: &[u32], is_last| memory.score(session, tokens, is_last);
+        check(&self.model, &input, &self.options.check, &mut score)
+    }
+
+    /// The streamed text so far, without its unfinished character.
+    pub fn text(&self) -> &str {
+        &self.text[self.layout.stream_start..]
+    }
+
+    /// The length of the streamed text, in bytes, when a verdict on the way first flagged it; it stays, whatever comes later.
+    pub fn flagged_at(&self) -> Option<usize> {
+        self.flagged_at
+    }
+
+    /// What the verdicts so far have cost.
+    pub fn work(&self) -> StreamWork {
+        self.memory.work()
+    }
+
+    fn accept(&self, session: &Session) -> Result<()> {
+        if self.model.is_same(session.model()) && self.engine == session.engine() {
+            return Ok(());
+        }
+        Err(Error::argument(format!(
+            "a stream begun on engine {} is continued by a session on {} of another model or engine; use the one it was begun with",
+            self.engine,
+            session.engine()
+        )))
+    }
+
+    /// Appends the whole characters of the bytes that wait and those that come.
+    fn append(&mut self, piece: &[u8]) -> Result<()> {
+        let alone = match self.options.check.join {
+            Join::Separate => self.options.prompt.as_ref().map_or(0, String::len),
+            Join::Space | Join::Newline => 0,
+        };
+        let length = alone + self.text.len() + self.unfinished.len() + piece.len();
+        if length > MAX_TEXT_BYTES {
+            return Err(Error::argument(format!(
+                "a stream of {length} bytes, its prompt included; at most {MAX_TEXT_BYTES} are checked as one text"
+            )));
+        }
+        let bytes = match self.unfinished.is_empty() {
+            true => piece.to_vec(),
+            false => [&self.unfinished[..], piece].concat(),
+        };
+        let whole = match std::str::from_utf8(&bytes) {
+            Ok(text) => text,
+            Err(cause) if cause.error_len().is_none() => {
+                // Valid as far as it goes, which is what was asked.
+                std::str::from_utf8(&bytes[..cause.valid_up_to()]).unwrap_or_default()
+            }
+            Err(cause) => {
+                let byte = self.text().len() + cause.valid_up_to();
+                return Err(Error::argument(format!(
+                    "the stream is not valid UTF-8 at byte {byte}"
+                )));
+            }
+        };
+        self.text += whole;
+        self.unfinished = bytes[whole.len()..].to_vec();
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! How much of a text is scored, and where it scored highest.
+
+use duoguard::{CheckOptions, Coverage, ErrorKind, Input, Join, SessionOptions};
+
+use crate::support::model;
+
+#[test]
+fn the_span_is_that_of_the_window_with_the_largest_score() {
+    let mut session = model().session(&SessionOptions::default()).unwrap();
+    for position in 0..40 {
+        let mut words = vec!["good"; 40];
+        words[position] = "stab";
+        let text = words.join("  ");
+        let verdict = session.check(&Input::prompt(&text)).unwrap();
+        let span = verdict.span.unwrap();
+        let part = &text[span.prompt.clone()];
+        assert!(
+            part.contains("stab") && part.split_whitespace().count() == 4,
+            "{position}: {part:?}"
+        );
+        assert_eq!(span.response, 0..0);
+    }
+}
+
+#[test]
+fn a_long_disguised_text_is_placed_in_the_text_as_written() {
+    let mut session = model().session(&SessionOptions::default()).unwrap();
+    let text = format!(
+        "{}s\u{200b}tab{}",
+        "go\u{200b}od ".repeat(20),
+        " good".repeat(20)
+    );
+    let verdict = session.check(&Input::prompt(&text)).unwrap();
+    let part = &text[verdict.span.unwrap().prompt];
+    assert!(part.contains("s\u{200b}tab") && part.len() < 60, "{part:?}");
+}
+
+#[test]
+fn a_cap_is_the_caller_s_and_is_told() {
+    let mut session = model().session(&SessionOptions::default()).unwrap();
+    let text = format!("{}stab", "good ".repeat(20));
+    let mut capped = |max_tokens| {
+        let options = CheckOptions {
+            coverage: Coverage::Partial { max_tokens },
+            ..CheckOptions::default()
+        };
+        session.check_with(&Input::prompt(&text), &options)
+    };
+    let verdict = capped(20).unwrap();
+    assert!(!verdict.flagged);
+    assert_eq!(
+        (verdict.tokens, verdict.tokens_scored, verdict.windows),
+        (21, 20, 7)
+    );
+    let verdict = capped(21).unwrap();
+    assert!(verdict.flagged);
+    assert_eq!(verdict.tokens_scored, 21);
+    assert_eq!(capped(2).unwrap().windows, 1);
+    assert_eq!(capped(0).unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn prompt_and_response_are_joined_as_asked() {
+    let mut session = model().session(&SessionOptions::default()).unwrap();
+    let mut windows = |input: Input<'_>, join| {
+        let options = CheckOptions {
+            join,
+            ..CheckOptions::default()
+        };
+        let verdict = session.check_with(&input, &options).unwrap();
+        (verdict.tokens, verdict.windows, verdict.flagged)
+    };
+    let both = Input::exchange("good good", "stab");
+    assert_eq!(windows(both, Join::Space), (3, 1, true));
+    assert_eq!(windows(both, Join::Newline), (3, 1, true));
+    assert_eq!(windows(both, Join::Separate), (3, 2, true));
+    assert_eq!(windows(Input::response("stab"), Join::Space), (1, 1, true));
+    assert_eq!(
+        windows(Input::prompt("good"), Join::Separate),
+        (1, 1, false)
+    );
+}
