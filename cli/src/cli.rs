@@ -150,6 +150,20 @@ pub(crate) struct EvalArgs {
     /// Write the score of every row, one JSON object a line
     #[arg(long, value_name = "FILE.jsonl")]
     pub(crate) scores: Option<PathBuf>,
+    /// Measure what disguises cost instead: how much of what is flagged in plain is flagged in disguise
+    #[arg(long, conflicts_with = "scores")]
+    pub(crate) robustness: bool,
+    /// With --robustness: harmless texts, one JSON object with text and lang a line, plain or gzipped
+    #[arg(long, value_name = "FILE", requires = "robustness")]
+    pub(crate) benign: Option<PathBuf>,
+    /// With --robustness: texts of each language, at most
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "robustness",
+        default_value_if("robustness", "true", "500")
+    )]
+    pub(crate) texts: Option<usize>,
 }
 
 /// Turn a checkpoint (a Hugging Face folder) into a bundle

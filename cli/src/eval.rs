@@ -2,10 +2,12 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use duoguard::{Model, SessionOptions};
+use duoguard::{Model, Session, SessionOptions};
 use duoguard_eval::{
-    Benchmark, OutputFile, Progress, Report, read_benchmarks, table, write_scores,
+    Benchmark, BenchmarkSet, OutputFile, Progress, Report, measure_robustness, read_benchmarks,
+    read_benign, table, write_scores,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -29,6 +31,9 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<Outcome, Failure> {
     let create = |path: &PathBuf| OutputFile::create(path);
     let json = arguments.json.as_ref().map(create).transpose()?;
     let scores = arguments.scores.as_ref().map(create).transpose()?;
+    if arguments.robustness {
+        return robustness(&mut session, &sets, arguments, json);
+    }
 
     let bar = progress_bar();
     let runs = duoguard_eval::run(&mut session, &sets, &mut |progress| show(&bar, progress))?;
@@ -43,6 +48,33 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<Outcome, Failure> {
     }
     let mut out = anstream::stdout().lock();
     out.write_all(table(&report).as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Failure::output)?;
+    Ok(Outcome::Safe)
+}
+
+/// Measures what disguises cost.
+fn robustness(
+    session: &mut Session,
+    sets: &[BenchmarkSet],
+    arguments: &EvalArgs,
+    json: Option<OutputFile>,
+) -> Result<Outcome, Failure> {
+    let texts = arguments.texts.unwrap_or(usize::MAX);
+    let benign = match &arguments.benign {
+        Some(path) => read_benign(path, texts)?,
+        None => Vec::new(),
+    };
+    let spinner = ProgressBar::new_spinner();
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    let mut show = |message: &str| spinner.set_message(message.to_owned());
+    let found = measure_robustness(session, sets, &benign, texts, &mut show)?;
+    spinner.finish_and_clear();
+    if let Some(file) = json {
+        found.write_json(file)?;
+    }
+    let mut out = anstream::stdout().lock();
+    out.write_all(found.table().as_bytes())
         .and_then(|()| out.flush())
         .map_err(Failure::output)?;
     Ok(Outcome::Safe)

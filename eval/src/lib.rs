@@ -16,22 +16,28 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod disguise;
 mod error;
 mod metrics;
 mod output;
 mod readers;
 mod report;
+mod robustness;
 mod run;
 mod scores;
 mod table;
 #[cfg(test)]
 mod testing;
 
+pub use disguise::Disguise;
 pub use error::{EvalError, Result};
 pub use metrics::{ECE_BINS, Metrics, Outcome, flag_everything_f1};
 pub use output::OutputFile;
 pub use readers::{Benchmark, BenchmarkSet, Row, read_benchmarks};
 pub use report::{Average, BenchmarkResult, Report};
+pub use robustness::{
+    BenignRate, BenignText, Retention, Robustness, measure as measure_robustness, read_benign,
+};
 pub use run::{BenchmarkRun, Guard, Progress, run};
 pub use scores::{ScoreLine, write_scores};
 pub use table::table;
