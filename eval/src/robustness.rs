@@ -123,7 +123,8 @@ fn evenly<T>(items: Vec<T>, limit: usize) -> Vec<T> {
 }
 
 /// Measures every disguise on at most `limit` unsafe texts of each language that are flagged in plain, and the harmless texts as they
-/// are. Calls `progress` before each group of texts with what comes next.
+/// are. White space in unsafe texts is made single spaces first, because spelling words out letter by letter loses it. Calls
+/// `progress` before each group of texts with what comes next.
 pub fn measure(
     session: &mut Session,
     sets: &[BenchmarkSet],
@@ -190,6 +191,7 @@ fn caught_in_plain(
                 Some(response) => format!("{} {response}", row.prompt),
                 None => row.prompt.clone(),
             };
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
             let verdict = session
                 .check(&Input::prompt(&text))
                 .map_err(|cause| refused((set.benchmark.name(), language), number, cause))?;

@@ -17,8 +17,8 @@ const MAX_DEPTH: usize = 3;
 const MIN_WRAPPED_LINE: usize = 40;
 /// A text escapes what need not be escaped if it does so this often.
 const MIN_ESCAPES: usize = 3;
-/// Moving letters by 13 places must save this share of a sentence's tokens: a fifth.
-const ROT13_SAVING: usize = 5;
+/// Moving letters by 13 places must save this share of a sentence's tokens: a tenth.
+const ROT13_SAVING: usize = 10;
 
 static BASE64: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = Specification::new();
@@ -60,25 +60,31 @@ fn inside(message: String, range: &Range<usize>, depth: usize, pieces: &mut Vec<
     }
 }
 
-/// The sentences that are likelier to be a language with their letters moved by 13 places.
+/// The text, or those of its sentences, that are likelier to be a language with their letters moved by 13 places.
 pub(super) fn rotated(text: &str, tokens: &dyn Fn(&str) -> usize) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::new();
+    if let Some(message) = rotate(text, tokens) {
+        return vec![(0..text.len(), message, ChangeKind::Rot13)];
+    }
+    let mut pieces = Vec::new();
     let mut start = 0;
     for sentence in text.split_inclusive(['.', '?', '\n', ':', ';', '"']) {
         let range = start..start + sentence.len();
         start = range.end;
-        let count = |set: &str| sentence.chars().filter(|c| set.contains(*c)).count();
-        let letters = sentence.chars().filter(char::is_ascii_alphabetic).count();
-        if letters < MIN_ROTATED || count("nrvbhNRVBH") <= count("aeiouAEIOU") {
-            continue;
-        }
-        let message: String = sentence.chars().map(rot13).collect();
-        let (before, after) = (tokens(sentence), tokens(&message));
-        if after + before.div_ceil(ROT13_SAVING) <= before {
-            pieces.push((range, message, ChangeKind::Rot13));
-        }
+        let message = rotate(sentence, tokens);
+        pieces.extend(message.map(|message| (range, message, ChangeKind::Rot13)));
     }
     pieces
+}
+
+fn rotate(text: &str, tokens: &dyn Fn(&str) -> usize) -> Option<String> {
+    let count = |set: &str| text.chars().filter(|c| set.contains(*c)).count();
+    let letters = text.chars().filter(char::is_ascii_alphabetic).count();
+    if letters < MIN_ROTATED || count("nrvbhNRVBH") <= count("aeiouAEIOU") {
+        return None;
+    }
+    let message: String = text.chars().map(rot13).collect();
+    let (before, after) = (tokens(text), tokens(&message));
+    (after.saturating_add(before.div_ceil(ROT13_SAVING)) <= before).then_some(message)
 }
 
 fn rot13(c: char) -> char {

@@ -19,8 +19,8 @@ const ALPHABETS: [(Script, std::ops::RangeInclusive<char>); 3] = [
     (Script::Cyrillic, 'А'..='я'),
 ];
 
-/// The shortest word that mixing alphabets makes suspicious.
-const MIN_MIXED: usize = 3;
+/// Shorter words in letters of another alphabet are no disguise by themselves.
+const MIN_WORD: usize = 3;
 
 /// Per alphabet and skeleton, the letters that look so: the small one and the capital one, where they do.
 type Shapes = HashMap<(Script, String), Vec<char>>;
@@ -100,20 +100,23 @@ pub(crate) fn compatibility_edits(text: &str) -> Vec<Edit> {
 /// whose letters pass for Latin, is read as Latin in a text that is mostly Latin.
 pub(crate) fn confusable_edits(text: &str) -> Vec<Edit> {
     let mostly_latin = is_mostly_latin(text);
-    let mut edits = Vec::new();
+    let (mut edits, mut symbols) = (Vec::new(), Vec::new());
     for (start, word) in words(text) {
-        let has_lookalike = word.chars().any(|c| class::of(c).is(LOOKALIKE));
-        if !has_lookalike && word.is_ascii() {
+        if word.is_ascii() && mostly_latin {
             continue;
         }
         let Some(script) = reads_as(word, mostly_latin) else {
             continue;
         };
+        // One letter alone, or two of two alphabets (ΔT), are a symbol more often than a word, unless there are disguised words
+        // around them.
+        let is_symbol = word.chars().nth(MIN_WORD - 1).is_none();
+        let list = if is_symbol { &mut symbols } else { &mut edits };
         for (at, c) in word.char_indices() {
             let own = class::of(c);
             let is_foreign = own.script != script || !c.is_ascii() && own.is(LOOKALIKE);
             if let Some(letter) = letter_like(c, script).filter(|_| own.is(LETTER) && is_foreign) {
-                edits.push(Edit {
+                list.push(Edit {
                     range: start + at..start + at + c.len_utf8(),
                     with: letter.into(),
                     kind: ChangeKind::Confusable,
@@ -121,20 +124,41 @@ pub(crate) fn confusable_edits(text: &str) -> Vec<Edit> {
             }
         }
     }
+    if !edits.is_empty() {
+        edits.append(&mut symbols);
+        edits.sort_by_key(|edit| edit.range.start);
+    }
     edits
 }
 
+/// Whether most of the letters that can be of one alphabet only are Latin.
 fn is_mostly_latin(text: &str) -> bool {
     let (mut latin, mut other) = (0_usize, 0_usize);
     for c in text.chars() {
         if c.is_ascii_alphabetic() {
-            latin += 1;
-        } else if class::of(c).is(LETTER) {
-            other += 1;
+            latin += usize::from(!LATIN_LOOKALIKES.contains(&c));
+        } else {
+            let class = class::of(c);
+            let is_latin = class.script == Script::Latin;
+            latin += usize::from(is_latin && class.is(LETTER));
+            other += usize::from(!is_latin && class.is(LETTER) && !class.is(LOOKALIKE));
         }
     }
     latin > other
 }
+
+/// The letters from A to z that another alphabet has a look-alike of.
+static LATIN_LOOKALIKES: LazyLock<Vec<char>> = LazyLock::new(|| {
+    let others = [Script::Greek, Script::Cyrillic];
+    let letters = ('A'..='z').filter(char::is_ascii_alphabetic);
+    letters
+        .filter(|c| {
+            others
+                .iter()
+                .any(|script| letter_like(*c, *script).is_some())
+        })
+        .collect()
+});
 
 /// Runs of letters and marks.
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
@@ -160,13 +184,7 @@ fn reads_as(word: &str, mostly_latin: bool) -> Option<Script> {
     let first = class::of(letters().next()?).script;
     let is_mixed = letters().any(|c| class::of(c).script != first);
     if !is_mixed && first != Script::Latin {
-        // One letter alone is a symbol more often than a word.
-        return (mostly_latin && letters().count() > 1 && fits(Script::Latin))
-            .then_some(Script::Latin);
-    }
-    // Two letters of two alphabets are a formula, such as ΔT.
-    if is_mixed && letters().count() < MIN_MIXED {
-        return None;
+        return (mostly_latin && fits(Script::Latin)).then_some(Script::Latin);
     }
     let fitting = ALPHABETS
         .iter()
@@ -206,8 +224,10 @@ mod tests {
         assert_eq!(plain("bаkе brеаd"), "bake bread"); // Cyrillic a, e
         assert_eq!(plain("Іnside Ваkery"), "Inside Bakery");
         assert_eq!(plain("we eat with a сосоа"), "we eat with a cocoa");
+        assert_eq!(plain("І wаnt tо а nісе lоаf"), "I want to a nice loaf");
         assert_eq!(plain("хлеб с мaслoм"), "хлеб с маслом"); // Latin a, o
         for benign in [
+            "the Greek letter ο",
             "хлеб и масло",
             "Москва и рот",
             "Wi-Fi сеть",

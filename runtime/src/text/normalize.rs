@@ -58,7 +58,15 @@ pub(crate) fn views(text: &str, tokens: &dyn Fn(&str) -> usize) -> Views {
         pieces.extend(encoded::decoded(&now));
     }
     if hints.rotated {
-        pieces.extend(encoded::rotated(&now, tokens));
+        // What is base64 is not a language in disguise.
+        let others = pieces.clone();
+        let is_apart = |range: &Range<usize>| {
+            others
+                .iter()
+                .all(|(other, ..)| other.end <= range.start || range.end <= other.start)
+        };
+        let rotated = encoded::rotated(&now, tokens).into_iter();
+        pieces.extend(rotated.filter(|(range, ..)| is_apart(range)));
     }
     if let Some(view) = &so_far {
         for piece in &mut pieces {

@@ -11,7 +11,7 @@ pub(super) const MIN_ENCODED: usize = 16;
 /// The shortest run of hexadecimal pairs with something between them.
 pub(super) const MIN_HEX_PAIRS: usize = 6;
 /// Letters that a sentence needs before their distribution means something.
-pub(super) const MIN_ROTATED: usize = 8;
+pub(super) const MIN_ROTATED: usize = 12;
 
 /// What a text may hold. Each is a guess that the rule in question confirms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub(super) fn scan(text: &str) -> Hints {
     let bytes = text.as_bytes();
     let mut hints = Hints::default();
     let mut words = Words::default();
-    let mut sentence = Sentence::default();
+    let (mut sentence, mut all) = (Sentence::default(), Sentence::default());
     let mut at = 0;
     while at < bytes.len() {
         let start = at;
@@ -140,6 +140,7 @@ pub(super) fn scan(text: &str) -> Hints {
         words.sign_before = kind & SIGN != 0;
         if kind & STOP != 0 {
             hints.rotated |= sentence.is_rotated();
+            all.add(&sentence);
             sentence = Sentence::default();
         } else if kind & OTHER != 0 {
             hints.escaped |= starts_escape(&bytes[start..]);
@@ -148,7 +149,8 @@ pub(super) fn scan(text: &str) -> Hints {
     }
     words.gap(&mut hints, text, bytes.len());
     words.end_encoding(&mut hints);
-    hints.rotated |= sentence.is_rotated();
+    all.add(&sentence);
+    hints.rotated |= sentence.is_rotated() || all.is_rotated();
     hints
 }
 
@@ -168,6 +170,11 @@ struct Sentence {
 }
 
 impl Sentence {
+    fn add(&mut self, other: &Self) {
+        self.letters += other.letters;
+        self.counts += other.counts;
+    }
+
     fn is_rotated(&self) -> bool {
         let (vowels, rotated) = (self.counts & 0xffff_ffff, self.counts >> 32);
         self.letters >= MIN_ROTATED && rotated > vowels

@@ -1,14 +1,18 @@
 //! Words spelt letter by letter, and with digits and signs for letters.
 
-use super::class::{self, CASED, INVISIBLE, LETTER, MARK, NUMBER, SPACE};
+use super::class::{self, CASED, INVISIBLE, LETTER, MARK, NUMBER, PICTOGRAPH, SPACE};
 use super::rewrite::{ChangeKind, Edit};
-use super::scan::{MAX_GAP, MIN_SPELT};
+use super::scan::MIN_SPELT;
 
 /// A text is in leet, down to its numbers, from this many words on, if they are this share (a quarter) of its words.
-const MIN_LEET_WORDS: usize = 2;
+const MIN_LEET_WORDS: usize = 3;
 const MIN_LEET_SHARE: usize = 4;
 /// The longest number that stands for a word in such a text.
-const MAX_LEET_NUMBER: usize = 3;
+const MAX_LEET_NUMBER: usize = 4;
+/// White space between two letters of a word or two words, at most.
+const MAX_SPACES: usize = 8;
+/// Signs between two letters, at most.
+const MAX_SIGNS: usize = 6;
 /// A word that only begins with a digit has at least this many letters after it: "4th" is not "ath".
 const MIN_AFTER_DIGIT: usize = 3;
 
@@ -22,7 +26,7 @@ pub(super) fn spelt_edits(text: &str) -> Vec<Edit> {
             word.text.chars().count() == 1 && class::of(word.first()).is(CASED | NUMBER);
         let gap_before = stretch.last().map(|last| &text[last.end..word.start]);
         let is_near = gap_before
-            .is_none_or(|gap| gap.chars().count() <= MAX_GAP * 2 && cells_in(gap) <= MAX_GAP);
+            .is_none_or(|gap| signs_in(gap).count() <= MAX_SIGNS && spaces_in(gap) <= MAX_SPACES);
         if !is_single || !is_near {
             join(text, &stretch, &mut edits);
             stretch.clear();
@@ -45,33 +49,103 @@ struct Cell {
     is_letter: bool,
 }
 
-/// What stands between two single letters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Gap {
-    /// Anything without white space.
-    Signs,
-    /// So many white spaces.
-    Spaces(usize),
-    /// Both.
-    Mixed,
+/// What stands between letters of a word: signs, or if there are none, white space of the least width.
+struct Separator {
+    signs: Vec<char>,
+    has_pictographs: bool,
+    spaces: usize,
 }
 
-impl Gap {
-    fn of(gap: &str) -> Self {
-        let spaces = gap.chars().filter(|c| class::of(*c).is(SPACE)).count();
-        match spaces {
-            0 => Self::Signs,
-            n if n == gap.chars().count() => Self::Spaces(n),
-            _ => Self::Mixed,
+impl Separator {
+    fn of(gaps: &[&str]) -> Self {
+        let bare = gaps.iter().filter(|gap| spaces_in(gap) == 0);
+        let signs: Vec<char> = bare.filter_map(|gap| one(signs_in(gap))).collect();
+        let spaces = match signs.is_empty() {
+            true => gaps
+                .iter()
+                .map(|gap| spaces_in(gap))
+                .filter(|n| *n > 0)
+                .min(),
+            false => None,
+        };
+        let is_pictograph = |c: char| class::of(c).is(PICTOGRAPH);
+        Self {
+            signs,
+            has_pictographs: gaps.iter().any(|gap| gap.chars().any(is_pictograph)),
+            spaces: spaces.unwrap_or(0),
         }
+    }
+
+    /// The gap without what separates characters: the other signs, and a space where there is more space than that.
+    /// `after_cell` tells whether the gap follows a character of the word, so that a separator is due.
+    fn without(&self, gap: &str, after_cell: bool) -> String {
+        let mut kept = String::new();
+        let mut spaces = 0;
+        // A full stop between letters separates; the next one, and one that begins a word, ends a sentence.
+        let mut is_due = after_cell;
+        for c in gap.chars() {
+            let class = class::of(c);
+            if class.is(SPACE) {
+                spaces += 1;
+                is_due = false;
+                continue;
+            }
+            if spaces > self.spaces {
+                kept.push(' ');
+            }
+            spaces = 0;
+            if !is_sign(c) || self.has_pictographs && class.is(PICTOGRAPH) {
+                continue;
+            }
+            let separates = is_due && self.signs.contains(&c);
+            if !separates {
+                kept.push(c);
+            }
+            is_due = !separates;
+        }
+        if spaces > self.spaces {
+            kept.push(' ');
+        }
+        kept
+    }
+
+    /// How many bytes of `text`, which follows a spelt-out word, are signs spelt out with it, to the end of the line of them.
+    fn trailing(&self, text: &str) -> usize {
+        let mut end = 0;
+        let mut spaces = 0;
+        for (at, c) in text.char_indices() {
+            if class::of(c).is(SPACE) {
+                spaces += 1;
+                if spaces > self.spaces {
+                    return end;
+                }
+            } else if is_sign(c) && !is_cell(c) {
+                spaces = 0;
+                end = at + c.len_utf8();
+            } else {
+                return 0;
+            }
+        }
+        end
     }
 }
 
-/// Characters of a gap, an emoji with its joiners and selectors counting once.
-fn cells_in(gap: &str) -> usize {
-    gap.chars()
-        .filter(|c| !class::of(*c).is(INVISIBLE | MARK))
-        .count()
+/// Whether a character shows something.
+fn is_sign(c: char) -> bool {
+    !class::of(c).is(INVISIBLE | MARK | SPACE)
+}
+
+fn signs_in(gap: &str) -> impl Iterator<Item = char> {
+    gap.chars().filter(|c| is_sign(*c))
+}
+
+fn spaces_in(gap: &str) -> usize {
+    gap.chars().filter(|c| class::of(*c).is(SPACE)).count()
+}
+
+fn one(mut items: impl Iterator<Item = char>) -> Option<char> {
+    let first = items.next();
+    first.filter(|_| items.next().is_none())
 }
 
 fn join(text: &str, stretch: &[Cell], edits: &mut Vec<Edit>) {
@@ -79,23 +153,21 @@ fn join(text: &str, stretch: &[Cell], edits: &mut Vec<Edit>) {
     if letters < MIN_SPELT || letters * 2 < stretch.len() {
         return;
     }
-    let gaps: Vec<_> = stretch
+    let ranges: Vec<_> = stretch
         .windows(2)
         .map(|pair| pair[0].end..pair[1].start)
         .collect();
-    // The narrowest kind of gap stands between letters, any other between words.
-    let Some(narrowest) = gaps.iter().map(|gap| Gap::of(&text[gap.clone()])).min() else {
-        return;
-    };
-    for gap in gaps {
-        let with = match Gap::of(&text[gap.clone()]) == narrowest {
-            true => "",
-            false => " ",
-        };
-        if &text[gap.clone()] != with {
+    let gaps: Vec<&str> = ranges.iter().map(|range| &text[range.clone()]).collect();
+    let separator = Separator::of(&gaps);
+    let last = stretch.last().map_or(0, |cell| cell.end);
+    let trailing = last..last + separator.trailing(&text[last..]);
+    for range in ranges.into_iter().chain([trailing]) {
+        let gap = &text[range.clone()];
+        let with = separator.without(gap, true);
+        if gap != with {
             edits.push(Edit {
-                range: gap,
-                with: with.to_owned(),
+                range,
+                with,
                 kind: ChangeKind::SpacedLetters,
             });
         }
@@ -103,22 +175,29 @@ fn join(text: &str, stretch: &[Cell], edits: &mut Vec<Edit>) {
 }
 
 /// Puts letters for digits and signs in words, where that makes a word the tokenizer knows better: where it takes fewer tokens.
+///
+/// A word with a digit or sign among its letters is taken by itself. Others, numbers among them, only in a text that is in leet.
 pub(super) fn leet_edits(text: &str, tokens: &dyn Fn(&str) -> usize) -> Vec<Edit> {
-    let (mut count, mut sure) = (0, Vec::new());
-    let mut unsure = Vec::new();
+    let (mut count, mut likely) = (0, 0);
+    let (mut sure, mut unsure) = (Vec::new(), Vec::new());
     for word in words(text, is_leet_cell) {
         let word = word.trimmed();
-        count += usize::from(!word.text.is_empty());
+        let has_letters = word.text.chars().any(|c| class::of(c).is(LETTER));
+        count += usize::from(has_letters);
         if !word.text.chars().any(|c| leet(c).is_some()) {
             continue;
         }
-        match (is_leet_shaped(word.text), spelt_out(word.text, tokens)) {
-            (true, Some((plain, true))) => sure.push((word, plain)),
-            (_, Some((plain, _))) if is_short(word.text) => unsure.push((word, plain)),
-            _ => {}
+        let Some((plain, is_better)) = spelt_out(text, word, tokens) else {
+            continue;
+        };
+        likely += usize::from(has_letters && is_better);
+        if is_better && is_leet_shaped(word.text) {
+            sure.push((word, plain));
+        } else if is_better || is_short(word.text) {
+            unsure.push((word, plain));
         }
     }
-    if sure.len() >= MIN_LEET_WORDS && sure.len() * MIN_LEET_SHARE >= count {
+    if likely >= MIN_LEET_WORDS && likely * MIN_LEET_SHARE >= count {
         sure.append(&mut unsure);
         sure.sort_by_key(|(word, _)| word.start);
     }
@@ -149,22 +228,37 @@ fn is_short(word: &str) -> bool {
 }
 
 /// The word in letters, and whether it takes fewer tokens so; `None` if one of its digits stands for no letter.
-fn spelt_out(word: &str, tokens: &dyn Fn(&str) -> usize) -> Option<(String, bool)> {
-    let is_capital = word.chars().any(char::is_uppercase) && !word.chars().any(char::is_lowercase);
-    let spell = |one: char| {
-        let letters = word.chars().map(|c| match leet(c) {
-            Some('1') if is_capital => Some(one.to_ascii_uppercase()),
-            Some('1') => Some(one),
-            Some(letter) if is_capital => Some(letter.to_ascii_uppercase()),
-            Some(letter) => Some(letter),
+fn spelt_out(text: &str, word: Word<'_>, tokens: &dyn Fn(&str) -> usize) -> Option<(String, bool)> {
+    let capitals = word.text.chars().filter(|c| c.is_uppercase()).count();
+    let is_capital = capitals > 1 && !word.text.chars().any(char::is_lowercase);
+    // As "I" is written, and as sentences begin.
+    let is_first = text[..word.start]
+        .trim_end()
+        .chars()
+        .next_back()
+        .is_none_or(|c| matches!(c, '.' | '?' | '!'));
+    let begins = is_first || word.text == "1";
+    let spell = |(one, begins): (char, bool)| {
+        let letters = word.text.chars().enumerate().map(|(n, c)| match leet(c) {
+            Some(letter) => {
+                let letter = if letter == '1' { one } else { letter };
+                let is_upper = is_capital || begins && n == 0;
+                Some(if is_upper {
+                    letter.to_ascii_uppercase()
+                } else {
+                    letter
+                })
+            }
             None => (!c.is_ascii_digit()).then_some(c),
         });
         letters.collect::<Option<String>>()
     };
     // Most tokenizers know words with a space before them.
     let cost = |word: &str| tokens(&format!(" {word}"));
-    let before = cost(word);
-    let plain = ['i', 'l'].into_iter().filter_map(spell);
+    let before = cost(word.text);
+    // Where both are as good, the case that is expected; a German noun shows itself by being better known as one.
+    let variants = [('i', begins), ('l', begins), ('i', !begins), ('l', !begins)];
+    let plain = variants.into_iter().filter_map(spell);
     let (after, plain) = plain
         .map(|plain| (cost(&plain), plain))
         .min_by_key(|(cost, _)| *cost)?;
@@ -241,8 +335,8 @@ mod tests {
 
     /// Knows the words of the tests: one token each, and one per character of any other word.
     fn tokens(text: &str) -> usize {
-        const KNOWN: [&str; 8] = [
-            "bake", "bread", "at", "home", "illegal", "pastry", "BAKE", "to",
+        const KNOWN: [&str; 9] = [
+            "bake", "bread", "at", "At", "home", "illegal", "pastry", "BAKE", "to",
         ];
         match KNOWN.contains(&text.trim()) {
             true => 1,
@@ -266,6 +360,10 @@ mod tests {
             ("b👩\u{200d}🚀a❤\u{fe0f}k🏽e", "bake"),
             ("х л е б", "хлеб"),
             ("I can b a k e", "I can bake"),
+            ("l a ,   d o n ' t   b a k e", "la, don't bake"),
+            ("d.o.n.'.t., b.a.k.e", "don't, bake"),
+            ("b.a.k.e.. b.r.e.a.d.?", "bake. bread?"),
+            ("b a k e ?   b r e a d .", "bake? bread."),
         ] {
             assert_eq!(plain(spelt), expected, "{spelt}");
         }
@@ -286,7 +384,8 @@ mod tests {
             ("b4k3 br34d", "bake bread"),
             ("B4K3", "BAKE"),
             ("1ll3g4l p@$try", "illegal pastry"),
-            ("b4k3 br34d 47 h0m3", "bake bread at home"),
+            ("1 b4k3 br34d 47 h0m3", "I bake bread at home"),
+            ("47 h0m3 1 b4k3 br34d", "At home I bake bread"),
         ] {
             assert_eq!(plain(leet), expected, "{leet}");
         }
