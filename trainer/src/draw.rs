@@ -15,6 +15,8 @@ use crate::sampling::Sampler;
 
 /// Texts drawn at once. More are better to sort by length, and make batches less random.
 const POOL_TEXTS: usize = 2048;
+/// Texts that are joined into one at most.
+const MOST_JOINED: usize = 4;
 
 /// One text, with what is known of it.
 pub struct Drawn<'a> {
@@ -32,12 +34,33 @@ pub struct Drawn<'a> {
     pub rng: ChaCha8Rng,
 }
 
+impl Drawn<'_> {
+    /// Puts another text after this one: together they are unsafe when either is, in the categories of both.
+    fn append(&mut self, other: Drawn<'_>) {
+        let text = format!("{} {}", self.text, other.text);
+        self.text = Cow::Owned(text);
+        self.target = match (self.target, other.target) {
+            (Target::Safe, target) | (target, Target::Safe) => target,
+            (Target::Known, Target::Known) => Target::Known,
+            _ => Target::UnknownCategory,
+        };
+        self.categories |= other.categories;
+        if self.target == Target::UnknownCategory {
+            self.categories = 0;
+        }
+        self.smoothing = self.smoothing.max(other.smoothing);
+        self.rng = other.rng;
+    }
+}
+
 /// An endless sequence of texts.
 pub struct Draws<'a> {
     corpus: &'a Corpus,
     benign: &'a [ParallelRow],
     lexicon: Option<&'a Lexicon>,
     recipe: &'a ClassifierRecipe,
+    /// Probability that another text follows a text.
+    join: f64,
     seed: u64,
     sampler: Sampler,
     pools: u64,
@@ -57,9 +80,18 @@ impl<'a> Draws<'a> {
             benign,
             lexicon: lexicon.filter(|lexicon| lexicon.languages().len() > 0),
             recipe: &recipe.classifier,
+            join: 0.0,
             seed,
             sampler: Sampler::new(corpus, &recipe.classifier.sampling, seed),
             pools: 0,
+        }
+    }
+
+    /// The same draws, with texts joined as the recipe says: most labelled texts are short, and what a guard reads is often long.
+    pub fn joined(self) -> Self {
+        Self {
+            join: self.recipe.sampling.join,
+            ..self
         }
     }
 
@@ -83,11 +115,19 @@ impl<'a> Draws<'a> {
             .map(|(place, &row)| {
                 let mut rng = self.rng(pool, place as u64);
                 let benign = self.recipe.sampling.benign_parallel;
-                let drawn = if !self.benign.is_empty() && rng.random_bool(benign) {
+                let mut drawn = if !self.benign.is_empty() && rng.random_bool(benign) {
                     self.benign(rng)
                 } else {
                     self.labelled(&self.corpus.rows[row], rng)
                 };
+                for _ in 1..MOST_JOINED {
+                    if !drawn.rng.random_bool(self.join) {
+                        break;
+                    }
+                    let other = rows[drawn.rng.random_range(0..rows.len())];
+                    let rng = drawn.rng.clone();
+                    drawn.append(self.labelled(&self.corpus.rows[other], rng));
+                }
                 make(drawn)
             })
             .collect();

@@ -1,5 +1,6 @@
 //! What a person sees while a stage runs, and what is kept of it: one JSON line a step.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::error::TrainError;
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct StepMetrics {
-    /// `pretrain` or `classifier`.
+    /// `pretrain`, `generator`, `classifier` or `preference`.
     pub stage: String,
     /// Optimizer steps taken, from 1.
     pub step: usize,
@@ -33,7 +34,10 @@ pub struct StepMetrics {
     /// Language -> AUROC on the validation rows, at checkpoints of the classifier stage; with
     /// `unseen-` before it for rows whose whole source is held out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub validation_auroc: Option<std::collections::BTreeMap<String, f64>>,
+    pub validation_auroc: Option<BTreeMap<String, f64>>,
+    /// What else the stage measures at every step, such as the margin of preference pairs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measures: BTreeMap<String, f64>,
 }
 
 /// The metrics file and the progress bar of a stage.

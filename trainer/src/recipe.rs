@@ -10,6 +10,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+mod game;
+
+pub use game::{
+    ClassifierStart, EndpointRecipe, GameRecipe, GeneratorRecipe, JudgeRecipe, OwnGeneratorRecipe,
+    PreferenceRecipe,
+};
+
 /// A head's width is a multiple of this: ONNX Runtime's rotary attention takes no other.
 const HEAD_SIZE_STEP: usize = 16;
 
@@ -43,6 +50,9 @@ pub struct Recipe {
     pub pretrain: PretrainRecipe,
     /// Stage 1.
     pub classifier: ClassifierRecipe,
+    /// The two-player game; absent: round 0 alone.
+    #[serde(default)]
+    pub game: Option<GameRecipe>,
     /// The file's text, kept with the run and in the model's provenance.
     #[serde(skip)]
     pub text: String,
@@ -213,6 +223,9 @@ pub struct SamplingRecipe {
     pub code_switch: f64,
     /// Share of the rows that are benign parallel texts.
     pub benign_parallel: f64,
+    /// Probability that a text is followed by another, and that by another, up to four in all.
+    #[serde(default)]
+    pub join: f64,
     /// Source -> factor on its probability (1 where absent).
     #[serde(default)]
     pub source_weight: BTreeMap<String, f64>,
@@ -268,13 +281,10 @@ impl Recipe {
     }
 
     /// Every range a value must be in: (key, whether it holds, what is expected).
-    fn checks(&self) -> Vec<(&'static str, bool, &'static str)> {
+    fn checks(&self) -> Vec<Check> {
         let (model, pretrain, classifier) = (&self.model, &self.pretrain, &self.classifier);
         let sampling = &classifier.sampling;
         let teacher = classifier.teacher.as_ref();
-        let share = |x: f64| (0.0..=1.0).contains(&x);
-        let below_one = |x: f64| (0.0..1.0).contains(&x);
-        let positive = |x: f64| x.is_finite() && x > 0.0;
         let named = !self.name.is_empty()
             && self
                 .name
@@ -284,7 +294,7 @@ impl Recipe {
             && model.hidden > 0
             && model.hidden.is_multiple_of(HEAD_SIZE_STEP * model.heads);
         let windows = |window: usize| window > 0 && window <= model.max_position;
-        vec![
+        let mut checks = vec![
             ("name", named, "letters, digits, - and _ only"),
             (
                 "data.seed",
@@ -458,6 +468,11 @@ impl Recipe {
                 "a share in [0, 1)",
             ),
             (
+                "classifier.sampling.join",
+                below_one(sampling.join),
+                "a probability in [0, 1)",
+            ),
+            (
                 "classifier.teacher.share",
                 teacher.is_none_or(|t| share(t.share)),
                 "a share in [0, 1]",
@@ -490,8 +505,34 @@ impl Recipe {
                     .all(|&s| (0.0..0.5).contains(&s)),
                 "0 to less than 0.5",
             ),
-        ]
+        ];
+        if let Some(game) = &self.game {
+            checks.extend(game.checks(model.max_position, teacher.is_some()));
+            checks.push((
+                "game.languages",
+                game.languages
+                    .iter()
+                    .all(|l| self.data.languages.contains(l)),
+                "languages that data.languages has too",
+            ));
+        }
+        checks
     }
+}
+
+/// A key, whether its value is possible, and what is expected.
+type Check = (&'static str, bool, &'static str);
+
+fn share(x: f64) -> bool {
+    (0.0..=1.0).contains(&x)
+}
+
+fn below_one(x: f64) -> bool {
+    (0.0..1.0).contains(&x)
+}
+
+fn positive(x: f64) -> bool {
+    x.is_finite() && x > 0.0
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

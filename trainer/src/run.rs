@@ -109,7 +109,7 @@ pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError>
         let draws = teacher::draws(&training, &parallel, lexicon.as_ref(), recipe);
         Teacher::train(draws, teacher)
     });
-    let draws = Draws::new(&training, &parallel, lexicon.as_ref(), recipe, recipe.seed);
+    let draws = Draws::new(&training, &parallel, lexicon.as_ref(), recipe, recipe.seed).joined();
     let batcher = Batcher::new(draws, teacher.as_ref(), &tokenizer, recipe);
     let mut stage = Classifier::new(batcher, &validation, &tokenizer, recipe, WATCHED_ROWS);
     run_stage(

@@ -1,5 +1,6 @@
 //! The loop that both stages share: batches in, optimizer steps out, resumable anywhere.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use crate::progress::{Progress, StepMetrics};
 /// How a stage is run; comes from the recipe.
 #[derive(Clone, Debug)]
 pub struct StageSettings {
-    /// `pretrain` or `classifier`.
+    /// `pretrain`, `generator`, `classifier` or `preference`.
     pub name: &'static str,
     /// Optimizer steps.
     pub steps: usize,
@@ -41,7 +42,14 @@ pub trait Stage {
     fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize);
 
     /// Language -> AUROC on rows held out, for stages that have such a thing.
-    fn validate(&self, decoder: &Decoder) -> Option<std::collections::BTreeMap<String, f64>>;
+    fn validate(&self, _decoder: &Decoder) -> Option<BTreeMap<String, f64>> {
+        None
+    }
+
+    /// What the batches since the last call measured besides the loss.
+    fn measures(&mut self) -> BTreeMap<String, f64> {
+        BTreeMap::new()
+    }
 }
 
 /// Runs `stage` to its end, from `<run>/<name>.state` where that exists, and leaves the
@@ -114,6 +122,7 @@ pub fn run_stage(
             step_ms,
             tokens_per_s: tokens as f64 / (step_ms / 1e3),
             validation_auroc,
+            measures: stage.measures(),
         })?;
         if saving {
             save_state(&path, decoder, &state)?;
