@@ -14,7 +14,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::ExportError;
 use crate::graph::{self, max_position};
 use crate::measure::{self, LogitError};
-use crate::quantize::Quantize;
+use crate::scheme::{Plan, Quantize};
 use crate::weights;
 
 /// DuoGuard's categories in the order of its outputs; the names of a classifier with 12 labels that names none.
@@ -174,7 +174,9 @@ fn write(
     quantize: Quantize,
     folder: &Path,
 ) -> Result<Written, ExportError> {
-    let graph = graph::build(checkpoint, quantize);
+    let plan = Plan::new(quantize);
+    let graph = graph::build(checkpoint, &plan)?;
+    let (onnx, layout) = graph.whole(checkpoint.labels());
     let mut files = BTreeMap::new();
     let mut bytes = 0;
     let mut add = |name: &str, (hash, size): (String, u64)| {
@@ -191,10 +193,10 @@ fn write(
     );
     add(
         "model.onnx",
-        write_file(&folder.join("model.onnx"), |out| out.write_all(&graph.onnx))?,
+        write_file(&folder.join("model.onnx"), |out| out.write_all(&onnx))?,
     );
     let weights = write_file(&folder.join(weights::FILE), |out| {
-        graph.layout.write(&graph.tensors, out)
+        layout.write(&graph.tensors.iter().collect::<Vec<_>>(), out)
     })?;
     add(weights::FILE, weights);
     let manifest = manifest(checkpoint, files)?;

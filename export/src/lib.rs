@@ -13,16 +13,21 @@
 //! # Ok::<(), duoguard_export::ExportError>(())
 //! ```
 
+mod builder;
 mod bundle;
 mod calibrate;
 pub mod checkpoint;
 pub mod config;
 mod error;
 mod graph;
+mod linear;
 mod measure;
 mod onnx;
 mod quantize;
 pub mod reference;
+mod rope;
+mod scheme;
+mod shards;
 mod weights;
 
 mod export;
@@ -31,4 +36,5 @@ pub use calibrate::{CalibrationReport, LanguageCalibration};
 pub use error::ExportError;
 pub use export::{CATEGORIES, ExportOptions, ExportReport, export};
 pub use measure::LogitError;
-pub use quantize::Quantize;
+pub use rope::{Llama3Scaling, Rope};
+pub use scheme::{Quantize, SCHEMES, Scheme};

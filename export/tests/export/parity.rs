@@ -110,6 +110,8 @@ fn every_engine_agrees_with_the_reference() {
         for (quantize, tolerance) in [
             (Quantize::None, FP32_TOLERANCE),
             (Quantize::Int8, 0.1 * spread),
+            (Quantize::Int8Token, 0.1 * spread),
+            (Quantize::Int8Weights, 0.05 * spread),
         ] {
             let bundle = folder.path().join(quantize.name());
             let report = export(&checkpoint, &bundle, &options(quantize)).unwrap();
