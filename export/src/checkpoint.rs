@@ -170,9 +170,10 @@ impl Checkpoint {
         for (name, shape) in expected_tensors(&self.config, self.labels) {
             let refused =
                 |message: String| ExportError::checkpoint(self.shards.path(&name), message);
-            let place = self.shards.place(&name).ok_or_else(|| {
-                refused(format!("tensor {name} is missing; expected {shape:?}"))
-            })?;
+            let place = self
+                .shards
+                .place(&name)
+                .ok_or_else(|| refused(format!("tensor {name} is missing; expected {shape:?}")))?;
             if place.shape != shape {
                 return Err(refused(format!(
                     "tensor {name} is {:?}; config.json asks for {shape:?}",
@@ -261,8 +262,9 @@ impl Checkpoint {
                     ),
                 ))
             }
-            Some(_) => prefix(&tokenizer)
-                .map_err(|message| ExportError::checkpoint(&path, message)),
+            Some(_) => {
+                prefix(&tokenizer).map_err(|message| ExportError::checkpoint(&path, message))
+            }
         }
     }
 }
@@ -354,7 +356,9 @@ fn labels(config: &Config, shards: &Shards) -> Result<usize, ExportError> {
 }
 
 /// Reads a JSON file that may be absent.
-pub(crate) fn read_extra<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, ExportError> {
+pub(crate) fn read_extra<T: for<'a> Deserialize<'a>>(
+    path: &Path,
+) -> Result<Option<T>, ExportError> {
     let size = match std::fs::metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -223,9 +223,7 @@ impl Fields<'_> {
 
 fn family(fields: &Fields<'_>) -> Result<&'static Family, String> {
     let found = fields.0.get("architectures").unwrap_or(&Value::Null);
-    let is_found = |family: &&Family| {
-        matches!(found, Value::Array(names) if names.len() == 1 && names[0] == family.architecture)
-    };
+    let is_found = |family: &&Family| matches!(found, Value::Array(names) if names.len() == 1 && names[0] == family.architecture);
     let Some(family) = FAMILIES.iter().find(is_found) else {
         let known = FAMILIES.map(|family| format!("[\"{}\"]", family.architecture));
         return Err(format!(
@@ -294,10 +292,7 @@ fn llama3(table: &Fields<'_>) -> Result<Llama3Scaling, String> {
         original_max_position: number("original_max_position_embeddings")?,
     };
     if scaling.factor < 1.0 {
-        return Err(format!(
-            "factor is {}; expected at least 1",
-            scaling.factor
-        ));
+        return Err(format!("factor is {}; expected at least 1", scaling.factor));
     }
     if scaling.high_freq_factor <= scaling.low_freq_factor {
         return Err(format!(

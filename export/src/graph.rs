@@ -82,8 +82,7 @@ impl<'a> Network<'a> {
             &[&residual, &weight],
         );
         self.builder.attribute(AttributeProto::int("axis", -1));
-        self.builder
-            .attribute(AttributeProto::int("stash_type", 1));
+        self.builder.attribute(AttributeProto::int("stash_type", 1));
         self.builder
             .attribute(AttributeProto::float("epsilon", config.norm_eps as f32));
         for layer in 0..config.layers {
@@ -138,7 +137,10 @@ impl<'a> Network<'a> {
         let builder = &mut self.builder;
         linear::constants(builder);
         let i64s = |values: &[i64]| -> Vec<u8> {
-            values.iter().flat_map(|value| value.to_le_bytes()).collect()
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect()
         };
         builder.constant("first", DataType::Int64, &[1], &i64s(&[0]));
         builder.constant("token_axis", DataType::Int64, &[1], &i64s(&[1]));
@@ -150,10 +152,30 @@ impl<'a> Network<'a> {
         let group = config.heads as i64 / kv;
         let scale = (config.head_size() as f32).sqrt().recip();
         // A 0 keeps a dimension as it is.
-        builder.constant("split_keys", DataType::Int64, &[4], &i64s(&[0, 0, kv, size]));
-        builder.constant("split_query", DataType::Int64, &[4], &i64s(&[0, kv, group, size]));
-        builder.constant("join_heads", DataType::Int64, &[2], &i64s(&[0, kv * group * size]));
-        builder.constant("attention_scale", DataType::Float, &[], &scale.to_le_bytes());
+        builder.constant(
+            "split_keys",
+            DataType::Int64,
+            &[4],
+            &i64s(&[0, 0, kv, size]),
+        );
+        builder.constant(
+            "split_query",
+            DataType::Int64,
+            &[4],
+            &i64s(&[0, kv, group, size]),
+        );
+        builder.constant(
+            "join_heads",
+            DataType::Int64,
+            &[2],
+            &i64s(&[0, kv * group * size]),
+        );
+        builder.constant(
+            "attention_scale",
+            DataType::Float,
+            &[],
+            &scale.to_le_bytes(),
+        );
 
         builder.node("shape", "Shape", &["input_ids"]);
         builder.node("batch", "Gather", &["shape", "first"]);
@@ -162,7 +184,11 @@ impl<'a> Network<'a> {
         builder.node("last_position", "Sub", &[TOKENS, "one_i32"]);
         builder.node(LAST_POSITIONS, "Expand", &["last_position", "batch"]);
         builder.node("last_position_scalar", "Sub", &["tokens_i64", "one"]);
-        builder.node(LAST_POSITION, "Unsqueeze", &["last_position_scalar", "first"]);
+        builder.node(
+            LAST_POSITION,
+            "Unsqueeze",
+            &["last_position_scalar", "first"],
+        );
     }
 
     fn rotary_tables(&mut self) {
@@ -211,8 +237,7 @@ impl<'a> Network<'a> {
             .attribute(AttributeProto::int("num_heads", config.heads as i64));
         self.builder
             .attribute(AttributeProto::int("kv_num_heads", config.kv_heads as i64));
-        self.builder
-            .attribute(AttributeProto::int("do_rotary", 1));
+        self.builder.attribute(AttributeProto::int("do_rotary", 1));
         name
     }
 
@@ -279,9 +304,10 @@ impl<'a> Network<'a> {
         let biases = tensors("bias");
         let width = biases.iter().map(|bias| checkpoint.shape(bias)[0]).sum();
         let bias = format!("{name}.bias");
-        self.builder.tensor(&bias, DataType::Float, vec![width], move || {
-            le_bytes(biases.iter().flat_map(|bias| checkpoint.tensor(bias)))
-        });
+        self.builder
+            .tensor(&bias, DataType::Float, vec![width], move || {
+                le_bytes(biases.iter().flat_map(|bias| checkpoint.tensor(bias)))
+            });
         self.builder
             .node(&format!("{name}_biased"), "Add", &[&product, &bias])
     }

@@ -16,10 +16,12 @@
 mod builder;
 mod bundle;
 mod calibrate;
+mod certify;
 pub mod checkpoint;
 pub mod config;
 mod error;
 mod graph;
+mod layered;
 mod linear;
 mod measure;
 mod onnx;
@@ -28,13 +30,18 @@ pub mod reference;
 mod rope;
 mod scheme;
 mod shards;
+mod texts;
+mod trial;
 mod weights;
+mod write;
 
 mod export;
 
 pub use calibrate::{CalibrationReport, LanguageCalibration};
+pub use certify::{Certificate, Change, Effect, LanguageEffect, Tolerance};
 pub use error::ExportError;
-pub use export::{CATEGORIES, ExportOptions, ExportReport, export};
+pub use export::{ExportOptions, ExportReport, export};
 pub use measure::LogitError;
 pub use rope::{Llama3Scaling, Rope};
 pub use scheme::{Quantize, SCHEMES, Scheme};
+pub use write::CATEGORIES;

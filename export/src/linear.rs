@@ -26,12 +26,7 @@ pub(crate) fn constants(builder: &mut Builder<'_>) {
         DataType::Float,
         &f32::MIN_POSITIVE.to_le_bytes(),
     );
-    builder.constant(
-        "last_axis",
-        DataType::Int64,
-        &[1],
-        &(-1_i64).to_le_bytes(),
-    );
+    builder.constant("last_axis", DataType::Int64, &[1], &(-1_i64).to_le_bytes());
 }
 
 /// A matrix of the network: matrices of the checkpoint, stacked, so that their outputs stand side by side.
@@ -180,8 +175,12 @@ impl<'a> Projection<'a> {
             move || le_bytes(again.rows().chunks_exact(BLOCK).map(quantize::block_scale)),
         );
         builder.contrib_node(name, "MatMulNBits", &[x, &weight, &scale]);
-        for (attribute, value) in [("K", inputs), ("N", outputs), ("bits", 4), ("block_size", BLOCK)]
-        {
+        for (attribute, value) in [
+            ("K", inputs),
+            ("N", outputs),
+            ("bits", 4),
+            ("block_size", BLOCK),
+        ] {
             builder.attribute(AttributeProto::int(attribute, value as i64));
         }
         // Level 4 lets an engine multiply in int8.
@@ -201,20 +200,20 @@ pub(crate) fn embed<'a>(
     let (rows, width) = (shape[0], shape[1]);
     if !is_int8 {
         let weight = builder.tensor("embedding.weight", DataType::Float, shape, move || {
-            checkpoint
-                .row_blocks(matrix)
-                .flat_map(le_bytes)
-                .collect()
+            checkpoint.row_blocks(matrix).flat_map(le_bytes).collect()
         });
         return builder.node("embedding", "Gather", &[&weight, "input_ids"]);
     }
-    let scale = builder.tensor("embedding.scale", DataType::Float, vec![rows, 1], move || {
-        let blocks = checkpoint.row_blocks(matrix);
-        let scales = |block: Vec<f32>| {
-            le_bytes(block.chunks_exact(width).map(quantize::scale))
-        };
-        blocks.flat_map(scales).collect()
-    });
+    let scale = builder.tensor(
+        "embedding.scale",
+        DataType::Float,
+        vec![rows, 1],
+        move || {
+            let blocks = checkpoint.row_blocks(matrix);
+            let scales = |block: Vec<f32>| le_bytes(block.chunks_exact(width).map(quantize::scale));
+            blocks.flat_map(scales).collect()
+        },
+    );
     let weight = builder.tensor("embedding.weight", DataType::Int8, shape, move || {
         let mut bytes = Vec::with_capacity(rows * width);
         for block in checkpoint.row_blocks(matrix) {
@@ -230,8 +229,7 @@ pub(crate) fn embed<'a>(
 
 fn quantize_row(row: &[f32]) -> impl Iterator<Item = u8> {
     let scale = quantize::scale(row);
-    row.iter()
-        .map(move |x| quantize::quantize(*x, scale) as u8)
+    row.iter().map(move |x| quantize::quantize(*x, scale) as u8)
 }
 
 /// [rows, columns] to [columns, rows].
@@ -263,7 +261,10 @@ mod tests {
         for (rows, columns) in [(1, 1), (3, 200), (64, 64), (65, 129)] {
             let matrix: Vec<u32> = (0..rows * columns).map(|i| i as u32).collect();
             let turned = transpose(&matrix, rows as usize);
-            assert_eq!(turned[1 % turned.len()], matrix[(columns as usize) % matrix.len()]);
+            assert_eq!(
+                turned[1 % turned.len()],
+                matrix[(columns as usize) % matrix.len()]
+            );
             assert_eq!(transpose(&turned, columns as usize), matrix);
         }
     }

@@ -1,6 +1,6 @@
 //! The ways to store weights and to multiply by them, one table for all who choose among them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::error::ExportError;
@@ -134,26 +134,24 @@ pub(crate) enum Precision {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) quantize: Quantize,
-    /// Projections, by their names in the graph, that are kept in [`KEPT`] precision.
-    pub(crate) kept: BTreeSet<String>,
+    /// Projections, by their names in the graph, that are computed otherwise.
+    pub(crate) exceptions: BTreeMap<String, Precision>,
 }
 
 /// The precision of the projections that a mixed plan exempts: exact activations, and no larger a file.
-const KEPT: Precision = Precision::Int8Weights;
+pub(crate) const KEPT: Precision = Precision::Int8Weights;
 
 impl Plan {
     pub(crate) fn new(quantize: Quantize) -> Self {
         Self {
             quantize,
-            kept: BTreeSet::new(),
+            exceptions: BTreeMap::new(),
         }
     }
 
     pub(crate) fn precision(&self, projection: &str) -> Precision {
-        if self.kept.contains(projection) {
-            return KEPT;
-        }
-        self.quantize.scheme().precision
+        let usual = self.quantize.scheme().precision;
+        self.exceptions.get(projection).copied().unwrap_or(usual)
     }
 
     /// Whether the embedding is stored as int8.

@@ -64,7 +64,10 @@ impl Shards {
             places: BTreeMap::new(),
         };
         for name in names {
-            if Path::new(name).file_name().is_none_or(|file| file != name.as_str()) {
+            if Path::new(name)
+                .file_name()
+                .is_none_or(|file| file != name.as_str())
+            {
                 return Err(refused(format!(
                     "weight_map names {name:?}; expected a file in the same folder"
                 )));
@@ -83,13 +86,17 @@ impl Shards {
                     Some(listed) => {
                         return Err(ExportError::checkpoint(
                             &path,
-                            format!("tensor {tensor} is in here and, says {INDEX}, in {listed}; expected it once"),
+                            format!(
+                                "tensor {tensor} is in here and, says {INDEX}, in {listed}; expected it once"
+                            ),
                         ));
                     }
                     None => {
                         return Err(ExportError::checkpoint(
                             &path,
-                            format!("tensor {tensor} is not listed in {INDEX}; the files are of different checkpoints"),
+                            format!(
+                                "tensor {tensor} is not listed in {INDEX}; the files are of different checkpoints"
+                            ),
                         ));
                     }
                 }
@@ -167,8 +174,7 @@ fn open_shard(path: &Path, file: usize) -> Result<(Shard, BTreeMap<String, Place
     // SAFETY: the map is only read. `Checkpoint` tells callers that the files must not be changed in place while it is open, which
     // is the one thing that cannot be checked here.
     let map = unsafe { Mmap::map(&opened) }.map_err(ExportError::io("map into memory", path))?;
-    let places =
-        places(&map, file).map_err(|message| ExportError::checkpoint(path, message))?;
+    let places = places(&map, file).map_err(|message| ExportError::checkpoint(path, message))?;
     let path = path.to_owned();
     Ok((Shard { path, map }, places))
 }
@@ -187,8 +193,7 @@ fn places(bytes: &[u8], file: usize) -> Result<BTreeMap<String, Place>, String> 
             "the header claims {length} bytes, of which at most {limit} can be"
         )));
     }
-    let (header, metadata) =
-        SafeTensors::read_metadata(bytes).map_err(|cause| damaged(&cause))?;
+    let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|cause| damaged(&cause))?;
     // The library keeps the last of two tensors of one name.
     serde_json::from_slice::<UniqueKeys<IgnoredAny>>(&bytes[8..8 + header])
         .map_err(|cause| damaged(&cause))?;
@@ -230,7 +235,9 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for UniqueKeys<V> {
                 let mut keys = BTreeMap::new();
                 while let Some((key, value)) = map.next_entry::<String, V>()? {
                     if keys.contains_key(&key) {
-                        return Err(serde::de::Error::custom(format!("tensor {key} is listed twice")));
+                        return Err(serde::de::Error::custom(format!(
+                            "tensor {key} is listed twice"
+                        )));
                     }
                     keys.insert(key, value);
                 }

@@ -127,7 +127,7 @@ pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError>
         &checkpoint,
         &bundle,
         &ExportOptions {
-            quantize: Quantize::Int8,
+            quantize: Quantize::Auto,
             calibration: Some(run.join("validation.jsonl")),
             ..ExportOptions::default()
         },
