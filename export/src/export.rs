@@ -10,6 +10,7 @@ use crate::calibrate::{self, CalibrationReport};
 use crate::certify::{Certificate, Tolerance};
 use crate::checkpoint::Checkpoint;
 use crate::error::ExportError;
+use crate::judge::Judge;
 use crate::measure::{self, LogitError};
 use crate::scheme::Quantize;
 use crate::texts::{self, Text};
@@ -91,11 +92,6 @@ pub fn export(
             options.target_fpr
         )));
     }
-    if options.certify_rows == 0 {
-        return Err(ExportError::Option(
-            "the certificate is to take 0 texts of a language; expected at least 1".to_owned(),
-        ));
-    }
     let rows = options
         .calibration
         .as_deref()
@@ -111,9 +107,7 @@ pub fn export(
         staging: &staging,
         options,
         rows: rows.as_deref(),
-        texts,
-        source,
-        exact: None,
+        judge: Judge::new(&checkpoint, texts, source, options.tolerance),
         log: Vec::new(),
     };
     let chosen = trials.choose()?;
@@ -159,8 +153,41 @@ pub fn export(
     })
 }
 
+/// Certifies a bundle that is already there: compares it with the checkpoint it was exported from, on the texts of the options and at
+/// the bundle's own thresholds. Nothing is written.
+pub fn certify(
+    checkpoint: &Path,
+    bundle: &Path,
+    options: &ExportOptions,
+) -> Result<Certificate, ExportError> {
+    let (texts, source) = certified_texts(options)?;
+    let checkpoint = Checkpoint::open(checkpoint)?;
+    let model = Model::open(bundle)?;
+    let manifest = model.manifest();
+    if manifest.categories.len() != checkpoint.labels() {
+        return Err(ExportError::Option(format!(
+            "the bundle has {} categories, but the checkpoint {} labels: they are of different models",
+            manifest.categories.len(),
+            checkpoint.labels()
+        )));
+    }
+    let scheme = manifest.quantization["scheme"]
+        .as_str()
+        .unwrap_or("unknown");
+    Judge::new(&checkpoint, texts, source, options.tolerance).certify(
+        &model,
+        &manifest.policy,
+        scheme,
+    )
+}
+
 /// The texts of the certificate, and what it calls them.
 fn certified_texts(options: &ExportOptions) -> Result<(Vec<Text>, String), ExportError> {
+    if options.certify_rows == 0 {
+        return Err(ExportError::Option(
+            "the certificate is to take 0 texts of a language; expected at least 1".to_owned(),
+        ));
+    }
     let Some(path) = options.certify.as_ref().or(options.calibration.as_ref()) else {
         return Ok((texts::built_in(), BUILT_IN.to_owned()));
     };

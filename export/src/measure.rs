@@ -136,14 +136,14 @@ pub(crate) fn parity(checkpoint: &Checkpoint, force: bool) -> Result<f64, Export
     Ok(worst)
 }
 
-/// Milliseconds that one window of [`TIMED_TOKENS`] takes, the median of a few runs on one thread.
+/// Milliseconds that one window of [`TIMED_TOKENS`] takes on the engine that `auto` picks, the median of a few runs on one thread.
 pub(crate) fn latency_ms(model: &Model) -> Result<f64, ExportError> {
     let architecture = &model.manifest().architecture;
     let tokens = TIMED_TOKENS.min(architecture.max_position);
     let ids: Vec<u32> = (0..tokens)
         .map(|i| (i * 37 % architecture.vocabulary) as u32)
         .collect();
-    let mut session = session(model)?;
+    let mut session = model.session(&SessionOptions::default())?;
     let mut times = Vec::new();
     for _ in 0..TIMED_RUNS {
         let started = Instant::now();

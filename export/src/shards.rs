@@ -63,7 +63,7 @@ impl Shards {
             files: Vec::new(),
             places: BTreeMap::new(),
         };
-        for name in names {
+        for name in &names {
             if Path::new(name)
                 .file_name()
                 .is_none_or(|file| file != name.as_str())
@@ -72,12 +72,14 @@ impl Shards {
                     "weight_map names {name:?}; expected a file in the same folder"
                 )));
             }
-            let path = folder.join(name);
-            if !path.is_file() {
+            if !folder.join(name).is_file() {
                 return Err(refused(format!(
                     "weight_map names {name}, which is not there; get the whole checkpoint"
                 )));
             }
+        }
+        for name in names {
+            let path = folder.join(name);
             let (shard, places) = open_shard(&path, shards.files.len())?;
             shards.files.push(shard);
             for (tensor, place) in places {

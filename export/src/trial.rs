@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use crate::bundle::Staging;
 use crate::calibrate::{self, CalibrationReport, Row};
-use crate::certify::{Certificate, Comparison};
+use crate::certify::Certificate;
 use crate::checkpoint::Checkpoint;
 use crate::error::ExportError;
 use crate::export::ExportOptions;
+use crate::judge::Judge;
 use crate::layered;
-use crate::measure::{in_parallel, latency_ms};
+use crate::measure::latency_ms;
 use crate::scheme::{KEPT, Plan, Quantize};
-use crate::texts::Text;
 use crate::write::{Written, write};
 
 /// The schemes that `auto` chooses among.
@@ -24,29 +24,19 @@ const CANDIDATES: [Quantize; 4] = [
     Quantize::Int4,
     Quantize::Int8Weights,
 ];
-/// Windows on which projections are measured, and how much of each: enough to rank them.
-const RANKING_WINDOWS: usize = 8;
-const RANKING_TOKENS: usize = 64;
-
-/// What every trial needs, and the fp32 logits that all are held against.
+/// Weights that are widened to f32 take four times the memory: they have to be faster by this factor to be worth it.
+const WIDENED_HANDICAP: f64 = 1.25;
+/// What every trial needs.
 pub(crate) struct Trials<'a> {
     pub(crate) checkpoint: &'a Checkpoint,
     pub(crate) staging: &'a Staging,
     pub(crate) options: &'a ExportOptions,
     /// The rows to calibrate thresholds on.
     pub(crate) rows: Option<&'a [Row]>,
-    /// The texts of the certificate, and where they are from.
-    pub(crate) texts: Vec<Text>,
-    pub(crate) source: String,
-    pub(crate) exact: Option<Exact>,
+    /// What certifies.
+    pub(crate) judge: Judge<'a>,
     /// What was tried, where there was a choice.
     pub(crate) log: Vec<Tried>,
-}
-
-/// The windows of the texts, and the fp32 logits of each text.
-pub(crate) struct Exact {
-    windows: Vec<Vec<Vec<u32>>>,
-    logits: Vec<Vec<f32>>,
 }
 
 /// A line of the manifest's `quantization.tried`.
@@ -55,9 +45,8 @@ pub(crate) struct Tried {
     scheme: &'static str,
     /// Projections kept in higher precision.
     kept: usize,
-    /// Median time of 128 tokens on rten, one thread.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    latency_ms: Option<f64>,
+    /// Median time of 128 tokens on the engine that `auto` picks, one thread; with its handicap, if the scheme has one.
+    latency_ms: f64,
     /// Whether its certificate passed; absent if it was not needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     passed: Option<bool>,
@@ -100,16 +89,17 @@ impl Trials<'_> {
                 Err(ExportError::Option(_)) => continue,
                 other => other?,
             };
-            timed.push((latency_ms(&Model::open(&candidate.folder)?)?, candidate));
+            timed.push((self.latency(&candidate)?, candidate));
         }
         timed.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut best = None;
-        for (rank, (latency, candidate)) in timed.into_iter().enumerate() {
-            let candidate = self.judge(candidate)?;
-            self.log(&candidate, Some(latency));
-            if candidate.passed() {
+        for (rank, (latency, mut candidate)) in timed.into_iter().enumerate() {
+            if best.is_none() {
+                candidate = self.judge(candidate)?;
+            }
+            self.log(&candidate, latency);
+            if best.is_none() && candidate.passed() {
                 best = Some((rank, latency, candidate));
-                break;
             }
         }
         if let Some((0, _, fastest)) = best {
@@ -117,8 +107,8 @@ impl Trials<'_> {
         }
         // Something faster failed: perhaps a few of its projections are to blame.
         let mixed = self.mixed()?;
-        let latency = latency_ms(&Model::open(&mixed.folder)?)?;
-        self.log(&mixed, Some(latency));
+        let latency = self.latency(&mixed)?;
+        self.log(&mixed, latency);
         match best {
             Some((_, other, best)) if !mixed.passed() || other <= latency => Ok(best),
             None if !mixed.passed() => {
@@ -133,8 +123,7 @@ impl Trials<'_> {
     /// if half of them do not suffice.
     fn mixed(&mut self) -> Result<Candidate, ExportError> {
         let mut candidate = self.write(Plan::new(Quantize::Mixed))?;
-        self.prepare(&Model::open(&candidate.folder)?)?;
-        let windows = self.exact.as_ref().map_or(Vec::new(), Exact::ranking);
+        let windows = self.judge.ranking(&Model::open(&candidate.folder)?)?;
         let ranked = layered::sensitivities(self.checkpoint, &windows)?;
         let mut kept = 1;
         while kept <= ranked.len().div_ceil(2) {
@@ -151,7 +140,14 @@ impl Trials<'_> {
         Ok(candidate)
     }
 
-    fn log(&mut self, candidate: &Candidate, latency_ms: Option<f64>) {
+    /// Milliseconds of a window, longer by the handicap of what takes more memory.
+    fn latency(&self, candidate: &Candidate) -> Result<f64, ExportError> {
+        let latency = latency_ms(&Model::open(&candidate.folder)?)?;
+        let is_widened = candidate.plan.quantize == Quantize::Int8Weights;
+        Ok(latency * if is_widened { WIDENED_HANDICAP } else { 1.0 })
+    }
+
+    fn log(&mut self, candidate: &Candidate, latency_ms: f64) {
         self.log.push(Tried {
             scheme: candidate.plan.quantize.name(),
             kept: candidate.plan.exceptions.len(),
@@ -184,71 +180,12 @@ impl Trials<'_> {
         if candidate.plan.quantize == Quantize::None {
             return Ok(candidate);
         }
-        self.prepare(&model)?;
-        let Some(exact) = &self.exact else {
-            return Ok(candidate);
-        };
-        let quantized = in_parallel(&[&model], &exact.windows, |sessions, windows| {
-            let logits: Result<Vec<_>, _> =
-                windows.iter().map(|ids| sessions[0].logits(ids)).collect();
-            Ok(largest(&logits?))
-        })?;
-        let manifest = &candidate.written.manifest;
-        let policy = candidate.calibration.as_ref().map(|(policy, _)| policy);
-        let comparison = Comparison {
-            texts: &self.texts,
-            fp32: &exact.logits,
-            quantized: &quantized,
-            categories: &manifest.categories,
-            policy: policy.unwrap_or(&manifest.policy),
+        let policy = match &candidate.calibration {
+            Some((policy, _)) => policy,
+            None => &candidate.written.manifest.policy,
         };
         let name = candidate.plan.quantize.name();
-        let tolerance = self.options.tolerance;
-        candidate.certificate = Some(comparison.certify(name, &self.source, tolerance));
+        candidate.certificate = Some(self.judge.certify(&model, policy, name)?);
         Ok(candidate)
     }
-
-    /// Computes the windows and the fp32 logits of the texts, once. Texts without tokens are dropped.
-    fn prepare(&mut self, model: &Model) -> Result<(), ExportError> {
-        if self.exact.is_some() {
-            return Ok(());
-        }
-        let windows = |text: &Text| Ok(model.windows(&model.tokenize(&text.text)?));
-        let windows: Result<Vec<_>, duoguard::Error> = self.texts.iter().map(windows).collect();
-        let mut windows = windows?;
-        let mut has_tokens = windows.iter().map(|windows| !windows.is_empty());
-        self.texts.retain(|_| has_tokens.next().unwrap_or(false));
-        windows.retain(|windows| !windows.is_empty());
-        let mut rows = layered::logits(self.checkpoint, &windows.concat())?.into_iter();
-        let of_text = |windows: &Vec<_>| {
-            let rows: Vec<_> = rows.by_ref().take(windows.len()).collect();
-            largest(&rows)
-        };
-        let logits = windows.iter().map(of_text).collect();
-        self.exact = Some(Exact { windows, logits });
-        Ok(())
-    }
-}
-
-impl Exact {
-    /// A few windows, cut short.
-    fn ranking(&self) -> Vec<Vec<u32>> {
-        let step = self.windows.len().div_ceil(RANKING_WINDOWS).max(1);
-        let cut = |windows: &Vec<Vec<u32>>| {
-            let first = &windows[0];
-            first[..first.len().min(RANKING_TOKENS)].to_vec()
-        };
-        self.windows.iter().step_by(step).map(cut).collect()
-    }
-}
-
-/// The largest logit of each category over windows.
-fn largest(windows: &[Vec<f32>]) -> Vec<f32> {
-    let mut result = windows[0].clone();
-    for row in &windows[1..] {
-        for (largest, logit) in result.iter_mut().zip(row) {
-            *largest = largest.max(*logit);
-        }
-    }
-    result
 }
