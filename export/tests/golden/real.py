@@ -7,7 +7,6 @@ The weights are random and stored as bfloat16. Parity is judged by `duoguard exp
 """
 
 import json
-import os
 import pathlib
 import shutil
 import statistics
@@ -32,6 +31,13 @@ TEXT = (
     "How do I bake bread at home? Comment faire du pain à la maison ? Wie backe ich Brot zu Hause? ¿Cómo se hace pan en casa? "
     "怎样在家里做面包？ Как испечь хлеб дома? "
 )
+PEAK = """
+import json, resource, subprocess, sys, time
+started = time.monotonic()
+status = subprocess.run(sys.argv[1:]).returncode
+print()
+print(json.dumps([status, time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))
+"""
 
 
 def shape(name):
@@ -71,7 +77,8 @@ def make(name, tokenizer, folder):
     size = sum(p.numel() for p in model.parameters()) * 2
     model.save_pretrained(folder, max_shard_size=size // shards + 300_000_000 * (shards > 1) if shards > 1 else "50GB")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
-    model = model.float()
+    # Loaded again: turning the model itself back to fp32 would leave its rotary frequencies rounded to bfloat16.
+    model = kind.from_pretrained(folder, dtype=torch.float32).eval()
     ids = Tokenizer.from_file(str(tokenizer)).encode(TEXT * 80, add_special_tokens=False).ids
     if max(ids) >= config.vocab_size:
         ids = [i % config.vocab_size for i in ids]
@@ -83,15 +90,15 @@ def make(name, tokenizer, folder):
     (folder / "golden.json").write_text(json.dumps({"tolerance": 1e-4, "cases": cases}))
 
 
-def measured(command, **options):
+def measured(command):
     """Runs a command; returns its output, its seconds and its peak memory in MB."""
-    started = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
-    output = child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    if os.waitstatus_to_exitcode(status) not in (0, 1):
+    # By way of a small process: a child's peak counts the memory of what it was forked from.
+    result = subprocess.run([sys.executable, "-c", PEAK, *command], stdout=subprocess.PIPE, text=True)
+    *output, last = result.stdout.splitlines()
+    status, seconds, peak = json.loads(last)
+    if status not in (0, 1):
         sys.exit(f"{' '.join(map(str, command))} failed")
-    return output, time.monotonic() - started, usage.ru_maxrss / 1024
+    return output, seconds, peak
 
 
 def folder_mb(folder):
@@ -124,7 +131,7 @@ def main():
 
     command = [program, "export", "--force", "--quantize", scheme, checkpoint, bundle]
     output, seconds, peak = measured(command)
-    parity = next(line for line in output.splitlines() if line.startswith("parity"))
+    parity = next(line for line in output if line.startswith("parity"))
     print(parity)
     print(f"export     {seconds:.0f} s, peak memory {peak:.0f} MB = {peak / size:.2f} x the checkpoint")
     print(f"bundle     {folder_mb(bundle):.0f} MB, {scheme}")
