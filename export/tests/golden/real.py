@@ -133,6 +133,8 @@ def main():
     output, seconds, peak = measured(command)
     parity = next(line for line in output if line.startswith("parity"))
     print(parity)
+    for start in ("certificate", "  all "):
+        print(next(line for line in output if line.startswith(start)).strip())
     print(f"export     {seconds:.0f} s, peak memory {peak:.0f} MB = {peak / size:.2f} x the checkpoint")
     print(f"bundle     {folder_mb(bundle):.0f} MB, {scheme}")
 
