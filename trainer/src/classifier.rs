@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use duoguard_eval::{Metrics, Outcome};
 
-use crate::batch::{Batcher, Target};
+use crate::batch::{Batch, Batcher, Target};
 use crate::checkpoint::host;
 use crate::data::Corpus;
 use crate::decoder::{CATEGORIES, Decoder};
@@ -30,6 +30,8 @@ struct HeldOut {
 pub struct Classifier<'a> {
     batcher: Batcher<'a>,
     loss: ClassifierLoss,
+    /// How much of a target is the teacher's opinion.
+    teacher_share: f32,
     held_out: Vec<HeldOut>,
 }
 
@@ -68,28 +70,44 @@ impl<'a> Classifier<'a> {
         Self {
             batcher,
             loss: recipe.classifier.loss,
+            teacher_share: recipe
+                .classifier
+                .teacher
+                .as_ref()
+                .map_or(0.0, |teacher| teacher.share as f32),
             held_out,
         }
     }
 }
 
-/// The three readings of each row, with label smoothing moving weight between safe and unsafe.
-pub fn targets(labels: &[f32], rows: &[Target], smoothing: &[f32]) -> Targets {
+/// The three readings of each row: label smoothing moves weight between safe and unsafe, and the teacher's opinion, which knows
+/// no categories, takes `teacher_share` of the whole.
+pub fn targets(batch: &Batch, teacher_share: f32) -> Targets {
     let mut targets = Targets {
-        labels: labels.to_vec(),
+        labels: batch.labels.clone(),
         safe: vec![],
         known: vec![],
         unknown: vec![],
     };
-    for (row, smoothing) in rows.iter().zip(smoothing) {
+    let label_share = 1.0 - teacher_share;
+    for ((row, smoothing), opinion) in batch
+        .targets
+        .iter()
+        .zip(&batch.smoothing)
+        .zip(&batch.opinions)
+    {
         let (safe, known, unknown) = match row {
             Target::Safe => (1.0 - smoothing, 0.0, *smoothing),
             Target::Known => (*smoothing, 1.0 - smoothing, 0.0),
             Target::UnknownCategory => (*smoothing, 0.0, 1.0 - smoothing),
         };
-        targets.safe.push(safe);
-        targets.known.push(known);
-        targets.unknown.push(unknown);
+        targets
+            .safe
+            .push(label_share * safe + teacher_share * (1.0 - opinion));
+        targets.known.push(label_share * known);
+        targets
+            .unknown
+            .push(label_share * unknown + teacher_share * opinion);
     }
     targets
 }
@@ -98,7 +116,7 @@ impl Stage for Classifier<'_> {
     fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
         let batch = self.batcher.batch(index);
         let logits = decoder.logits(&batch.ids, &batch.lengths, batch.tokens);
-        let targets = targets(&batch.labels, &batch.targets, &batch.smoothing);
+        let targets = targets(&batch, self.teacher_share);
         (
             classifier_loss(self.loss, logits, &targets),
             batch.real_tokens,

@@ -63,6 +63,13 @@ pub struct SeedRow {
     pub group: Option<String>,
 }
 
+impl SeedRow {
+    /// What a row shares with its translations, or with its copies.
+    pub fn key(&self) -> &str {
+        self.group.as_deref().unwrap_or(&self.text)
+    }
+}
+
 /// Labelled texts and the names of their sources.
 #[derive(Clone, Debug, Default)]
 pub struct Corpus {

@@ -168,6 +168,23 @@ pub struct ClassifierRecipe {
     pub ema: f64,
     /// How rows are drawn.
     pub sampling: SamplingRecipe,
+    /// The linear model whose opinion is mixed into the labels; absent: labels alone.
+    #[serde(default)]
+    pub teacher: Option<TeacherRecipe>,
+}
+
+/// The linear teacher of the classifier stage.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherRecipe {
+    /// How much of the target is the teacher's opinion; the rest is the label.
+    pub share: f64,
+    /// Folds; a text's opinion comes from the model that was trained without its fold.
+    pub folds: usize,
+    /// Texts that the teacher is trained on, drawn as the classifier's are.
+    pub texts: usize,
+    /// AdaGrad's learning rate.
+    pub learning_rate: f64,
 }
 
 /// The two losses of the paper (PAPER.md, "The classifier").
@@ -254,6 +271,7 @@ impl Recipe {
     fn checks(&self) -> Vec<(&'static str, bool, &'static str)> {
         let (model, pretrain, classifier) = (&self.model, &self.pretrain, &self.classifier);
         let sampling = &classifier.sampling;
+        let teacher = classifier.teacher.as_ref();
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let below_one = |x: f64| (0.0..1.0).contains(&x);
         let positive = |x: f64| x.is_finite() && x > 0.0;
@@ -438,6 +456,26 @@ impl Recipe {
                 "classifier.sampling.benign_parallel",
                 below_one(sampling.benign_parallel),
                 "a share in [0, 1)",
+            ),
+            (
+                "classifier.teacher.share",
+                teacher.is_none_or(|t| share(t.share)),
+                "a share in [0, 1]",
+            ),
+            (
+                "classifier.teacher.folds",
+                teacher.is_none_or(|t| (2..=64).contains(&t.folds)),
+                "2 to 64",
+            ),
+            (
+                "classifier.teacher.texts",
+                teacher.is_none_or(|t| t.texts > 0),
+                "at least 1",
+            ),
+            (
+                "classifier.teacher.learning_rate",
+                teacher.is_none_or(|t| positive(t.learning_rate)),
+                "a positive number",
             ),
             (
                 "classifier.sampling.source_weight",

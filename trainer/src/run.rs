@@ -15,11 +15,13 @@ use crate::checkpoint::{save_hugging_face, write_atomically};
 use crate::classifier::Classifier;
 use crate::data::{CATEGORIES, Corpus, load_pairs, load_parallel, load_seed};
 use crate::decoder::Decoder;
+use crate::draw::Draws;
 use crate::error::TrainError;
 use crate::lexicon::Lexicon;
 use crate::pretrain::Pretrain;
 use crate::recipe::Recipe;
 use crate::stage::{StageSettings, run_stage, without_gradients};
+use crate::teacher::{self, Teacher};
 use crate::tokenizer::Tokenizer;
 use crate::validation::{split, write_validation};
 
@@ -103,7 +105,12 @@ pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError>
         )?;
     }
     decoder.reset_score(recipe.seed.wrapping_add(1), &device);
-    let batcher = Batcher::new(&training, &parallel, lexicon, &tokenizer, recipe);
+    let teacher = recipe.classifier.teacher.as_ref().map(|teacher| {
+        let draws = teacher::draws(&training, &parallel, lexicon.as_ref(), recipe);
+        Teacher::train(draws, teacher)
+    });
+    let draws = Draws::new(&training, &parallel, lexicon.as_ref(), recipe, recipe.seed);
+    let batcher = Batcher::new(draws, teacher.as_ref(), &tokenizer, recipe);
     let mut stage = Classifier::new(batcher, &validation, &tokenizer, recipe, WATCHED_ROWS);
     run_stage(
         &mut stage,

@@ -26,23 +26,18 @@ pub fn split(corpus: &Corpus, recipe: &Recipe) -> (Corpus, Corpus) {
         .rows
         .iter()
         .filter(|row| is_held_out_source(row))
-        .map(key)
+        .map(SeedRow::key)
         .collect();
     let part = |held_out: bool| Corpus {
         rows: corpus
             .rows
             .iter()
-            .filter(|row| (taken.contains(key(row)) || falls_out(key(row), recipe)) == held_out)
+            .filter(|row| (taken.contains(row.key()) || falls_out(row.key(), recipe)) == held_out)
             .cloned()
             .collect(),
         sources: corpus.sources.clone(),
     };
     (part(false), part(true))
-}
-
-/// What a row shares with its translations, or with its copies.
-fn key(row: &SeedRow) -> &str {
-    row.group.as_deref().unwrap_or(&row.text)
 }
 
 fn falls_out(key: &str, recipe: &Recipe) -> bool {

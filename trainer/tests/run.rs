@@ -61,6 +61,11 @@ balance_labels = true
 source_cap = 0
 code_switch = 0.3
 benign_parallel = 0.1
+[classifier.teacher]
+share = 0.5
+folds = 2
+texts = 500
+learning_rate = 0.2
 "#;
 
 /// Mild made-up texts: rude remarks on one side, kitchen talk on the other.
