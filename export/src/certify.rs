@@ -22,7 +22,7 @@ pub struct Tolerance {
     pub fpr: f64,
     /// The largest change of the recall, up or down.
     pub recall: f64,
-    /// The largest share of texts whose verdict changes.
+    /// The largest share of verdicts that change: of texts, and of texts by category.
     pub flips: f64,
 }
 
@@ -141,7 +141,7 @@ impl Comparison<'_> {
             .collect();
         let violations: Vec<String> = languages
             .iter()
-            .flat_map(|(tag, language)| violations(tag, &language.verdict, tolerance))
+            .flat_map(|(tag, language)| violations(tag, language, tolerance))
             .collect();
         Certificate {
             passed: violations.is_empty(),
@@ -278,7 +278,8 @@ fn changes(before: &[Outcome], after: &[Outcome]) -> [Option<Change>; 4] {
     })
 }
 
-fn violations(tag: &str, effect: &Effect, tolerance: Tolerance) -> Vec<String> {
+fn violations(tag: &str, language: &LanguageEffect, tolerance: Tolerance) -> Vec<String> {
+    let effect = &language.verdict;
     // One text may change in any case: of fewer than a hundred, each is more than a point.
     let is_beyond = |share: f64, count: usize, allowed: f64| {
         (share * count as f64).round() > (allowed * count as f64).floor().max(1.0)
@@ -292,15 +293,22 @@ fn violations(tag: &str, effect: &Effect, tolerance: Tolerance) -> Vec<String> {
             100.0 * allowed
         ))
     };
-    let share = effect.flips as f64 / effect.texts.max(1) as f64;
-    let flips = is_beyond(share, effect.texts, tolerance.flips).then(|| {
-        format!(
-            "{tag}: {} of {} verdicts change, more than {:.1} %",
-            effect.flips,
-            effect.texts,
-            100.0 * tolerance.flips
-        )
-    });
+    let flips = |what: &str, flips: usize, count: usize| {
+        let share = flips as f64 / count.max(1) as f64;
+        is_beyond(share, count, tolerance.flips).then(|| {
+            format!(
+                "{tag}: {flips} of {count} {what} change, more than {:.1} %",
+                100.0 * tolerance.flips
+            )
+        })
+    };
+    let categories = language.categories.values();
+    let (category_flips, decisions) = categories
+        .map(|category| (category.flips, category.texts))
+        .fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
+    let verdicts = flips("verdicts", effect.flips, effect.texts);
+    // A guard that flags nearly everything, for one category or another, changes no verdict.
+    let categories = flips("verdicts on single categories", category_flips, decisions);
     let fpr = rate(
         "the false positive rate",
         effect.fpr,
@@ -313,7 +321,8 @@ fn violations(tag: &str, effect: &Effect, tolerance: Tolerance) -> Vec<String> {
         effect.r#unsafe,
         tolerance.recall,
     );
-    [fpr, recall, flips].into_iter().flatten().collect()
+    let all = [fpr, recall, verdicts, categories];
+    all.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

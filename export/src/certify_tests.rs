@@ -80,6 +80,22 @@ fn one_language_beyond_the_tolerance_fails_it() {
 }
 
 #[test]
+fn a_guard_that_flags_everything_is_judged_by_category() {
+    let (texts, mut fp32) = guard("en", 100);
+    fp32.iter_mut().for_each(|row| row[1] = 5.0);
+    let mut quantized = fp32.clone();
+    for row in 0..5 {
+        quantized[row][0] = -quantized[row][0];
+    }
+    let certificate = certify(&texts, &fp32, &quantized);
+    assert_eq!(certificate.all.flips, 0);
+    assert_eq!(
+        certificate.violations,
+        ["en: 5 of 200 verdicts on single categories change, more than 1.0 %"]
+    );
+}
+
+#[test]
 fn one_text_may_change_and_two_may_not() {
     let (texts, fp32) = guard("de", 40);
     let mut quantized = fp32.clone();
