@@ -84,8 +84,8 @@ fn a_guard_that_flags_everything_is_judged_by_category() {
     let (texts, mut fp32) = guard("en", 100);
     fp32.iter_mut().for_each(|row| row[1] = 5.0);
     let mut quantized = fp32.clone();
-    for row in 0..5 {
-        quantized[row][0] = -quantized[row][0];
+    for row in &mut quantized[..5] {
+        row[0] = -row[0];
     }
     let certificate = certify(&texts, &fp32, &quantized);
     assert_eq!(certificate.all.flips, 0);
