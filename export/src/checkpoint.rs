@@ -244,7 +244,7 @@ impl Checkpoint {
     /// Checks the tokenizer against the embedding, and returns what it puts before every text.
     fn check_tokenizer(&self) -> Result<Vec<u32>, ExportError> {
         let path = self.folder.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(ExportError::io("read", &path))?;
+        let bytes = read_small(&path)?;
         let tokenizer = Tokenizer::from_bytes(&bytes)
             .map_err(|cause| ExportError::checkpoint(&path, format!("not a tokenizer: {cause}")))?;
         let largest = tokenizer
@@ -292,36 +292,46 @@ pub(crate) fn in_layer(layer: usize, name: &str) -> String {
     format!("model.layers.{layer}.{name}")
 }
 
-fn expected_tensors(config: &Config, labels: usize) -> Vec<(String, Vec<usize>)> {
+/// Every tensor of the network with its shape, made one at a time: a `config.json` may claim a million layers.
+fn expected_tensors(
+    config: &Config,
+    labels: usize,
+) -> impl Iterator<Item = (String, Vec<usize>)> + '_ {
+    let outside = [
+        (EMBEDDING.to_owned(), vec![config.vocabulary, config.hidden]),
+        (NORM.to_owned(), vec![config.hidden]),
+        (SCORE.to_owned(), vec![labels, config.hidden]),
+    ];
+    let layers = 0..config.layers;
+    outside
+        .into_iter()
+        .chain(layers.flat_map(|layer| layer_tensors(config, layer)))
+}
+
+fn layer_tensors(config: &Config, layer: usize) -> Vec<(String, Vec<usize>)> {
     let (hidden, kv, inner) = (config.hidden, config.kv_width(), config.intermediate);
     let mut tensors = vec![
-        (EMBEDDING.to_owned(), vec![config.vocabulary, hidden]),
-        (NORM.to_owned(), vec![hidden]),
-        (SCORE.to_owned(), vec![labels, hidden]),
+        ("input_layernorm.weight", vec![hidden]),
+        ("post_attention_layernorm.weight", vec![hidden]),
+        ("self_attn.q_proj.weight", vec![hidden, hidden]),
+        ("self_attn.k_proj.weight", vec![kv, hidden]),
+        ("self_attn.v_proj.weight", vec![kv, hidden]),
+        ("self_attn.o_proj.weight", vec![hidden, hidden]),
+        ("mlp.gate_proj.weight", vec![inner, hidden]),
+        ("mlp.up_proj.weight", vec![inner, hidden]),
+        ("mlp.down_proj.weight", vec![hidden, inner]),
     ];
-    for layer in 0..config.layers {
-        let in_layer = [
-            ("input_layernorm.weight", vec![hidden]),
-            ("post_attention_layernorm.weight", vec![hidden]),
-            ("self_attn.q_proj.weight", vec![hidden, hidden]),
-            ("self_attn.k_proj.weight", vec![kv, hidden]),
-            ("self_attn.v_proj.weight", vec![kv, hidden]),
-            ("self_attn.o_proj.weight", vec![hidden, hidden]),
-            ("mlp.gate_proj.weight", vec![inner, hidden]),
-            ("mlp.up_proj.weight", vec![inner, hidden]),
-            ("mlp.down_proj.weight", vec![hidden, inner]),
-        ]
-        .map(|(name, shape)| (self::in_layer(layer, name), shape));
-        tensors.extend(in_layer);
-        if config.qkv_bias {
-            let biases = [("q", hidden), ("k", kv), ("v", kv)];
-            tensors.extend(biases.map(|(part, width)| {
-                let name = format!("self_attn.{part}_proj.bias");
-                (self::in_layer(layer, &name), vec![width])
-            }));
-        }
+    if config.qkv_bias {
+        tensors.extend([
+            ("self_attn.q_proj.bias", vec![hidden]),
+            ("self_attn.k_proj.bias", vec![kv]),
+            ("self_attn.v_proj.bias", vec![kv]),
+        ]);
     }
-    tensors
+    let named = tensors.into_iter();
+    named
+        .map(|(name, shape)| (in_layer(layer, name), shape))
+        .collect()
 }
 
 fn labels(config: &Config, shards: &Shards) -> Result<usize, ExportError> {
@@ -359,19 +369,24 @@ fn labels(config: &Config, shards: &Shards) -> Result<usize, ExportError> {
 pub(crate) fn read_extra<T: for<'a> Deserialize<'a>>(
     path: &Path,
 ) -> Result<Option<T>, ExportError> {
-    let size = match std::fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(ExportError::io("read", path)(cause)),
-    };
+    if !path.exists() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&read_small(path)?)
+        .map(Some)
+        .map_err(|cause| ExportError::checkpoint(path, format!("not as expected: {cause}")))
+}
+
+/// Reads a file that is not weights, and is refused if it is as large as such.
+pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, ExportError> {
+    let size = std::fs::metadata(path)
+        .map_err(ExportError::io("read", path))?
+        .len();
     if size > MAX_EXTRA_BYTES {
         return Err(ExportError::checkpoint(
             path,
             format!("{size} bytes, more than the {MAX_EXTRA_BYTES} allowed"),
         ));
     }
-    let bytes = std::fs::read(path).map_err(ExportError::io("read", path))?;
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|cause| ExportError::checkpoint(path, format!("not as expected: {cause}")))
+    std::fs::read(path).map_err(ExportError::io("read", path))
 }

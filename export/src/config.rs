@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::checkpoint::read_small;
 use crate::error::ExportError;
 use crate::rope::{Llama3Scaling, Rope};
 
@@ -73,7 +74,7 @@ pub struct Config {
 impl Config {
     /// Reads `config.json`. An error names the first field that is missing, impossible or not supported.
     pub fn open(path: &Path) -> Result<Self, ExportError> {
-        let bytes = std::fs::read(path).map_err(ExportError::io("read", path))?;
+        let bytes = read_small(path)?;
         Self::from_json(&bytes).map_err(|message| ExportError::checkpoint(path, message))
     }
 

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value};
 
 use crate::builder::Stage;
 use crate::checkpoint::{Checkpoint, EMBEDDING};
 use crate::error::ExportError;
 use crate::graph::{self, EMBEDDED, LAST_POSITION, LAST_POSITIONS, LENGTHS, TOKENS};
+use crate::parallel;
 use crate::scheme::{Plan, Precision, Quantize};
 use crate::weights::FILE;
 
@@ -26,7 +26,6 @@ pub(crate) fn logits(
 ) -> Result<Vec<Vec<f32>>, ExportError> {
     let plan = Plan::new(Quantize::None);
     let graph = graph::build(checkpoint, &plan)?;
-    let threads = Threads::new();
     let mut logits = Vec::new();
     let mut rest = windows;
     while !rest.is_empty() {
@@ -41,7 +40,7 @@ pub(crate) fn logits(
         let mut sequences: Vec<_> = chunk.iter().map(|ids| start(checkpoint, ids)).collect();
         for stage in 1..graph.stages() {
             let layer = Layer::new(&graph, stage)?;
-            sequences = layer.run(&threads, &sequences)?;
+            sequences = layer.run(&sequences)?;
         }
         for sequence in sequences {
             logits.push(finish(sequence)?);
@@ -58,7 +57,6 @@ pub(crate) fn sensitivities(
 ) -> Result<Vec<(String, f64)>, ExportError> {
     let float = Plan::new(Quantize::None);
     let graph = graph::build(checkpoint, &float)?;
-    let threads = Threads::new();
     let mut names = Vec::new();
     // The windows in fp32, then those of each projection quantised so far.
     let mut sequences: Vec<_> = windows.iter().map(|ids| start(checkpoint, ids)).collect();
@@ -69,10 +67,10 @@ pub(crate) fn sensitivities(
             plan.exceptions.insert(name.clone(), Precision::Int8Tensor);
             let graph = graph::build(checkpoint, &plan)?;
             let layer = Layer::new(&graph, stage)?;
-            changed.extend(layer.run(&threads, &sequences[..windows.len()])?);
+            changed.extend(layer.run(&sequences[..windows.len()])?);
             names.push(name);
         }
-        sequences = Layer::new(&graph, stage)?.run(&threads, &sequences)?;
+        sequences = Layer::new(&graph, stage)?.run(&sequences)?;
         sequences.append(&mut changed);
     }
     let logits: Result<Vec<_>, _> = sequences.into_iter().map(finish).collect();
@@ -125,21 +123,6 @@ fn finish(mut sequence: Sequence) -> Result<Vec<f32>, ExportError> {
     Ok(logits)
 }
 
-/// A thread pool of one thread for each of rayon's: rten would otherwise spread every small product over all of them.
-struct Threads(Vec<Arc<ThreadPool>>);
-
-impl Threads {
-    fn new() -> Self {
-        let one = |_| Arc::new(ThreadPool::with_num_threads(1));
-        Self((0..rayon::current_num_threads()).map(one).collect())
-    }
-
-    fn current(&self) -> Arc<ThreadPool> {
-        let index = rayon::current_thread_index().unwrap_or(0);
-        Arc::clone(&self.0[index % self.0.len()])
-    }
-}
-
 /// A stage of the graph, ready to run.
 struct Layer {
     model: Model,
@@ -183,12 +166,19 @@ impl Layer {
         })
     }
 
-    fn run(&self, threads: &Threads, sequences: &[Sequence]) -> Result<Vec<Sequence>, ExportError> {
-        let run = |sequence: &Sequence| self.run_one(threads, sequence);
-        sequences.par_iter().map(run).collect()
+    fn run(&self, sequences: &[Sequence]) -> Result<Vec<Sequence>, ExportError> {
+        // rten would otherwise spread every small product over all threads.
+        let pool = || Ok(Arc::new(ThreadPool::with_num_threads(1)));
+        parallel::map(sequences, pool, |pool, sequence| {
+            self.run_one(pool, sequence)
+        })
     }
 
-    fn run_one(&self, threads: &Threads, sequence: &Sequence) -> Result<Sequence, ExportError> {
+    fn run_one(
+        &self,
+        pool: &Arc<ThreadPool>,
+        sequence: &Sequence,
+    ) -> Result<Sequence, ExportError> {
         let failed = |message: String| ExportError::Layer { message };
         let input = |(name, id): &(String, NodeId)| {
             let value = sequence.get(name);
@@ -197,7 +187,7 @@ impl Layer {
         };
         let inputs: Result<Vec<_>, ExportError> = self.inputs.iter().map(input).collect();
         let outputs: Vec<NodeId> = self.outputs.iter().map(|(_, id)| *id).collect();
-        let options = RunOptions::default().with_thread_pool(Some(threads.current()));
+        let options = RunOptions::default().with_thread_pool(Some(Arc::clone(pool)));
         let values = self
             .model
             .run(inputs?, &outputs, Some(options))

@@ -26,6 +26,7 @@ mod layered;
 mod linear;
 mod measure;
 mod onnx;
+mod parallel;
 mod quantize;
 pub mod reference;
 mod rope;

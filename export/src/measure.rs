@@ -4,13 +4,13 @@ use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use duoguard::{EngineChoice, Model, Session, SessionOptions};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::ExportError;
 use crate::graph::max_position;
 use crate::layered;
+use crate::parallel;
 use crate::reference;
 
 /// The largest difference between the fp32 graph's logits and those of its judges.
@@ -20,8 +20,6 @@ const RANDOM_LENGTHS: [usize; 5] = [1, 2, 7, 33, 90];
 /// Tokens of the window whose time is taken, and how often.
 const TIMED_TOKENS: usize = 128;
 const TIMED_RUNS: usize = 7;
-/// Texts per session: enough to make opening one cheap, few enough to keep all threads busy.
-const TEXTS_PER_SESSION: usize = 64;
 
 /// How far the quantised model's logits are from the fp32 model's: absolute differences over all texts and categories.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,27 +63,16 @@ pub(crate) fn session(model: &Model) -> Result<Session, ExportError> {
     Ok(model.session(&options)?)
 }
 
-/// Calls `run` on every item, on all threads; results come in the order of the items.
+/// Calls `run` on every item, on all cores, with a session of each model; results come in the order of the items.
 pub(crate) fn in_parallel<T: Sync, R: Send>(
     models: &[&Model],
     items: &[T],
     run: impl Fn(&mut [Session], &T) -> Result<R, ExportError> + Sync,
 ) -> Result<Vec<R>, ExportError> {
-    // The first session of a model loads it, under a lock and with help of all threads. One of them might take on another chunk
-    // meanwhile, and wait for the lock that it holds itself.
-    for model in models {
-        session(model)?;
-    }
-    let chunk = |items: &[T]| {
-        let sessions: Result<Vec<_>, _> = models.iter().map(|model| session(model)).collect();
-        let mut sessions = sessions?;
-        items
-            .iter()
-            .map(|item| run(&mut sessions, item))
-            .collect::<Result<Vec<_>, _>>()
-    };
-    let chunks: Result<Vec<_>, _> = items.par_chunks(TEXTS_PER_SESSION).map(chunk).collect();
-    Ok(chunks?.into_iter().flatten().collect())
+    let sessions = || models.iter().map(|model| session(model)).collect();
+    parallel::map(items, sessions, |sessions: &mut Vec<_>, item| {
+        run(sessions, item)
+    })
 }
 
 /// The largest difference between the fp32 graph and its judges; an error beyond the tolerance unless `force` is set.

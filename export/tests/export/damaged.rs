@@ -409,6 +409,33 @@ fn absurd_headers_are_refused() {
 }
 
 #[test]
+fn files_of_absurd_size_are_not_read() {
+    for name in [
+        "config.json",
+        "tokenizer.json",
+        "golden.json",
+        "duoguard.json",
+    ] {
+        let message = refusal(
+            |_| {},
+            |folder| {
+                let file = std::fs::File::options()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(folder.join(name));
+                // A hole: it takes no room on the disk.
+                file.unwrap().set_len(1 << 40).unwrap();
+            },
+        );
+        assert!(
+            message.contains(name) && message.contains("1099511627776 bytes"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn json_that_is_not() {
     for name in [
         "config.json",
