@@ -8,6 +8,12 @@ use serde_json::{Value, json};
 
 use crate::support::{Family, Files, Recipe, names};
 
+const JSON_FILES: [&str; 4] = [
+    "config.json",
+    "tokenizer.json",
+    "golden.json",
+    "duoguard.json",
+];
 const WEIGHTS: &str = "model.safetensors";
 
 /// Writes the checkpoint after `damage`, exports it, and returns the error; nothing else may remain.
@@ -410,12 +416,7 @@ fn absurd_headers_are_refused() {
 
 #[test]
 fn files_of_absurd_size_are_not_read() {
-    for name in [
-        "config.json",
-        "tokenizer.json",
-        "golden.json",
-        "duoguard.json",
-    ] {
+    for name in JSON_FILES {
         let message = refusal(
             |_| {},
             |folder| {
@@ -437,12 +438,7 @@ fn files_of_absurd_size_are_not_read() {
 
 #[test]
 fn json_that_is_not() {
-    for name in [
-        "config.json",
-        "tokenizer.json",
-        "golden.json",
-        "duoguard.json",
-    ] {
+    for name in JSON_FILES {
         let message = refusal(
             |_| {},
             |folder| std::fs::write(folder.join(name), "{\"a\": ").unwrap(),
