@@ -70,6 +70,9 @@ pub struct DataRecipe {
     pub pairs: Vec<PathBuf>,
     /// Languages to keep; the first must be the one that is code-switched.
     pub languages: Vec<String>,
+    /// Languages of the labelled texts to train on; absent: all. Texts of the others still validate.
+    #[serde(default)]
+    pub seed_languages: Option<Vec<String>>,
     /// Sources to leave out.
     pub exclude_sources: Vec<String>,
     /// Share of the seed groups held out, in (0, 0.5].
@@ -305,6 +308,13 @@ impl Recipe {
                 "data.languages",
                 !self.data.languages.is_empty(),
                 "at least one language",
+            ),
+            (
+                "data.seed_languages",
+                self.data.seed_languages.as_ref().is_none_or(|seed| {
+                    !seed.is_empty() && seed.iter().all(|l| self.data.languages.contains(l))
+                }),
+                "at least one language, each of them among data.languages",
             ),
             (
                 "data.validation_fraction",

@@ -33,8 +33,6 @@ pub struct GameRecipe {
     /// A folder, relative to the data, with benchmarks that proposals must not overlap; absent: not checked, and the log says so.
     #[serde(default)]
     pub benchmarks: Option<PathBuf>,
-    /// Keep the optimizer states of finished rounds; they are most of a run's size.
-    pub keep_states: bool,
     /// Who writes.
     pub generator: GeneratorRecipe,
     /// Who rates.
@@ -104,6 +102,13 @@ pub struct EndpointRecipe {
     pub timeout_s: f64,
     /// Tries after the first.
     pub retries: usize,
+    /// Seconds before the first new try; doubled before each further one.
+    pub backoff_s: f64,
+    /// Failures in a row after which the run stops.
+    pub stop_after_failures: usize,
+    /// Further fields of the request's body, as the server wants them.
+    #[serde(default)]
+    pub extra_body: std::collections::BTreeMap<String, serde_json::Value>,
     /// Tokens of an answer at most.
     pub max_tokens: usize,
 }
