@@ -22,6 +22,7 @@ use crate::preference::{Level, Preference, Standing, TokenPair, pair};
 use crate::proposal::{Fate, Filters, Proposal};
 use crate::recipe::{ClassifierStart, GameRecipe, GeneratorRecipe, JudgeRecipe};
 use crate::stage::{StageSettings, run_stage};
+use crate::theory::empirical_gain;
 use crate::validation::write_rows;
 
 /// Seeds whose proposals are written at once; what a killed run loses at most.
@@ -84,7 +85,7 @@ pub fn play(
     let classifier = ground.train_classifier(folder, &data, start)?;
 
     ground.publish(folder, &classifier, &data, number)?;
-    round.summarise(&seeds, &proposals, &levels, &data)?;
+    round.summarise(&seeds, &proposals, &levels, &data, &classifier)?;
     Ok(Players {
         classifier,
         generator,
@@ -455,45 +456,67 @@ impl Round<'_> {
         proposals: &[Proposal],
         levels: &Levels,
         data: &Corpus,
+        retrained: &Decoder,
     ) -> Result<(), TrainError> {
-        let mut fates: BTreeMap<&str, BTreeMap<Fate, usize>> = BTreeMap::new();
-        // The generator's part of the game's value: how surprised the classifier is by the labels of what it was shown.
-        let (mut surprise, mut shown) = (0.0, 0);
+        let mut fates: BTreeMap<String, BTreeMap<Fate, usize>> = BTreeMap::new();
         for proposal in proposals {
-            let Some(fate) = proposal.fate else { continue };
+            let fates = fates.entry(proposal.language.clone()).or_default();
             *fates
-                .entry(&proposal.language)
-                .or_default()
-                .entry(fate)
+                .entry(proposal.fate.unwrap_or(Fate::LabelLost))
                 .or_default() += 1;
-            if let (Some(score), Fate::Correct | Fate::Misclassified) = (proposal.score, fate) {
-                let score = f64::from(score).clamp(1e-6, 1.0 - 1e-6);
-                surprise -= if seeds[proposal.seed].is_unsafe {
-                    score.ln()
-                } else {
-                    (1.0 - score).ln()
-                };
-                shown += 1;
-            }
         }
-        let mut languages: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut rows: BTreeMap<String, usize> = BTreeMap::new();
         for row in &data.rows {
-            *languages.entry(&row.lang).or_default() += 1;
+            *rows.entry(row.lang.clone()).or_default() += 1;
         }
         let summary = Summary {
             round: self.number,
             seeds: seeds.len(),
-            fates: fates.into_iter().map(|(l, f)| (l.to_owned(), f)).collect(),
+            fates,
             levels: levels.clone(),
-            rows: languages
-                .into_iter()
-                .map(|(l, n)| (l.to_owned(), n))
-                .collect(),
-            mean_surprise_nats: (shown > 0).then(|| surprise / f64::from(shown)),
+            rows,
+            exploitability: self.exploitability(seeds, proposals, retrained),
         };
+        let path = self.file("summary.json");
         let value = serde_json::to_value(&summary)
-            .map_err(|e| TrainError::invalid(&self.file("summary.json"), e.to_string()))?;
-        write_json(&self.file("summary.json"), &value)
+            .map_err(|e| TrainError::invalid(&path, e.to_string()))?;
+        write_json(&path, &value)
+    }
+
+    /// From the proposals that kept their label; `None` when there is none.
+    fn exploitability(
+        &self,
+        seeds: &[&SeedRow],
+        proposals: &[Proposal],
+        retrained: &Decoder,
+    ) -> Option<Exploitability> {
+        let shown: Vec<&Proposal> = proposals
+            .iter()
+            .filter(|p| matches!(p.fate, Some(Fate::Correct | Fate::Misclassified)))
+            .collect();
+        let texts: Vec<&str> = shown.iter().filter_map(|p| p.text.as_deref()).collect();
+        let window = self.ground.recipe.classifier.window_tokens;
+        let rescored = score_texts(retrained, &self.ground.tokenizer, &texts, window);
+        let surprises = |scores: &mut dyn Iterator<Item = f32>| -> Vec<f64> {
+            let shown = shown.iter().zip(scores);
+            shown
+                .map(|(p, score)| surprise(score, seeds[p.seed].is_unsafe))
+                .collect()
+        };
+        let before = surprises(&mut shown.iter().filter_map(|p| p.score));
+        let after = surprises(&mut rescored.into_iter());
+        let mut by_seed: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
+        for (proposal, surprise) in shown.iter().zip(&before) {
+            let key = (proposal.seed, proposal.language.as_str());
+            by_seed.entry(key).or_default().push(*surprise);
+        }
+        let groups: Vec<Vec<f64>> = by_seed.into_values().collect();
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        Some(Exploitability {
+            mean_surprise_nats: mean(&before),
+            generator_gain_nats: empirical_gain(&groups, self.game.preference.beta)?,
+            classifier_gain_nats: mean(&before) - mean(&after),
+        })
     }
 }
 
@@ -514,8 +537,26 @@ pub struct Summary {
     pub levels: BTreeMap<String, BTreeMap<Level, usize>>,
     /// Language -> rows of S(t).
     pub rows: BTreeMap<String, usize>,
-    /// Mean of -ln p(seed's label | proposal) under the classifier of the round before, over the proposals that keep their label.
-    pub mean_surprise_nats: Option<f64>,
+    /// Absent when no proposal kept its label.
+    pub exploitability: Option<Exploitability>,
+}
+
+/// How far the players are from answering each other best, on the proposals that kept their label. Estimates: of the generator's best
+/// response only what it wrote is known, and of the classifier's only what retraining found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exploitability {
+    /// Mean of -ln p(the seed's label | proposal) under the classifier of the round before.
+    pub mean_surprise_nats: f64,
+    /// What the generator could gain by choosing among its proposals for a seed; see [`empirical_gain`].
+    pub generator_gain_nats: f64,
+    /// What retraining took off the mean surprise.
+    pub classifier_gain_nats: f64,
+}
+
+fn surprise(score: f32, is_unsafe: bool) -> f64 {
+    let score = f64::from(score).clamp(1e-6, 1.0 - 1e-6);
+    -if is_unsafe { score } else { 1.0 - score }.ln()
 }
 
 fn undecided(proposals: &[Proposal]) -> Vec<usize> {

@@ -32,5 +32,6 @@ pub mod sample;
 pub mod sampling;
 pub mod stage;
 pub mod teacher;
+pub mod theory;
 pub mod tokenizer;
 pub mod validation;
