@@ -217,7 +217,7 @@ fn write_shaped(
 type Shaped = (Vec<usize>, Vec<f32>);
 
 /// Transposes [rows, columns] values.
-fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(values.len());
     for column in 0..columns {
         out.extend((0..rows).map(|row| values[row * columns + column]));
@@ -284,10 +284,7 @@ pub fn save_hugging_face(
         add("mlp.down_proj.weight", linear(&p[6], 0, c));
     }
     let last = decoder.parameters.len() - 1;
-    tensors.push((
-        "model.norm.weight".to_owned(),
-        vector(&decoder.parameters[last - 1], 0, c),
-    ));
+    tensors.push(("model.norm.weight".to_owned(), vector(decoder.norm(), 0, c)));
     tensors.push((
         "score.weight".to_owned(),
         linear(&decoder.parameters[last], 0, crate::decoder::CATEGORIES),
@@ -341,6 +338,7 @@ fn config(decoder: &Decoder) -> serde_json::Value {
         "max_position_embeddings": shape.max_position,
         "rms_norm_eps": shape.norm_eps,
         "rope_theta": shape.rope_theta,
+        "rope_scaling": rope_scaling(shape),
         "hidden_act": "silu",
         "tie_word_embeddings": true,
         "use_sliding_window": false,
@@ -353,6 +351,20 @@ fn config(decoder: &Decoder) -> serde_json::Value {
         "id2label": id2label,
         "label2id": label2id,
     })
+}
+
+fn rope_scaling(shape: &crate::recipe::ModelRecipe) -> serde_json::Value {
+    shape
+        .rope_scaling
+        .map_or(serde_json::Value::Null, |scaling| {
+            json!({
+                "rope_type": "llama3",
+                "factor": scaling.factor,
+                "low_freq_factor": scaling.low_freq_factor,
+                "high_freq_factor": scaling.high_freq_factor,
+                "original_max_position_embeddings": scaling.original_max_position,
+            })
+        })
 }
 
 fn golden_cases(decoder: &Decoder, inputs: &[Vec<i32>]) -> serde_json::Value {

@@ -9,12 +9,13 @@ use duoguard_eval::{Benchmark, read_benchmarks};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::checkpoint::{write_atomically, write_json};
+use crate::author::{Author, FirstJudge};
+use crate::checkpoint::{load_weights, write_atomically, write_json};
 use crate::classifier::score_texts;
 use crate::data::{Corpus, SeedRow, append_rows};
 use crate::decoder::Decoder;
 use crate::error::TrainError;
-use crate::generator::{END, Generator, OwnGenerator, Request, draw_seeds, prompt};
+use crate::generator::{Generator, LocalGenerator, Request, draw_seeds};
 use crate::ground::Ground;
 use crate::judge::{ConsistencyJudge, Exhibit, Judge, Opinion, agrees};
 use crate::players::Remote;
@@ -40,70 +41,82 @@ pub struct Players {
     pub data: Corpus,
 }
 
-/// Plays round `number`, from 1, in `folder`. Whatever step is finished there is not done again.
-///
-/// # Errors
-/// Whatever stops a step; the round goes on from there when it is run again.
-pub fn play(
-    ground: &Ground<'_>,
-    game: &GameRecipe,
-    players: Players,
-    number: usize,
-    folder: &Path,
-) -> Result<Players, TrainError> {
-    fs::create_dir_all(folder).map_err(|e| TrainError::io("create", folder, e))?;
-    let round = Round {
-        ground,
-        game,
-        number,
-        folder,
-    };
-    if round.file("summary.json").exists() {
-        return round.replay(players);
+/// What stays the same from round to round.
+#[derive(Clone, Copy)]
+pub struct Game<'a> {
+    /// Data, tokenizer, teacher and base.
+    pub ground: &'a Ground<'a>,
+    /// How it is played.
+    pub recipe: &'a GameRecipe,
+    /// The generator as it was before the first round; absent when it is behind an endpoint.
+    pub author: Option<&'a Author>,
+}
+
+impl Game<'_> {
+    /// Plays round `number`, from 1, in `folder`. Whatever step is finished there is not done again.
+    ///
+    /// # Errors
+    /// Whatever stops a step; the round goes on from there when it is run again.
+    pub fn play(
+        &self,
+        players: Players,
+        number: usize,
+        folder: &Path,
+    ) -> Result<Players, TrainError> {
+        fs::create_dir_all(folder).map_err(|e| TrainError::io("create", folder, e))?;
+        let round = Round {
+            game: *self,
+            number,
+            folder,
+        };
+        if round.file("summary.json").exists() {
+            return round.replay(players);
+        }
+        let ground = self.ground;
+        let seeds = draw_seeds(
+            &ground.training,
+            &ground.tokenizer,
+            self.recipe,
+            round.randomness(),
+        );
+
+        let mut proposals = round.propose(&seeds, players.generator.as_ref())?;
+        round.filter_and_rate(&seeds, &mut proposals)?;
+        round.classify(&seeds, &mut proposals, &players.classifier)?;
+        let (levels, pairs) = round.pairs(&seeds, &proposals)?;
+        let data = round.grow(&seeds, &proposals, &players.data)?;
+        let generator = round.learn(players.generator, &pairs)?;
+        let start = match self.recipe.classifier_from {
+            ClassifierStart::Base => &ground.base,
+            ClassifierStart::Previous => &players.classifier,
+        };
+        let classifier = ground.train_classifier(folder, &data, start)?;
+
+        ground.publish(folder, &classifier, &data, number)?;
+        round.summarise(&seeds, &proposals, &levels, &data, &classifier)?;
+        Ok(Players {
+            classifier,
+            generator,
+            data,
+        })
     }
-    let seeds = draw_seeds(
-        &ground.training,
-        &ground.tokenizer,
-        game,
-        round.randomness(),
-    );
-
-    let mut proposals = round.propose(&seeds, players.generator.as_ref())?;
-    round.filter_and_rate(&seeds, &mut proposals)?;
-    round.classify(&seeds, &mut proposals, &players.classifier)?;
-    let (levels, pairs) = round.pairs(&seeds, &proposals)?;
-    let data = round.grow(&seeds, &proposals, &players.data)?;
-    let generator = players
-        .generator
-        .as_ref()
-        .map(|g| round.learn(g, &pairs))
-        .transpose()?;
-    let start = match game.classifier_from {
-        ClassifierStart::Base => &ground.base,
-        ClassifierStart::Previous => &players.classifier,
-    };
-    let classifier = ground.train_classifier(folder, &data, start)?;
-
-    ground.publish(folder, &classifier, &data, number)?;
-    round.summarise(&seeds, &proposals, &levels, &data, &classifier)?;
-    Ok(Players {
-        classifier,
-        generator,
-        data,
-    })
 }
 
 /// What a round's steps share.
 struct Round<'a> {
-    ground: &'a Ground<'a>,
-    game: &'a GameRecipe,
+    game: Game<'a>,
     number: usize,
     folder: &'a Path,
 }
 
 impl Round<'_> {
     fn randomness(&self) -> u64 {
-        self.ground.recipe.seed ^ (self.number as u64).wrapping_mul(0xD1B5_4A32_D192_ED03)
+        self.game.ground.recipe.seed ^ (self.number as u64).wrapping_mul(0xD1B5_4A32_D192_ED03)
+    }
+
+    /// A recipe that was read lacks nothing that its game needs; this is for games that were put together otherwise.
+    fn missing(&self, what: &str) -> TrainError {
+        TrainError::invalid(self.folder, format!("the game needs {what}"))
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -112,18 +125,19 @@ impl Round<'_> {
 
     /// What a finished round left.
     fn replay(&self, before: Players) -> Result<Players, TrainError> {
-        let generator = match before.generator {
-            Some(generator) if self.file("preference.weights").exists() => {
-                drop(generator);
-                Some(self.ground.load(&self.file("preference.weights"))?)
-            }
-            unchanged => unchanged,
-        };
+        let device = &self.game.ground.device;
+        let mut generator = before.generator;
+        let learned = self.file("preference.weights");
+        if let (Some(generator), true) = (&mut generator, learned.exists()) {
+            load_weights(&learned, generator, device)?;
+        }
+        let mut classifier = before.classifier;
+        load_weights(&self.file("classifier.weights"), &mut classifier, device)?;
         let mut data = before.data;
         data.source(SYNTHETIC);
         append_rows(&self.file("synthetic.jsonl"), &mut data, |_, _| true)?;
         Ok(Players {
-            classifier: self.ground.load(&self.file("classifier.weights"))?,
+            classifier,
             generator,
             data,
         })
@@ -135,26 +149,22 @@ impl Round<'_> {
         seeds: &[&SeedRow],
         generator: Option<&Decoder>,
     ) -> Result<Vec<Proposal>, TrainError> {
-        let sampling = (self.game.temperature, self.game.top_p);
-        let mut generator: Box<dyn Generator + '_> = match (&self.game.generator, generator) {
-            (GeneratorRecipe::Endpoint(recipe), _) => {
-                let journal = self.file("generator-journal.jsonl");
-                Box::new(Remote::new(recipe, sampling, self.randomness(), journal)?)
-            }
-            (GeneratorRecipe::Own(_), Some(decoder)) => Box::new(OwnGenerator::new(
-                decoder,
-                &self.ground.tokenizer,
-                self.game,
-            )),
-            (GeneratorRecipe::Own(_), None) => {
-                return Err(TrainError::invalid(
-                    self.folder,
-                    "our own generator was not trained",
-                ));
-            }
-        };
+        let sampling = (self.game.recipe.temperature, self.game.recipe.top_p);
+        let mut generator: Box<dyn Generator + '_> =
+            match (&self.game.recipe.generator, self.game.author, generator) {
+                (GeneratorRecipe::Endpoint(recipe), ..) => {
+                    let journal = self.file("generator-journal.jsonl");
+                    Box::new(Remote::new(recipe, sampling, self.randomness(), journal)?)
+                }
+                (_, Some(author), Some(decoder)) => {
+                    let recipe = self.game.recipe;
+                    Box::new(LocalGenerator::new(decoder, &author.voice, recipe))
+                }
+                _ => return Err(self.missing("a generator that runs here")),
+            };
         let path = self.file("drafts.jsonl");
-        let chunk_lines = CHUNK_SEEDS * self.game.languages.len() * self.game.proposals;
+        let chunk_lines =
+            CHUNK_SEEDS * self.game.recipe.languages.len() * self.game.recipe.proposals;
         let mut proposals = read_whole_chunks(&path, chunk_lines)?;
         // Whatever a kill cut short goes before more is added.
         write_atomically(&path, &lines(&proposals))?;
@@ -172,9 +182,9 @@ impl Round<'_> {
             let mut wanted = Vec::new();
             for (place, seed) in chunk_seeds.iter().enumerate() {
                 let place = chunk * CHUNK_SEEDS + place;
-                for language in &self.game.languages {
+                for language in &self.game.recipe.languages {
                     wanted.extend(
-                        (0..self.game.proposals).map(|copy| (place, *seed, language, copy)),
+                        (0..self.game.recipe.proposals).map(|copy| (place, *seed, language, copy)),
                     );
                 }
             }
@@ -220,8 +230,8 @@ impl Round<'_> {
     ) -> Result<(), TrainError> {
         let benchmarks = self.benchmark_texts()?;
         let mut filters = Filters::new(
-            self.game.length_difference,
-            &self.game.languages,
+            self.game.recipe.length_difference,
+            &self.game.recipe.languages,
             benchmarks.iter().map(String::as_str),
         )?;
         for proposal in proposals.iter_mut() {
@@ -250,7 +260,7 @@ impl Round<'_> {
     }
 
     fn judge(&self) -> Result<Box<dyn Judge + '_>, TrainError> {
-        match &self.game.judge {
+        match &self.game.recipe.judge {
             JudgeRecipe::Endpoint(recipe) => {
                 let journal = self.file("judge-journal.jsonl");
                 // A rating is wanted, not a sample.
@@ -261,36 +271,40 @@ impl Round<'_> {
                     journal,
                 )?))
             }
-            JudgeRecipe::Consistency { least_agreement } => {
-                let missing = |what| {
-                    TrainError::invalid(self.folder, format!("the consistency judge needs {what}"))
-                };
-                Ok(Box::new(ConsistencyJudge {
-                    teacher: self
-                        .ground
-                        .teacher
-                        .as_ref()
-                        .ok_or_else(|| missing("a [classifier.teacher]"))?,
-                    lexicon: self
-                        .ground
-                        .lexicon
-                        .as_ref()
-                        .ok_or_else(|| missing("a lexicon"))?,
-                    least_agreement: *least_agreement,
-                }))
-            }
+            JudgeRecipe::Generator => Ok(Box::new(FirstJudge {
+                author: self
+                    .game
+                    .author
+                    .ok_or_else(|| self.missing("a generator that runs here"))?,
+                seed: self.randomness(),
+            })),
+            JudgeRecipe::Consistency { least_agreement } => Ok(Box::new(ConsistencyJudge {
+                teacher: self
+                    .game
+                    .ground
+                    .teacher
+                    .as_ref()
+                    .ok_or_else(|| self.missing("a [classifier.teacher]"))?,
+                lexicon: self
+                    .game
+                    .ground
+                    .lexicon
+                    .as_ref()
+                    .ok_or_else(|| self.missing("a lexicon"))?,
+                least_agreement: *least_agreement,
+            })),
         }
     }
 
     fn benchmark_texts(&self) -> Result<Vec<String>, TrainError> {
-        let Some(folder) = &self.game.benchmarks else {
+        let Some(folder) = &self.game.recipe.benchmarks else {
             eprintln!(
                 "game.benchmarks is not set: proposals are not checked for overlap with benchmarks"
             );
             return Ok(Vec::new());
         };
         let sets = read_benchmarks(
-            &self.ground.data.join(folder),
+            &self.game.ground.data.join(folder),
             &Benchmark::ALL,
             &["En", "Fr", "Es", "De"],
         )?;
@@ -313,8 +327,8 @@ impl Round<'_> {
             .iter()
             .filter_map(|&place| proposals[place].text.as_deref())
             .collect();
-        let window = self.ground.recipe.classifier.window_tokens;
-        let scores = score_texts(classifier, &self.ground.tokenizer, &texts, window);
+        let window = self.game.ground.recipe.classifier.window_tokens;
+        let scores = score_texts(classifier, &self.game.ground.tokenizer, &texts, window);
         for (&place, score) in left.iter().zip(scores) {
             let proposal = &mut proposals[place];
             let is_unsafe = seeds[proposal.seed].is_unsafe;
@@ -403,18 +417,14 @@ impl Round<'_> {
             let line = json!({"seed": seed.text, "unsafe": seed.is_unsafe, "language": language, "level": level,
                 "chosen": text(chosen), "rejected": text(rejected)});
             file.extend_from_slice(format!("{line}\n").as_bytes());
-            let ids = |place| {
-                self.ground
-                    .tokenizer
-                    .encode(&text(place))
-                    .iter()
-                    .map(|&id| id as i32)
-                    .collect()
+            // Behind an endpoint nobody here learns from them; the file is for whoever does.
+            let Some(author) = self.game.author else {
+                continue;
             };
             pairs.push(TokenPair {
-                prompt: prompt(&self.ground.tokenizer, &seed.text, language, seed.is_unsafe),
-                chosen: ids(chosen),
-                rejected: ids(rejected),
+                prompt: author.voice.writing(&seed.text, language, seed.is_unsafe)?,
+                chosen: author.voice.ids(&text(chosen)),
+                rejected: author.voice.ids(&text(rejected)),
             });
         }
         write_atomically(&self.file("pairs.jsonl"), &file)?;
@@ -422,31 +432,39 @@ impl Round<'_> {
     }
 
     /// Step 6: the generator learns to prefer what fooled the classifier. Without a pair it stays as it is.
-    fn learn(&self, generator: &Decoder, pairs: &[TokenPair]) -> Result<Decoder, TrainError> {
-        let recipe = &self.game.preference;
-        let mut learner = generator.clone();
-        if !pairs.is_empty() {
-            let mut stage = Preference::new(pairs, generator, recipe, self.randomness(), END);
-            let settings = StageSettings {
-                name: "preference",
-                steps: (stage.batches() * recipe.epochs).div_ceil(recipe.accumulation),
-                accumulation: recipe.accumulation,
-                learning_rate: recipe.learning_rate,
-                warmup: recipe.warmup,
-                weight_decay: recipe.weight_decay,
-                max_gradient_norm: recipe.max_gradient_norm,
-                checkpoint_every: recipe.checkpoint_every,
-                average_decay: 0.0,
-            };
-            run_stage(
-                &mut stage,
-                &settings,
-                &mut learner,
-                self.folder,
-                &self.ground.device,
-            )?;
-        }
-        Ok(learner)
+    fn learn(
+        &self,
+        generator: Option<Decoder>,
+        pairs: &[TokenPair],
+    ) -> Result<Option<Decoder>, TrainError> {
+        let (Some(author), Some(reference), false) =
+            (self.game.author, &generator, pairs.is_empty())
+        else {
+            return Ok(generator);
+        };
+        let recipe = &self.game.recipe.preference;
+        let mut stage = Preference::new(
+            pairs,
+            reference,
+            recipe,
+            self.randomness(),
+            author.voice.end,
+        );
+        let settings = StageSettings {
+            name: "preference",
+            steps: (stage.batches() * recipe.epochs).div_ceil(recipe.accumulation),
+            accumulation: recipe.accumulation,
+            learning_rate: recipe.learning_rate,
+            warmup: recipe.warmup,
+            weight_decay: recipe.weight_decay,
+            max_gradient_norm: recipe.max_gradient_norm,
+            checkpoint_every: recipe.checkpoint_every,
+            average_decay: 0.0,
+        };
+        let mut learner = reference.clone();
+        let device = &self.game.ground.device;
+        run_stage(&mut stage, &settings, &mut learner, self.folder, device)?;
+        Ok(Some(learner))
     }
 
     /// What a person wants to know of the round: `summary.json`.
@@ -495,8 +513,8 @@ impl Round<'_> {
             .filter(|p| matches!(p.fate, Some(Fate::Correct | Fate::Misclassified)))
             .collect();
         let texts: Vec<&str> = shown.iter().filter_map(|p| p.text.as_deref()).collect();
-        let window = self.ground.recipe.classifier.window_tokens;
-        let rescored = score_texts(retrained, &self.ground.tokenizer, &texts, window);
+        let window = self.game.ground.recipe.classifier.window_tokens;
+        let rescored = score_texts(retrained, &self.game.ground.tokenizer, &texts, window);
         let surprises = |scores: &mut dyn Iterator<Item = f32>| -> Vec<f64> {
             let shown = shown.iter().zip(scores);
             shown
@@ -514,7 +532,7 @@ impl Round<'_> {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         Some(Exploitability {
             mean_surprise_nats: mean(&before),
-            generator_gain_nats: empirical_gain(&groups, self.game.preference.beta)?,
+            generator_gain_nats: empirical_gain(&groups, self.game.recipe.preference.beta)?,
             classifier_gain_nats: mean(&before) - mean(&after),
         })
     }

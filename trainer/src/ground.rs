@@ -8,15 +8,16 @@ use duoguard_export::{ExportError, ExportOptions, Quantize, STAGING_PREFIX};
 use serde_json::json;
 
 use crate::batch::{Batcher, PretrainStream};
-use crate::checkpoint::save_hugging_face;
+use crate::checkpoint::{save_hugging_face, write_atomically};
 use crate::classifier::Classifier;
 use crate::data::{CATEGORIES, Corpus, Pair, ParallelRow, load_pairs, load_parallel, load_seed};
 use crate::decoder::Decoder;
 use crate::draw::Draws;
 use crate::error::TrainError;
+use crate::import;
 use crate::lexicon::Lexicon;
 use crate::pretrain::Pretrain;
-use crate::recipe::{JudgeRecipe, Recipe};
+use crate::recipe::{JudgeRecipe, PretrainRecipe, Recipe, Start, TokenizerRecipe};
 use crate::stage::{StageSettings, run_stage, without_gradients};
 use crate::teacher::{self, Teacher};
 use crate::tokenizer::Tokenizer;
@@ -83,8 +84,31 @@ impl<'a> Ground<'a> {
             parallel.len(),
             pairs.len()
         );
-        let tokenizer =
-            learned_tokenizer(&run.join("tokenizer.json"), &training, &parallel, recipe)?;
+        let tokenizer_path = run.join("tokenizer.json");
+        let (tokenizer, mut base) = match recipe.start() {
+            Some(Start::Scratch(vocabulary, shape, pretrain)) => {
+                let tokenizer =
+                    learned_tokenizer(&tokenizer_path, &training, &parallel, vocabulary)?;
+                let base = Decoder::new(shape, tokenizer.vocabulary(), recipe.seed, &device);
+                let texts = (&training, &parallel[..], &pairs[..]);
+                let base = pretrained(base, texts, &tokenizer, (pretrain, recipe.seed), run)?;
+                (tokenizer, base)
+            }
+            Some(Start::Checkpoint(base)) => imported_base(
+                &data.join(&base.checkpoint),
+                &tokenizer_path,
+                recipe,
+                &device,
+            )?,
+            // Recipes are refused when they are read.
+            None => {
+                return Err(TrainError::invalid(
+                    run,
+                    "the recipe says nothing to start from",
+                ));
+            }
+        };
+        base.reset_score(recipe.seed.wrapping_add(1), &device);
         let lexicon = match needs_lexicon(recipe) {
             true => Some(learned_lexicon(
                 &run.join("lexicon.json"),
@@ -94,26 +118,6 @@ impl<'a> Ground<'a> {
             )?),
             false => None,
         };
-        let mut base = Decoder::new(&recipe.model, tokenizer.vocabulary(), recipe.seed, &device);
-        if recipe.pretrain.steps > 0 {
-            let stream = PretrainStream::new(&training, &parallel, &pairs, &tokenizer, recipe);
-            let negatives = recipe.pretrain.negatives;
-            let mut stage = Pretrain::new(
-                stream,
-                negatives,
-                tokenizer.vocabulary(),
-                recipe.seed,
-                device.clone(),
-            );
-            run_stage(
-                &mut stage,
-                &pretrain_settings(recipe),
-                &mut base,
-                run,
-                &device,
-            )?;
-        }
-        base.reset_score(recipe.seed.wrapping_add(1), &device);
         let teacher = recipe.classifier.teacher.as_ref().map(|teacher| {
             let draws = teacher::draws(&training, &parallel, lexicon.as_ref(), recipe);
             Teacher::train(draws, teacher)
@@ -132,16 +136,6 @@ impl<'a> Ground<'a> {
             teacher,
             base,
         })
-    }
-
-    /// A decoder of the base's shape with the weights of a finished stage.
-    ///
-    /// # Errors
-    /// A missing or damaged file, or one of another shape.
-    pub fn load(&self, path: &Path) -> Result<Decoder, TrainError> {
-        let mut decoder = self.base.clone();
-        crate::checkpoint::load_weights(path, &mut decoder, &self.device)?;
-        Ok(decoder)
     }
 
     /// Stage 1: a classifier of `data`, from the weights of `start`, in `folder`.
@@ -287,14 +281,66 @@ fn learned_tokenizer(
     path: &Path,
     training: &Corpus,
     parallel: &[ParallelRow],
-    recipe: &Recipe,
+    recipe: &TokenizerRecipe,
 ) -> Result<Tokenizer, TrainError> {
     if !path.exists() {
         let training = training.rows.iter().map(|row| row.text.as_str());
         let texts = training.chain(parallel.iter().map(|row| row.text.as_str()));
-        Tokenizer::train(texts, recipe.tokenizer.vocabulary)?.save(path)?;
+        Tokenizer::train(texts, recipe.vocabulary)?.save(path)?;
     }
     Tokenizer::load(path)
+}
+
+/// Stage 0.
+fn pretrained(
+    mut base: Decoder,
+    (training, parallel, pairs): (&Corpus, &[ParallelRow], &[Pair]),
+    tokenizer: &Tokenizer,
+    (recipe, seed): (&PretrainRecipe, u64),
+    run: &Path,
+) -> Result<Decoder, TrainError> {
+    if recipe.steps > 0 {
+        let device = base.embedding().device();
+        let stream = PretrainStream::new(training, parallel, pairs, tokenizer, (recipe, seed));
+        let vocabulary = tokenizer.vocabulary();
+        let mut stage = Pretrain::new(stream, recipe.negatives, vocabulary, seed, device.clone());
+        run_stage(
+            &mut stage,
+            &pretrain_settings(recipe),
+            &mut base,
+            run,
+            &device,
+        )?;
+    }
+    Ok(base)
+}
+
+/// A base that somebody else trained; its tokenizer is kept with the run.
+fn imported_base(
+    folder: &Path,
+    tokenizer_path: &Path,
+    recipe: &Recipe,
+    device: &Device,
+) -> Result<(Tokenizer, Decoder), TrainError> {
+    let base = import::language_model(folder, device)?.without_head();
+    let (window, limit) = (recipe.classifier.window_tokens, base.shape.max_position);
+    if window > limit {
+        return Err(TrainError::invalid(
+            folder,
+            format!("takes at most {limit} tokens; classifier.window_tokens is {window}"),
+        ));
+    }
+    let from = folder.join("tokenizer.json");
+    let bytes = fs::read(&from).map_err(|e| TrainError::io("read", &from, e))?;
+    write_atomically(tokenizer_path, &bytes)?;
+    let tokenizer = Tokenizer::load(tokenizer_path)?;
+    if tokenizer.puts_tokens_first() {
+        return Err(TrainError::invalid(
+            &from,
+            "puts special tokens before every text; the trainer takes only tokenizers that put none",
+        ));
+    }
+    Ok((tokenizer, base))
 }
 
 fn learned_lexicon(
@@ -309,8 +355,7 @@ fn learned_lexicon(
     Lexicon::load(path)
 }
 
-fn pretrain_settings(recipe: &Recipe) -> StageSettings {
-    let stage = &recipe.pretrain;
+fn pretrain_settings(stage: &PretrainRecipe) -> StageSettings {
     StageSettings {
         name: "pretrain",
         steps: stage.steps,

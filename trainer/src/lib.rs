@@ -4,6 +4,7 @@
 //! What comes out is a Hugging Face folder (`config.json`, `model.safetensors`,
 //! `tokenizer.json`), which `duoguard-export` turns into a bundle.
 
+pub mod author;
 pub mod batch;
 pub mod checkpoint;
 pub mod classifier;
@@ -15,6 +16,7 @@ pub mod error;
 pub mod game;
 pub mod generator;
 pub mod ground;
+pub mod import;
 pub mod instructions;
 pub mod judge;
 pub mod lexicon;
@@ -35,3 +37,4 @@ pub mod teacher;
 pub mod theory;
 pub mod tokenizer;
 pub mod validation;
+pub mod voice;

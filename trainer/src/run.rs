@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
+use crate::author::Author;
 use crate::checkpoint::write_atomically;
 use crate::error::TrainError;
-use crate::game::{Players, play};
-use crate::generator::Writing;
+use crate::game::{Game, Players};
 use crate::ground::Ground;
-use crate::recipe::{GameRecipe, GeneratorRecipe, OwnGeneratorRecipe, Recipe};
-use crate::stage::{StageSettings, run_stage};
+use crate::recipe::Recipe;
 
 /// Where a run reads and writes, and on what it computes.
 #[derive(Clone, Debug)]
@@ -46,24 +45,19 @@ pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError>
     let classifier = ground.train_classifier(&folder, &ground.training, &ground.base)?;
     ground.publish(&folder, &classifier, &ground.training, 0)?;
     if let Some(game) = &recipe.game {
-        let generator = match &game.generator {
-            GeneratorRecipe::Own(own) => Some(learn_to_write(&ground, game, own)?),
-            GeneratorRecipe::Endpoint(_) => None,
+        let author = Author::of(&ground, game)?;
+        let game = Game {
+            ground: &ground,
+            recipe: game,
+            author: author.as_ref(),
         };
-        let data = ground.training.clone();
         let mut players = Players {
             classifier,
-            generator,
-            data,
+            generator: author.as_ref().map(|author| author.first.clone()),
+            data: ground.training.clone(),
         };
-        for round in 1..=game.rounds {
-            players = play(
-                &ground,
-                game,
-                players,
-                round,
-                &round_folder(&run, recipe, round),
-            )?;
+        for round in 1..=last {
+            players = game.play(players, round, &round_folder(&run, recipe, round))?;
         }
     }
     Ok(bundle)
@@ -100,48 +94,4 @@ fn prepare(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError>
         write_atomically(&kept, recipe.text.as_bytes())?;
     }
     Ok(run)
-}
-
-/// The generator before the first round: the base, taught to write from an English text.
-fn learn_to_write(
-    ground: &Ground<'_>,
-    game: &GameRecipe,
-    own: &OwnGeneratorRecipe,
-) -> Result<crate::decoder::Decoder, TrainError> {
-    let seed = ground.recipe.seed.wrapping_add(2);
-    let mut stage = Writing::new(
-        &ground.training,
-        &ground.parallel,
-        &ground.pairs,
-        &ground.tokenizer,
-        (game, own),
-        seed,
-        &ground.device,
-    );
-    if stage.is_empty() {
-        return Err(TrainError::invalid(
-            &ground.data,
-            "no text stands here in English and in one of game.languages: the generator has nothing to learn from",
-        ));
-    }
-    let settings = StageSettings {
-        name: "generator",
-        steps: own.steps,
-        accumulation: 1,
-        learning_rate: own.learning_rate,
-        warmup: own.warmup,
-        weight_decay: own.weight_decay,
-        max_gradient_norm: own.max_gradient_norm,
-        checkpoint_every: own.checkpoint_every,
-        average_decay: 0.0,
-    };
-    let mut generator = ground.base.clone();
-    run_stage(
-        &mut stage,
-        &settings,
-        &mut generator,
-        &ground.run,
-        &ground.device,
-    )?;
-    Ok(generator)
 }

@@ -57,6 +57,11 @@ pub enum ClassifierStart {
 pub enum GeneratorRecipe {
     /// Our own decoder, fine-tuned to translate with what pairs and translated seeds there are.
     Own(OwnGeneratorRecipe),
+    /// An instructed checkpoint of the Qwen2 or Llama family, which learns from preferences.
+    Checkpoint {
+        /// Its Hugging Face folder, relative to the data.
+        folder: PathBuf,
+    },
     /// A language model behind an OpenAI-compatible endpoint. It learns nothing: pairs are written for whoever trains it.
     Endpoint(EndpointRecipe),
 }
@@ -122,6 +127,8 @@ pub enum JudgeRecipe {
         /// Least share of a proposal's words that must translate a word of the seed, in [0, 1].
         least_agreement: f64,
     },
+    /// The generator as it was before the first round: an instructed one is told to rate, our own weighs which prefix the text is likelier under.
+    Generator,
     /// An instructed model behind an endpoint.
     Endpoint(EndpointRecipe),
 }
@@ -239,6 +246,7 @@ impl GameRecipe {
         ];
         match &self.generator {
             GeneratorRecipe::Own(own) => checks.extend(own.checks()),
+            GeneratorRecipe::Checkpoint { .. } => {}
             GeneratorRecipe::Endpoint(endpoint) => checks.extend(endpoint.checks()),
         }
         match &self.judge {
@@ -254,6 +262,11 @@ impl GameRecipe {
                     "a [classifier.teacher], whose opinion the consistency judge asks",
                 ),
             ]),
+            JudgeRecipe::Generator => checks.push((
+                "game.judge.kind",
+                !matches!(self.generator, GeneratorRecipe::Endpoint(_)),
+                "endpoint or consistency: a generator behind an endpoint rates there",
+            )),
             JudgeRecipe::Endpoint(endpoint) => checks.extend(endpoint.checks()),
         }
         checks
