@@ -249,7 +249,10 @@ impl Tally<'_> {
             windows: 0,
         };
         for range in windows(scored, self.model.manifest().limits) {
-            let logits = score(&tokens[range.clone()], range.end == scored)?;
+            let logits = score(
+                &self.model.window(&tokens[range.clone()]),
+                range.end == scored,
+            )?;
             let mut largest = 0.0_f32;
             let calibrated = logits.iter().zip(&self.calibration);
             for ((logit, calibration), score) in calibrated.zip(&mut self.scores) {

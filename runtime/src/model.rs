@@ -1,5 +1,6 @@
 //! A model: a bundle made ready to run.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -12,6 +13,7 @@ use crate::engine::Graph;
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::session::{Session, SessionOptions};
+use crate::text::window::windows;
 use crate::text::{MAX_TEXT_BYTES, tokenize};
 
 /// A model, immutable and shared: clones are cheap and may be used from any thread at once.
@@ -94,6 +96,21 @@ impl Model {
     /// Whether two handles are of one opened model.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// The windows that cover the tokens of a text, each as the network takes it: with the model's prefix before it.
+    pub fn windows(&self, tokens: &[u32]) -> Vec<Vec<u32>> {
+        windows(tokens.len(), self.manifest().limits)
+            .map(|range| self.window(&tokens[range]).into_owned())
+            .collect()
+    }
+
+    /// A window of a text's tokens as the network takes it.
+    pub(crate) fn window<'a>(&self, tokens: &'a [u32]) -> Cow<'a, [u32]> {
+        match &self.manifest().prefix_tokens[..] {
+            [] => Cow::Borrowed(tokens),
+            prefix => Cow::Owned([prefix, tokens].concat()),
+        }
     }
 
     /// Opens the model on an engine.

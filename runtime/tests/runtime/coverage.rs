@@ -1,8 +1,10 @@
 //! How much of a text is scored, and where it scored highest.
 
-use duoguard::{CheckOptions, Coverage, ErrorKind, Input, Join, SessionOptions};
+use duoguard::{
+    CheckOptions, Coverage, ErrorKind, Input, Join, SessionOptions, Stream, StreamOptions,
+};
 
-use crate::support::model;
+use crate::support::{Files, model, open};
 
 #[test]
 fn the_span_is_that_of_the_window_with_the_largest_score() {
@@ -78,5 +80,36 @@ fn prompt_and_response_are_joined_as_asked() {
     assert_eq!(
         windows(Input::prompt("good"), Join::Separate),
         (1, 1, false)
+    );
+}
+
+#[test]
+fn the_prefix_is_scored_with_every_window_and_counts_for_nothing_else() {
+    let mut files = Files::new();
+    let scam = 3;
+    files.manifest["prefix_tokens"] = serde_json::json!([scam]);
+    let mut session = open(files)
+        .unwrap()
+        .session(&SessionOptions::default())
+        .unwrap();
+    let mut plain = model().session(&SessionOptions::default()).unwrap();
+    let text = "good ".repeat(11);
+    let input = Input::prompt(&text);
+    let (with, without) = (session.check(&input).unwrap(), plain.check(&input).unwrap());
+    // The prefix is a word that this network flags, wherever it stands.
+    assert_eq!((with.category, without.category), (Some(1), None));
+    assert_eq!(
+        (with.tokens, with.windows),
+        (without.tokens, without.windows)
+    );
+    let mut stream = Stream::new(&session, StreamOptions::default());
+    stream.push(&mut session, text.as_bytes()).unwrap();
+    assert_eq!(stream.finish(&mut session).unwrap(), with);
+    assert!(
+        session
+            .check(&Input::prompt(""))
+            .unwrap()
+            .category
+            .is_none()
     );
 }
