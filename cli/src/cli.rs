@@ -190,9 +190,18 @@ pub(crate) struct ExportArgs {
     /// How to store the weights
     #[arg(long, value_name = "SCHEME", default_value = "int8", value_parser = schemes())]
     pub(crate) quantize: Quantize,
-    /// Labelled texts to set the thresholds by
+    /// Labelled texts to fit probabilities and set the thresholds by
     #[arg(long, value_name = "FILE")]
     pub(crate) calibrate: Option<PathBuf>,
+    /// The share of the texts labelled safe that may be flagged, in each language
+    #[arg(long, value_name = "RATE", default_value = "0.1")]
+    pub(crate) target_fpr: f64,
+    /// Harmless everyday texts, which thresholds are raised not to flag: lines of {"text":..,"lang":tag}
+    #[arg(long, value_name = "FILE", requires = "calibrate")]
+    pub(crate) benign: Option<PathBuf>,
+    /// The share of them that may be flagged, in each language
+    #[arg(long, value_name = "RATE", default_value = "0.02")]
+    pub(crate) benign_fpr: f64,
     /// Texts to measure on what quantising changes [default: those of --calibrate, else a few built-in ones]
     #[arg(long, value_name = "FILE")]
     pub(crate) certify: Option<PathBuf>,

@@ -15,6 +15,9 @@ pub(crate) fn run(arguments: &ExportArgs) -> Result<Outcome, Failure> {
     let options = ExportOptions {
         quantize: arguments.quantize,
         calibration: arguments.calibrate.clone(),
+        target_fpr: arguments.target_fpr,
+        benign: arguments.benign.clone(),
+        benign_fpr: arguments.benign_fpr,
         certify: arguments.certify.clone(),
         certify_rows: arguments.certify_rows,
         labels: arguments.labels.clone(),

@@ -6,18 +6,20 @@ use duoguard::{Manifest, Model};
 use serde_json::json;
 
 use crate::bundle::Staging;
-use crate::calibrate::{self, CalibrationReport};
+use crate::calibrate::{CalibrationReport, Material};
 use crate::certify::{Certificate, Tolerance};
 use crate::checkpoint::Checkpoint;
 use crate::error::ExportError;
 use crate::judge::Judge;
 use crate::measure::{self, LogitError};
+use crate::rows;
 use crate::scheme::Quantize;
 use crate::texts::{self, Text};
 use crate::trial::Trials;
 use crate::write::rewrite_manifest;
 
 const DEFAULT_CERTIFY_ROWS: usize = 400;
+const DEFAULT_BENIGN_ROWS: usize = 1000;
 /// What a certificate calls the texts that are part of this crate.
 const BUILT_IN: &str = "built-in";
 
@@ -40,8 +42,14 @@ pub struct ExportOptions {
     pub labels: Option<Vec<String>>,
     /// Replace a bundle that is already there, and write one even if its fp32 graph fails the parity check or its certificate fails.
     pub force: bool,
-    /// The false positive rate that thresholds are to stay within, per language, on the calibration texts.
+    /// The false positive rate that thresholds are to stay within, per language, on the calibration texts that are labelled safe.
     pub target_fpr: f64,
+    /// Harmless everyday texts, JSONL or gzipped JSONL with the fields `text` and `lang`, which thresholds must not flag either.
+    pub benign: Option<PathBuf>,
+    /// How many harmless texts of a language are taken at most, evenly.
+    pub benign_rows: usize,
+    /// The false positive rate that thresholds are to stay within, per language, on the harmless texts.
+    pub benign_fpr: f64,
 }
 
 impl Default for ExportOptions {
@@ -55,6 +63,9 @@ impl Default for ExportOptions {
             labels: None,
             force: false,
             target_fpr: 0.10,
+            benign: None,
+            benign_rows: DEFAULT_BENIGN_ROWS,
+            benign_fpr: 0.02,
         }
     }
 }
@@ -86,17 +97,7 @@ pub fn export(
     bundle: &Path,
     options: &ExportOptions,
 ) -> Result<ExportReport, ExportError> {
-    if !(0.0..1.0).contains(&options.target_fpr) {
-        return Err(ExportError::Option(format!(
-            "the target false positive rate is {}; expected at least 0 and less than 1",
-            options.target_fpr
-        )));
-    }
-    let rows = options
-        .calibration
-        .as_deref()
-        .map(calibrate::read)
-        .transpose()?;
+    let material = material(options)?;
     let (texts, source) = certified_texts(options)?;
     let checkpoint = Checkpoint::open(checkpoint)?;
     let staging = Staging::new(bundle, options.force)?;
@@ -106,7 +107,7 @@ pub fn export(
         checkpoint: &checkpoint,
         staging: &staging,
         options,
-        rows: rows.as_deref(),
+        material: material.as_ref(),
         judge: Judge::new(&checkpoint, texts, source, options.tolerance),
         log: Vec::new(),
     };
@@ -179,6 +180,37 @@ pub fn certify(
         &manifest.policy,
         scheme,
     )
+}
+
+/// The texts that calibration goes by, if there are any.
+fn material(options: &ExportOptions) -> Result<Option<Material<'_>>, ExportError> {
+    for (name, rate) in [
+        ("target", options.target_fpr),
+        ("benign", options.benign_fpr),
+    ] {
+        if !(0.0..1.0).contains(&rate) {
+            return Err(ExportError::Option(format!(
+                "the {name} false positive rate is {rate}; expected at least 0 and less than 1"
+            )));
+        }
+    }
+    let benign = match options.benign.as_deref() {
+        Some(path) => Some((path, texts::read(path, options.benign_rows)?)),
+        None => None,
+    };
+    match (options.calibration.as_deref(), benign) {
+        (Some(path), benign) => Ok(Some(Material {
+            path,
+            rows: rows::read(path)?,
+            benign,
+            target_fpr: options.target_fpr,
+            benign_fpr: options.benign_fpr,
+        })),
+        (None, Some(_)) => Err(ExportError::Option(
+            "harmless texts are given without calibration texts; thresholds are found on both together".to_owned(),
+        )),
+        (None, None) => Ok(None),
+    }
 }
 
 /// The texts of the certificate, and what it calls them.

@@ -6,7 +6,7 @@ use duoguard::{Model, Policy};
 use serde::Serialize;
 
 use crate::bundle::Staging;
-use crate::calibrate::{self, CalibrationReport, Row};
+use crate::calibrate::{self, CalibrationReport, Material};
 use crate::certify::Certificate;
 use crate::checkpoint::Checkpoint;
 use crate::error::ExportError;
@@ -31,8 +31,8 @@ pub(crate) struct Trials<'a> {
     pub(crate) checkpoint: &'a Checkpoint,
     pub(crate) staging: &'a Staging,
     pub(crate) options: &'a ExportOptions,
-    /// The rows to calibrate thresholds on.
-    pub(crate) rows: Option<&'a [Row]>,
+    /// What to calibrate on.
+    pub(crate) material: Option<&'a Material<'a>>,
     /// What certifies.
     pub(crate) judge: Judge<'a>,
     /// What was tried, where there was a choice.
@@ -170,12 +170,11 @@ impl Trials<'_> {
         })
     }
 
-    /// Finds the candidate's thresholds and, if it is quantised, what that changed.
+    /// Calibrates the candidate and finds, if it is quantised, what that changed.
     fn judge(&mut self, mut candidate: Candidate) -> Result<Candidate, ExportError> {
         let model = Model::open(&candidate.folder)?;
-        if let (Some(rows), Some(path)) = (self.rows, &self.options.calibration) {
-            let target = self.options.target_fpr;
-            candidate.calibration = Some(calibrate::calibrate(&model, path, rows, target)?);
+        if let Some(material) = self.material {
+            candidate.calibration = Some(calibrate::calibrate(&model, material)?);
         }
         if candidate.plan.quantize == Quantize::None {
             return Ok(candidate);

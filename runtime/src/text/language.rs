@@ -63,7 +63,7 @@ fn tag(language: Lang) -> &'static str {
         Lang::Mya => "my",
         Lang::Nep => "ne",
         Lang::Nld => "nl",
-        Lang::Nob => "nb",
+        Lang::Nob => "no",
         Lang::Ori => "or",
         Lang::Pan => "pa",
         Lang::Pes => "fa",
