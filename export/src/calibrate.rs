@@ -12,7 +12,7 @@ use crate::measure::in_parallel;
 use crate::probability::{Judged, Probabilities};
 use crate::rows::Row;
 use crate::texts::Text;
-use crate::threshold::{Rates, Scores, Thresholds, UNCALIBRATED, flagged_share, pool};
+use crate::threshold::{Rates, Scores, Thresholds, UNCALIBRATED, flagged_share, known, pool};
 
 /// The rates that callers may choose from.
 const OPERATING_POINTS: [f64; 4] = [0.01, 0.02, 0.05, 0.1];
@@ -227,7 +227,7 @@ fn report(
         (tag.clone(), report)
     };
     let pooled = pool(languages);
-    let every: Vec<&Scores> = languages.values().collect();
+    let known = known(languages);
     let count = |from: &[&Scores], list: fn(&Scores) -> usize| from.iter().map(|s| list(s)).sum();
     let mean = |from: &[&Scores], list: fn(&Scores) -> &[f32]| {
         let shares = from
@@ -243,11 +243,11 @@ fn report(
         default: LanguageCalibration {
             safe_rows: count(&pooled, |s| s.of_safe.len()),
             unsafe_rows: count(&pooled, |s| s.of_unsafe.len()),
-            benign_texts: count(&every, |s| s.of_benign.len()),
+            benign_texts: count(&known, |s| s.of_benign.len()),
             threshold: thresholds.default,
             own_threshold: thresholds.is_found,
             fpr: mean(&pooled, |s| &s.of_safe),
-            benign_fpr: mean(&every, |s| &s.of_benign),
+            benign_fpr: mean(&known, |s| &s.of_benign),
             recall: mean(&pooled, |s| &s.of_unsafe),
             ece,
             ece_uncalibrated,

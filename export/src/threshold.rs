@@ -61,8 +61,11 @@ impl Thresholds {
             true => lowest(&safe, rates.safe),
             false => UNCALIBRATED,
         };
-        let with_benign = languages.values().filter(|scores| scores.has_benign());
-        let benign: Vec<&[f32]> = with_benign.map(|scores| &scores.of_benign[..]).collect();
+        let benign: Vec<&[f32]> = known(languages)
+            .into_iter()
+            .filter(|scores| scores.has_benign())
+            .map(|scores| &scores.of_benign[..])
+            .collect();
         let default = labelled.max(lowest(&benign, rates.benign));
         let own = languages.iter().filter_map(|(tag, scores)| {
             let threshold = match (scores.has_labelled(), scores.has_benign()) {
@@ -87,7 +90,18 @@ impl Thresholds {
     }
 }
 
-/// The languages that the default threshold goes by. Those with a handful of labelled texts would weigh as much as the others, so
+/// The languages that the model was made for, as far as one can tell: those with labelled texts; all, if none has any. Unidentified
+/// texts are mostly short ones of theirs.
+pub(crate) fn known(languages: &BTreeMap<String, Scores>) -> Vec<&Scores> {
+    let is_known = |scores: &&Scores| !(scores.of_safe.is_empty() && scores.of_unsafe.is_empty());
+    let known: Vec<_> = languages.values().filter(is_known).collect();
+    match known.is_empty() {
+        true => languages.values().collect(),
+        false => known,
+    }
+}
+
+/// Those of which the default threshold takes the labelled texts. Those with a handful of labelled texts would weigh as much as the others, so
 /// they count only if there is nothing else.
 pub(crate) fn pool(languages: &BTreeMap<String, Scores>) -> Vec<&Scores> {
     let enough: Vec<_> = languages.values().filter(|s| s.has_labelled()).collect();
@@ -196,14 +210,14 @@ mod tests {
         };
         languages.insert("de".to_owned(), benign(ramp(200)));
         languages.insert("sv".to_owned(), benign(vec![0.01; 200]));
-        languages.get_mut("en").unwrap().of_benign = vec![0.02; 200];
+        languages.get_mut("en").unwrap().of_benign = ramp(200).iter().map(|x| x * 0.6).collect();
         let found = Thresholds::choose(&languages, RATES);
-        assert_eq!(found.of("en"), before.of("en"));
+        assert!(found.of("en") > before.of("en"), "{found:?}");
         assert_eq!(found.of("sv"), before.default);
         assert!(found.of("de") > 0.97, "{found:?}");
         assert!(flagged_share(&languages["de"].of_benign, found.of("de")).unwrap() <= 0.02);
-        // Of unknown languages, as many as each language weighs.
-        assert!(found.default > before.default, "{found:?}");
+        // Texts of no known language go by the languages that have labels.
+        assert_eq!(found.default, found.of("en"));
     }
 
     #[test]

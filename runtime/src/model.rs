@@ -13,8 +13,10 @@ use crate::engine::Graph;
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::session::{Session, SessionOptions};
+use crate::text::normalize::views;
 use crate::text::window::windows;
 use crate::text::{MAX_TEXT_BYTES, tokenize};
+use crate::verdict::ViewKind;
 
 /// A model, immutable and shared: clones are cheap and may be used from any thread at once.
 #[derive(Clone)]
@@ -96,6 +98,17 @@ impl Model {
     /// Whether two handles are of one opened model.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// How else a text reads: without its disguises, and what it holds in encoded form. Empty for ordinary text. These are the views
+    /// that [`Session::check`] scores besides the text itself.
+    pub fn views(&self, text: &str) -> Vec<(ViewKind, String)> {
+        let views = views(text, &|text| self.count_tokens(text));
+        let normalized = views.normalized.iter().map(|v| (ViewKind::Normalized, v));
+        let decoded = views.decoded.iter().map(|v| (ViewKind::Decoded, v));
+        let all = normalized.chain(decoded);
+        all.map(|(kind, view)| (kind, view.text().to_owned()))
+            .collect()
     }
 
     /// The windows that cover the tokens of a text, each as the network takes it: with the model's prefix before it.
