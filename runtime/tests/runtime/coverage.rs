@@ -113,3 +113,21 @@ fn the_prefix_is_scored_with_every_window_and_counts_for_nothing_else() {
             .is_none()
     );
 }
+
+#[test]
+fn a_word_among_twenty_thousand_counts_as_much_as_in_one_window() {
+    let mut session = model().session(&SessionOptions::default()).unwrap();
+    let alone = session
+        .check(&Input::prompt("good stab good good"))
+        .unwrap();
+    for place in [0, 1, 2, 3, 4, 9_999, 13_000, 19_997, 19_999] {
+        let mut words = vec!["good"; 20_000];
+        words[place] = "stab";
+        let text = words.join(" ");
+        let verdict = session.check(&Input::prompt(&text)).unwrap();
+        assert_eq!((verdict.tokens_scored, verdict.windows), (20_000, 6_667));
+        assert_eq!(verdict.scores, alone.scores, "{place}");
+        let span = verdict.span.unwrap().prompt;
+        assert!(text[span].contains("stab"), "{place}");
+    }
+}
