@@ -1,7 +1,8 @@
 //! Probabilities: how the logits of a network become the chances that they claim to be, fitted on labelled texts.
 //!
 //! First a line per category, on the texts of which the category is known; then a line per language, for all categories alike, on
-//! the largest of them, so that a verdict's score is the chance that the text is unsafe.
+//! the largest of them, so that a verdict's score is the chance that the text is unsafe where as many texts are unsafe as are safe.
+//! How many are in the texts at hand says nothing about those to come.
 
 use std::collections::BTreeMap;
 
@@ -57,13 +58,17 @@ impl Probabilities {
             languages.entry(&one.row.lang).or_default().push(point);
         }
         languages.retain(|_, points| is_enough(points));
-        // Every language weighs the same, and all together as much as there are texts.
         let texts: usize = languages.values().map(Vec::len).sum();
+        languages.values_mut().for_each(|points| balance(points));
+        // Every language weighs the same, and all together as much as there are texts.
         let pooled: Vec<Point> = languages
             .values()
             .flat_map(|points| {
-                let weight = texts as f64 / (languages.len() * points.len()) as f64;
-                points.iter().map(move |point| Point { weight, ..*point })
+                let share = texts as f64 / (languages.len() * points.len()) as f64;
+                points.iter().map(move |point| Point {
+                    weight: share * point.weight,
+                    ..*point
+                })
             })
             .collect();
         let start = line(&pooled);
@@ -105,6 +110,20 @@ fn category(judged: &[Judged<'_>], index: usize, name: &str) -> Calibration {
     match is_enough(&points) {
         true => line(&points),
         false => Calibration::IDENTITY,
+    }
+}
+
+/// Gives both labels the same weight, and all points together that of their number.
+fn balance(points: &mut [Point]) {
+    let texts = points.len() as f64;
+    let positives = points.iter().filter(|point| point.label).count() as f64;
+    for point in points {
+        let count = if point.label {
+            positives
+        } else {
+            texts - positives
+        };
+        point.weight = texts / (2.0 * count);
     }
 }
 
@@ -233,10 +252,18 @@ mod tests {
         let mut all = rows("en", line(0.5, 0.3), 400);
         all.extend(rows("fr", line(2.0, -1.0), 400));
         let found = fit(&all);
-        assert!(is_near(found.languages["en"][0], 0.5, 0.3), "{found:?}");
-        assert!(is_near(found.languages["fr"][0], 2.0, -1.0), "{found:?}");
+        // As if there were as many unsafe texts as safe ones.
+        let shift = |lang: &str| {
+            let of = all.iter().filter(|(row, _)| row.lang == lang);
+            let labels: Vec<bool> = of.map(|(row, _)| row.is_unsafe).collect();
+            let positives = labels.iter().filter(|label| **label).count() as f32;
+            (positives / (labels.len() as f32 - positives)).ln()
+        };
+        let (en, fr) = (0.3 - shift("en"), -1.0 - shift("fr"));
+        assert!(is_near(found.languages["en"][0], 0.5, en), "{found:?}");
+        assert!(is_near(found.languages["fr"][0], 2.0, fr), "{found:?}");
         let score = found.score("fr", &[1.0, -9.0]);
-        assert!((score - line(2.0, -1.0).probability(1.0)).abs() < 0.02);
+        assert!((score - line(2.0, fr).probability(1.0)).abs() < 0.02);
         // Other languages have what is between.
         let default = found.score("de", &[1.0, -9.0]);
         assert_ne!(default, score);

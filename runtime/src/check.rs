@@ -174,7 +174,8 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The caller's language, or that of the text as it reads without disguises, or of the texts that it holds.
+/// The caller's language, or that of the text as it reads without disguises or of the texts that it holds, whichever is surer: what is
+/// encoded looks like some language too.
 fn language_of<'a>(input: &Input<'a>, readings: &[Reading<'_>]) -> Result<&'a str> {
     match input.language {
         Some(tag) if is_language_tag(tag) => return Ok(tag),
@@ -194,9 +195,9 @@ fn language_of<'a>(input: &Input<'a>, readings: &[Reading<'_>]) -> Result<&'a st
     let decoded = readings
         .iter()
         .flat_map(|reading| reading.views.decoded.iter().map(View::text));
-    let tags = plain.chain(decoded).map(language::identify);
-    let known = tags.into_iter().find(|tag| *tag != language::UNDETERMINED);
-    Ok(known.unwrap_or(language::UNDETERMINED))
+    let guesses = plain.chain(decoded).filter_map(language::guess);
+    let surest = guesses.reduce(|best, next| if next.1 > best.1 { next } else { best });
+    Ok(surest.map_or(language::UNDETERMINED, |(tag, _)| tag))
 }
 
 /// What has been scored so far.

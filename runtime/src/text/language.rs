@@ -15,11 +15,15 @@ const MIN_CONFIDENCE: f64 = 0.3;
 
 /// Identifies the language of a text; [`UNDETERMINED`] unless it is fairly sure.
 pub(crate) fn identify(text: &str) -> &'static str {
+    guess(text).map_or(UNDETERMINED, |(tag, _)| tag)
+}
+
+/// The language of a text, and how sure that is, from 0 to 1; `None` unless it is fairly sure.
+pub(crate) fn guess(text: &str) -> Option<(&'static str, f64)> {
     let sample = &text[..text.floor_char_boundary(SAMPLE_BYTES)];
-    match whatlang::detect(sample) {
-        Some(info) if info.confidence() > MIN_CONFIDENCE => tag(info.lang()),
-        _ => UNDETERMINED,
-    }
+    let info = whatlang::detect(sample)?;
+    let confidence = info.confidence();
+    (confidence > MIN_CONFIDENCE).then(|| (tag(info.lang()), confidence))
 }
 
 /// BCP-47 wants the two-letter code where one exists. All of these have one.
