@@ -1,6 +1,6 @@
 //! What the bundled model says of a sentence hidden in a long text, and of texts that come in pieces.
 
-use duoguard::{Input, Model, Session, SessionOptions, Stream, StreamOptions};
+use duoguard::{Input, Model, Session, SessionOptions, Stream, StreamOptions, ViewKind};
 use duoguard_eval::{Benchmark, read_benchmarks};
 
 /// About twenty tokens.
@@ -178,4 +178,26 @@ fn what_a_stream_costs() {
             started.elapsed().as_secs_f64() / one_shot
         );
     }
+}
+
+#[test]
+fn an_encoded_text_has_the_language_of_what_it_says() {
+    let mut session = session();
+    let text = BENIGN.join(" ");
+    let rotated: String = text
+        .chars()
+        .map(|c| match c {
+            'a'..='m' | 'A'..='M' => char::from(c as u8 + 13),
+            'n'..='z' | 'N'..='Z' => char::from(c as u8 - 13),
+            c => c,
+        })
+        .collect();
+    let verdict = session.check(&Input::prompt(&rotated)).unwrap();
+    assert_eq!(verdict.language, "en");
+    assert!(
+        verdict
+            .views
+            .iter()
+            .any(|view| view.kind == ViewKind::Decoded)
+    );
 }

@@ -1,5 +1,7 @@
 //! Words spelt letter by letter, and with digits and signs for letters.
 
+use std::collections::HashMap;
+
 use super::class::{self, CASED, INVISIBLE, LETTER, MARK, NUMBER, PICTOGRAPH, SPACE};
 use super::rewrite::{ChangeKind, Edit};
 use super::scan::MIN_SPELT;
@@ -180,6 +182,8 @@ fn join(text: &str, stretch: &[Cell], edits: &mut Vec<Edit>) {
 pub(super) fn leet_edits(text: &str, tokens: &dyn Fn(&str) -> usize) -> Vec<Edit> {
     let (mut count, mut likely) = (0, 0);
     let (mut sure, mut unsure) = (Vec::new(), Vec::new());
+    // Counting tokens is slow, and words come again.
+    let mut known = HashMap::new();
     for word in words(text, is_leet_cell) {
         let word = word.trimmed();
         let has_letters = word.text.chars().any(|c| class::of(c).is(LETTER));
@@ -187,7 +191,11 @@ pub(super) fn leet_edits(text: &str, tokens: &dyn Fn(&str) -> usize) -> Vec<Edit
         if !word.text.chars().any(|c| leet(c).is_some()) {
             continue;
         }
-        let Some((plain, is_better)) = spelt_out(text, word, tokens) else {
+        let begins = begins(text, word);
+        let spelling = known
+            .entry((word.text, begins))
+            .or_insert_with(|| spelt_out(word.text, begins, tokens));
+        let Some((plain, is_better)) = spelling.clone() else {
             continue;
         };
         likely += usize::from(has_letters && is_better);
@@ -227,19 +235,22 @@ fn is_short(word: &str) -> bool {
     digits < word.chars().count() || digits <= MAX_LEET_NUMBER
 }
 
-/// The word in letters, and whether it takes fewer tokens so; `None` if one of its digits stands for no letter.
-fn spelt_out(text: &str, word: Word<'_>, tokens: &dyn Fn(&str) -> usize) -> Option<(String, bool)> {
-    let capitals = word.text.chars().filter(|c| c.is_uppercase()).count();
-    let is_capital = capitals > 1 && !word.text.chars().any(char::is_lowercase);
-    // As "I" is written, and as sentences begin.
+/// Whether a word is written with a capital: as "I" is, and as sentences begin.
+fn begins(text: &str, word: Word<'_>) -> bool {
     let is_first = text[..word.start]
         .trim_end()
         .chars()
         .next_back()
         .is_none_or(|c| matches!(c, '.' | '?' | '!'));
-    let begins = is_first || word.text == "1";
+    is_first || word.text == "1"
+}
+
+/// The word in letters, and whether it takes fewer tokens so; `None` if one of its digits stands for no letter.
+fn spelt_out(word: &str, begins: bool, tokens: &dyn Fn(&str) -> usize) -> Option<(String, bool)> {
+    let capitals = word.chars().filter(|c| c.is_uppercase()).count();
+    let is_capital = capitals > 1 && !word.chars().any(char::is_lowercase);
     let spell = |(one, begins): (char, bool)| {
-        let letters = word.text.chars().enumerate().map(|(n, c)| match leet(c) {
+        let letters = word.chars().enumerate().map(|(n, c)| match leet(c) {
             Some(letter) => {
                 let letter = if letter == '1' { one } else { letter };
                 let is_upper = is_capital || begins && n == 0;
@@ -255,7 +266,7 @@ fn spelt_out(text: &str, word: Word<'_>, tokens: &dyn Fn(&str) -> usize) -> Opti
     };
     // Most tokenizers know words with a space before them.
     let cost = |word: &str| tokens(&format!(" {word}"));
-    let before = cost(word.text);
+    let before = cost(word);
     // Where both are as good, the case that is expected; a German noun shows itself by being better known as one.
     let variants = [('i', begins), ('l', begins), ('i', !begins), ('l', !begins)];
     let plain = variants.into_iter().filter_map(spell);
