@@ -33,7 +33,8 @@ pub use bundle::{
     BUNDLE_FILES, Bundle, MAX_GRAPH_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES,
 };
 pub use engine::{
-    Engine, EngineChoice, EngineInfo, Graph, TokenBatch, Weights, engines, open_engine,
+    Engine, EngineChoice, EngineInfo, Graph, MAX_THREADS, TokenBatch, Weights, engine_info,
+    engine_names, engines, open_engine,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{
@@ -41,7 +42,7 @@ pub use manifest::{
     Manifest,
 };
 pub use model::Model;
-pub use policy::Policy;
+pub use policy::{Policy, is_language_tag};
 pub use session::{Session, SessionOptions};
 pub use text::MAX_TEXT_BYTES;
 pub use verdict::{Input, Verdict};
