@@ -18,6 +18,18 @@ pub struct Recipe {
     pub profile: &'static str,
     /// Whether the engine that loads ONNX Runtime is in it.
     pub onnxruntime: bool,
+    /// The machine it is for; `None` is this one.
+    pub target: Option<Target>,
+}
+
+/// Another machine to build for.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name, as rustc has it.
+    pub name: &'static str,
+    /// A compiler that has its standard library.
+    pub rustc: &'static str,
+    pub linker: &'static str,
 }
 
 /// A library that was built.
@@ -55,6 +67,17 @@ pub fn build(root: &Path, recipe: Recipe) -> Result<Built, String> {
     if !recipe.onnxruntime {
         cargo.arg("--no-default-features");
     }
+    let mut folder = target_folder(root);
+    if let Some(target) = recipe.target {
+        folder.push("cross");
+        let linker = target.name.replace('-', "_").to_uppercase();
+        cargo
+            .env("RUSTC", target.rustc)
+            .env(format!("CARGO_TARGET_{linker}_LINKER"), target.linker)
+            .args(["--target", target.name, "--target-dir"])
+            .arg(&folder);
+        folder.push(target.name);
+    }
     cargo.args(["--", "--print", "native-static-libs"]);
     let mut running = cargo
         .spawn()
@@ -77,10 +100,6 @@ pub fn build(root: &Path, recipe: Recipe) -> Result<Built, String> {
     }
     let native =
         native.ok_or("cargo did not say what the static library needs (native-static-libs)")?;
-    let folder = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => PathBuf::from(folder),
-        None => root.join("target"),
-    };
     Ok(Built {
         folder: folder.join(recipe.profile),
         native: without_repeats(&native),
@@ -142,6 +161,7 @@ pub fn install_shipped(root: &Path, prefix: &Path) -> Result<(), String> {
     let recipe = Recipe {
         profile: "ship",
         onnxruntime: true,
+        target: None,
     };
     install(root, prefix, &build(root, recipe)?)
 }
@@ -155,6 +175,7 @@ pub fn size(root: &Path) -> Result<(), String> {
             Recipe {
                 profile: "ship",
                 onnxruntime,
+                target: None,
             },
         )?;
         let prefix = root
@@ -224,6 +245,11 @@ fn without_repeats(arguments: &str) -> Vec<String> {
     }
     kept.reverse();
     kept
+}
+
+/// Where cargo builds.
+pub fn target_folder(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
 /// The value of a `#define`.

@@ -1,5 +1,6 @@
 //! What people and CI run alike: `cargo xtask test`, and its parts.
 
+mod cross;
 mod ctest;
 mod examples;
 mod library;
@@ -25,6 +26,8 @@ usage: cargo xtask <command>
 
   install --prefix DIR
           build the C library small, and install it with its header, pkg-config and CMake files
+  cross arm64|wasm32
+          build for another machine, with Debian's compilers: arm64 Linux is run under emulation, wasm32 is compiled
   size    print what the C library weighs, with each feature
 
 Not part of test, for they install PyTorch from PyPI (6 GB, into target/transformers):
@@ -43,6 +46,8 @@ fn main() -> ExitCode {
         ["install", "--prefix", prefix] => {
             root().and_then(|root| library::install_shipped(&root, Path::new(prefix)))
         }
+        ["cross", "arm64"] => root().and_then(|root| cross::arm64(&root)),
+        ["cross", "wasm32"] => root().and_then(|root| cross::wasm32(&root)),
         ["golden"] => root().and_then(|root| transformers::golden(&root)),
         ["real-shape", ref rest @ ..] if (2..=3).contains(&rest.len()) => {
             root().and_then(|root| transformers::real_shape(&root, rest))

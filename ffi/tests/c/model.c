@@ -125,17 +125,14 @@ void test_damage(const char *folder, const char *work) {
     for (size_t i = 0; i < FILES; i++) {
         const char *name = given.files[i].name;
         size_t size = given.files[i].size;
-        /* The beginning of a file, its middle, its end. */
-        const size_t places[] = {0, size / 2, size - 1};
+        const size_t places[] = {0, size / 2};
         for (size_t j = 0; j < sizeof places / sizeof places[0]; j++) {
             /* The manifest alone has no checksum: the highest bit makes it something else than JSON in UTF-8. */
             given.data[i][places[j]] ^= 0x80;
             refused(&given, work, name);
             given.data[i][places[j]] ^= 0x80;
         }
-        given.files[i].size = size / 2;
-        refused(&given, work, name);
-        given.files[i].size = 0;
+        given.files[i].size = i % 2 == 0 ? 0 : size - 1;
         refused(&given, work, name);
         given.files[i].size = size;
     }
