@@ -6,7 +6,7 @@ use safetensors::Dtype;
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
-use crate::config::Config;
+use crate::config::{Config, Head};
 use crate::error::ExportError;
 use crate::shards::{Place, Shards};
 
@@ -14,6 +14,7 @@ use crate::shards::{Place, Shards};
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 pub(crate) const NORM: &str = "model.norm.weight";
 pub(crate) const SCORE: &str = "score.weight";
+const HEAD: &str = "lm_head.weight";
 
 const MAX_LABELS: usize = duoguard::MAX_CATEGORIES;
 const MAX_EXTRA_BYTES: u64 = 64 << 20;
@@ -70,11 +71,23 @@ pub struct Guard {
 }
 
 impl Checkpoint {
-    /// Opens the folder and checks everything an export relies on.
+    /// Opens the folder of a classifier and checks everything an export relies on.
     pub fn open(folder: &Path) -> Result<Self, ExportError> {
-        let config = Config::open(&folder.join("config.json"))?;
+        Self::open_with(folder, Head::Labels)
+    }
+
+    /// Opens the folder of a language model, which cannot be exported; it has no labels.
+    pub fn open_language_model(folder: &Path) -> Result<Self, ExportError> {
+        Self::open_with(folder, Head::Tokens)
+    }
+
+    fn open_with(folder: &Path, head: Head) -> Result<Self, ExportError> {
+        let config = Config::open(&folder.join("config.json"), head)?;
         let shards = Shards::open(folder)?;
-        let labels = labels(&config, &shards)?;
+        let labels = match head {
+            Head::Labels => labels(&config, &shards)?,
+            Head::Tokens => 0,
+        };
         let mut checkpoint = Self {
             golden: read_extra(&folder.join("golden.json"))?,
             guard: read_extra(&folder.join("duoguard.json"))?.unwrap_or_default(),
@@ -100,7 +113,7 @@ impl Checkpoint {
         &self.config
     }
 
-    /// Number of labels: rows of `score.weight`.
+    /// Number of labels: rows of `score.weight`, or 0 for a language model.
     pub fn labels(&self) -> usize {
         self.labels
     }
@@ -297,14 +310,19 @@ fn expected_tensors(
     config: &Config,
     labels: usize,
 ) -> impl Iterator<Item = (String, Vec<usize>)> + '_ {
+    let head = match labels {
+        0 if config.tied => None,
+        0 => Some((HEAD.to_owned(), vec![config.vocabulary, config.hidden])),
+        labels => Some((SCORE.to_owned(), vec![labels, config.hidden])),
+    };
     let outside = [
         (EMBEDDING.to_owned(), vec![config.vocabulary, config.hidden]),
         (NORM.to_owned(), vec![config.hidden]),
-        (SCORE.to_owned(), vec![labels, config.hidden]),
     ];
     let layers = 0..config.layers;
     outside
         .into_iter()
+        .chain(head)
         .chain(layers.flat_map(|layer| layer_tensors(config, layer)))
 }
 

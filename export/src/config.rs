@@ -11,7 +11,8 @@ use crate::rope::{Llama3Scaling, Rope};
 
 /// A kind of network that can be exported.
 struct Family {
-    architecture: &'static str,
+    classifier: &'static str,
+    language_model: &'static str,
     model_type: &'static str,
     /// Whether the query, key and value projections have biases.
     qkv_bias: bool,
@@ -19,16 +20,27 @@ struct Family {
     fixed: &'static [(&'static str, bool)],
 }
 
-/// The sequence classifiers that this version exports.
+/// What stands on top of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// `score.weight`: a logit for every label. What can be exported.
+    Labels,
+    /// `lm_head.weight`, or the embedding once more: a logit for every token. What the trainer starts from.
+    Tokens,
+}
+
+/// The networks that this version reads.
 const FAMILIES: [Family; 2] = [
     Family {
-        architecture: "Qwen2ForSequenceClassification",
+        classifier: "Qwen2ForSequenceClassification",
+        language_model: "Qwen2ForCausalLM",
         model_type: "qwen2",
         qkv_bias: true,
         fixed: &[],
     },
     Family {
-        architecture: "LlamaForSequenceClassification",
+        classifier: "LlamaForSequenceClassification",
+        language_model: "LlamaForCausalLM",
         model_type: "llama",
         qkv_bias: false,
         fixed: &[("attention_bias", false), ("mlp_bias", false)],
@@ -67,22 +79,24 @@ pub struct Config {
     pub norm_eps: f64,
     /// The rotary embedding's frequencies.
     pub rope: Rope,
+    /// Whether a language model's head is its embedding. Without the field `tie_word_embeddings`: as the family has it.
+    pub tied: bool,
     /// The names in `id2label`, in order; empty when the file has none.
     pub labels: Vec<String>,
 }
 
 impl Config {
     /// Reads `config.json`. An error names the first field that is missing, impossible or not supported.
-    pub fn open(path: &Path) -> Result<Self, ExportError> {
+    pub fn open(path: &Path, head: Head) -> Result<Self, ExportError> {
         let bytes = read_small(path)?;
-        Self::from_json(&bytes).map_err(|message| ExportError::checkpoint(path, message))
+        Self::from_json(&bytes, head).map_err(|message| ExportError::checkpoint(path, message))
     }
 
-    fn from_json(bytes: &[u8]) -> Result<Self, String> {
+    fn from_json(bytes: &[u8], head: Head) -> Result<Self, String> {
         let fields: Map<String, Value> = serde_json::from_slice(bytes)
             .map_err(|cause| format!("not a JSON object: {cause}; get the checkpoint again"))?;
         let fields = Fields(&fields);
-        let family = family(&fields)?;
+        let family = family(&fields, head)?;
         let config = Self::from_fields(&fields, family)?;
         config.check_supported(&fields, family)?;
         Ok(config)
@@ -104,6 +118,15 @@ impl Config {
             max_position: fields.size("max_position_embeddings")?,
             norm_eps: fields.positive("rms_norm_eps")?.unwrap_or(DEFAULT_NORM_EPS),
             rope: rope(fields)?,
+            tied: match fields.given("tie_word_embeddings") {
+                None => family.qkv_bias,
+                Some(Value::Bool(tied)) => *tied,
+                Some(value) => {
+                    return Err(format!(
+                        "tie_word_embeddings is {value}; expected true or false"
+                    ));
+                }
+            },
             labels: labels(fields)?,
         })
     }
@@ -222,11 +245,15 @@ impl Fields<'_> {
     }
 }
 
-fn family(fields: &Fields<'_>) -> Result<&'static Family, String> {
+fn family(fields: &Fields<'_>, head: Head) -> Result<&'static Family, String> {
     let found = fields.0.get("architectures").unwrap_or(&Value::Null);
-    let is_found = |family: &&Family| matches!(found, Value::Array(names) if names.len() == 1 && names[0] == family.architecture);
+    let wanted = |family: &Family| match head {
+        Head::Labels => family.classifier,
+        Head::Tokens => family.language_model,
+    };
+    let is_found = |family: &&Family| matches!(found, Value::Array(names) if names.len() == 1 && names[0] == wanted(family));
     let Some(family) = FAMILIES.iter().find(is_found) else {
-        let known = FAMILIES.map(|family| format!("[\"{}\"]", family.architecture));
+        let known = FAMILIES.map(|family| format!("[\"{}\"]", wanted(&family)));
         return Err(format!(
             "architectures is {found}; only {} are supported so far",
             known.join(" and ")
@@ -340,7 +367,8 @@ mod tests {
         });
         let table = fields.as_object_mut().expect("an object");
         table.extend(extra.as_object().expect("an object").clone());
-        Config::from_json(fields.to_string().as_bytes()).map(|config| config.rope.theta)
+        Config::from_json(fields.to_string().as_bytes(), Head::Labels)
+            .map(|config| config.rope.theta)
     }
 
     #[test]

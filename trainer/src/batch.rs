@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::data::{Corpus, Pair, ParallelRow};
 use crate::decoder::CATEGORIES;
 use crate::draw::{Drawn, Draws};
-use crate::recipe::{ClassifierRecipe, Recipe};
+use crate::recipe::{ClassifierRecipe, PretrainRecipe, Recipe};
 use crate::teacher::Teacher;
 use crate::tokenizer::Tokenizer;
 
@@ -219,7 +219,7 @@ impl PretrainStream {
         parallel: &[ParallelRow],
         pairs: &[Pair],
         tokenizer: &Tokenizer,
-        recipe: &Recipe,
+        (recipe, seed): (&PretrainRecipe, u64),
     ) -> Self {
         let mut seen = HashSet::new();
         let texts = corpus.rows.iter().map(|row| row.text.as_str());
@@ -230,7 +230,7 @@ impl PretrainStream {
                 .flat_map(|pair| [pair.english.as_str(), pair.text.as_str()]),
         );
         let mut texts: Vec<&str> = texts.filter(|text| seen.insert(*text)).collect();
-        texts.shuffle(&mut ChaCha8Rng::seed_from_u64(recipe.seed));
+        texts.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         let tokens: Vec<Vec<u32>> = texts
             .par_iter()
             .map(|text| tokenizer.encode(text))
@@ -241,9 +241,9 @@ impl PretrainStream {
             .collect();
         Self {
             tokens,
-            rows: (recipe.pretrain.batch_tokens / recipe.pretrain.window_tokens).max(1),
-            window: recipe.pretrain.window_tokens,
-            seed: recipe.seed,
+            rows: (recipe.batch_tokens / recipe.window_tokens).max(1),
+            window: recipe.window_tokens,
+            seed,
             order: None,
         }
     }
@@ -300,8 +300,9 @@ mod tests {
             Recipe::parse(Path::new("r"), include_str!("../../recipes/mini.toml")).unwrap();
         recipe.classifier.window_tokens = 16;
         recipe.classifier.batch_tokens = 200;
-        recipe.pretrain.window_tokens = 8;
-        recipe.pretrain.batch_tokens = 32;
+        let pretrain = recipe.pretrain.as_mut().unwrap();
+        pretrain.window_tokens = 8;
+        pretrain.batch_tokens = 32;
         let rows: Vec<SeedRow> = (0..60)
             .map(|i| SeedRow {
                 text: "warm soup and bread ".repeat(1 + i % 7),
@@ -346,8 +347,9 @@ mod tests {
     #[test]
     fn pretraining_rows_predict_the_next_token_and_repeat() {
         let (corpus, tokenizer, recipe) = setting();
-        let mut stream = PretrainStream::new(&corpus, &[], &[], &tokenizer, &recipe);
-        let mut again = PretrainStream::new(&corpus, &[], &[], &tokenizer, &recipe);
+        let pretrain = || (recipe.pretrain.as_ref().unwrap(), recipe.seed);
+        let mut stream = PretrainStream::new(&corpus, &[], &[], &tokenizer, pretrain());
+        let mut again = PretrainStream::new(&corpus, &[], &[], &tokenizer, pretrain());
         for index in [0, 3, 40, 2] {
             let (batch, same) = (stream.batch(index), again.batch(index));
             assert_eq!(batch.ids, same.ids);

@@ -80,6 +80,56 @@ impl<'a> Classifier<'a> {
     }
 }
 
+/// The largest probability of any category for each sequence of at least one token.
+fn largest_scores(decoder: &Decoder, rows: &[&[i32]]) -> Vec<f32> {
+    let tokens = rows.iter().map(|ids| ids.len()).max().unwrap_or(1);
+    let lengths: Vec<i32> = rows.iter().map(|ids| ids.len() as i32).collect();
+    let mut ids = Vec::with_capacity(rows.len() * tokens);
+    for row in rows {
+        ids.extend_from_slice(row);
+        ids.resize(ids.len() + tokens - row.len(), 0);
+    }
+    let logits = host(&decoder.logits(&ids, &lengths, tokens));
+    let largest = |logits: &[f32]| logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    logits
+        .chunks(CATEGORIES)
+        .map(|logits| 1.0 / (1.0 + (-largest(logits)).exp()))
+        .collect()
+}
+
+/// The score of each text: the largest probability of any category, in its first `window` tokens. An empty text scores 0.
+pub fn score_texts(
+    decoder: &Decoder,
+    tokenizer: &Tokenizer,
+    texts: &[&str],
+    window: usize,
+) -> Vec<f32> {
+    let decoder = without_gradients(decoder);
+    let ids: Vec<Vec<i32>> = texts
+        .iter()
+        .map(|text| {
+            tokenizer
+                .encode(text)
+                .iter()
+                .take(window)
+                .map(|&id| id as i32)
+                .collect()
+        })
+        .collect();
+    let mut order: Vec<usize> = (0..ids.len())
+        .filter(|&place| !ids[place].is_empty())
+        .collect();
+    order.sort_by_key(|&place| ids[place].len());
+    let mut scores = vec![0.0; texts.len()];
+    for places in order.chunks(VALIDATION_ROWS) {
+        let rows: Vec<&[i32]> = places.iter().map(|&place| ids[place].as_slice()).collect();
+        for (&place, score) in places.iter().zip(largest_scores(&decoder, &rows)) {
+            scores[place] = score;
+        }
+    }
+    scores
+}
+
 /// The three readings of each row: label smoothing moves weight between safe and unsafe, and the teacher's opinion, which knows
 /// no categories, takes `teacher_share` of the whole.
 pub fn targets(batch: &Batch, teacher_share: f32) -> Targets {
@@ -127,17 +177,8 @@ impl Stage for Classifier<'_> {
         let decoder = without_gradients(decoder);
         let mut by_language: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
         for rows in self.held_out.chunks(VALIDATION_ROWS) {
-            let tokens = rows.iter().map(|row| row.ids.len()).max().unwrap_or(1);
-            let lengths: Vec<i32> = rows.iter().map(|row| row.ids.len() as i32).collect();
-            let mut ids = Vec::with_capacity(rows.len() * tokens);
-            for row in rows {
-                ids.extend_from_slice(&row.ids);
-                ids.resize(ids.len() + tokens - row.ids.len(), 0);
-            }
-            let logits = host(&decoder.logits(&ids, &lengths, tokens));
-            for (row, logits) in rows.iter().zip(logits.chunks(CATEGORIES)) {
-                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let score = 1.0 / (1.0 + (-largest).exp());
+            let ids: Vec<&[i32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
+            for (row, score) in rows.iter().zip(largest_scores(&decoder, &ids)) {
                 let kind = if row.is_unseen { "unseen-" } else { "" };
                 for language in [row.language.as_str(), "all"] {
                     let outcome = Outcome {

@@ -90,13 +90,38 @@ impl Decoder {
             }
         }
         layout.push(("norm".to_owned(), [1, c]));
+        if !shape.tied {
+            layout.push(("head".to_owned(), [vocabulary, c]));
+        }
         layout.push(("score".to_owned(), [c, CATEGORIES]));
         layout
     }
 
-    /// The token embedding `[V, C]`, which is also the language-model head.
+    /// The token embedding `[V, C]`.
     pub fn embedding(&self) -> &Tensor<2> {
         &self.parameters[0].value
+    }
+
+    /// The weight of the norm after the last layer, `[1, C]`.
+    pub fn norm(&self) -> &Parameter {
+        &self.parameters[1 + self.shape.layers * PER_LAYER]
+    }
+
+    /// The language-model head `[V, C]`: the embedding, unless the network has one of its own.
+    pub fn head(&self) -> &Tensor<2> {
+        match self.shape.tied {
+            true => self.embedding(),
+            false => &self.parameters[self.parameters.len() - 2].value,
+        }
+    }
+
+    /// The same network without a head of its own, for a classifier to start from.
+    pub fn without_head(mut self) -> Self {
+        if !self.shape.tied {
+            self.parameters.remove(self.parameters.len() - 2);
+            self.shape.tied = true;
+        }
+        self
     }
 
     /// The classifier head `[C, 12]`.
@@ -152,8 +177,7 @@ impl Decoder {
             x = x + (gate * gate_up.narrow(1, f, f)).matmul(self.layer(layer, DOWN));
         }
         cache.tokens += tokens;
-        let norm = self.parameters[self.parameters.len() - 2].value.clone();
-        rms_norm(x, norm, self.shape.norm_eps)
+        rms_norm(x, self.norm().value.clone(), self.shape.norm_eps)
     }
 
     /// Classifier logits `[B, 12]`: the head on each row's last real token.
@@ -343,9 +367,13 @@ struct Rope {
 impl Rope {
     /// For the positions `past..past + tokens`.
     fn new(shape: &ModelRecipe, past: usize, tokens: usize, device: &Device) -> Self {
-        let half = shape.head_size() / 2;
-        let angle =
-            |t: usize, i: usize| t as f64 * shape.rope_theta.powf(-(i as f64) / half as f64);
+        let size = shape.head_size();
+        let half = size / 2;
+        let rope = duoguard_export::Rope {
+            theta: shape.rope_theta,
+            scaling: shape.rope_scaling,
+        };
+        let angle = |t: usize, i: usize| rope.angle(t, i, size);
         let table = |f: fn(f64) -> f64| {
             let values: Vec<f32> = (past..past + tokens)
                 .flat_map(|t| (0..half).map(move |i| f(angle(t, i)) as f32))
@@ -387,6 +415,8 @@ mod tests {
             max_position: 32,
             rope_theta: 10000.0,
             norm_eps: 1e-6,
+            rope_scaling: None,
+            tied: true,
         };
         Decoder::new(&shape, 50, 3, &Device::flex().autodiff())
     }

@@ -16,6 +16,7 @@ use crate::recipe::{GameRecipe, OwnGeneratorRecipe};
 use crate::sample::{Prompt, SamplingSettings, sample};
 use crate::stage::{Stage, without_gradients};
 use crate::tokenizer::Tokenizer;
+use crate::voice::{Voice, prefixed};
 
 /// The token that ends a text and separates a seed from what is written about it.
 pub const END: i32 = 0;
@@ -44,56 +45,43 @@ pub trait Generator {
     fn write(&mut self, requests: &[Request<'_>]) -> Result<Vec<Option<String>>, TrainError>;
 }
 
-/// What the generator is given to continue.
-pub fn prompt(tokenizer: &Tokenizer, seed: &str, language: &str, is_unsafe: bool) -> Vec<i32> {
-    let label = if is_unsafe { "unsafe" } else { "safe" };
-    let prefix = tokenizer.encode(&format!("{language} {label}:"));
-    let seed = tokenizer.encode(seed);
-    seed.iter()
-        .map(|&id| id as i32)
-        .chain([END])
-        .chain(prefix.iter().map(|&id| id as i32))
-        .collect()
-}
-
-/// Our own decoder.
-pub struct OwnGenerator<'a> {
+/// A decoder that writes.
+pub struct LocalGenerator<'a> {
     decoder: Decoder,
-    tokenizer: &'a Tokenizer,
+    voice: &'a Voice,
     settings: SamplingSettings,
 }
 
-impl<'a> OwnGenerator<'a> {
+impl<'a> LocalGenerator<'a> {
     /// Writes with `decoder` as the game's recipe says.
-    pub fn new(decoder: &Decoder, tokenizer: &'a Tokenizer, recipe: &GameRecipe) -> Self {
+    pub fn new(decoder: &Decoder, voice: &'a Voice, recipe: &GameRecipe) -> Self {
         Self {
             decoder: without_gradients(decoder),
-            tokenizer,
+            voice,
             settings: SamplingSettings {
                 temperature: recipe.temperature,
                 top_p: recipe.top_p,
                 max_tokens: recipe.max_tokens,
-                end: END,
+                end: voice.end,
             },
         }
     }
 }
 
-impl Generator for OwnGenerator<'_> {
+impl Generator for LocalGenerator<'_> {
     fn write(&mut self, requests: &[Request<'_>]) -> Result<Vec<Option<String>>, TrainError> {
-        let prompts: Vec<Prompt> = requests
+        let prompts: Result<Vec<Prompt>, TrainError> = requests
             .par_iter()
-            .map(|r| Prompt {
-                ids: prompt(self.tokenizer, r.seed_text, r.language, r.is_unsafe),
-                seed: r.randomness,
+            .map(|r| {
+                Ok(Prompt {
+                    ids: self.voice.writing(r.seed_text, r.language, r.is_unsafe)?,
+                    seed: r.randomness,
+                })
             })
             .collect();
-        let texts = sample(&self.decoder, &prompts, &self.settings);
-        let decode = |ids: Vec<i32>| {
-            let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
-            self.tokenizer.decode(&ids).trim().to_owned()
-        };
-        Ok(texts.into_iter().map(|ids| ids.map(decode)).collect())
+        let texts = sample(&self.decoder, &prompts?, &self.settings);
+        let text = |ids: Vec<i32>| self.voice.text(&ids);
+        Ok(texts.into_iter().map(|ids| ids.map(text)).collect())
     }
 }
 
@@ -215,7 +203,7 @@ impl<'a> Writing<'a> {
                     _ => &self.benign,
                 };
                 let t = from.choose(&mut rng)?;
-                let prompt = prompt(self.tokenizer, t.english, t.language, t.is_unsafe);
+                let prompt = prefixed(self.tokenizer, t.english, t.language, t.is_unsafe);
                 let text = self.tokenizer.encode(t.text);
                 // Longer ones are never asked for either.
                 if text.len() > self.max_tokens || prompt.len() > 2 * self.max_tokens {
@@ -293,7 +281,7 @@ impl Stage for Writing<'_> {
         let hidden = decoder.hidden(&ids, rows, tokens).select(0, places);
         let seed = seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let (candidates, targets) = candidates(&targets, negatives, decoder.vocabulary, seed);
-        let loss = language_model_loss(hidden, decoder.embedding(), &candidates, &targets, &device);
+        let loss = language_model_loss(hidden, decoder.head(), &candidates, &targets, &device);
         (loss, real_tokens)
     }
 }

@@ -66,7 +66,7 @@ impl Judge for ConsistencyJudge<'_> {
 }
 
 /// Fifths of a probability: 1 below 0.2, 5 from 0.8.
-fn rating(unsafety: f32) -> u8 {
+pub fn rating(unsafety: f32) -> u8 {
     1 + (unsafety * 5.0).clamp(0.0, 4.0) as u8
 }
 

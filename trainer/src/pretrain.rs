@@ -42,13 +42,7 @@ impl Stage for Pretrain {
         let (candidates, targets) =
             candidates(&batch.targets, self.negatives, self.vocabulary, seed);
         let hidden = decoder.hidden(&batch.ids, batch.rows, batch.tokens);
-        let loss = language_model_loss(
-            hidden,
-            decoder.embedding(),
-            &candidates,
-            &targets,
-            &self.device,
-        );
+        let loss = language_model_loss(hidden, decoder.head(), &candidates, &targets, &self.device);
         (loss, batch.ids.len())
     }
 }

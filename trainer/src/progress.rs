@@ -72,13 +72,7 @@ impl Progress {
             .append(true)
             .open(&path)
             .map_err(|e| TrainError::io("append to", &path, e))?;
-        let bar = ProgressBar::new(steps as u64).with_position(step as u64);
-        bar.set_style(
-            ProgressStyle::with_template("{prefix:>10} {bar:30} {pos}/{len}  {msg}  eta {eta}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
-        bar.set_prefix(stage.to_owned());
-        bar.reset_eta();
+        let bar = bar(stage, steps, step);
         Ok(Self { file, path, bar })
     }
 
@@ -102,4 +96,16 @@ impl Progress {
     pub fn finish(self) {
         self.bar.finish();
     }
+}
+
+/// A progress bar with an estimate of the time left.
+pub fn bar(name: &str, length: usize, position: usize) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64).with_position(position as u64);
+    bar.set_style(
+        ProgressStyle::with_template("{prefix:>10} {bar:30} {pos}/{len}  {msg}  eta {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar.set_prefix(name.to_owned());
+    bar.reset_eta();
+    bar
 }

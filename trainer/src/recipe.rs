@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use duoguard_export::Llama3Scaling;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -42,12 +43,18 @@ pub struct Recipe {
     pub seed: u64,
     /// What to train on.
     pub data: DataRecipe,
+    /// The language model to start from; absent: one is trained as the next three tables say.
+    #[serde(default)]
+    pub base: Option<BaseRecipe>,
     /// The tokenizer.
-    pub tokenizer: TokenizerRecipe,
+    #[serde(default)]
+    pub tokenizer: Option<TokenizerRecipe>,
     /// The network's shape.
-    pub model: ModelRecipe,
+    #[serde(default)]
+    pub model: Option<ModelRecipe>,
     /// Stage 0.
-    pub pretrain: PretrainRecipe,
+    #[serde(default)]
+    pub pretrain: Option<PretrainRecipe>,
     /// Stage 1.
     pub classifier: ClassifierRecipe,
     /// The two-player game; absent: round 0 alone.
@@ -70,6 +77,9 @@ pub struct DataRecipe {
     pub pairs: Vec<PathBuf>,
     /// Languages to keep; the first must be the one that is code-switched.
     pub languages: Vec<String>,
+    /// Languages of the labelled texts to train on; absent: all. Texts of the others still validate.
+    #[serde(default)]
+    pub seed_languages: Option<Vec<String>>,
     /// Sources to leave out.
     pub exclude_sources: Vec<String>,
     /// Share of the seed groups held out, in (0, 0.5].
@@ -81,6 +91,23 @@ pub struct DataRecipe {
     /// Source -> licence; goes into the model's provenance.
     #[serde(default)]
     pub licences: BTreeMap<String, String>,
+}
+
+/// A language model that somebody else trained.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BaseRecipe {
+    /// A Hugging Face folder of the Qwen2 or Llama family, relative to the data.
+    pub checkpoint: PathBuf,
+}
+
+/// Where a run starts.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// From a checkpoint with its tokenizer.
+    Checkpoint(&'a BaseRecipe),
+    /// From random weights: tokenizer, shape and stage 0 are the recipe's.
+    Scratch(&'a TokenizerRecipe, &'a ModelRecipe, &'a PretrainRecipe),
 }
 
 /// The tokenizer.
@@ -111,6 +138,16 @@ pub struct ModelRecipe {
     pub rope_theta: f64,
     /// Added to the mean square in RMSNorm.
     pub norm_eps: f64,
+    /// How the rotary frequencies of an imported network are stretched.
+    #[serde(skip)]
+    pub rope_scaling: Option<Llama3Scaling>,
+    /// Whether the language-model head is the embedding; an imported network may have one of its own.
+    #[serde(skip, default = "tied")]
+    pub tied: bool,
+}
+
+fn tied() -> bool {
+    true
 }
 
 impl ModelRecipe {
@@ -272,6 +309,17 @@ impl Recipe {
         Ok(recipe)
     }
 
+    /// Where the run starts; a recipe that was read has one answer.
+    pub fn start(&self) -> Option<Start<'_>> {
+        match (&self.base, &self.tokenizer, &self.model, &self.pretrain) {
+            (Some(base), None, None, None) => Some(Start::Checkpoint(base)),
+            (None, Some(tokenizer), Some(model), Some(pretrain)) => {
+                Some(Start::Scratch(tokenizer, model, pretrain))
+            }
+            _ => None,
+        }
+    }
+
     /// Hex sha256 of the recipe's text.
     pub fn sha256(&self) -> String {
         Sha256::digest(self.text.as_bytes())
@@ -282,7 +330,9 @@ impl Recipe {
 
     /// Every range a value must be in: (key, whether it holds, what is expected).
     fn checks(&self) -> Vec<Check> {
-        let (model, pretrain, classifier) = (&self.model, &self.pretrain, &self.classifier);
+        let classifier = &self.classifier;
+        // A checkpoint's own limit is known when it is opened.
+        let max_position = self.model.as_ref().map_or(usize::MAX, |m| m.max_position);
         let sampling = &classifier.sampling;
         let teacher = classifier.teacher.as_ref();
         let named = !self.name.is_empty()
@@ -290,10 +340,7 @@ impl Recipe {
                 .name
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-        let heads = model.heads > 0
-            && model.hidden > 0
-            && model.hidden.is_multiple_of(HEAD_SIZE_STEP * model.heads);
-        let windows = |window: usize| window > 0 && window <= model.max_position;
+        let windows = |window: usize| window > 0 && window <= max_position;
         let mut checks = vec![
             ("name", named, "letters, digits, - and _ only"),
             (
@@ -307,84 +354,16 @@ impl Recipe {
                 "at least one language",
             ),
             (
+                "data.seed_languages",
+                self.data.seed_languages.as_ref().is_none_or(|seed| {
+                    !seed.is_empty() && seed.iter().all(|l| self.data.languages.contains(l))
+                }),
+                "at least one language, each of them among data.languages",
+            ),
+            (
                 "data.validation_fraction",
                 self.data.validation_fraction > 0.0 && self.data.validation_fraction <= 0.5,
                 "a fraction in (0, 0.5]",
-            ),
-            (
-                "tokenizer.vocabulary",
-                (257..=1_000_000).contains(&self.tokenizer.vocabulary),
-                "257 (the bytes and one special token) to 1000000",
-            ),
-            (
-                "model.layers",
-                (1..=256).contains(&model.layers),
-                "1 to 256",
-            ),
-            (
-                "model.hidden",
-                heads && model.hidden <= 65_536,
-                "a multiple of 16 x model.heads, at most 65536",
-            ),
-            (
-                "model.kv_heads",
-                model.kv_heads > 0 && model.heads.is_multiple_of(model.kv_heads),
-                "a divisor of model.heads",
-            ),
-            (
-                "model.intermediate",
-                (1..=1_000_000).contains(&model.intermediate),
-                "1 to 1000000",
-            ),
-            (
-                "model.max_position",
-                (1..=1_000_000).contains(&model.max_position),
-                "1 to 1000000",
-            ),
-            (
-                "model.rope_theta",
-                positive(model.rope_theta),
-                "a positive number",
-            ),
-            (
-                "model.norm_eps",
-                positive(model.norm_eps),
-                "a positive number",
-            ),
-            (
-                "pretrain.window_tokens",
-                windows(pretrain.window_tokens),
-                "1 to model.max_position",
-            ),
-            (
-                "pretrain.batch_tokens",
-                pretrain.batch_tokens >= pretrain.window_tokens,
-                "at least pretrain.window_tokens",
-            ),
-            (
-                "pretrain.learning_rate",
-                positive(pretrain.learning_rate),
-                "a positive number",
-            ),
-            (
-                "pretrain.warmup",
-                below_one(pretrain.warmup),
-                "a fraction in [0, 1)",
-            ),
-            (
-                "pretrain.weight_decay",
-                share(pretrain.weight_decay),
-                "0 to 1",
-            ),
-            (
-                "pretrain.max_gradient_norm",
-                positive(pretrain.max_gradient_norm),
-                "a positive number",
-            ),
-            (
-                "pretrain.checkpoint_every",
-                pretrain.checkpoint_every > 0,
-                "at least 1",
             ),
             ("classifier.steps", classifier.steps > 0, "at least 1"),
             (
@@ -506,8 +485,19 @@ impl Recipe {
                 "0 to less than 0.5",
             ),
         ];
+        match self.start() {
+            Some(Start::Scratch(tokenizer, model, pretrain)) => {
+                checks.extend(scratch_checks(tokenizer, model, pretrain));
+            }
+            Some(Start::Checkpoint(_)) => {}
+            None => checks.push((
+                "base",
+                false,
+                "either [base] alone, or [tokenizer], [model] and [pretrain]",
+            )),
+        }
         if let Some(game) = &self.game {
-            checks.extend(game.checks(model.max_position, teacher.is_some()));
+            checks.extend(game.checks(max_position, teacher.is_some()));
             checks.push((
                 "game.languages",
                 game.languages
@@ -518,6 +508,93 @@ impl Recipe {
         }
         checks
     }
+}
+
+fn scratch_checks(
+    tokenizer: &TokenizerRecipe,
+    model: &ModelRecipe,
+    pretrain: &PretrainRecipe,
+) -> Vec<Check> {
+    let heads = model.heads > 0
+        && model.hidden > 0
+        && model.hidden.is_multiple_of(HEAD_SIZE_STEP * model.heads);
+    vec![
+        (
+            "tokenizer.vocabulary",
+            (257..=1_000_000).contains(&tokenizer.vocabulary),
+            "257 (the bytes and one special token) to 1000000",
+        ),
+        (
+            "model.layers",
+            (1..=256).contains(&model.layers),
+            "1 to 256",
+        ),
+        (
+            "model.hidden",
+            heads && model.hidden <= 65_536,
+            "a multiple of 16 x model.heads, at most 65536",
+        ),
+        (
+            "model.kv_heads",
+            model.kv_heads > 0 && model.heads.is_multiple_of(model.kv_heads),
+            "a divisor of model.heads",
+        ),
+        (
+            "model.intermediate",
+            (1..=1_000_000).contains(&model.intermediate),
+            "1 to 1000000",
+        ),
+        (
+            "model.max_position",
+            (1..=1_000_000).contains(&model.max_position),
+            "1 to 1000000",
+        ),
+        (
+            "model.rope_theta",
+            positive(model.rope_theta),
+            "a positive number",
+        ),
+        (
+            "model.norm_eps",
+            positive(model.norm_eps),
+            "a positive number",
+        ),
+        (
+            "pretrain.window_tokens",
+            (1..=model.max_position).contains(&pretrain.window_tokens),
+            "1 to model.max_position",
+        ),
+        (
+            "pretrain.batch_tokens",
+            pretrain.batch_tokens >= pretrain.window_tokens,
+            "at least pretrain.window_tokens",
+        ),
+        (
+            "pretrain.learning_rate",
+            positive(pretrain.learning_rate),
+            "a positive number",
+        ),
+        (
+            "pretrain.warmup",
+            below_one(pretrain.warmup),
+            "a fraction in [0, 1)",
+        ),
+        (
+            "pretrain.weight_decay",
+            share(pretrain.weight_decay),
+            "0 to 1",
+        ),
+        (
+            "pretrain.max_gradient_norm",
+            positive(pretrain.max_gradient_norm),
+            "a positive number",
+        ),
+        (
+            "pretrain.checkpoint_every",
+            pretrain.checkpoint_every > 0,
+            "at least 1",
+        ),
+    ]
 }
 
 /// A key, whether its value is possible, and what is expected.

@@ -107,7 +107,7 @@ fn write(
     cache = cache.select(&sources, batch.len());
     let room = decoder.shape.max_position.saturating_sub(length);
     for _ in 0..settings.max_tokens.min(room) {
-        let logits = host(&hidden.matmul(decoder.embedding().clone().transpose()));
+        let logits = host(&hidden.matmul(decoder.head().clone().transpose()));
         let mut going_on = Vec::new();
         for (index, row) in rows.iter_mut().enumerate() {
             let logits = &logits[index * decoder.vocabulary..][..decoder.vocabulary];
@@ -211,7 +211,7 @@ pub fn log_likelihood(decoder: &Decoder, rows: &[(&[i32], &[i32])], end: i32) ->
         }
     }
     let hidden = rows_of(&decoder.hidden(&ids, rows.len(), tokens), &places);
-    let logits = hidden.matmul(decoder.embedding().clone().transpose());
+    let logits = hidden.matmul(decoder.head().clone().transpose());
     let count = targets.len();
     let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [count, 1]), &device);
     let each = activation::log_softmax(logits, 1).gather(1, targets);
@@ -247,6 +247,8 @@ mod tests {
             max_position: 32,
             rope_theta: 10000.0,
             norm_eps: 1e-6,
+            rope_scaling: None,
+            tied: true,
         };
         let mut decoder = Decoder::new(&shape, 23, 3, &Device::flex().autodiff());
         decoder = crate::stage::without_gradients(&decoder);

@@ -33,8 +33,6 @@ pub struct GameRecipe {
     /// A folder, relative to the data, with benchmarks that proposals must not overlap; absent: not checked, and the log says so.
     #[serde(default)]
     pub benchmarks: Option<PathBuf>,
-    /// Keep the optimizer states of finished rounds; they are most of a run's size.
-    pub keep_states: bool,
     /// Who writes.
     pub generator: GeneratorRecipe,
     /// Who rates.
@@ -59,6 +57,11 @@ pub enum ClassifierStart {
 pub enum GeneratorRecipe {
     /// Our own decoder, fine-tuned to translate with what pairs and translated seeds there are.
     Own(OwnGeneratorRecipe),
+    /// An instructed checkpoint of the Qwen2 or Llama family, which learns from preferences.
+    Checkpoint {
+        /// Its Hugging Face folder, relative to the data.
+        folder: PathBuf,
+    },
     /// A language model behind an OpenAI-compatible endpoint. It learns nothing: pairs are written for whoever trains it.
     Endpoint(EndpointRecipe),
 }
@@ -104,6 +107,13 @@ pub struct EndpointRecipe {
     pub timeout_s: f64,
     /// Tries after the first.
     pub retries: usize,
+    /// Seconds before the first new try; doubled before each further one.
+    pub backoff_s: f64,
+    /// Failures in a row after which the run stops.
+    pub stop_after_failures: usize,
+    /// Further fields of the request's body, as the server wants them.
+    #[serde(default)]
+    pub extra_body: std::collections::BTreeMap<String, serde_json::Value>,
     /// Tokens of an answer at most.
     pub max_tokens: usize,
 }
@@ -117,6 +127,8 @@ pub enum JudgeRecipe {
         /// Least share of a proposal's words that must translate a word of the seed, in [0, 1].
         least_agreement: f64,
     },
+    /// The generator as it was before the first round: an instructed one is told to rate, our own weighs which prefix the text is likelier under.
+    Generator,
     /// An instructed model behind an endpoint.
     Endpoint(EndpointRecipe),
 }
@@ -234,6 +246,7 @@ impl GameRecipe {
         ];
         match &self.generator {
             GeneratorRecipe::Own(own) => checks.extend(own.checks()),
+            GeneratorRecipe::Checkpoint { .. } => {}
             GeneratorRecipe::Endpoint(endpoint) => checks.extend(endpoint.checks()),
         }
         match &self.judge {
@@ -249,6 +262,11 @@ impl GameRecipe {
                     "a [classifier.teacher], whose opinion the consistency judge asks",
                 ),
             ]),
+            JudgeRecipe::Generator => checks.push((
+                "game.judge.kind",
+                !matches!(self.generator, GeneratorRecipe::Endpoint(_)),
+                "endpoint or consistency: a generator behind an endpoint rates there",
+            )),
             JudgeRecipe::Endpoint(endpoint) => checks.extend(endpoint.checks()),
         }
         checks

@@ -11,8 +11,40 @@ fn error(text: &str) -> String {
 }
 
 #[test]
-fn the_bundled_recipe_is_valid() {
-    Recipe::parse(Path::new("mini.toml"), MINI).unwrap();
+fn every_recipe_of_the_project_is_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");
+    let mut names = Vec::new();
+    for folder in [folder.clone(), folder.join("ablations")] {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "toml") {
+                names.push(Recipe::load(&path).unwrap_or_else(|e| panic!("{e}")).name);
+            }
+        }
+    }
+    names.sort();
+    let expected = [
+        "demo",
+        "duoguard-0_5b",
+        "mini",
+        "seed-all",
+        "seed-en",
+        "seed-en-fr",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_run_starts_from_a_checkpoint_or_from_nothing() {
+    let both = format!("{MINI}\n[base]\ncheckpoint = \"Qwen2.5-0.5B\"\n");
+    assert!(error(&both).contains("either [base] alone"));
+    let start = MINI.find("[tokenizer]").unwrap();
+    let neither = format!(
+        "{}{}",
+        &MINI[..start],
+        &MINI[MINI.find("[model]").unwrap()..]
+    );
+    assert!(error(&neither).contains("either [base] alone"));
 }
 
 #[test]
