@@ -57,6 +57,7 @@
  *            has no status, its answer is then NULL or 0. The Rust runtime also writes the panic to stderr. This cannot help
  *            when the system refuses memory for small allocations, or when the stack overflows: then the process ends.
  * Processes  After fork(), the child must not use objects that were made before it: their threads do not exist there.
+ * Unloading  Engines keep threads and caches as long as the process lives: do not unload the library (dlclose, FreeLibrary).
  *
  * There is no global state to set up, nothing is sent over a network, and apart from panics nothing is written to stdout or stderr.
  *
