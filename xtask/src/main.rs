@@ -22,7 +22,8 @@ usage: cargo xtask <command>
   clippy  lint all targets, warnings are errors
   docs    build the documentation, warnings are errors
   tests   run all tests
-  ctest   test the C library from C, with the examples (installs clang, valgrind and the like where it can)
+  ctest   test the C library from C, with the examples (installs clang, valgrind and the like where it can);
+          --full lets the loop that watches memory go on for 100,000 checks
 
   install --prefix DIR
           build the C library small, and install it with its header, pkg-config and CMake files
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
             .iter()
             .try_for_each(|part| run(part)),
         [part @ ("ort" | "fmt" | "clippy" | "docs" | "tests" | "ctest" | "size")] => run(part),
+        ["ctest", "--full"] => root().and_then(|root| ctest::run(&root, true)),
         ["install", "--prefix", prefix] => {
             root().and_then(|root| library::install_shipped(&root, Path::new(prefix)))
         }
@@ -93,7 +95,7 @@ fn run(part: &str) -> Result<(), String> {
             &["doc", "--release", "--workspace", "--no-deps"],
             "cargo",
         )?,
-        "ctest" => ctest::run(&root)?,
+        "ctest" => ctest::run(&root, false)?,
         "size" => library::size(&root)?,
         _ => {
             // The cross-crate tests drive the programs, which `cargo test` does not build for them.

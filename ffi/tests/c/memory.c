@@ -21,10 +21,10 @@ static long resident(void) {
     return pages * sysconf(_SC_PAGESIZE);
 }
 
-/* Texts of many lengths, all different: up to about 600 characters. */
+/* Texts of many lengths, all different: up to about 150 characters. */
 static size_t write_text(char *text, size_t size, long number) {
     size_t used = 0;
-    for (long i = 0; i <= number % 40; i++) {
+    for (long i = 0; i <= number % 8; i++) {
         int written = snprintf(text + used, size - used, "loaf %ld of bread, ", number * 31 + i);
         if (written < 0 || (size_t)written >= size - used)
             break;
