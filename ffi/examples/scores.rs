@@ -25,7 +25,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let verdict = session.check(&input)?;
         let category = verdict.category.map_or(-1, |index| index as i64);
         let bits = std::iter::once(&verdict.score).chain(&verdict.scores);
-        let bits: String = bits.map(|score| format!(" {:08x}", score.to_bits())).collect();
+        let bits: String = bits
+            .map(|score| format!(" {:08x}", score.to_bits()))
+            .collect();
         println!(
             "{} {category} {} {} {} {}{bits}",
             u8::from(verdict.flagged),
