@@ -2,12 +2,10 @@
 //!
 //! Each turns what it was given into Rust values, calls safe code, and writes its outputs when all has gone well. What the header asks of
 //! callers is what makes the `unsafe` here sound. What can be checked is checked: NULL, sizes, alignment, UTF-8.
-//!
-//! To grow a struct, append fields at or after its present `sizeof`, padding included, and their ends to its `ENDS`.
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_char};
 use std::mem::{offset_of, size_of};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -19,78 +17,10 @@ use runtime::{Bundle, EngineChoice, Model, SessionOptions, Verdict, engine_info,
 use crate::failure::Failure;
 use crate::message;
 use crate::model::ModelHandle;
-use crate::session::{MAX_LANGUAGE_BYTES, SessionHandle};
+use crate::session::SessionHandle;
 use crate::status::{self, Status};
+use crate::structs::{CError, CFile, COptions, CVerdict, whole_fields};
 use crate::unwind;
-
-/// `duoguard_error`.
-#[repr(C)]
-pub struct CError {
-    message: [c_char; message::MESSAGE_SIZE],
-}
-
-#[cfg(test)]
-impl CError {
-    pub(crate) fn empty() -> Self {
-        let message = [0; message::MESSAGE_SIZE];
-        Self { message }
-    }
-}
-
-/// `duoguard_file`.
-#[repr(C)]
-pub struct CFile {
-    name: *const c_char,
-    data: *const c_void,
-    size: usize,
-}
-
-/// `duoguard_options`.
-#[repr(C)]
-pub struct COptions {
-    struct_size: u32,
-    threads: u32,
-    engine: *const c_char,
-}
-
-impl COptions {
-    const ENDS: [usize; 2] = [offset_of!(Self, engine), size_of::<Self>()];
-}
-
-/// `duoguard_verdict`.
-#[repr(C)]
-pub struct CVerdict {
-    struct_size: u32,
-    flagged: u32,
-    top_category: i32,
-    top_score: f32,
-    tokens: u64,
-    tokens_scored: u64,
-    windows: u32,
-    language: [u8; MAX_LANGUAGE_BYTES + 1],
-}
-
-#[cfg(test)]
-impl CVerdict {
-    pub(crate) fn empty() -> Self {
-        // SAFETY: all its fields are numbers.
-        let zero: Self = unsafe { std::mem::zeroed() };
-        Self {
-            struct_size: size_of::<Self>() as u32,
-            ..zero
-        }
-    }
-}
-
-impl CVerdict {
-    const ENDS: [usize; 5] = [
-        offset_of!(Self, tokens),
-        offset_of!(Self, tokens_scored),
-        offset_of!(Self, windows),
-        offset_of!(Self, language),
-        offset_of!(Self, language) + MAX_LANGUAGE_BYTES + 1,
-    ];
-}
 
 /// A `struct_size` beyond this is memory that nobody has initialised.
 const MAX_STRUCT_SIZE: usize = 4096;
@@ -390,7 +320,7 @@ impl Outputs {
     /// `scores` is NULL or has room for a score per category; `verdict` is NULL or has the size that it says.
     unsafe fn write(&self, found: &Verdict) -> Result<(), Failure> {
         // Made before anything is written: this can still fail.
-        let verdict = c_verdict(found)?;
+        let verdict = CVerdict::new(found)?;
         if !self.scores.is_null() {
             let bytes = size_of_val(found.scores.as_slice());
             // SAFETY: there is room, and as bytes they need no alignment.
@@ -417,32 +347,6 @@ impl Outputs {
         }
         Ok(())
     }
-}
-
-fn c_verdict(found: &Verdict) -> Result<CVerdict, Failure> {
-    let unfit = |what: &str| {
-        Failure::new(
-            Status::Engine,
-            format!("the verdict's {what} has no room in duoguard_verdict"),
-        )
-    };
-    let mut language = [0; MAX_LANGUAGE_BYTES + 1];
-    let tag = found.language.as_bytes();
-    language[..MAX_LANGUAGE_BYTES]
-        .get_mut(..tag.len())
-        .ok_or_else(|| unfit("language"))?
-        .copy_from_slice(tag);
-    let category = found.category.map(i32::try_from).transpose();
-    Ok(CVerdict {
-        struct_size: 0,
-        flagged: found.flagged.into(),
-        top_category: category.map_err(|_| unfit("category"))?.unwrap_or(-1),
-        top_score: found.score,
-        tokens: found.tokens as u64,
-        tokens_scored: found.tokens_scored as u64,
-        windows: u32::try_from(found.windows).map_err(|_| unfit("number of windows"))?,
-        language,
-    })
 }
 
 /// # Safety
@@ -504,15 +408,6 @@ unsafe fn struct_size(size: *const u32, name: &str, least: usize) -> Result<usiz
         "{name}.struct_size is {size}; expected sizeof(duoguard_{name}), and at least {least}: start from DUOGUARD_{}_INIT",
         name.to_uppercase()
     )))
-}
-
-/// Where the last field ends that lies within `size`.
-fn whole_fields(ends: &[usize], size: usize) -> usize {
-    ends.iter()
-        .copied()
-        .filter(|end| *end <= size)
-        .max()
-        .unwrap_or(0)
 }
 
 /// # Safety
@@ -618,30 +513,4 @@ unsafe fn outcome(error: *mut CError, call: impl FnOnce() -> Result<(), Failure>
 /// Runs a call that has no status; a panic becomes `fallback`.
 fn value<T>(fallback: T, call: impl FnOnce() -> T) -> T {
     unwind::catch(call).unwrap_or(fallback)
-}
-
-/// The sizes and places of fields that C must agree with.
-#[cfg(test)]
-pub(crate) fn layouts() -> impl Iterator<Item = (&'static str, usize)> {
-    [
-        ("sizeof error", size_of::<CError>()),
-        ("sizeof file", size_of::<CFile>()),
-        ("file.name", offset_of!(CFile, name)),
-        ("file.data", offset_of!(CFile, data)),
-        ("file.size", offset_of!(CFile, size)),
-        ("sizeof options", size_of::<COptions>()),
-        ("options.struct_size", offset_of!(COptions, struct_size)),
-        ("options.threads", offset_of!(COptions, threads)),
-        ("options.engine", offset_of!(COptions, engine)),
-        ("sizeof verdict", size_of::<CVerdict>()),
-        ("verdict.struct_size", offset_of!(CVerdict, struct_size)),
-        ("verdict.flagged", offset_of!(CVerdict, flagged)),
-        ("verdict.top_category", offset_of!(CVerdict, top_category)),
-        ("verdict.top_score", offset_of!(CVerdict, top_score)),
-        ("verdict.tokens", offset_of!(CVerdict, tokens)),
-        ("verdict.tokens_scored", offset_of!(CVerdict, tokens_scored)),
-        ("verdict.windows", offset_of!(CVerdict, windows)),
-        ("verdict.language", offset_of!(CVerdict, language)),
-    ]
-    .into_iter()
 }

@@ -10,6 +10,7 @@ mod message;
 mod model;
 mod session;
 mod status;
+mod structs;
 mod unwind;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::ctest::rust_scores;
 use crate::library::{self, Recipe, Target};
 use crate::packages;
 use crate::process::{finish, printed, words};
@@ -103,16 +104,7 @@ pub fn arm64(root: &Path) -> Result<(), String> {
 
 /// The golden texts get the same verdicts as on this machine, and nearly the same scores.
 fn same_scores(root: &Path, emulated: Command) -> Result<(), String> {
-    let arguments = [
-        "build",
-        "--release",
-        "--package",
-        "duoguard-ffi",
-        "--example",
-        "scores",
-    ];
-    crate::cargo(root, &arguments, "cargo")?;
-    let native = Command::new(library::target_folder(root).join("release/examples/scores"));
+    let native = Command::new(rust_scores(root)?);
     let print = |mut command: Command, what: &str| {
         let texts = root.join("tests/data/texts.tsv");
         let file =

@@ -67,15 +67,7 @@ pub fn run(root: &Path, full: bool) -> Result<(), String> {
         target: None,
     };
     let built = library::build(root, recipe)?;
-    let scores = [
-        "build",
-        "--release",
-        "--package",
-        "duoguard-ffi",
-        "--example",
-        "scores",
-    ];
-    crate::cargo(root, &scores, "cargo")?;
+    let rust_scores = rust_scores(root)?;
     let work = root.join("target/ctest");
     let prefix = work.join("prefix");
     library::install(root, &prefix, &built)?;
@@ -89,9 +81,20 @@ pub fn run(root: &Path, full: bool) -> Result<(), String> {
     exported_symbols(&bench)?;
     panics_must_unwind(&bench)?;
     suite(&bench)?;
-    same_scores(&bench, &built.folder.join("examples/scores"))?;
+    same_scores(&bench, &rust_scores)?;
     threads_and_memory(&bench, MEMORY_CHECKS[usize::from(full)])?;
     examples::run(&bench)
+}
+
+/// The program that prints verdicts through the Rust API.
+pub fn rust_scores(root: &Path) -> Result<PathBuf, String> {
+    let package = ["--package", "duoguard-ffi", "--example", "scores"];
+    crate::cargo(
+        root,
+        &[&["build", "--release"], &package[..]].concat(),
+        "cargo",
+    )?;
+    Ok(library::target_folder(root).join("release/examples/scores"))
 }
 
 impl Bench {

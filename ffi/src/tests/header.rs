@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::boundary::{self, layouts};
+use crate::boundary;
 use crate::message::MESSAGE_SIZE;
 use crate::session::MAX_LANGUAGE_BYTES;
 use crate::status::STATUSES;
+use crate::structs::layouts;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -6,6 +6,7 @@ use std::ptr;
 
 use crate::boundary::*;
 use crate::status::Status;
+use crate::structs::{CError, CVerdict};
 
 /// Where a test wants the library to panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
