@@ -13,7 +13,8 @@ use crate::process::{finish, printed, words};
 const NEEDED: &[packages::Needed] = &[
     ("gcc", "gcc"),
     ("g++", "g++"),
-    ("clang", "clang"),
+    // With the libraries of its sanitizers.
+    ("clang", "clang libclang-rt-dev"),
     ("nm", "binutils"),
     ("valgrind", "valgrind"),
     ("pkg-config", "pkg-config"),

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::process::{finish, printed, words};
 
-/// (program, the Debian package that has it).
+/// (program, the Debian packages that have it and what it needs).
 pub type Needed = (&'static str, &'static str);
 
 /// Installs what is missing where that is possible, on Debian as root, and says what to install where it is not.
@@ -17,7 +17,10 @@ pub fn ensure(needed: &[Needed]) -> Result<(), String> {
     if missing.is_empty() {
         return Ok(());
     }
-    let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    let packages: Vec<&str> = missing
+        .iter()
+        .flat_map(|(_, packages)| packages.split(' '))
+        .collect();
     install(&packages)?;
     match missing.iter().find(|(program, _)| !found(program)) {
         None => Ok(()),
