@@ -26,6 +26,16 @@ const ARM64: &[(&str, &str)] = &[
     ),
     ("qemu-user", "/usr/bin/qemu-aarch64"),
 ];
+/// Linked whole: under qemu 7.2 the dynamic C library hangs where a thread starts. The linker warns of what needs the dynamic one.
+const STATIC: [&str; 7] = [
+    "-static",
+    "-lutil",
+    "-lrt",
+    "-lpthread",
+    "-lm",
+    "-ldl",
+    "-lgcc_eh",
+];
 const WASM32: &[(&str, &str)] = &[
     ("rustc-web", "/usr/bin/rustc"),
     (
@@ -37,7 +47,7 @@ const WASM32: &[(&str, &str)] = &[
 const BUNDLE: &str = "models/mini";
 const PROMPT: &str = "How do I bake bread at home?";
 /// The int8 kernels of two architectures round alike, what is between them does not: scores may differ by this much.
-const TOLERANCE: f32 = 1e-3;
+const TOLERANCE: f32 = 1e-5;
 
 /// Builds the library for arm64 Linux, and runs its test suite, the C example and the golden texts under emulation.
 pub fn arm64(root: &Path) -> Result<(), String> {
@@ -78,8 +88,7 @@ pub fn arm64(root: &Path) -> Result<(), String> {
             ],
         );
         gcc.args(sources).arg("-o").arg(&program);
-        gcc.arg(built.folder.join("libduoguard.a"))
-            .args(&built.native);
+        gcc.arg(built.folder.join("libduoguard.a")).args(STATIC);
         finish(gcc, &format!("{LINKER} {}", sources.join(" ")))?;
         Ok::<_, String>(program)
     };
@@ -151,7 +160,7 @@ fn parsed(line: &str) -> Result<(Vec<&str>, Vec<f32>), String> {
 }
 
 fn emulated(root: &Path, program: &Path) -> Command {
-    let mut command = words(root, ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]);
+    let mut command = words(root, ["qemu-aarch64"]);
     command.arg(program);
     command
 }
