@@ -4,11 +4,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use duoguard::EngineChoice;
+use duoguard::{EngineChoice, MAX_THREADS};
 use duoguard_export::{Quantize, SCHEMES};
-
-/// More threads than any machine has use for; a typing error beyond it should not start them.
-const MAX_THREADS: usize = 1024;
 
 /// Is this text unsafe? An offline guardrail for prompts and responses, in many languages.
 ///

@@ -66,26 +66,33 @@ impl Bundle {
         Self::verified(files, weights).map_err(in_folder)
     }
 
-    /// Takes a bundle from (file name, contents) pairs; names other than [`BUNDLE_FILES`] are ignored.
-    pub fn from_memory(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Self> {
-        let mut given: BTreeMap<String, Vec<u8>> = files.into_iter().collect();
-        let mut take = |name: &'static str, limit: u64| {
-            let bytes = given.remove(name).ok_or_else(|| {
+    /// Copies a bundle from (file name, contents) pairs; names other than [`BUNDLE_FILES`] are ignored.
+    pub fn from_memory<N: AsRef<str>, B: AsRef<[u8]>>(
+        files: impl IntoIterator<Item = (N, B)>,
+    ) -> Result<Self> {
+        let given: Vec<(N, B)> = files.into_iter().collect();
+        let find = |name: &'static str, limit: u64| {
+            let mut found = given.iter().filter(|(given, _)| given.as_ref() == name);
+            let (_, bytes) = found.next().ok_or_else(|| {
                 let expected = BUNDLE_FILES.join(", ");
                 Error::argument(format!(
                     "{name}: not among the files given; a bundle consists of {expected}"
                 ))
             })?;
+            if found.next().is_some() {
+                return Err(Error::argument(format!("{name}: given more than once")));
+            }
+            let bytes = bytes.as_ref();
             check_size(name, bytes.len() as u64, limit)?;
-            Ok((name, bytes))
+            Ok(bytes)
         };
         let files = BTreeMap::from([
-            take(MANIFEST, MAX_MANIFEST_BYTES)?,
-            take(TOKENIZER, MAX_TOKENIZER_BYTES)?,
-            take(GRAPH, MAX_GRAPH_BYTES)?,
+            (MANIFEST, find(MANIFEST, MAX_MANIFEST_BYTES)?.to_vec()),
+            (TOKENIZER, find(TOKENIZER, MAX_TOKENIZER_BYTES)?.to_vec()),
+            (GRAPH, find(GRAPH, MAX_GRAPH_BYTES)?.to_vec()),
         ]);
-        let (_, weights) = take(WEIGHTS, u64::MAX)?;
-        Self::verified(files, Weights::from_bytes(&weights)?)
+        let weights = Weights::from_bytes(find(WEIGHTS, u64::MAX)?)?;
+        Self::verified(files, weights)
     }
 
     fn verified(files: BTreeMap<&'static str, Vec<u8>>, weights: Weights) -> Result<Self> {

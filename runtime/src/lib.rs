@@ -36,7 +36,8 @@ pub use bundle::{
     BUNDLE_FILES, Bundle, MAX_GRAPH_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES,
 };
 pub use engine::{
-    Engine, EngineChoice, EngineInfo, Graph, TokenBatch, Weights, engines, open_engine,
+    Engine, EngineChoice, EngineInfo, Graph, MAX_THREADS, TokenBatch, Weights, engine_info,
+    engine_names, engines, open_engine,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{
@@ -45,7 +46,7 @@ pub use manifest::{
 };
 pub use model::Model;
 pub use options::{CheckOptions, Coverage, Join};
-pub use policy::{Calibration, OperatingPoint, Policy};
+pub use policy::{Calibration, OperatingPoint, Policy, is_language_tag};
 pub use session::{Session, SessionOptions};
 pub use stream::{Stream, StreamOptions, StreamWork};
 pub use text::MAX_TEXT_BYTES;

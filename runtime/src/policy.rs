@@ -248,7 +248,7 @@ fn is_threshold(threshold: f32) -> bool {
 }
 
 /// Whether `tag` has the shape of a BCP-47 tag: subtags of 1 to 8 letters and digits, the first of 2 or 3 letters or more.
-pub(crate) fn is_language_tag(tag: &str) -> bool {
+pub fn is_language_tag(tag: &str) -> bool {
     let mut subtags = tag.split('-');
     let primary = subtags.next().unwrap_or_default();
     (2..=8).contains(&primary.len())

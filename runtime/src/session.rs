@@ -16,7 +16,7 @@ use crate::verdict::{Input, Verdict};
 pub struct SessionOptions {
     /// Which engine.
     pub engine: EngineChoice,
-    /// Threads that one window's computation may use. More than one pays only for long windows on idle cores.
+    /// Threads that one window's computation may use, at most [`MAX_THREADS`](crate::MAX_THREADS). More than one pays only for long windows on idle cores.
     pub threads: NonZeroUsize,
 }
 

@@ -1,6 +1,12 @@
 //! What people and CI run alike: `cargo xtask test`, and its parts.
 
+mod cross;
+mod ctest;
+mod examples;
+mod library;
 mod onnxruntime;
+mod packages;
+mod process;
 mod transformers;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +22,14 @@ usage: cargo xtask <command>
   clippy  lint all targets, warnings are errors
   docs    build the documentation, warnings are errors
   tests   run all tests
+  ctest   test the C library from C, with the examples (installs clang, valgrind and the like where it can);
+          --full lets the loop that watches memory go on for 100,000 checks
+
+  install --prefix DIR
+          build the C library small, and install it with its header, pkg-config and CMake files
+  cross arm64|wasm32
+          build for another machine, with Debian's compilers: arm64 Linux is run under emulation, wasm32 is compiled
+  size    print what the C library weighs, with each feature
 
 Not part of test, for they install PyTorch from PyPI (6 GB, into target/transformers):
   golden  make the golden checkpoints of export/tests/golden again, with transformers
@@ -26,10 +40,16 @@ Not part of test, for they install PyTorch from PyPI (6 GB, into target/transfor
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["test"] => ["ort", "fmt", "clippy", "docs", "tests"]
+        ["test"] => ["ort", "fmt", "clippy", "docs", "tests", "ctest"]
             .iter()
             .try_for_each(|part| run(part)),
-        [part @ ("ort" | "fmt" | "clippy" | "docs" | "tests")] => run(part),
+        [part @ ("ort" | "fmt" | "clippy" | "docs" | "tests" | "ctest" | "size")] => run(part),
+        ["ctest", "--full"] => root().and_then(|root| ctest::run(&root, true)),
+        ["install", "--prefix", prefix] => {
+            root().and_then(|root| library::install_shipped(&root, Path::new(prefix)))
+        }
+        ["cross", "arm64"] => root().and_then(|root| cross::arm64(&root)),
+        ["cross", "wasm32"] => root().and_then(|root| cross::wasm32(&root)),
         ["golden"] => root().and_then(|root| transformers::golden(&root)),
         ["real-shape", ref rest @ ..] if (2..=3).contains(&rest.len()) => {
             root().and_then(|root| transformers::real_shape(&root, rest))
@@ -75,6 +95,8 @@ fn run(part: &str) -> Result<(), String> {
             &["doc", "--release", "--workspace", "--no-deps"],
             "cargo",
         )?,
+        "ctest" => ctest::run(&root, false)?,
+        "size" => library::size(&root)?,
         _ => {
             // The cross-crate tests drive the programs, which `cargo test` does not build for them.
             cargo(

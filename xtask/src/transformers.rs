@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::onnxruntime;
+use crate::process::finish;
 
 /// Pinned, so that golden values can be made again to the last bit.
 const PACKAGES: [&str; 2] = ["torch==2.15.0", "transformers==5.23.0"];
@@ -61,14 +62,4 @@ fn environment(root: &Path) -> Result<PathBuf, String> {
     std::fs::write(&installed, PACKAGES.join("\n"))
         .map_err(|e| format!("cannot write {}: {e}", installed.display()))?;
     Ok(python)
-}
-
-fn finish(mut command: Command, what: &str) -> Result<(), String> {
-    let status = command
-        .status()
-        .map_err(|e| format!("cannot run {what}: {e}"))?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(format!("{what} failed ({status})")),
-    }
 }

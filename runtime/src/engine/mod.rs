@@ -1,5 +1,6 @@
 //! What computes: the engines, in one table.
 
+#[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod rten;
 mod weights;
@@ -13,6 +14,9 @@ pub(crate) use self::rten::Loaded as LoadedRten;
 pub use self::weights::Weights;
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::graph::Graph;
+
+/// The most threads that one session may ask for: more than any machine has use for, and a typing error beyond it starts none.
+pub const MAX_THREADS: usize = 1024;
 
 /// Token ids for one run: a rectangle, never padded.
 #[derive(Clone, Copy, Debug)]
@@ -78,12 +82,13 @@ struct EngineEntry {
 }
 
 /// All engines, in the order in which [`EngineChoice::Auto`] tries them.
-const ENGINES: [EngineEntry; 2] = [
+const ENGINES: &[EngineEntry] = &[
     EngineEntry {
         name: rten::NAME,
         available: rten::available,
         open: rten::open,
     },
+    #[cfg(feature = "onnxruntime")]
     EngineEntry {
         name: onnxruntime::NAME,
         available: onnxruntime::available,
@@ -91,17 +96,25 @@ const ENGINES: [EngineEntry; 2] = [
     },
 ];
 
+/// The names of all engines that this build knows, in the order of [`engines`]; unlike there, none is looked for.
+pub fn engine_names() -> impl ExactSizeIterator<Item = &'static str> {
+    ENGINES.iter().map(|entry| entry.name)
+}
+
 /// All engines that this build knows, with their state on this machine, in the order in which [`EngineChoice::Auto`] tries them.
 pub fn engines() -> Vec<EngineInfo> {
-    let info = |entry: &EngineEntry| {
-        let found = (entry.available)();
-        EngineInfo {
-            name: entry.name.to_owned(),
-            available: found.is_ok(),
-            detail: found.unwrap_or_else(|reason| reason),
-        }
-    };
-    ENGINES.iter().map(info).collect()
+    engine_names().filter_map(engine_info).collect()
+}
+
+/// One engine's state on this machine; `None` if this build does not know the name.
+pub fn engine_info(name: &str) -> Option<EngineInfo> {
+    let entry = ENGINES.iter().find(|entry| entry.name == name)?;
+    let found = (entry.available)();
+    Some(EngineInfo {
+        name: entry.name.to_owned(),
+        available: found.is_ok(),
+        detail: found.unwrap_or_else(|reason| reason),
+    })
 }
 
 /// Opens a graph on the named engine, whose name may not be `auto`.
@@ -125,12 +138,17 @@ pub(crate) fn open(
     choice: &EngineChoice,
     threads: NonZeroUsize,
 ) -> Result<Box<dyn Engine>> {
+    if threads.get() > MAX_THREADS {
+        return Err(Error::argument(format!(
+            "{threads} threads; expected at most {MAX_THREADS}"
+        )));
+    }
     let entry = match choice {
         EngineChoice::Auto => ENGINES.iter().find(|entry| (entry.available)().is_ok()),
         EngineChoice::Named(name) => ENGINES.iter().find(|entry| entry.name == name),
     };
     let Some(entry) = entry else {
-        let names: Vec<_> = ENGINES.iter().map(|entry| entry.name).collect();
+        let names: Vec<_> = engine_names().collect();
         let names = names.join(", ");
         return Err(match choice {
             EngineChoice::Auto => {

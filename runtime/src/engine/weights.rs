@@ -6,7 +6,7 @@ use std::path::Path;
 
 use memmap2::{Mmap, MmapMut};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The bytes of `weights.data`: a mapped file, or memory with the alignment of one.
 #[derive(Debug)]
@@ -20,9 +20,10 @@ impl Weights {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let len = bytes.len();
         let failed = |cause| {
-            Error::argument(format!(
-                "weights.data: cannot allocate {len} bytes: {cause}"
-            ))
+            Error::new(
+                ErrorKind::OutOfMemory,
+                format!("weights.data: cannot allocate {len} bytes: {cause}"),
+            )
         };
         // An empty map is an error on some systems.
         let mut map = MmapMut::map_anon(len.max(1)).map_err(failed)?;

@@ -1,0 +1,82 @@
+//! The header says what the library does: constants, layouts, functions. A C compiler reads the header.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::boundary;
+use crate::message::MESSAGE_SIZE;
+use crate::session::MAX_LANGUAGE_BYTES;
+use crate::status::STATUSES;
+use crate::structs::layouts;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The functions that the header declares.
+fn declared(header: &str) -> Vec<String> {
+    let lines = header
+        .lines()
+        .filter_map(|line| line.strip_prefix("DUOGUARD_API "));
+    let name = |line: &str| {
+        let before = &line[..line.find('(').expect("a function has parameters")];
+        before[before.rfind("duoguard_").expect("all names begin so")..].to_owned()
+    };
+    let mut names: Vec<String> = lines.map(name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn constants_and_layouts_are_the_same_in_c() {
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("constants");
+    let compiled = Command::new(&compiler)
+        .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I"])
+        .arg(root().join("include"))
+        .arg(root().join("ffi/tests/c/constants.c"))
+        .arg("-o")
+        .arg(&program)
+        .status()
+        .unwrap_or_else(|e| panic!("cannot run {compiler}, a C compiler: {e}"));
+    assert!(compiled.success());
+    let output = Command::new(&program).output().unwrap();
+    let found = String::from_utf8(output.stdout).unwrap();
+
+    let mut expected = vec![
+        (
+            "DUOGUARD_ABI_VERSION".to_owned(),
+            boundary::duoguard_abi_version() as usize,
+        ),
+        ("DUOGUARD_MESSAGE_SIZE".to_owned(), MESSAGE_SIZE),
+    ];
+    for (status, name) in STATUSES {
+        expected.push((name.to_str().unwrap().to_owned(), status as usize));
+    }
+    expected.extend(layouts().map(|(name, value)| (name.to_owned(), value)));
+    expected.push(("sizeof language".to_owned(), MAX_LANGUAGE_BYTES + 1));
+    let expected: Vec<String> = expected
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn every_function_of_the_header_is_defined_and_no_other() {
+    let header = std::fs::read_to_string(root().join("include/duoguard.h")).unwrap();
+    let source = include_str!("../boundary.rs");
+    let defined: Vec<&str> = source.split("#[unsafe(no_mangle)]\n").skip(1).collect();
+    let mut defined: Vec<String> = defined
+        .iter()
+        .map(|text| {
+            let name = &text[text.find("fn ").unwrap() + 3..];
+            name[..name.find('(').unwrap()].to_owned()
+        })
+        .collect();
+    defined.sort();
+    let declared = declared(&header);
+    assert!(declared.len() >= 16, "{declared:?}");
+    assert_eq!(declared, defined);
+}

@@ -1,0 +1,204 @@
+//! A panic at every entry becomes a status, and a session that panicked is not used again.
+
+use std::cell::Cell;
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
+
+use crate::boundary::*;
+use crate::status::Status;
+use crate::structs::{CError, CVerdict};
+
+/// Where a test wants the library to panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// As soon as a function of the header is entered.
+    Entry,
+    /// While a session checks a text.
+    Check,
+}
+
+thread_local! {
+    static ARMED: Cell<Option<Place>> = const { Cell::new(None) };
+}
+
+/// Panics, once, if this thread's test asked for it here.
+pub(crate) fn trip(place: Place) {
+    if ARMED.get() == Some(place) {
+        ARMED.set(None);
+        panic!("tripped at {place:?}");
+    }
+}
+
+fn armed<T>(place: Place, call: impl FnOnce() -> T) -> T {
+    ARMED.set(Some(place));
+    let result = call();
+    assert_eq!(ARMED.take(), None, "the call did not get to {place:?}");
+    result
+}
+
+fn entered<T>(call: impl FnOnce() -> T) -> T {
+    armed(Place::Entry, call)
+}
+
+struct Opened {
+    model: *mut crate::model::ModelHandle,
+    session: *mut crate::session::SessionHandle,
+}
+
+fn open() -> Opened {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/mini");
+    let path = CString::new(path).unwrap();
+    let (mut model, mut session) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: as the header says.
+    unsafe {
+        let status = duoguard_model_open(path.as_ptr(), &mut model, ptr::null_mut());
+        assert_eq!(status, Status::Ok as i32);
+        let status = duoguard_session_new(model, ptr::null(), &mut session, ptr::null_mut());
+        assert_eq!(status, Status::Ok as i32);
+    }
+    Opened { model, session }
+}
+
+impl Opened {
+    fn check(&self, error: *mut CError) -> i32 {
+        let prompt = "How do I bake bread?";
+        let mut scores = [0.0; 12];
+        // SAFETY: as the header says.
+        unsafe {
+            duoguard_session_check(
+                self.session,
+                prompt.as_ptr().cast(),
+                prompt.len(),
+                ptr::null(),
+                0,
+                scores.as_mut_ptr(),
+                scores.len(),
+                ptr::null_mut(),
+                error,
+            )
+        }
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // SAFETY: as the header says.
+        unsafe {
+            duoguard_session_free(self.session);
+            duoguard_model_free(self.model);
+        }
+    }
+}
+
+fn message(error: &CError) -> String {
+    // SAFETY: the library wrote it, with a NUL.
+    let text = unsafe { CStr::from_ptr(ptr::from_ref(error).cast::<c_char>()) };
+    text.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn entries_with_a_status_return_it() {
+    let opened = open();
+    let mut error = CError::empty();
+    let panic = Status::Panic as i32;
+    let error_at = &raw mut error;
+    let mut out = ptr::null_mut();
+    let mut session = ptr::null_mut();
+    // SAFETY: as the header says.
+    unsafe {
+        assert_eq!(entered(|| duoguard_engine_available(0, error_at)), panic);
+        let path = c"nowhere".as_ptr();
+        assert_eq!(
+            entered(|| duoguard_model_open(path, &mut out, error_at)),
+            panic
+        );
+        assert_eq!(
+            entered(|| duoguard_model_open_memory(ptr::null(), 0, &mut out, error_at)),
+            panic
+        );
+        assert_eq!(
+            entered(|| duoguard_session_new(opened.model, ptr::null(), &mut session, error_at)),
+            panic
+        );
+        assert_eq!(
+            entered(|| duoguard_session_set_language(opened.session, ptr::null(), error_at)),
+            panic
+        );
+    }
+    assert_eq!(entered(|| opened.check(error_at)), panic);
+    assert!(out.is_null() && session.is_null());
+    assert!(
+        message(&error).contains("tripped at Entry"),
+        "{}",
+        message(&error)
+    );
+    // Nothing had begun: the session is as good as new.
+    assert_eq!(opened.check(ptr::null_mut()), Status::Ok as i32);
+}
+
+#[test]
+fn entries_without_a_status_fall_back() {
+    let opened = open();
+    let Opened { model, session } = opened;
+    assert_eq!(entered(|| duoguard_abi_version()), 0);
+    assert!(entered(|| duoguard_version()).is_null());
+    assert!(!entered(|| duoguard_status_name(0)).is_null());
+    assert_eq!(entered(|| duoguard_engine_count()), 0);
+    assert!(entered(|| duoguard_engine_name(0)).is_null());
+    // SAFETY: as the header says.
+    unsafe {
+        assert_eq!(entered(|| duoguard_model_category_count(model)), 0);
+        assert!(entered(|| duoguard_model_category_name(model, 0)).is_null());
+        assert!(entered(|| duoguard_session_engine(session)).is_null());
+        entered(|| duoguard_session_free(ptr::null_mut()));
+        entered(|| duoguard_model_free(ptr::null_mut()));
+    }
+}
+
+#[test]
+fn a_session_that_panicked_refuses_work_and_its_model_does_not() {
+    let opened = open();
+    let panic = Status::Panic as i32;
+    let mut error = CError::empty();
+    assert_eq!(armed(Place::Check, || opened.check(&raw mut error)), panic);
+    assert!(
+        message(&error).contains("tripped at Check"),
+        "{}",
+        message(&error)
+    );
+    assert_eq!(opened.check(&raw mut error), panic);
+    assert!(
+        message(&error).contains("free the session"),
+        "{}",
+        message(&error)
+    );
+    // SAFETY: as the header says.
+    unsafe {
+        let status = duoguard_session_set_language(opened.session, c"en".as_ptr(), ptr::null_mut());
+        assert_eq!(status, panic);
+        let mut other = Opened {
+            model: ptr::null_mut(),
+            session: ptr::null_mut(),
+        };
+        let status = duoguard_session_new(
+            opened.model,
+            ptr::null(),
+            &mut other.session,
+            ptr::null_mut(),
+        );
+        assert_eq!(status, Status::Ok as i32);
+        let mut verdict = CVerdict::empty();
+        let status = duoguard_session_check(
+            other.session,
+            ptr::null(),
+            0,
+            ptr::null(),
+            0,
+            ptr::null_mut(),
+            0,
+            &mut verdict,
+            ptr::null_mut(),
+        );
+        assert_eq!(status, Status::Ok as i32);
+    }
+}

@@ -1,0 +1,272 @@
+/* duoguard.h: is this prompt, or this response to that prompt, unsafe?
+ *
+ * A guardrail for LLM apps that runs inside the app: on the device, offline, in milliseconds, in many languages.
+ * Open a model, make a session, check texts:
+ *
+ *     #include <duoguard.h>
+ *     #include <stdio.h>
+ *     #include <string.h>
+ *
+ *     int main(void) {
+ *         const char *prompt = "How do I bake bread at home?";
+ *         duoguard_model *model = NULL;
+ *         duoguard_session *session = NULL;
+ *         duoguard_verdict verdict = DUOGUARD_VERDICT_INIT;
+ *         duoguard_error error;
+ *
+ *         duoguard_status status = duoguard_model_open("models/mini", &model, &error);
+ *         if (status == DUOGUARD_OK)
+ *             status = duoguard_session_new(model, NULL, &session, &error);
+ *         if (status == DUOGUARD_OK)
+ *             status = duoguard_session_check(session, prompt, strlen(prompt), NULL, 0, NULL, 0, &verdict, &error);
+ *
+ *         if (status != DUOGUARD_OK)
+ *             fprintf(stderr, "not checked: %s: %s\n", duoguard_status_name(status), error.message);
+ *         else if (verdict.flagged)
+ *             printf("unsafe: %s\n", duoguard_model_category_name(model, (size_t)verdict.top_category));
+ *         else
+ *             printf("safe: %.3f in %llu tokens\n", (double)verdict.top_score, (unsigned long long)verdict.tokens);
+ *
+ *         duoguard_session_free(session);
+ *         duoguard_model_free(model);
+ *         return status == DUOGUARD_OK && !verdict.flagged ? 0 : 1;
+ *     }
+ *
+ * NO VERDICT IS NOT A SAFE VERDICT. A call that fails says nothing about the text. Decide what your app does with text that was
+ * not checked; if you must choose, treat it as unsafe. A verdict, too, is a statistical guess: it can be wrong both ways.
+ *
+ * Rules that hold everywhere
+ *
+ * Errors     A call that can fail returns a duoguard_status, and DUOGUARD_OK is 0. On failure it also writes a message into `error`,
+ *            unless `error` is NULL: what was expected, what was found, what to do. The message is for people; programs go by the
+ *            status. On success `error` is left as it was.
+ * Outputs    are written only when the call succeeds. After a failure they hold what they held before.
+ * Threads    A `const` pointer may be used by any number of threads at once. A pointer that is not `const` is exclusive: no other
+ *            thread may use the object during the call. Objects may move between threads, and may be freed by another thread than
+ *            the one that made them.
+ * Text       is a pointer and a size in bytes, in UTF-8. It needs no NUL at its end, and a NUL inside is a character like others.
+ *            NULL with size 0 is empty text. Text is read during the call and is not kept.
+ * Names      (`const char *` without a size) end in NUL. A name that the library returns is the library's: do not free it.
+ * Memory     What the library makes, the library frees, through the `_free` function of its type. Every `_free` function accepts NULL
+ *            and does nothing. Objects may be freed in any order, each once.
+ * Structs    whose first field is `struct_size` can grow. Set that field to `sizeof` the struct, as the _INIT macros do. The library
+ *            never touches a byte beyond it. An older program, whose struct is smaller, gets the behaviour it was written for. A newer
+ *            program, whose struct is larger than this library knows, gets zeros in the fields that are unknown here, and an error if
+ *            it sets an unknown option. Do not pass these structs by value across your own library boundaries.
+ * Panics     A defect in the library that makes its Rust code panic ends as DUOGUARD_PANIC, not in your program's stack. Where a function
+ *            has no status, its answer is then NULL or 0. The Rust runtime also writes the panic to stderr. This cannot help
+ *            when the system refuses memory for small allocations, or when the stack overflows: then the process ends.
+ * Processes  After fork(), the child must not use objects that were made before it: their threads do not exist there.
+ * Unloading  Engines keep threads and caches as long as the process lives: do not unload the library (dlclose, FreeLibrary).
+ *
+ * There is no global state to set up, nothing is sent over a network, and apart from panics nothing is written to stdout or stderr.
+ *
+ * Licence: Apache-2.0. */
+#ifndef DUOGUARD_H
+#define DUOGUARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Windows: define DUOGUARD_STATIC when you link the static library. */
+#if defined(_WIN32) && !defined(DUOGUARD_STATIC)
+#define DUOGUARD_API __declspec(dllimport)
+#else
+#define DUOGUARD_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Version ------------------------------------------------------------------------------------------------------------------- */
+
+/* The version of the binary interface that this header describes. It changes when a program compiled against an older header could
+ * no longer work, and is part of the shared library's name: libduoguard.so.1. Additions do not change it. */
+#define DUOGUARD_ABI_VERSION 1
+
+/* The ABI version of the library that is linked. Compare it with DUOGUARD_ABI_VERSION if you load the library yourself.
+ * Any thread; cannot fail. */
+DUOGUARD_API uint32_t duoguard_abi_version(void);
+
+/* The release of the library that is linked, such as "0.1.0". The string is static. Any thread; cannot fail. */
+DUOGUARD_API const char *duoguard_version(void);
+
+/* ---- Status and error ---------------------------------------------------------------------------------------------------------- */
+
+/* How a call ended. Later releases may add values: treat one that you do not know as a failure. */
+typedef int32_t duoguard_status;
+enum {
+    DUOGUARD_OK = 0,
+    DUOGUARD_INVALID_ARGUMENT = 1, /* the call is wrong: a NULL, a size, a name, text that is not UTF-8 or too long */
+    DUOGUARD_IO = 2,               /* a file could not be opened or read */
+    DUOGUARD_INVALID_MODEL = 3,    /* the bundle is damaged, or contradicts itself */
+    DUOGUARD_UNSUPPORTED = 4,      /* this build or machine lacks what the bundle, the engine or the option needs */
+    DUOGUARD_ENGINE = 5,           /* the engine failed while it loaded or ran the network */
+    DUOGUARD_OUT_OF_MEMORY = 6,    /* the system refused the memory for a model's weights */
+    DUOGUARD_PANIC = 7             /* a defect in the library; if a session was in use, it can only be freed */
+};
+
+/* The status as a word: "DUOGUARD_IO" for DUOGUARD_IO. The string is static; for a value that is none of the above it is
+ * "unknown status", never NULL. Any thread; cannot fail. */
+DUOGUARD_API const char *duoguard_status_name(duoguard_status status);
+
+/* The size of a message, its NUL included, in bytes. */
+#define DUOGUARD_MESSAGE_SIZE 1024
+
+/* Why a call failed. The caller's: on the stack, in a struct, anywhere. It needs no initialisation, and there is nothing to free. */
+typedef struct duoguard_error {
+    /* UTF-8, always ended by NUL. A longer message is shortened in its middle, where it then says " [...] ". */
+    char message[DUOGUARD_MESSAGE_SIZE];
+} duoguard_error;
+
+/* ---- Engines ------------------------------------------------------------------------------------------------------------------- */
+
+/* An engine is what computes. Every build has "rten", which is part of the library; most also have "onnxruntime", which looks for
+ * ONNX Runtime's shared library when it is first asked for: where the environment variable ORT_DYLIB_PATH says, next to the executable,
+ * or in the system's folders. */
+
+/* How many engines this build knows. Any thread; cannot fail. */
+DUOGUARD_API size_t duoguard_engine_count(void);
+
+/* The name of an engine, in the order in which the automatic choice tries them; NULL if `index` is not less than
+ * duoguard_engine_count(). The string lives as long as the library is loaded. Any thread. */
+DUOGUARD_API const char *duoguard_engine_name(size_t index);
+
+/* Whether an engine can be used on this machine: DUOGUARD_OK, or DUOGUARD_UNSUPPORTED with a message that says what is missing and how to
+ * get it, or DUOGUARD_INVALID_ARGUMENT if there is no such index. The first call may load a shared library. Any thread. */
+DUOGUARD_API duoguard_status duoguard_engine_available(size_t index, duoguard_error *error);
+
+/* ---- Model --------------------------------------------------------------------------------------------------------------------- */
+
+/* A bundle, opened and verified. It does not change once it is open, and is shared by all sessions on it.
+ *
+ * Made by duoguard_model_open or duoguard_model_open_memory; freed by duoguard_model_free. A session keeps what it needs of its model, so the
+ * model may be freed before its sessions. The names that it returns must not be used after it is freed. Any number of threads may
+ * use it at once. */
+typedef struct duoguard_model duoguard_model;
+
+/* Opens the bundle in a folder.
+ *
+ * path   The folder that holds manifest.json, tokenizer.json, model.onnx and weights.data. On Windows in UTF-8; elsewhere the bytes that the
+ *        system uses. Not NULL.
+ * out    Receives the model, which the caller owns. Not NULL.
+ * error  May be NULL.
+ *
+ * The weights are mapped, not read: as long as the model or a session on it lives, the file must not be changed in place or truncated
+ * (replacing it by renaming another file over it is fine). The same folder may be opened any number of times.
+ *
+ * Fails with DUOGUARD_INVALID_ARGUMENT, _IO, _INVALID_MODEL, _UNSUPPORTED or _OUT_OF_MEMORY. Any thread. */
+DUOGUARD_API duoguard_status duoguard_model_open(const char *path, duoguard_model **out, duoguard_error *error);
+
+/* One file of a bundle, in memory. */
+typedef struct duoguard_file {
+    const char *name; /* its name in the bundle, such as "manifest.json"; not NULL */
+    const void *data; /* its bytes; NULL only if size is 0 */
+    size_t size;      /* how many there are */
+} duoguard_file;
+
+/* Opens a bundle from memory, for where it is not a folder: assets of a phone app, an archive, a resource of the program.
+ *
+ * files       The files, in any order. Each file of a bundle must be there once; files with other names are ignored.
+ * file_count  How many.
+ * out, error  As for duoguard_model_open.
+ *
+ * The files are copied: the caller may free them when the call returns. Names and bytes are only read.
+ *
+ * Fails as duoguard_model_open does; a missing file is DUOGUARD_INVALID_ARGUMENT. Any thread. */
+DUOGUARD_API duoguard_status duoguard_model_open_memory(const duoguard_file *files, size_t file_count, duoguard_model **out,
+                                                        duoguard_error *error);
+
+/* Frees a model; NULL is accepted. No other thread may be using it, but sessions on it may live on. */
+DUOGUARD_API void duoguard_model_free(duoguard_model *model);
+
+/* How many categories the model tells apart; 0 if `model` is NULL. At least 1 for a model. */
+DUOGUARD_API size_t duoguard_model_category_count(const duoguard_model *model);
+
+/* The name of a category, in the order of the scores; NULL if `model` is NULL or `index` is not less than
+ * duoguard_model_category_count(model). The string lives as long as the model. */
+DUOGUARD_API const char *duoguard_model_category_name(const duoguard_model *model, size_t index);
+
+/* ---- Session ------------------------------------------------------------------------------------------------------------------- */
+
+/* A model on an engine, with its working memory.
+ *
+ * Made by duoguard_session_new; freed by duoguard_session_free. It keeps what it needs of its model, and may outlive it. One thread at a time may
+ * use it: make one session per thread. Sessions of one model share its weights as far as the engine can: all of them with "rten",
+ * none with "onnxruntime". */
+typedef struct duoguard_session duoguard_session;
+
+/* How to make a session. Fill it with DUOGUARD_OPTIONS_INIT, then change what you need. The caller's; it is read during the call only. */
+typedef struct duoguard_options {
+    uint32_t struct_size; /* sizeof(duoguard_options) */
+    uint32_t threads;     /* threads that one check may use, at most 1024; 0 = auto, which is 1: more pays only for long text on idle cores */
+    const char *engine;   /* an engine's name; NULL = auto, the first that is available. A named engine that is not is an error */
+} duoguard_options;
+
+#define DUOGUARD_OPTIONS_INIT { sizeof(duoguard_options), 0, NULL }
+
+/* Makes a session.
+ *
+ * model    The model. Not NULL.
+ * options  May be NULL: everything automatic. Its struct_size must be at least 8.
+ * out      Receives the session, which the caller owns. Not NULL.
+ * error    May be NULL.
+ *
+ * Fails with DUOGUARD_INVALID_ARGUMENT (also: an engine that does not exist), _INVALID_MODEL, _UNSUPPORTED (an engine that is not there; an
+ * option that this library does not know), _ENGINE or _PANIC. Any thread. */
+DUOGUARD_API duoguard_status duoguard_session_new(const duoguard_model *model, const duoguard_options *options, duoguard_session **out,
+                                                  duoguard_error *error);
+
+/* Frees a session; NULL is accepted. No other thread may be using it. */
+DUOGUARD_API void duoguard_session_free(duoguard_session *session);
+
+/* The name of the engine that computes, which is how to learn what the automatic choice chose; NULL if `session` is NULL. The string lives
+ * as long as the session. */
+DUOGUARD_API const char *duoguard_session_engine(const duoguard_session *session);
+
+/* Says in which language later checks are, instead of leaving it to be identified from each text. The language chooses the thresholds.
+ *
+ * tag    A BCP-47 tag such as "en" or "pt-BR", of at most 15 characters; NULL: identify the language again, as at the start.
+ * error  May be NULL.
+ *
+ * Fails with DUOGUARD_INVALID_ARGUMENT, and then changes nothing, or with DUOGUARD_PANIC. The session is exclusive. */
+DUOGUARD_API duoguard_status duoguard_session_set_language(duoguard_session *session, const char *tag, duoguard_error *error);
+
+/* What a check found. Fill it with DUOGUARD_VERDICT_INIT. The caller's; there is nothing to free. */
+typedef struct duoguard_verdict {
+    uint32_t struct_size;   /* sizeof(duoguard_verdict), set by the caller */
+    uint32_t flagged;       /* 1 if any category's score exceeds its threshold: unsafe. Otherwise 0 */
+    int32_t top_category;   /* the category that exceeds its threshold by most, an index; -1: none above its threshold */
+    float top_score;        /* the largest score of any category, a probability in [0, 1] */
+    uint64_t tokens;        /* tokens in the text, as the model counts */
+    uint64_t tokens_scored; /* those that were scored: all of them */
+    uint32_t windows;       /* pieces that the text was scored in; 0 for empty text, which is safe */
+    char language[16];      /* the BCP-47 tag of the language whose thresholds applied, ended by NUL; "und" if it was not identified */
+} duoguard_verdict;
+
+#define DUOGUARD_VERDICT_INIT { sizeof(duoguard_verdict), 0, -1, 0.0f, 0, 0, 0, { '\0' } }
+
+/* Checks a prompt, or a response together with the prompt that it answers.
+ *
+ * session                  Not NULL. Exclusive: no other thread may use it during the call.
+ * prompt, prompt_size      The prompt, in UTF-8. NULL, 0 is empty text.
+ * response, response_size  The response, in UTF-8. NULL, 0: the prompt alone. A pointer that is not NULL, with size 0, is an empty response.
+ * scores, score_count      Receives one score per category, each a probability in [0, 1]: as many as duoguard_model_category_count says, no
+ *                          fewer and no more. NULL, 0: no scores are wanted.
+ * verdict                  Receives the verdict. Its struct_size must be at least 16. NULL: no verdict is wanted; then scores must be.
+ * error                    May be NULL.
+ *
+ * All of the text is scored, in as many windows as it needs, up to 4 MiB of prompt and response together; longer text is an error.
+ *
+ * Fails with DUOGUARD_INVALID_ARGUMENT (text that is not UTF-8: the message names the byte where it ends to be; a wrong score_count), _ENGINE or
+ * _PANIC. After DUOGUARD_PANIC the session refuses further work with DUOGUARD_PANIC: free it and make another. */
+DUOGUARD_API duoguard_status duoguard_session_check(duoguard_session *session, const char *prompt, size_t prompt_size, const char *response,
+                                                    size_t response_size, float *scores, size_t score_count,
+                                                    duoguard_verdict *verdict, duoguard_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* DUOGUARD_H */
