@@ -22,8 +22,13 @@ pub(crate) const OUTPUT: &str = "logits";
 pub struct Graph {
     onnx: Arc<[u8]>,
     weights: Arc<Weights>,
-    rten: Arc<Mutex<Option<Arc<LoadedRten>>>>,
+    rten: Shared<LoadedRten>,
+    #[cfg(feature = "wgpu")]
+    wgpu: Shared<crate::engine::ResidentWgpu>,
 }
+
+/// Something that the first session that needs it makes, and the others share.
+type Shared<T> = Arc<Mutex<Option<Arc<T>>>>;
 
 impl Graph {
     /// Takes an ONNX model and the bytes of the `weights.data` that it refers to, and checks that they keep the contract.
@@ -51,6 +56,8 @@ impl Graph {
             onnx,
             weights,
             rten: Arc::default(),
+            #[cfg(feature = "wgpu")]
+            wgpu: Arc::default(),
         }
     }
 
@@ -67,12 +74,33 @@ impl Graph {
         &self,
         load: impl FnOnce() -> Result<LoadedRten>,
     ) -> Result<Arc<LoadedRten>> {
-        // Nothing under the lock leaves the slot half-written, so a poisoned lock is as good as any.
-        let mut slot = self.rten.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = &*slot {
-            return Ok(Arc::clone(loaded));
+        shared(&self.rten, |_| true, load)
+    }
+
+    /// The network as `wgpu` keeps it, loaded by the first session that asks, and again if it is not usable any more.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn shared_wgpu(
+        &self,
+        is_usable: impl FnOnce(&crate::engine::ResidentWgpu) -> bool,
+        load: impl FnOnce() -> Result<crate::engine::ResidentWgpu>,
+    ) -> Result<Arc<crate::engine::ResidentWgpu>> {
+        shared(&self.wgpu, is_usable, load)
+    }
+
+    /// What the network's norms add to the mean square: the one number of a decoder that is not among its tensors.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn norm_epsilon(&self) -> Result<f32> {
+        let outline = onnx::outline(&self.onnx).map_err(|what| {
+            Error::model(format!("model.onnx: damaged: {what}; get the bundle again"))
+        })?;
+        match outline.epsilons[..] {
+            [first, ref rest @ ..] if rest.iter().all(|other| *other == first) && first >= 0.0 => {
+                Ok(first)
+            }
+            ref found => Err(Error::unsupported(format!(
+                "model.onnx: its norms have the epsilons {found:?}; expected one, the same everywhere: use another engine for this bundle"
+            ))),
         }
-        Ok(Arc::clone(slot.insert(Arc::new(load()?))))
     }
 
     /// Checks the contract on the bytes, before an engine sees them: engines differ in what they let pass. ONNX Runtime, for one,
@@ -89,6 +117,7 @@ impl Graph {
             inputs,
             outputs,
             external,
+            ..
         } = outline;
         match &inputs[..] {
             [input] if input.name == INPUT => {}
@@ -148,6 +177,19 @@ impl Graph {
         }
         Ok(())
     }
+}
+
+fn shared<T>(
+    slot: &Mutex<Option<Arc<T>>>,
+    is_usable: impl FnOnce(&T) -> bool,
+    load: impl FnOnce() -> Result<T>,
+) -> Result<Arc<T>> {
+    // Nothing under the lock leaves the slot half-written, so a poisoned lock is as good as any.
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(loaded) = slot.take().filter(|loaded| is_usable(loaded)) {
+        return Ok(Arc::clone(slot.insert(loaded)));
+    }
+    Ok(Arc::clone(slot.insert(Arc::new(load()?))))
 }
 
 impl fmt::Debug for Graph {

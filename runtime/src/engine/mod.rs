@@ -3,6 +3,8 @@
 mod onnxruntime;
 mod rten;
 mod weights;
+#[cfg(feature = "wgpu")]
+mod wgpu;
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
@@ -11,6 +13,8 @@ use std::sync::Arc;
 
 pub(crate) use self::rten::Loaded as LoadedRten;
 pub use self::weights::Weights;
+#[cfg(feature = "wgpu")]
+pub(crate) use self::wgpu::Resident as ResidentWgpu;
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::graph::Graph;
 
@@ -78,7 +82,7 @@ struct EngineEntry {
 }
 
 /// All engines, in the order in which [`EngineChoice::Auto`] tries them.
-const ENGINES: [EngineEntry; 2] = [
+const ENGINES: &[EngineEntry] = &[
     EngineEntry {
         name: rten::NAME,
         available: rten::available,
@@ -88,6 +92,12 @@ const ENGINES: [EngineEntry; 2] = [
         name: onnxruntime::NAME,
         available: onnxruntime::available,
         open: onnxruntime::open,
+    },
+    #[cfg(feature = "wgpu")]
+    EngineEntry {
+        name: wgpu::NAME,
+        available: wgpu::available,
+        open: wgpu::open,
     },
 ];
 
