@@ -68,12 +68,12 @@ fn median_ms(session: &mut Session, ids: &[u32]) -> f64 {
 }
 
 /// Operations (a multiply-add is two) of one forward pass: linear layers and attention; the last
-/// layer's output and feed-forward run on one token only.
+/// layer computes keys and values for every token, and all else for the last one only.
 fn operations(a: &Architecture, tokens: usize) -> f64 {
-    let kv = a.kv_heads * (a.hidden / a.heads);
-    let qkv = a.hidden * (a.hidden + 2 * kv);
-    let rest = a.hidden * a.hidden + 3 * a.hidden * a.intermediate;
+    let key_value = 2 * a.hidden * a.kv_heads * (a.hidden / a.heads);
+    let rest = 2 * a.hidden * a.hidden + 3 * a.hidden * a.intermediate;
     let attention = a.hidden * (tokens + 1) * tokens;
-    let all = a.layers * (qkv * tokens + attention) + rest * ((a.layers - 1) * tokens + 1);
+    let last = rest + 2 * a.hidden * tokens;
+    let all = a.layers * key_value * tokens + (a.layers - 1) * (rest * tokens + attention) + last;
     2.0 * all as f64
 }

@@ -3,8 +3,9 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use duoguard::EngineChoice;
+use duoguard_export::{Quantize, SCHEMES};
 
 /// More threads than any machine has use for; a typing error beyond it should not start them.
 const MAX_THREADS: usize = 1024;
@@ -113,36 +114,49 @@ pub(crate) struct EvalArgs {
 /// Turn a checkpoint (a Hugging Face folder) into a bundle
 ///
 /// Writes the ONNX graph, quantises it, compares it with the checkpoint and with its unquantised self, and puts what it found into the bundle's
-/// manifest.
+/// manifest. Where quantising changes the guard by more than a point in any language, nothing is written.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The architectures are Qwen2ForSequenceClassification (Qwen2, Qwen2.5) and LlamaForSequenceClassification (Llama 3).
+Texts are lines of JSON: {\"text\":..,\"lang\":tag,\"unsafe\":0|1,\"categories\":[..]}; only --certify does without the last two.
+
 Examples:
-  duoguard export runs/mini/checkpoint models/mini
+  duoguard export DuoGuard-0.5B bundle
+  duoguard export --quantize auto --calibrate validation.jsonl runs/mini/checkpoint models/mini
   duoguard export --quantize none --force CHECKPOINT_DIR BUNDLE_DIR")]
 pub(crate) struct ExportArgs {
-    /// The checkpoint: config.json, model.safetensors and tokenizer.json
+    /// The checkpoint: config.json, tokenizer.json, and model.safetensors or several such files with their index
     #[arg(value_name = "CHECKPOINT_DIR")]
     pub(crate) checkpoint: PathBuf,
     /// The bundle to write
     #[arg(value_name = "BUNDLE_DIR")]
     pub(crate) bundle: PathBuf,
     /// How to store the weights
-    #[arg(long, value_enum, default_value = "int8")]
-    pub(crate) quantize: QuantizeArg,
-    /// Labelled texts, one JSON object a line, to set the thresholds and to measure what quantising costs
+    #[arg(long, value_name = "SCHEME", default_value = "int8", value_parser = schemes())]
+    pub(crate) quantize: Quantize,
+    /// Labelled texts to set the thresholds by
     #[arg(long, value_name = "FILE")]
     pub(crate) calibrate: Option<PathBuf>,
-    /// Replace an existing bundle, and write one even if it fails the comparison
+    /// Texts to measure on what quantising changes [default: those of --calibrate, else a few built-in ones]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certify: Option<PathBuf>,
+    /// Texts of a language that are measured, at most
+    #[arg(long, value_name = "N", default_value = "400")]
+    pub(crate) certify_rows: usize,
+    /// The categories in the order of the model's outputs, separated by commas [default: the checkpoint's own names; for 12 outputs
+    /// without names, those of DuoGuard]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) labels: Option<Vec<String>>,
+    /// Replace an existing bundle, and write one even if it fails a comparison
     #[arg(long)]
     pub(crate) force: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum QuantizeArg {
-    /// 8-bit integers: smaller and faster
-    Int8,
-    /// 32-bit floats, as trained
-    None,
+/// The schemes by their names, with a line of help each.
+fn schemes() -> impl clap::builder::TypedValueParser<Value = Quantize> {
+    use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+    let values = SCHEMES.map(|scheme| PossibleValue::new(scheme.option).help(scheme.help));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Quantize>())
 }
 
 /// Show what a bundle says about itself, and check its files

@@ -79,13 +79,13 @@ fn export_takes_every_flag_of_the_contract() {
     let Ok(Command::Export(arguments)) = parse(line) else {
         panic!()
     };
-    assert_eq!(arguments.quantize, QuantizeArg::None);
+    assert_eq!(arguments.quantize, Quantize::None);
     assert_eq!(arguments.calibrate, Some(PathBuf::from("f")));
     assert!(arguments.force);
     let Ok(Command::Export(arguments)) = parse("export c b") else {
         panic!()
     };
-    assert_eq!(arguments.quantize, QuantizeArg::Int8);
+    assert_eq!(arguments.quantize, Quantize::Int8);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn refuses_what_it_does_not_know() {
             ErrorKind::ValueValidation,
         ),
         ("export c", ErrorKind::MissingRequiredArgument),
-        ("export c b --quantize int4", ErrorKind::InvalidValue),
+        ("export c b --quantize int3", ErrorKind::InvalidValue),
         ("inspect", ErrorKind::MissingRequiredArgument),
         ("bogus", ErrorKind::InvalidSubcommand),
     ] {

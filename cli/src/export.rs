@@ -3,20 +3,21 @@
 use std::io::Write;
 use std::time::Instant;
 
-use duoguard_export::{ExportOptions, ExportReport, Quantize, export};
+use duoguard_export::{ExportOptions, ExportReport, export};
 
 use crate::Outcome;
-use crate::cli::{ExportArgs, QuantizeArg};
+use crate::certificate;
+use crate::cli::ExportArgs;
 use crate::failure::Failure;
 use crate::inspect::section;
 
 pub(crate) fn run(arguments: &ExportArgs) -> Result<Outcome, Failure> {
     let options = ExportOptions {
-        quantize: match arguments.quantize {
-            QuantizeArg::Int8 => Quantize::Int8,
-            QuantizeArg::None => Quantize::None,
-        },
+        quantize: arguments.quantize,
         calibration: arguments.calibrate.clone(),
+        certify: arguments.certify.clone(),
+        certify_rows: arguments.certify_rows,
+        labels: arguments.labels.clone(),
         force: arguments.force,
         ..ExportOptions::default()
     };
@@ -25,6 +26,7 @@ pub(crate) fn run(arguments: &ExportArgs) -> Result<Outcome, Failure> {
     let mut text = describe(arguments, &report, start.elapsed().as_secs_f64());
     // What quantising changed is shown as it was written, so that what is printed here is what the bundle says.
     section(&mut text, "quantization", &report.manifest.quantization);
+    certificate::describe(&mut text, &report.manifest.certificate);
     section(&mut text, "provenance", &report.manifest.provenance);
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())

@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::Outcome;
+use crate::certificate;
 use crate::cli::InspectArgs;
 use crate::failure::Failure;
 
@@ -145,6 +146,7 @@ fn describe(manifest: &Manifest) -> String {
     );
     thresholds(&mut text, manifest);
     section(&mut text, "quantization", &manifest.quantization);
+    certificate::describe(&mut text, &manifest.certificate);
     section(&mut text, "provenance", &manifest.provenance);
     text
 }

@@ -2,6 +2,7 @@
 //!
 //! Its flags, its JSON and its exit statuses are a contract that scripts depend on.
 
+mod certificate;
 mod check;
 mod cli;
 mod engines;

@@ -1,17 +1,14 @@
 //! A checkpoint: a Hugging Face folder, opened and checked against its own `config.json`.
 
-use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use half::{bf16, f16};
-use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
 use crate::config::Config;
 use crate::error::ExportError;
+use crate::shards::{Place, Shards};
 
 /// The names of the tensors that stand outside the layers.
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -20,27 +17,21 @@ pub(crate) const SCORE: &str = "score.weight";
 
 const MAX_LABELS: usize = duoguard::MAX_CATEGORIES;
 const MAX_EXTRA_BYTES: u64 = 64 << 20;
+/// Values of a tensor that are widened at a time, where it is taken in blocks: 16 MiB of f32.
+const BLOCK_VALUES: usize = 4 << 20;
 
 /// A checkpoint whose tensors are all there, of the shapes its configuration asks for, and finite.
 ///
-/// The weights are memory-mapped: while it is open, the file must not be changed in place.
+/// The weights are memory-mapped: while it is open, their files must not be changed in place.
 #[derive(Debug)]
 pub struct Checkpoint {
     folder: PathBuf,
     config: Config,
     labels: usize,
-    map: Mmap,
-    places: BTreeMap<String, Place>,
+    shards: Shards,
+    prefix: Vec<u32>,
     golden: Option<Golden>,
     guard: Guard,
-}
-
-#[derive(Clone, Debug)]
-struct Place {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    start: usize,
-    end: usize,
 }
 
 /// `golden.json`: logits that the trainer's own forward pass computed.
@@ -82,25 +73,20 @@ impl Checkpoint {
     /// Opens the folder and checks everything an export relies on.
     pub fn open(folder: &Path) -> Result<Self, ExportError> {
         let config = Config::open(&folder.join("config.json"))?;
-        let weights = folder.join("model.safetensors");
-        let map = map(&weights)?;
-        let places = places(&map).map_err(|message| ExportError::checkpoint(&weights, message))?;
-        let labels = labels(&config, &places)
-            .map_err(|message| ExportError::checkpoint(&weights, message))?;
-        let checkpoint = Self {
+        let shards = Shards::open(folder)?;
+        let labels = labels(&config, &shards)?;
+        let mut checkpoint = Self {
             golden: read_extra(&folder.join("golden.json"))?,
             guard: read_extra(&folder.join("duoguard.json"))?.unwrap_or_default(),
             folder: folder.to_owned(),
             config,
             labels,
-            map,
-            places,
+            shards,
+            prefix: Vec::new(),
         };
-        checkpoint
-            .check_tensors()
-            .map_err(|message| ExportError::checkpoint(&weights, message))?;
+        checkpoint.check_tensors()?;
         checkpoint.check_golden()?;
-        checkpoint.check_tokenizer()?;
+        checkpoint.prefix = checkpoint.check_tokenizer()?;
         Ok(checkpoint)
     }
 
@@ -129,47 +115,86 @@ impl Checkpoint {
         &self.guard
     }
 
+    /// The token ids that the tokenizer puts before every text, such as Llama's `<|begin_of_text|>`.
+    pub fn prefix(&self) -> &[u32] {
+        &self.prefix
+    }
+
+    /// Size of the weights' files.
+    pub fn bytes(&self) -> u64 {
+        self.shards.bytes()
+    }
+
     /// The values of a tensor in f32, row after row.
     ///
     /// # Panics
     /// If the network has no such tensor.
     pub fn tensor(&self, name: &str) -> Vec<f32> {
-        let place = &self.places[name];
-        let bytes = &self.map[place.start..place.end];
-        match place.dtype {
-            Dtype::F16 => widen(bytes, |b| f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => widen(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-            _ => widen(bytes, f32::from_le_bytes),
-        }
+        let place = self.place(name);
+        self.shards.read(place, 0, place.shape.iter().product())
+    }
+
+    /// Row `row` of a matrix, in f32.
+    ///
+    /// # Panics
+    /// If the network has no such matrix, or the matrix no such row.
+    pub fn row(&self, name: &str, row: usize) -> Vec<f32> {
+        let place = self.place(name);
+        let width = place.shape[1];
+        self.shards.read(place, row * width, width)
+    }
+
+    /// The values of a tensor in f32, some rows at a time: the embedding of a large vocabulary fills half a gigabyte.
+    pub(crate) fn row_blocks(&self, name: &str) -> impl Iterator<Item = Vec<f32>> {
+        let place = self.place(name);
+        let width: usize = place.shape[1..].iter().product();
+        let rows = place.shape[0];
+        let block = (BLOCK_VALUES / width).max(1);
+        (0..rows).step_by(block).map(move |row| {
+            let count = block.min(rows - row);
+            self.shards.read(place, row * width, count * width)
+        })
     }
 
     /// The shape of a tensor that the network has.
     pub(crate) fn shape(&self, name: &str) -> &[usize] {
-        &self.places[name].shape
+        &self.place(name).shape
     }
 
-    fn check_tensors(&self) -> Result<(), String> {
+    fn place(&self, name: &str) -> &Place {
+        let place = self.shards.place(name);
+        place.expect("checkpoints are opened only if every tensor is there")
+    }
+
+    fn check_tensors(&self) -> Result<(), ExportError> {
         for (name, shape) in expected_tensors(&self.config, self.labels) {
+            let refused =
+                |message: String| ExportError::checkpoint(self.shards.path(&name), message);
             let place = self
-                .places
-                .get(&name)
-                .ok_or_else(|| format!("tensor {name} is missing; expected {shape:?}"))?;
+                .shards
+                .place(&name)
+                .ok_or_else(|| refused(format!("tensor {name} is missing; expected {shape:?}")))?;
             if place.shape != shape {
-                return Err(format!(
+                return Err(refused(format!(
                     "tensor {name} is {:?}; config.json asks for {shape:?}",
                     place.shape
-                ));
+                )));
             }
             if !matches!(place.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-                return Err(format!(
+                return Err(refused(format!(
                     "tensor {name} is of type {:?}; only F32, F16 and BF16 are supported",
                     place.dtype
-                ));
+                )));
             }
-            if let Some(index) = self.tensor(&name).iter().position(|x| !x.is_finite()) {
-                return Err(format!(
-                    "tensor {name} has a value that is not a finite number, at index {index}; the training diverged or the file is damaged"
-                ));
+            let mut before = 0;
+            for block in self.row_blocks(&name) {
+                if let Some(index) = block.iter().position(|x| !x.is_finite()) {
+                    return Err(refused(format!(
+                        "tensor {name} has a value that is not a finite number, at index {}; the training diverged or the file is damaged",
+                        before + index
+                    )));
+                }
+                before += block.len();
             }
         }
         Ok(())
@@ -216,9 +241,10 @@ impl Checkpoint {
         Ok(())
     }
 
-    fn check_tokenizer(&self) -> Result<(), ExportError> {
+    /// Checks the tokenizer against the embedding, and returns what it puts before every text.
+    fn check_tokenizer(&self) -> Result<Vec<u32>, ExportError> {
         let path = self.folder.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(ExportError::io("read", &path))?;
+        let bytes = read_small(&path)?;
         let tokenizer = Tokenizer::from_bytes(&bytes)
             .map_err(|cause| ExportError::checkpoint(&path, format!("not a tokenizer: {cause}")))?;
         let largest = tokenizer
@@ -236,8 +262,28 @@ impl Checkpoint {
                     ),
                 ))
             }
-            Some(_) => Ok(()),
+            Some(_) => {
+                prefix(&tokenizer).map_err(|message| ExportError::checkpoint(&path, message))
+            }
         }
+    }
+}
+
+/// The special tokens that a tokenizer puts before every text. It must put none behind it: the last token is the one that is judged.
+fn prefix(tokenizer: &Tokenizer) -> Result<Vec<u32>, String> {
+    let ids = |special| {
+        let encoding = tokenizer.encode_fast("a", special);
+        let failed = |cause| format!("cannot tokenise \"a\": {cause}");
+        encoding
+            .map(|encoding| encoding.get_ids().to_vec())
+            .map_err(failed)
+    };
+    let (plain, whole) = (ids(false)?, ids(true)?);
+    match whole.strip_suffix(&plain[..]) {
+        Some(prefix) => Ok(prefix.to_vec()),
+        None => Err(format!(
+            "the tokenizer makes {whole:?} of the tokens {plain:?}; only special tokens before a text are supported"
+        )),
     }
 }
 
@@ -246,117 +292,101 @@ pub(crate) fn in_layer(layer: usize, name: &str) -> String {
     format!("model.layers.{layer}.{name}")
 }
 
-fn expected_tensors(config: &Config, labels: usize) -> Vec<(String, Vec<usize>)> {
+/// Every tensor of the network with its shape, made one at a time: a `config.json` may claim a million layers.
+fn expected_tensors(
+    config: &Config,
+    labels: usize,
+) -> impl Iterator<Item = (String, Vec<usize>)> + '_ {
+    let outside = [
+        (EMBEDDING.to_owned(), vec![config.vocabulary, config.hidden]),
+        (NORM.to_owned(), vec![config.hidden]),
+        (SCORE.to_owned(), vec![labels, config.hidden]),
+    ];
+    let layers = 0..config.layers;
+    outside
+        .into_iter()
+        .chain(layers.flat_map(|layer| layer_tensors(config, layer)))
+}
+
+fn layer_tensors(config: &Config, layer: usize) -> Vec<(String, Vec<usize>)> {
     let (hidden, kv, inner) = (config.hidden, config.kv_width(), config.intermediate);
     let mut tensors = vec![
-        (EMBEDDING.to_owned(), vec![config.vocabulary, hidden]),
-        (NORM.to_owned(), vec![hidden]),
-        (SCORE.to_owned(), vec![labels, hidden]),
+        ("input_layernorm.weight", vec![hidden]),
+        ("post_attention_layernorm.weight", vec![hidden]),
+        ("self_attn.q_proj.weight", vec![hidden, hidden]),
+        ("self_attn.k_proj.weight", vec![kv, hidden]),
+        ("self_attn.v_proj.weight", vec![kv, hidden]),
+        ("self_attn.o_proj.weight", vec![hidden, hidden]),
+        ("mlp.gate_proj.weight", vec![inner, hidden]),
+        ("mlp.up_proj.weight", vec![inner, hidden]),
+        ("mlp.down_proj.weight", vec![hidden, inner]),
     ];
-    for layer in 0..config.layers {
-        let in_layer = [
-            ("input_layernorm.weight", vec![hidden]),
-            ("post_attention_layernorm.weight", vec![hidden]),
-            ("self_attn.q_proj.weight", vec![hidden, hidden]),
+    if config.qkv_bias {
+        tensors.extend([
             ("self_attn.q_proj.bias", vec![hidden]),
-            ("self_attn.k_proj.weight", vec![kv, hidden]),
             ("self_attn.k_proj.bias", vec![kv]),
-            ("self_attn.v_proj.weight", vec![kv, hidden]),
             ("self_attn.v_proj.bias", vec![kv]),
-            ("self_attn.o_proj.weight", vec![hidden, hidden]),
-            ("mlp.gate_proj.weight", vec![inner, hidden]),
-            ("mlp.up_proj.weight", vec![inner, hidden]),
-            ("mlp.down_proj.weight", vec![hidden, inner]),
-        ]
-        .map(|(name, shape)| (self::in_layer(layer, name), shape));
-        tensors.extend(in_layer);
+        ]);
     }
-    tensors
+    let named = tensors.into_iter();
+    named
+        .map(|(name, shape)| (in_layer(layer, name), shape))
+        .collect()
 }
 
-fn map(path: &Path) -> Result<Mmap, ExportError> {
-    if !path.exists() && path.with_extension("safetensors.index.json").exists() {
-        return Err(ExportError::checkpoint(
-            path,
-            "the weights are split into several files; only a single model.safetensors is supported so far",
-        ));
-    }
-    let file = File::open(path).map_err(ExportError::io("read", path))?;
-    // SAFETY: the map is only read. `Checkpoint` tells callers that the file must not be changed in place while it is open, which is
-    // the one thing that cannot be checked here.
-    unsafe { Mmap::map(&file) }.map_err(ExportError::io("map into memory", path))
-}
-
-fn places(bytes: &[u8]) -> Result<BTreeMap<String, Place>, String> {
-    let damaged =
-        |cause| format!("not a whole safetensors file: {cause}; get the checkpoint again");
-    let (header, _) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-    let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
-    let data = 8 + header;
-    let offsets = tensors.iter().map(|(name, view)| {
-        let start = view.data().as_ptr() as usize - bytes.as_ptr() as usize;
-        debug_assert!(start >= data);
-        let place = Place {
-            dtype: view.dtype(),
-            shape: view.shape().to_vec(),
-            start,
-            end: start + view.data().len(),
-        };
-        (name.to_owned(), place)
-    });
-    Ok(offsets.collect())
-}
-
-fn labels(config: &Config, places: &BTreeMap<String, Place>) -> Result<usize, String> {
-    let place = places.get(SCORE).ok_or_else(|| {
-        format!(
+fn labels(config: &Config, shards: &Shards) -> Result<usize, ExportError> {
+    let refused = |message: String| ExportError::checkpoint(shards.path(SCORE), message);
+    let place = shards.place(SCORE).ok_or_else(|| {
+        refused(format!(
             "tensor {SCORE} is missing; expected [labels, {}]",
             config.hidden
-        )
+        ))
     })?;
     let rows = match place.shape[..] {
         [rows, width] if width == config.hidden => rows,
         _ => {
-            return Err(format!(
+            return Err(refused(format!(
                 "tensor {SCORE} is {:?}; expected [labels, {}]",
                 place.shape, config.hidden
-            ));
+            )));
         }
     };
     if rows == 0 || rows > MAX_LABELS {
-        return Err(format!(
+        return Err(refused(format!(
             "tensor {SCORE} has {rows} rows; expected 1 to {MAX_LABELS}"
-        ));
+        )));
     }
     if !config.labels.is_empty() && config.labels.len() != rows {
-        return Err(format!(
+        return Err(refused(format!(
             "tensor {SCORE} has {rows} rows, but config.json's id2label has {} names",
             config.labels.len()
-        ));
+        )));
     }
     Ok(rows)
 }
 
-/// Reads one of the two files that are ours and may be absent.
-fn read_extra<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, ExportError> {
-    let size = match std::fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(ExportError::io("read", path)(cause)),
-    };
+/// Reads a JSON file that may be absent.
+pub(crate) fn read_extra<T: for<'a> Deserialize<'a>>(
+    path: &Path,
+) -> Result<Option<T>, ExportError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&read_small(path)?)
+        .map(Some)
+        .map_err(|cause| ExportError::checkpoint(path, format!("not as expected: {cause}")))
+}
+
+/// Reads a file that is not weights, and is refused if it is as large as such.
+pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, ExportError> {
+    let size = std::fs::metadata(path)
+        .map_err(ExportError::io("read", path))?
+        .len();
     if size > MAX_EXTRA_BYTES {
         return Err(ExportError::checkpoint(
             path,
             format!("{size} bytes, more than the {MAX_EXTRA_BYTES} allowed"),
         ));
     }
-    let bytes = std::fs::read(path).map_err(ExportError::io("read", path))?;
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|cause| ExportError::checkpoint(path, format!("not as expected: {cause}")))
-}
-
-fn widen<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    let (values, _) = bytes.as_chunks::<N>();
-    values.iter().map(|value| convert(*value)).collect()
+    std::fs::read(path).map_err(ExportError::io("read", path))
 }

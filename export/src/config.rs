@@ -5,22 +5,50 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::checkpoint::read_small;
 use crate::error::ExportError;
+use crate::rope::{Llama3Scaling, Rope};
 
-/// The sequence classifier that this version exports.
-pub const ARCHITECTURE: &str = "Qwen2ForSequenceClassification";
+/// A kind of network that can be exported.
+struct Family {
+    architecture: &'static str,
+    model_type: &'static str,
+    /// Whether the query, key and value projections have biases.
+    qkv_bias: bool,
+    /// Fields that must be absent or have this value.
+    fixed: &'static [(&'static str, bool)],
+}
+
+/// The sequence classifiers that this version exports.
+const FAMILIES: [Family; 2] = [
+    Family {
+        architecture: "Qwen2ForSequenceClassification",
+        model_type: "qwen2",
+        qkv_bias: true,
+        fixed: &[],
+    },
+    Family {
+        architecture: "LlamaForSequenceClassification",
+        model_type: "llama",
+        qkv_bias: false,
+        fixed: &[("attention_bias", false), ("mlp_bias", false)],
+    },
+];
 
 /// No size in a `config.json` may exceed this: products of three of them fit in 64 bits.
 const MAX_SIZE: u64 = 1 << 20;
 /// `transformers` takes these values for fields that are absent.
 const DEFAULT_NORM_EPS: f64 = 1e-6;
 const DEFAULT_ROPE_THETA: f64 = 10_000.0;
+const DEFAULT_MAX_WINDOW_LAYERS: u64 = 28;
 
 /// The shape of a decoder network with a classification head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The family: `qwen2`.
+    /// The family: `qwen2` or `llama`.
     pub model_type: String,
+    /// Whether the query, key and value projections have biases.
+    pub qkv_bias: bool,
     /// Transformer layers.
     pub layers: usize,
     /// Width of the residual stream.
@@ -37,8 +65,8 @@ pub struct Config {
     pub max_position: usize,
     /// Added to the mean square in RMS normalisation.
     pub norm_eps: f64,
-    /// The base of the rotary embedding's frequencies.
-    pub rope_theta: f64,
+    /// The rotary embedding's frequencies.
+    pub rope: Rope,
     /// The names in `id2label`, in order; empty when the file has none.
     pub labels: Vec<String>,
 }
@@ -46,36 +74,41 @@ pub struct Config {
 impl Config {
     /// Reads `config.json`. An error names the first field that is missing, impossible or not supported.
     pub fn open(path: &Path) -> Result<Self, ExportError> {
-        let bytes = std::fs::read(path).map_err(ExportError::io("read", path))?;
+        let bytes = read_small(path)?;
         Self::from_json(&bytes).map_err(|message| ExportError::checkpoint(path, message))
     }
 
     fn from_json(bytes: &[u8]) -> Result<Self, String> {
         let fields: Map<String, Value> = serde_json::from_slice(bytes)
             .map_err(|cause| format!("not a JSON object: {cause}; get the checkpoint again"))?;
-        let config = Self::from_fields(&Fields(&fields))?;
-        config.check_supported(&Fields(&fields))?;
+        let fields = Fields(&fields);
+        let family = family(&fields)?;
+        let config = Self::from_fields(&fields, family)?;
+        config.check_supported(&fields, family)?;
         Ok(config)
     }
 
-    fn from_fields(fields: &Fields<'_>) -> Result<Self, String> {
-        check_architecture(fields)?;
+    fn from_fields(fields: &Fields<'_>, family: &Family) -> Result<Self, String> {
         Ok(Self {
-            model_type: "qwen2".to_owned(),
+            model_type: family.model_type.to_owned(),
+            qkv_bias: family.qkv_bias,
             layers: fields.size("num_hidden_layers")?,
             hidden: fields.size("hidden_size")?,
             heads: fields.size("num_attention_heads")?,
-            kv_heads: fields.size("num_key_value_heads")?,
+            kv_heads: match fields.given("num_key_value_heads") {
+                None if !family.qkv_bias => fields.size("num_attention_heads")?,
+                _ => fields.size("num_key_value_heads")?,
+            },
             intermediate: fields.size("intermediate_size")?,
             vocabulary: fields.size("vocab_size")?,
             max_position: fields.size("max_position_embeddings")?,
             norm_eps: fields.positive("rms_norm_eps")?.unwrap_or(DEFAULT_NORM_EPS),
-            rope_theta: rope_theta(fields)?,
+            rope: rope(fields)?,
             labels: labels(fields)?,
         })
     }
 
-    fn check_supported(&self, fields: &Fields<'_>) -> Result<(), String> {
+    fn check_supported(&self, fields: &Fields<'_>, family: &Family) -> Result<(), String> {
         if !self.hidden.is_multiple_of(self.heads) {
             return Err(format!(
                 "hidden_size {} is not a multiple of num_attention_heads {}",
@@ -94,18 +127,20 @@ impl Config {
                 self.head_size()
             ));
         }
-        let given = |name: &str| fields.0.get(name).filter(|value| !value.is_null());
-        let supported = |name: &str, expected: Value| match given(name) {
+        let supported = |name: &str, expected: Value| match fields.given(name) {
             Some(value) if *value != expected => Err(format!(
                 "{name} is {value}; only {expected} is supported so far"
             )),
             _ => Ok(()),
         };
         supported("hidden_act", "silu".into())?;
-        supported("use_sliding_window", false.into())?;
         supported("head_dim", self.head_size().into())?;
         supported("quantization_config", Value::Null)?;
-        if let Some(Value::Array(kinds)) = given("layer_types")
+        for (name, expected) in family.fixed {
+            supported(name, (*expected).into())?;
+        }
+        self.check_window(fields)?;
+        if let Some(Value::Array(kinds)) = fields.given("layer_types")
             && let Some(kind) = kinds.iter().find(|kind| *kind != "full_attention")
         {
             return Err(format!(
@@ -113,6 +148,33 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// Refuses a sliding window that is in use: one that is switched on, and on for some of the layers.
+    fn check_window(&self, fields: &Fields<'_>) -> Result<(), String> {
+        match fields.given("use_sliding_window") {
+            None | Some(Value::Bool(false)) => return Ok(()),
+            Some(Value::Bool(true)) => {}
+            Some(value) => {
+                return Err(format!(
+                    "use_sliding_window is {value}; expected true or false"
+                ));
+            }
+        }
+        let is_null = fields.0.get("sliding_window") == Some(&Value::Null);
+        let first = match fields.given("max_window_layers") {
+            None => DEFAULT_MAX_WINDOW_LAYERS,
+            Some(value) => value.as_u64().ok_or_else(|| {
+                format!("max_window_layers is {value}; expected a number of layers")
+            })?,
+        };
+        if is_null || first >= self.layers as u64 {
+            return Ok(());
+        }
+        Err(format!(
+            "use_sliding_window is true and layers {first} to {} use it; attention within a sliding window is not supported so far",
+            self.layers - 1
+        ))
     }
 
     /// Width of one head.
@@ -132,6 +194,10 @@ const HEAD_SIZE_MULTIPLE: usize = 16;
 struct Fields<'a>(&'a Map<String, Value>);
 
 impl Fields<'_> {
+    fn given(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
     fn size(&self, name: &str) -> Result<usize, String> {
         let value = self
             .0
@@ -156,43 +222,49 @@ impl Fields<'_> {
     }
 }
 
-fn check_architecture(fields: &Fields<'_>) -> Result<(), String> {
-    let found = fields.0.get("architectures");
-    let known =
-        matches!(found, Some(Value::Array(names)) if names.len() == 1 && names[0] == ARCHITECTURE);
-    if !known {
-        let found = found.unwrap_or(&Value::Null);
+fn family(fields: &Fields<'_>) -> Result<&'static Family, String> {
+    let found = fields.0.get("architectures").unwrap_or(&Value::Null);
+    let is_found = |family: &&Family| matches!(found, Value::Array(names) if names.len() == 1 && names[0] == family.architecture);
+    let Some(family) = FAMILIES.iter().find(is_found) else {
+        let known = FAMILIES.map(|family| format!("[\"{}\"]", family.architecture));
         return Err(format!(
-            "architectures is {found}; only [\"{ARCHITECTURE}\"] is supported so far"
+            "architectures is {found}; only {} are supported so far",
+            known.join(" and ")
         ));
-    }
+    };
     match fields.0.get("model_type") {
-        Some(kind) if kind == "qwen2" => Ok(()),
+        Some(kind) if kind == family.model_type => Ok(family),
         kind => Err(format!(
-            "model_type is {}; expected \"qwen2\"",
-            kind.unwrap_or(&Value::Null)
+            "model_type is {}; expected \"{}\", as architectures is {found}",
+            kind.unwrap_or(&Value::Null),
+            family.model_type
         )),
     }
 }
 
 /// `rope_theta` stands by itself in older files, and within `rope_parameters` in newer ones.
-fn rope_theta(fields: &Fields<'_>) -> Result<f64, String> {
+fn rope(fields: &Fields<'_>) -> Result<Rope, String> {
     let mut theta = fields.positive("rope_theta")?;
+    let mut scaling = None;
     for name in ["rope_scaling", "rope_parameters"] {
-        let scaling = match fields.0.get(name) {
-            None | Some(Value::Null) => continue,
-            Some(Value::Object(scaling)) => scaling,
+        let table = match fields.given(name) {
+            None => continue,
+            Some(Value::Object(table)) => Fields(table),
             Some(value) => return Err(format!("{name} is {value}; expected an object")),
         };
-        let kind = scaling.get("rope_type").or_else(|| scaling.get("type"));
-        if let Some(kind) = kind.filter(|kind| *kind != "default") {
-            return Err(format!(
-                "{name} has the type {kind}; only \"default\" is supported so far"
-            ));
+        let inside = |message| format!("{name}: {message}");
+        let kind = table.given("rope_type").or_else(|| table.given("type"));
+        match kind.map(Value::as_str) {
+            None | Some(Some("default")) => {}
+            Some(Some("llama3")) => scaling = Some(llama3(&table).map_err(inside)?),
+            _ => {
+                return Err(format!(
+                    "{name} has the type {}; only \"default\" and \"llama3\" are supported so far",
+                    kind.unwrap_or(&Value::Null)
+                ));
+            }
         }
-        let inner = Fields(scaling)
-            .positive("rope_theta")
-            .map_err(|message| format!("{name}: {message}"))?;
+        let inner = table.positive("rope_theta").map_err(inside)?;
         if let (Some(outer), Some(inner)) = (theta, inner)
             && outer != inner
         {
@@ -202,7 +274,34 @@ fn rope_theta(fields: &Fields<'_>) -> Result<f64, String> {
         }
         theta = theta.or(inner);
     }
-    Ok(theta.unwrap_or(DEFAULT_ROPE_THETA))
+    Ok(Rope {
+        theta: theta.unwrap_or(DEFAULT_ROPE_THETA),
+        scaling,
+    })
+}
+
+fn llama3(table: &Fields<'_>) -> Result<Llama3Scaling, String> {
+    let number = |name: &str| {
+        table
+            .positive(name)?
+            .ok_or_else(|| format!("{name} is missing"))
+    };
+    let scaling = Llama3Scaling {
+        factor: number("factor")?,
+        low_freq_factor: number("low_freq_factor")?,
+        high_freq_factor: number("high_freq_factor")?,
+        original_max_position: number("original_max_position_embeddings")?,
+    };
+    if scaling.factor < 1.0 {
+        return Err(format!("factor is {}; expected at least 1", scaling.factor));
+    }
+    if scaling.high_freq_factor <= scaling.low_freq_factor {
+        return Err(format!(
+            "high_freq_factor is {}; expected more than low_freq_factor, {}",
+            scaling.high_freq_factor, scaling.low_freq_factor
+        ));
+    }
+    Ok(scaling)
 }
 
 fn labels(fields: &Fields<'_>) -> Result<Vec<String>, String> {
@@ -235,13 +334,13 @@ mod tests {
 
     fn theta(extra: Value) -> Result<f64, String> {
         let mut fields = serde_json::json!({
-            "architectures": [ARCHITECTURE], "model_type": "qwen2", "hidden_size": 64, "num_hidden_layers": 1,
+            "architectures": ["Qwen2ForSequenceClassification"], "model_type": "qwen2", "hidden_size": 64, "num_hidden_layers": 1,
             "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 8, "vocab_size": 9,
             "max_position_embeddings": 16,
         });
         let table = fields.as_object_mut().expect("an object");
         table.extend(extra.as_object().expect("an object").clone());
-        Config::from_json(fields.to_string().as_bytes()).map(|config| config.rope_theta)
+        Config::from_json(fields.to_string().as_bytes()).map(|config| config.rope.theta)
     }
 
     #[test]

@@ -50,6 +50,23 @@ pub enum ExportError {
         /// The length of the input with the largest difference.
         tokens: usize,
     },
+    /// A layer of the network could not be run by itself, to be measured.
+    #[error("cannot measure the network layer by layer: {message}; report this")]
+    Layer {
+        /// Which layer, and why.
+        message: String,
+    },
+    /// Quantising changed the guard by more than the tolerance.
+    #[error(
+        "quantised as {scheme}, the guard changes by more than the tolerance: {}; choose another scheme (--quantize auto finds one), or write the bundle with its failed certificate with --force",
+        violations.join("; ")
+    )]
+    Certificate {
+        /// The scheme's name in the manifest.
+        scheme: String,
+        /// What changed by too much.
+        violations: Vec<String>,
+    },
     /// The place for the bundle is taken.
     #[error("{}: {message}", path.display())]
     Destination {

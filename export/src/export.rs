@@ -1,42 +1,25 @@
 //! From a checkpoint to a bundle.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use duoguard::{Architecture, FORMAT_VERSION, Limits, Manifest, Model};
-use serde_json::{Value, json};
+use duoguard::{Manifest, Model};
+use serde_json::json;
 
-use crate::bundle::{Staging, write_file};
+use crate::bundle::Staging;
 use crate::calibrate::{self, CalibrationReport};
+use crate::certify::{Certificate, Tolerance};
 use crate::checkpoint::Checkpoint;
 use crate::error::ExportError;
-use crate::graph::{self, max_position};
+use crate::judge::Judge;
 use crate::measure::{self, LogitError};
-use crate::quantize::Quantize;
-use crate::weights;
+use crate::scheme::Quantize;
+use crate::texts::{self, Text};
+use crate::trial::Trials;
+use crate::write::rewrite_manifest;
 
-/// DuoGuard's categories in the order of its outputs; the names of a classifier with 12 labels that names none.
-pub const CATEGORIES: [&str; 12] = [
-    "violent_crimes",
-    "non_violent_crimes",
-    "sex_crimes",
-    "child_exploitation",
-    "specialized_advice",
-    "privacy",
-    "intellectual_property",
-    "weapons",
-    "hate",
-    "self_harm",
-    "sexual_content",
-    "jailbreak",
-];
-const DEFAULT_WINDOW_TOKENS: usize = 512;
-/// The share of a window that is scanned again as part of the next, unless the checkpoint says otherwise.
-const DEFAULT_OVERLAP_SHARE: usize = 8;
-/// Quantisation is measured on this many calibration texts, taken evenly; the others add time, not knowledge.
-const MEASURED_TEXTS: usize = 1000;
+const DEFAULT_CERTIFY_ROWS: usize = 400;
+/// What a certificate calls the texts that are part of this crate.
+const BUILT_IN: &str = "built-in";
 
 /// How [`export`] writes a bundle.
 #[derive(Clone, Debug)]
@@ -46,7 +29,16 @@ pub struct ExportOptions {
     /// Labelled texts, JSONL or gzipped JSONL with the fields `text`, `lang` and `unsafe` (0 or 1), on which thresholds are found.
     /// Without them every threshold is 0.5.
     pub calibration: Option<PathBuf>,
-    /// Replace a bundle that is already there, and write one even if its fp32 graph fails the parity check.
+    /// Texts on which the certificate compares the quantised guard with the fp32 one, JSONL or gzipped JSONL with the fields `text`,
+    /// `lang` and, where known, `unsafe` and `categories`. Without them: those of the calibration, or else a few built-in ones.
+    pub certify: Option<PathBuf>,
+    /// How many texts of a language the certificate takes at most, evenly.
+    pub certify_rows: usize,
+    /// How much quantising may change before the export refuses.
+    pub tolerance: Tolerance,
+    /// The categories, in the order of the logits; those that the checkpoint names when absent.
+    pub labels: Option<Vec<String>>,
+    /// Replace a bundle that is already there, and write one even if its fp32 graph fails the parity check or its certificate fails.
     pub force: bool,
     /// The false positive rate that thresholds are to stay within, per language, on the calibration texts.
     pub target_fpr: f64,
@@ -57,6 +49,10 @@ impl Default for ExportOptions {
         Self {
             quantize: Quantize::Int8,
             calibration: None,
+            certify: None,
+            certify_rows: DEFAULT_CERTIFY_ROWS,
+            tolerance: Tolerance::default(),
+            labels: None,
             force: false,
             target_fpr: 0.10,
         }
@@ -72,6 +68,8 @@ pub struct ExportReport {
     pub fp32_parity_max_error: f64,
     /// How far the bundle's logits are from the fp32 graph's; `None` if it was not quantised.
     pub logit_error: Option<LogitError>,
+    /// What quantising changed; `None` if it was not quantised.
+    pub certificate: Option<Certificate>,
     /// What calibration found, if there were texts for it.
     pub calibration: Option<CalibrationReport>,
     /// The manifest, as read back from the bundle.
@@ -99,193 +97,101 @@ pub fn export(
         .as_deref()
         .map(calibrate::read)
         .transpose()?;
+    let (texts, source) = certified_texts(options)?;
     let checkpoint = Checkpoint::open(checkpoint)?;
     let staging = Staging::new(bundle, options.force)?;
+    let parity = measure::parity(&checkpoint, options.force)?;
 
-    let fp32_folder = staging.folder("fp32")?;
-    let mut written = write(&checkpoint, Quantize::None, &fp32_folder)?;
-    let fp32 = Model::open(&fp32_folder)?;
-    let parity = measure::parity(&checkpoint, &fp32, options.force)?;
-
-    let mut folder = fp32_folder;
-    let mut model = fp32.clone();
-    let mut logit_error = None;
-    let mut measured_on = 0;
-    if options.quantize == Quantize::Int8 {
-        folder = staging.folder("int8")?;
-        written = write(&checkpoint, Quantize::Int8, &folder)?;
-        model = Model::open(&folder)?;
-        let error = match &rows {
-            Some(rows) => {
-                let step = rows.len().div_ceil(MEASURED_TEXTS);
-                let texts: Vec<&str> = rows
-                    .iter()
-                    .step_by(step)
-                    .map(|row| row.text.as_str())
-                    .collect();
-                measured_on = texts.len();
-                measure::logit_error_on_texts(&fp32, &model, &texts)?
-            }
-            None => {
-                let inputs = measure::inputs(&checkpoint);
-                measured_on = inputs.len();
-                measure::logit_error_on_ids(&fp32, &model, &inputs)?
-            }
-        };
-        logit_error = Some(error);
+    let mut trials = Trials {
+        checkpoint: &checkpoint,
+        staging: &staging,
+        options,
+        rows: rows.as_deref(),
+        judge: Judge::new(&checkpoint, texts, source, options.tolerance),
+        log: Vec::new(),
+    };
+    let chosen = trials.choose()?;
+    let log = std::mem::take(&mut trials.log);
+    if let Some(failed) = chosen.certificate.as_ref().filter(|c| !c.passed)
+        && !options.force
+    {
+        return Err(ExportError::Certificate {
+            scheme: failed.scheme.clone(),
+            violations: failed.violations.clone(),
+        });
     }
-    let manifest = &mut written.manifest;
+    let logit_error = chosen.certificate.as_ref().map(|c| c.all.logit_error);
+    let mut manifest = chosen.written.manifest;
     manifest.quantization = json!({
-        "scheme": options.quantize.name(),
-        "texts": measured_on,
+        "scheme": chosen.plan.quantize.name(),
+        "texts": chosen.certificate.as_ref().map_or(0, |c| c.all.texts),
         "logit_error": logit_error,
         "fp32_parity_max_error": parity,
     });
-    let mut calibration = None;
-    if let (Some(rows), Some(path)) = (&rows, &options.calibration) {
-        let (policy, report) = calibrate::calibrate(&model, path, rows, options.target_fpr)?;
-        manifest.policy = policy;
-        manifest.provenance["calibration"] = json!(report);
-        calibration = Some(report);
+    if !chosen.plan.exceptions.is_empty() {
+        manifest.quantization["kept"] = json!(chosen.plan.exceptions.keys().collect::<Vec<_>>());
     }
-    // The weights are mapped; some systems do not rename what is in use.
-    drop((fp32, model));
-    let manifest_bytes = rewrite_manifest(&folder, manifest)?;
-    let manifest = Model::open(&folder)?.manifest().clone();
-    staging.publish(&folder)?;
+    if !log.is_empty() {
+        manifest.quantization["tried"] = json!(log);
+    }
+    manifest.certificate = json!(chosen.certificate);
+    if let Some((policy, report)) = &chosen.calibration {
+        manifest.policy = policy.clone();
+        manifest.provenance["calibration"] = json!(report);
+    }
+    let manifest_bytes = rewrite_manifest(&chosen.folder, &manifest)?;
+    let manifest = Model::open(&chosen.folder)?.manifest().clone();
+    drop(trials);
+    staging.publish(&chosen.folder)?;
     Ok(ExportReport {
-        bundle_bytes: written.bytes + manifest_bytes,
+        bundle_bytes: chosen.written.bytes + manifest_bytes,
         fp32_parity_max_error: parity,
         logit_error,
-        calibration,
+        certificate: chosen.certificate,
+        calibration: chosen.calibration.map(|(_, report)| report),
         manifest,
     })
 }
 
-struct Written {
-    manifest: Manifest,
-    /// Size of the files other than the manifest.
-    bytes: u64,
-}
-
-/// Writes a bundle with uncalibrated thresholds.
-fn write(
-    checkpoint: &Checkpoint,
-    quantize: Quantize,
-    folder: &Path,
-) -> Result<Written, ExportError> {
-    let graph = graph::build(checkpoint, quantize);
-    let mut files = BTreeMap::new();
-    let mut bytes = 0;
-    let mut add = |name: &str, (hash, size): (String, u64)| {
-        files.insert(name.to_owned(), hash);
-        bytes += size;
-    };
-    let tokenizer = checkpoint.folder().join("tokenizer.json");
-    let tokenizer = fs::read(&tokenizer).map_err(ExportError::io("read", &tokenizer))?;
-    add(
-        "tokenizer.json",
-        write_file(&folder.join("tokenizer.json"), |out| {
-            out.write_all(&tokenizer)
-        })?,
-    );
-    add(
-        "model.onnx",
-        write_file(&folder.join("model.onnx"), |out| out.write_all(&graph.onnx))?,
-    );
-    let weights = write_file(&folder.join(weights::FILE), |out| {
-        graph.layout.write(&graph.tensors, out)
-    })?;
-    add(weights::FILE, weights);
-    let manifest = manifest(checkpoint, files)?;
-    rewrite_manifest(folder, &manifest)?;
-    Ok(Written { manifest, bytes })
-}
-
-fn rewrite_manifest(folder: &Path, manifest: &Manifest) -> Result<u64, ExportError> {
-    manifest.validate()?;
-    let path = folder.join("manifest.json");
-    if path.exists() {
-        fs::remove_file(&path).map_err(ExportError::io("replace", &path))?;
+/// Certifies a bundle that is already there: compares it with the checkpoint it was exported from, on the texts of the options and at
+/// the bundle's own thresholds. Nothing is written.
+pub fn certify(
+    checkpoint: &Path,
+    bundle: &Path,
+    options: &ExportOptions,
+) -> Result<Certificate, ExportError> {
+    let (texts, source) = certified_texts(options)?;
+    let checkpoint = Checkpoint::open(checkpoint)?;
+    let model = Model::open(bundle)?;
+    let manifest = model.manifest();
+    if manifest.categories.len() != checkpoint.labels() {
+        return Err(ExportError::Option(format!(
+            "the bundle has {} categories, but the checkpoint {} labels: they are of different models",
+            manifest.categories.len(),
+            checkpoint.labels()
+        )));
     }
-    let (_, size) = write_file(&path, |out| {
-        serde_json::to_writer_pretty(&mut *out, manifest)?;
-        out.write_all(b"\n")
-    })?;
-    Ok(size)
+    let scheme = manifest.quantization["scheme"]
+        .as_str()
+        .unwrap_or("unknown");
+    Judge::new(&checkpoint, texts, source, options.tolerance).certify(
+        &model,
+        &manifest.policy,
+        scheme,
+    )
 }
 
-fn manifest(
-    checkpoint: &Checkpoint,
-    files: BTreeMap<String, String>,
-) -> Result<Manifest, ExportError> {
-    let (config, guard) = (checkpoint.config(), checkpoint.guard());
-    let categories = categories(checkpoint)?;
-    let max_position = max_position(config);
-    let window_tokens = guard
-        .window_tokens
-        .unwrap_or(DEFAULT_WINDOW_TOKENS.min(max_position));
-    let name = || {
-        let folder = checkpoint.folder().canonicalize().ok()?;
-        Some(folder.file_name()?.to_string_lossy().into_owned())
-    };
-    let manifest = Manifest {
-        format_version: FORMAT_VERSION,
-        name: guard
-            .name
-            .clone()
-            .or_else(name)
-            .unwrap_or_else(|| "guard".to_owned()),
-        architecture: Architecture {
-            model_type: config.model_type.clone(),
-            layers: config.layers,
-            hidden: config.hidden,
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            intermediate: config.intermediate,
-            vocabulary: config.vocabulary,
-            max_position,
-        },
-        policy: calibrate::uncalibrated(&categories),
-        categories,
-        limits: Limits {
-            window_tokens,
-            overlap_tokens: guard
-                .overlap_tokens
-                .unwrap_or(window_tokens / DEFAULT_OVERLAP_SHARE),
-        },
-        files,
-        quantization: Value::Null,
-        provenance: Value::Object(guard.provenance.clone()),
-    };
-    manifest.validate()?;
-    Ok(manifest)
-}
-
-fn categories(checkpoint: &Checkpoint) -> Result<Vec<String>, ExportError> {
-    let labels = checkpoint.labels();
-    if let Some(categories) = &checkpoint.guard().categories {
-        if categories.len() != labels {
-            return Err(ExportError::checkpoint(
-                &checkpoint.folder().join("duoguard.json"),
-                format!(
-                    "{} categories, but score.weight has {labels} rows",
-                    categories.len()
-                ),
-            ));
-        }
-        return Ok(categories.clone());
+/// The texts of the certificate, and what it calls them.
+fn certified_texts(options: &ExportOptions) -> Result<(Vec<Text>, String), ExportError> {
+    if options.certify_rows == 0 {
+        return Err(ExportError::Option(
+            "the certificate is to take 0 texts of a language; expected at least 1".to_owned(),
+        ));
     }
-    let names = &checkpoint.config().labels;
-    // `transformers` writes these names when it was given none.
-    let is_named = !names.is_empty()
-        && !names
-            .iter()
-            .enumerate()
-            .all(|(i, name)| *name == format!("LABEL_{i}"));
-    Ok(match labels {
-        _ if is_named => names.clone(),
-        12 => CATEGORIES.map(str::to_owned).to_vec(),
-        _ => (0..labels).map(|label| format!("LABEL_{label}")).collect(),
-    })
+    let Some(path) = options.certify.as_ref().or(options.calibration.as_ref()) else {
+        return Ok((texts::built_in(), BUILT_IN.to_owned()));
+    };
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let texts = texts::read(path, options.certify_rows)?;
+    Ok((texts, name.to_string_lossy().into_owned()))
 }

@@ -1,84 +1,100 @@
 //! The decoder as an ONNX graph that ONNX Runtime and rten both run, and both fuse.
 //!
-//! Shapes: B batch, T tokens, C hidden, L labels. The only input is `input_ids` [B, T], never padded; the only output `logits` [B, L].
+//! Shapes: B batch, T tokens, C hidden, H query heads, K key/value heads, D head size, L labels. The only input is `input_ids` [B, T],
+//! never padded; the only output `logits` [B, L]. Stage 0 makes the embedding and the lengths, stage n the n-th layer.
 
-use prost::Message;
-
+use crate::builder::{Builder, Graph};
 use crate::checkpoint::{Checkpoint, EMBEDDING, NORM, SCORE, in_layer};
 use crate::config::Config;
-use crate::onnx::{
-    AttributeProto, DataType, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorProto, ValueInfoProto,
-};
-use crate::quantize::{self, Quantize};
-use crate::reference::angle;
-use crate::weights::{FILE, Layout, Tensor};
+use crate::error::ExportError;
+use crate::linear::{self, Projection, le_bytes, transpose};
+use crate::onnx::{AttributeProto, DataType};
+use crate::quantize::BLOCK;
+use crate::scheme::{Plan, Precision};
 
-const IR_VERSION: i64 = 10;
-const OPSET: i64 = 21;
-const MICROSOFT: &str = "com.microsoft";
-const MICROSOFT_OPSET: i64 = 1;
-
-/// A graph and the tensors it points to.
-pub(crate) struct Graph<'a> {
-    pub(crate) onnx: Vec<u8>,
-    pub(crate) layout: Layout,
-    pub(crate) tensors: Vec<Tensor<'a>>,
-}
+/// The values of stage 0 that are integers.
+pub(crate) const LENGTHS: [&str; 3] = [TOKENS, LAST_POSITIONS, LAST_POSITION];
+/// T, a scalar.
+pub(crate) const TOKENS: &str = "tokens";
+/// T - 1 for every row, [B].
+pub(crate) const LAST_POSITIONS: &str = "last_positions";
+/// T - 1, [1].
+pub(crate) const LAST_POSITION: &str = "last_position_i64";
+/// [B, T, C]
+pub(crate) const EMBEDDED: &str = "embedding";
 
 /// The longest sequence that the graph accepts: as long as the network was made for, within what the runtime allows.
 pub(crate) fn max_position(config: &Config) -> usize {
     config.max_position.min(duoguard::MAX_WINDOW_TOKENS)
 }
 
+/// The names of the projections of a layer, in the graph and in a plan.
+pub(crate) fn projections(config: &Config, layer: usize) -> Vec<String> {
+    let is_last = layer + 1 == config.layers;
+    let attention: &[&str] = if is_last { &["q", "kv"] } else { &["qkv"] };
+    let rest = ["attention_output", "gate_up", "down"];
+    let own = |name: &&str| format!("layers.{layer}.{name}");
+    attention.iter().chain(&rest).map(own).collect()
+}
+
 /// Writes the checkpoint's network as a graph.
-pub(crate) fn build(checkpoint: &Checkpoint, quantize: Quantize) -> Graph<'_> {
-    let mut builder = Builder {
-        checkpoint,
-        quantize,
-        nodes: Vec::new(),
-        constants: Vec::new(),
-        tensors: Vec::new(),
-    };
-    builder.network();
-    builder.finish()
-}
-
-struct Builder<'a> {
+pub(crate) fn build<'a>(
     checkpoint: &'a Checkpoint,
-    quantize: Quantize,
-    nodes: Vec<NodeProto>,
-    constants: Vec<TensorProto>,
-    tensors: Vec<Tensor<'a>>,
+    plan: &'a Plan,
+) -> Result<Graph<'a>, ExportError> {
+    let mut network = Network {
+        checkpoint,
+        plan,
+        builder: Builder::new(),
+        uneven: None,
+    };
+    network.build();
+    match network.uneven {
+        Some((name, inputs)) => Err(ExportError::Option(format!(
+            "the scheme {} takes weights in blocks of {BLOCK}, but {name} has {inputs} inputs, which is no multiple of that; choose another scheme",
+            plan.quantize.name()
+        ))),
+        None => Ok(network.builder.finish()),
+    }
 }
 
-impl<'a> Builder<'a> {
-    fn network(&mut self) {
+struct Network<'a> {
+    checkpoint: &'a Checkpoint,
+    plan: &'a Plan,
+    builder: Builder<'a>,
+    /// A projection that does not divide into blocks, though the plan wants it to.
+    uneven: Option<(String, usize)>,
+}
+
+impl<'a> Network<'a> {
+    fn build(&mut self) {
         let checkpoint = self.checkpoint;
         let config = checkpoint.config();
-        self.constants();
         self.lengths();
         self.rotary_tables();
-        let mut residual = self.embed();
+        let is_int8 = self.plan.quantizes_embedding();
+        let mut residual = linear::embed(&mut self.builder, checkpoint, EMBEDDING, is_int8);
+        self.builder.next_stage();
         let weight = self.vector("layers.0.input_norm", in_layer(0, "input_layernorm.weight"));
-        let mut x = self.node(
+        let mut x = self.builder.node(
             "layers.0.input_norm",
             "SimplifiedLayerNormalization",
             &[&residual, &weight],
         );
-        self.attribute(AttributeProto::int("axis", -1));
-        self.attribute(AttributeProto::int("stash_type", 1));
-        self.attribute(AttributeProto::float("epsilon", config.norm_eps as f32));
+        self.builder.attribute(AttributeProto::int("axis", -1));
+        self.builder.attribute(AttributeProto::int("stash_type", 1));
+        self.builder
+            .attribute(AttributeProto::float("epsilon", config.norm_eps as f32));
         for layer in 0..config.layers {
             let own = |name: &str| format!("layers.{layer}.{name}");
-            let mut mixed = self.attention(layer, &x);
-            if layer + 1 == config.layers {
-                // Only the last token is classified, and nothing after this mixes tokens.
-                mixed = self.node(&own("pool"), "Gather", &[&mixed, "minus_one"]);
-                self.attribute(AttributeProto::int("axis", 1));
-                residual = self.node(&own("pool_residual"), "Gather", &[&residual, "minus_one"]);
-                self.attribute(AttributeProto::int("axis", 1));
-            }
+            let is_last = layer + 1 == config.layers;
+            let mixed = if is_last {
+                // Only the last token is classified, and nothing after attention mixes tokens.
+                residual = self.last_token(&own("pool_residual"), &residual);
+                self.last_attention(layer, &x)
+            } else {
+                self.attention(layer, &x)
+            };
             let projected = self.linear(
                 &own("attention_output"),
                 &mixed,
@@ -91,7 +107,7 @@ impl<'a> Builder<'a> {
             (x, residual) =
                 self.add_and_normalize(&own("post_attention_norm"), &projected, &residual, &weight);
             let fed = self.feed_forward(layer, &x);
-            let (name, weight) = if layer + 1 == config.layers {
+            let (name, weight) = if is_last {
                 ("norm".to_owned(), NORM.to_owned())
             } else {
                 (
@@ -101,48 +117,78 @@ impl<'a> Builder<'a> {
             };
             let weight = self.vector(&name, weight);
             (x, residual) = self.add_and_normalize(&name, &fed, &residual, &weight);
+            if !is_last {
+                self.builder.next_stage();
+            }
         }
         let labels = checkpoint.labels();
-        let score = self.tensor(
+        let score = self.builder.tensor(
             "score.weight",
             DataType::Float,
             vec![config.hidden, labels],
-            move || {
-                let weight = checkpoint.tensor(SCORE);
-                le_bytes(transpose(&weight, labels))
-            },
+            move || le_bytes(transpose(&checkpoint.tensor(SCORE), labels)),
         );
-        self.push("logits", "MatMul", &[&x, &score], &["logits"]);
-    }
-
-    fn constants(&mut self) {
-        let scalar = |name: &str, kind, bytes: Vec<u8>| TensorProto::inline(name, kind, &[], bytes);
-        self.constants = vec![
-            TensorProto::inline("first", DataType::Int64, &[1], 0_i64.to_le_bytes().to_vec()),
-            scalar("one", DataType::Int64, 1_i64.to_le_bytes().to_vec()),
-            scalar(
-                "minus_one",
-                DataType::Int64,
-                (-1_i64).to_le_bytes().to_vec(),
-            ),
-            scalar("one_i32", DataType::Int32, 1_i32.to_le_bytes().to_vec()),
-        ];
-        if self.quantize == Quantize::Int8 {
-            // rten fuses MatMulInteger with what follows only if both zero points are given.
-            self.constants
-                .push(scalar("zero_point", DataType::Int8, vec![0]));
-        }
+        self.builder
+            .push("logits", "MatMul", &[&x, &score], &["logits"]);
     }
 
     /// What attention wants to know about lengths. Rows are never padded, so all of it follows from the shape of the input.
     fn lengths(&mut self) {
-        self.node("shape", "Shape", &["input_ids"]);
-        self.node("batch", "Gather", &["shape", "first"]);
-        self.node("tokens_i64", "Gather", &["shape", "one"]);
-        self.node("tokens", "Cast", &["tokens_i64"]);
-        self.attribute(AttributeProto::int("to", DataType::Int32 as i64));
-        self.node("last_position", "Sub", &["tokens", "one_i32"]);
-        self.node("last_positions", "Expand", &["last_position", "batch"]);
+        let builder = &mut self.builder;
+        linear::constants(builder);
+        let i64s = |values: &[i64]| -> Vec<u8> {
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect()
+        };
+        builder.constant("first", DataType::Int64, &[1], &i64s(&[0]));
+        builder.constant("token_axis", DataType::Int64, &[1], &i64s(&[1]));
+        builder.constant("one", DataType::Int64, &[], &i64s(&[1]));
+        builder.constant("minus_one", DataType::Int64, &[], &i64s(&[-1]));
+        builder.constant("one_i32", DataType::Int32, &[], &1_i32.to_le_bytes());
+        let config = self.checkpoint.config();
+        let (kv, size) = (config.kv_heads as i64, config.head_size() as i64);
+        let group = config.heads as i64 / kv;
+        let scale = (config.head_size() as f32).sqrt().recip();
+        // A 0 keeps a dimension as it is.
+        builder.constant(
+            "split_keys",
+            DataType::Int64,
+            &[4],
+            &i64s(&[0, 0, kv, size]),
+        );
+        builder.constant(
+            "split_query",
+            DataType::Int64,
+            &[4],
+            &i64s(&[0, kv, group, size]),
+        );
+        builder.constant(
+            "join_heads",
+            DataType::Int64,
+            &[2],
+            &i64s(&[0, kv * group * size]),
+        );
+        builder.constant(
+            "attention_scale",
+            DataType::Float,
+            &[],
+            &scale.to_le_bytes(),
+        );
+
+        builder.node("shape", "Shape", &["input_ids"]);
+        builder.node("batch", "Gather", &["shape", "first"]);
+        builder.node("tokens_i64", "Gather", &["shape", "one"]);
+        builder.cast(TOKENS, "tokens_i64", DataType::Int32);
+        builder.node("last_position", "Sub", &[TOKENS, "one_i32"]);
+        builder.node(LAST_POSITIONS, "Expand", &["last_position", "batch"]);
+        builder.node("last_position_scalar", "Sub", &["tokens_i64", "one"]);
+        builder.node(
+            LAST_POSITION,
+            "Unsqueeze",
+            &["last_position_scalar", "first"],
+        );
     }
 
     fn rotary_tables(&mut self) {
@@ -152,94 +198,125 @@ impl<'a> Builder<'a> {
             ("rotary.cos", f64::cos as fn(f64) -> f64),
             ("rotary.sin", f64::sin),
         ] {
-            self.tensor(name, DataType::Float, vec![rows, columns], move || {
+            let shape = vec![rows, columns];
+            self.builder.tensor(name, DataType::Float, shape, move || {
                 let places =
                     (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
                 le_bytes(places.map(|(row, column)| {
-                    function(angle(row, column, config.head_size(), config.rope_theta)) as f32
+                    function(config.rope.angle(row, column, config.head_size())) as f32
                 }))
             });
         }
     }
 
-    /// [B, T, C]
-    fn embed(&mut self) -> String {
-        let checkpoint = self.checkpoint;
-        let (rows, width) = (checkpoint.config().vocabulary, checkpoint.config().hidden);
-        let shape = vec![rows, width];
-        if self.quantize == Quantize::None {
-            let weight = self.tensor("embedding.weight", DataType::Float, shape, move || {
-                le_bytes(checkpoint.tensor(EMBEDDING))
-            });
-            return self.node("embedding", "Gather", &[&weight, "input_ids"]);
-        }
-        let scale = self.tensor(
-            "embedding.scale",
-            DataType::Float,
-            vec![rows, 1],
-            move || {
-                le_bytes(
-                    checkpoint
-                        .tensor(EMBEDDING)
-                        .chunks_exact(width)
-                        .map(quantize::scale),
-                )
-            },
-        );
-        let weight = self.tensor("embedding.weight", DataType::Int8, shape, move || {
-            let weight = checkpoint.tensor(EMBEDDING);
-            let rows = weight.chunks_exact(width);
-            rows.flat_map(|row| {
-                let scale = quantize::scale(row);
-                row.iter().map(move |x| quantize::quantize(*x, scale) as u8)
-            })
-            .collect()
-        });
-        let row = self.node("embedding.row", "Gather", &[&weight, "input_ids"]);
-        let scale = self.node("embedding.row_scale", "Gather", &[&scale, "input_ids"]);
-        let row = self.cast_to_float("embedding.row_f32", &row);
-        self.node("embedding", "Mul", &[&row, &scale])
-    }
-
     /// Grouped-query attention up to, not including, its output projection. [B, T, C]
     fn attention(&mut self, layer: usize, x: &str) -> String {
-        let checkpoint = self.checkpoint;
-        let config = checkpoint.config();
+        let config = self.checkpoint.config();
         let own = |name: &str| format!("layers.{layer}.{name}");
-        let parts = |kind: &str| {
-            ["q", "k", "v"].map(|part| in_layer(layer, &format!("self_attn.{part}_proj.{kind}")))
-        };
-        let packed = self.linear(&own("qkv"), x, parts("weight").to_vec());
-        let biases = parts("bias");
-        let width = config.hidden + 2 * config.kv_width();
-        let bias = self.tensor(&own("qkv.bias"), DataType::Float, vec![width], move || {
-            le_bytes(biases.iter().flat_map(|name| checkpoint.tensor(name)))
-        });
-        let packed = self.node(&own("qkv_biased"), "Add", &[&packed, &bias]);
+        let packed = self.attention_input(layer, &own("qkv"), x, &["q", "k", "v"]);
         let inputs = [
             &packed,
             "",
             "",
             "",
             "",
-            "last_positions",
-            "tokens",
+            LAST_POSITIONS,
+            TOKENS,
             "rotary.cos",
             "rotary.sin",
         ];
         let (name, key, value) = (own("attention"), own("present_key"), own("present_value"));
         // ONNX Runtime writes the keys and values somewhere even if nobody reads them.
-        self.push(
+        self.builder.contrib_push(
             &name,
             "GroupQueryAttention",
             &inputs,
             &[&name, &key, &value],
         );
-        self.set_domain(MICROSOFT);
-        self.attribute(AttributeProto::int("num_heads", config.heads as i64));
-        self.attribute(AttributeProto::int("kv_num_heads", config.kv_heads as i64));
-        self.attribute(AttributeProto::int("do_rotary", 1));
+        self.builder
+            .attribute(AttributeProto::int("num_heads", config.heads as i64));
+        self.builder
+            .attribute(AttributeProto::int("kv_num_heads", config.kv_heads as i64));
+        self.builder.attribute(AttributeProto::int("do_rotary", 1));
         name
+    }
+
+    /// As [`attention`](Self::attention), for the last token alone: no other is asked for after the last layer. [B, C]
+    ///
+    /// GroupQueryAttention wants as many queries as keys, so this is spelled out.
+    fn last_attention(&mut self, layer: usize, x: &str) -> String {
+        let config = self.checkpoint.config();
+        let own = |name: &str| format!("layers.{layer}.{name}");
+        let last = self.last_token(&own("pool"), x);
+        let query = self.attention_input(layer, &own("q"), &last, &["q"]);
+        let packed = self.attention_input(layer, &own("kv"), x, &["k", "v"]);
+        let (key, value) = (own("key"), own("value"));
+        let builder = &mut self.builder;
+        builder.push(&own("split_kv"), "Split", &[&packed], &[&key, &value]);
+        builder.attribute(AttributeProto::int("axis", -1));
+        builder.attribute(AttributeProto::int("num_outputs", 2));
+        // Keys stand at the positions from 0, the query at the last one.
+        let key = self.rotate(&key, "first", config.kv_heads);
+        let builder = &mut self.builder;
+        let query = builder.node(&own("query"), "Unsqueeze", &[&query, "token_axis"]);
+        let query = self.rotate(&query, LAST_POSITION, config.heads);
+        let builder = &mut self.builder;
+        let query = builder.node(&own("query_pooled"), "Squeeze", &[&query, "token_axis"]);
+        // [B, K, H / K, D]
+        let query = builder.node(&own("query_heads"), "Reshape", &[&query, "split_query"]);
+        let mut heads = |name: &str, x: &str, order: [i64; 4]| {
+            let split = builder.node(&format!("{name}_heads"), "Reshape", &[x, "split_keys"]);
+            let turned = builder.node(&format!("{name}_turned"), "Transpose", &[&split]);
+            builder.attribute(AttributeProto::ints("perm", &order));
+            turned
+        };
+        let key = heads(&own("key"), &key, [0, 2, 3, 1]); // [B, K, D, T]
+        let value = heads(&own("value"), &value, [0, 2, 1, 3]); // [B, K, T, D]
+        let scores = builder.node(&own("scores"), "MatMul", &[&query, &key]);
+        let scores = builder.node(&own("scores_scaled"), "Mul", &[&scores, "attention_scale"]);
+        let weights = builder.node(&own("attention_weights"), "Softmax", &[&scores]);
+        builder.attribute(AttributeProto::int("axis", -1));
+        let mixed = builder.node(&own("mixed"), "MatMul", &[&weights, &value]);
+        builder.node(&own("attention"), "Reshape", &[&mixed, "join_heads"])
+    }
+
+    /// Rotary embedding of `x` [B, T, heads * D], whose first token stands at `position`.
+    fn rotate(&mut self, x: &str, position: &str, heads: usize) -> String {
+        let name = format!("{x}_rotated");
+        let inputs = [x, position, "rotary.cos", "rotary.sin"];
+        self.builder.contrib_node(&name, "RotaryEmbedding", &inputs);
+        self.builder
+            .attribute(AttributeProto::int("num_heads", heads as i64));
+        name
+    }
+
+    /// Queries, keys or values, side by side, with their biases.
+    fn attention_input(&mut self, layer: usize, name: &str, x: &str, parts: &[&str]) -> String {
+        let checkpoint = self.checkpoint;
+        let tensors = |kind: &str| -> Vec<String> {
+            let tensor = |part| in_layer(layer, &format!("self_attn.{part}_proj.{kind}"));
+            parts.iter().map(tensor).collect()
+        };
+        let product = self.linear(name, x, tensors("weight"));
+        if !checkpoint.config().qkv_bias {
+            return product;
+        }
+        let biases = tensors("bias");
+        let width = biases.iter().map(|bias| checkpoint.shape(bias)[0]).sum();
+        let bias = format!("{name}.bias");
+        self.builder
+            .tensor(&bias, DataType::Float, vec![width], move || {
+                le_bytes(biases.iter().flat_map(|bias| checkpoint.tensor(bias)))
+            });
+        self.builder
+            .node(&format!("{name}_biased"), "Add", &[&product, &bias])
+    }
+
+    /// [B, T, C] to [B, C]
+    fn last_token(&mut self, name: &str, x: &str) -> String {
+        let row = self.builder.node(name, "Gather", &[x, "minus_one"]);
+        self.builder.attribute(AttributeProto::int("axis", 1));
+        row
     }
 
     /// SwiGLU. [.., C]
@@ -249,17 +326,15 @@ impl<'a> Builder<'a> {
             ["gate", "up"].map(|part| in_layer(layer, &format!("mlp.{part}_proj.weight")));
         let packed = self.linear(&own("gate_up"), x, weights.to_vec());
         let (gate, up) = (own("gate"), own("up"));
-        self.push(&own("split"), "Split", &[&packed], &[&gate, &up]);
-        self.attribute(AttributeProto::int("axis", -1));
-        self.attribute(AttributeProto::int("num_outputs", 2));
-        let sigmoid = self.node(&own("gate_sigmoid"), "Sigmoid", &[&gate]);
-        let silu = self.node(&own("gate_silu"), "Mul", &[&gate, &sigmoid]);
-        let inner = self.node(&own("gated"), "Mul", &[&silu, &up]);
-        self.linear(
-            &own("down"),
-            &inner,
-            vec![in_layer(layer, "mlp.down_proj.weight")],
-        )
+        let builder = &mut self.builder;
+        builder.push(&own("split"), "Split", &[&packed], &[&gate, &up]);
+        builder.attribute(AttributeProto::int("axis", -1));
+        builder.attribute(AttributeProto::int("num_outputs", 2));
+        let sigmoid = builder.node(&own("gate_sigmoid"), "Sigmoid", &[&gate]);
+        let silu = builder.node(&own("gate_silu"), "Mul", &[&gate, &sigmoid]);
+        let inner = builder.node(&own("gated"), "Mul", &[&silu, &up]);
+        let weight = in_layer(layer, "mlp.down_proj.weight");
+        self.linear(&own("down"), &inner, vec![weight])
     }
 
     /// The normalised sum, and the sum.
@@ -271,189 +346,39 @@ impl<'a> Builder<'a> {
         weight: &str,
     ) -> (String, String) {
         let sum = format!("{name}.residual");
-        self.push(
+        self.builder.contrib_push(
             name,
             "SkipSimplifiedLayerNormalization",
             &[x, residual, weight],
             &[name, "", "", &sum],
         );
-        self.set_domain(MICROSOFT);
         let eps = self.checkpoint.config().norm_eps as f32;
-        self.attribute(AttributeProto::float("epsilon", eps));
+        self.builder
+            .attribute(AttributeProto::float("epsilon", eps));
         (name.to_owned(), sum)
     }
 
-    /// `x` times the matrices of the checkpoint, stacked: their outputs stand side by side.
+    /// `x` times matrices of the checkpoint, in the precision of the plan.
     fn linear(&mut self, name: &str, x: &str, parts: Vec<String>) -> String {
-        let checkpoint = self.checkpoint;
-        let outputs: usize = parts.iter().map(|part| checkpoint.shape(part)[0]).sum();
-        let inputs = checkpoint.shape(&parts[0])[1];
-        let weight_name = format!("{name}.weight");
-        let shape = vec![inputs, outputs];
-        // [outputs, inputs], as the checkpoint has it.
-        let stacked = move || -> Vec<f32> {
-            parts
-                .iter()
-                .flat_map(|part| checkpoint.tensor(part))
-                .collect()
+        let projection = Projection {
+            checkpoint: self.checkpoint,
+            parts,
         };
-        if self.quantize == Quantize::None {
-            let weight = self.tensor(&weight_name, DataType::Float, shape, move || {
-                le_bytes(transpose(&stacked(), outputs))
-            });
-            return self.node(name, "MatMul", &[x, &weight]);
+        let precision = self.plan.precision(name);
+        let inputs = projection.inputs();
+        if precision == Precision::Int4Blocks && !inputs.is_multiple_of(BLOCK) {
+            self.uneven.get_or_insert((name.to_owned(), inputs));
         }
-        let again = stacked.clone();
-        let scale = self.tensor(
-            &format!("{name}.scale"),
-            DataType::Float,
-            vec![outputs],
-            move || le_bytes(again().chunks_exact(inputs).map(quantize::scale)),
-        );
-        let weight = self.tensor(&weight_name, DataType::Int8, shape, move || {
-            let weight = stacked();
-            let scales: Vec<f32> = weight.chunks_exact(inputs).map(quantize::scale).collect();
-            let places = (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o)));
-            places
-                .map(|(i, o)| quantize::quantize(weight[o * inputs + i], scales[o]) as u8)
-                .collect()
-        });
-        let own = |part: &str| format!("{name}.{part}");
-        let (int8, x_scale, x_zero) = (own("x"), own("x_scale"), own("x_zero_point"));
-        self.push(
-            &own("quantize"),
-            "DynamicQuantizeLinear",
-            &[x],
-            &[&int8, &x_scale, &x_zero],
-        );
-        let sums = self.node(
-            &own("sums"),
-            "MatMulInteger",
-            &[&int8, &weight, &x_zero, "zero_point"],
-        );
-        let scale = self.node(&own("sums_scale"), "Mul", &[&x_scale, &scale]);
-        let sums = self.cast_to_float(&own("sums_f32"), &sums);
-        self.node(name, "Mul", &[&sums, &scale])
-    }
-
-    fn cast_to_float(&mut self, name: &str, x: &str) -> String {
-        let output = self.node(name, "Cast", &[x]);
-        self.attribute(AttributeProto::int("to", DataType::Float as i64));
-        output
+        projection.multiply(&mut self.builder, name, x, precision)
     }
 
     /// A vector of the checkpoint, unchanged.
     fn vector(&mut self, name: &str, source: String) -> String {
         let checkpoint = self.checkpoint;
         let shape = checkpoint.shape(&source).to_vec();
-        self.tensor(
-            &format!("{name}.weight"),
-            DataType::Float,
-            shape,
-            move || le_bytes(checkpoint.tensor(&source)),
-        )
+        let name = format!("{name}.weight");
+        self.builder.tensor(&name, DataType::Float, shape, move || {
+            le_bytes(checkpoint.tensor(&source))
+        })
     }
-
-    fn tensor(
-        &mut self,
-        name: &str,
-        kind: DataType,
-        shape: Vec<usize>,
-        bytes: impl Fn() -> Vec<u8> + 'a,
-    ) -> String {
-        self.tensors.push(Tensor {
-            name: name.to_owned(),
-            kind,
-            shape,
-            bytes: Box::new(bytes),
-        });
-        name.to_owned()
-    }
-
-    /// Adds a node with one output, of the node's name.
-    fn node(&mut self, name: &str, operator: &str, inputs: &[&str]) -> String {
-        self.push(name, operator, inputs, &[name]);
-        name.to_owned()
-    }
-
-    fn push(&mut self, name: &str, operator: &str, inputs: &[&str], outputs: &[&str]) {
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        self.nodes.push(NodeProto {
-            input: owned(inputs),
-            output: owned(outputs),
-            name: Some(name.to_owned()),
-            op_type: Some(operator.to_owned()),
-            attribute: Vec::new(),
-            domain: None,
-        });
-    }
-
-    fn attribute(&mut self, attribute: AttributeProto) {
-        let node = self.nodes.last_mut();
-        node.expect("an attribute follows its node")
-            .attribute
-            .push(attribute);
-    }
-
-    fn set_domain(&mut self, domain: &str) {
-        let node = self.nodes.last_mut();
-        node.expect("a domain follows its node").domain = Some(domain.to_owned());
-    }
-
-    fn finish(self) -> Graph<'a> {
-        let layout = Layout::new(&self.tensors);
-        let mut initializer = self.constants;
-        for (tensor, offset) in self.tensors.iter().zip(&layout.offsets) {
-            let (name, kind, shape) = (&tensor.name, tensor.kind, &tensor.shape);
-            initializer.push(TensorProto::external(
-                name,
-                kind,
-                shape,
-                FILE,
-                *offset,
-                tensor.length(),
-            ));
-        }
-        let [batch, tokens] = ["batch", "tokens"].map(Dimension::Named);
-        let labels = Dimension::Fixed(self.checkpoint.labels());
-        let input = ValueInfoProto::new("input_ids", DataType::Int64, &[batch, tokens]);
-        let output = ValueInfoProto::new(
-            "logits",
-            DataType::Float,
-            &[Dimension::Named("batch"), labels],
-        );
-        let graph = GraphProto {
-            node: self.nodes,
-            name: Some("duoguard".to_owned()),
-            initializer,
-            input: vec![input],
-            output: vec![output],
-        };
-        let opset = |domain: &str, version| OperatorSetIdProto {
-            domain: Some(domain.to_owned()),
-            version: Some(version),
-        };
-        let model = ModelProto {
-            ir_version: Some(IR_VERSION),
-            producer_name: Some("duoguard-export".to_owned()),
-            producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-            graph: Some(graph),
-            opset_import: vec![opset("", OPSET), opset(MICROSOFT, MICROSOFT_OPSET)],
-        };
-        Graph {
-            onnx: model.encode_to_vec(),
-            layout,
-            tensors: self.tensors,
-        }
-    }
-}
-
-/// [rows, columns] to [columns, rows].
-fn transpose(matrix: &[f32], rows: usize) -> impl Iterator<Item = f32> {
-    let columns = matrix.len() / rows;
-    (0..columns).flat_map(move |column| (0..rows).map(move |row| matrix[row * columns + column]))
-}
-
-fn le_bytes(values: impl IntoIterator<Item = f32>) -> Vec<u8> {
-    values.into_iter().flat_map(f32::to_le_bytes).collect()
 }

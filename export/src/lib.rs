@@ -13,22 +13,37 @@
 //! # Ok::<(), duoguard_export::ExportError>(())
 //! ```
 
+mod builder;
 mod bundle;
 mod calibrate;
+mod certify;
 pub mod checkpoint;
 pub mod config;
 mod error;
 mod graph;
+mod judge;
+mod layered;
+mod linear;
 mod measure;
 mod onnx;
+mod parallel;
 mod quantize;
 pub mod reference;
+mod rope;
+mod scheme;
+mod shards;
+mod texts;
+mod trial;
 mod weights;
+mod write;
 
 mod export;
 
 pub use calibrate::{CalibrationReport, LanguageCalibration};
+pub use certify::{Certificate, Change, Effect, LanguageEffect, Tolerance};
 pub use error::ExportError;
-pub use export::{CATEGORIES, ExportOptions, ExportReport, export};
+pub use export::{ExportOptions, ExportReport, certify, export};
 pub use measure::LogitError;
-pub use quantize::Quantize;
+pub use rope::{Llama3Scaling, Rope};
+pub use scheme::{Quantize, SCHEMES, Scheme};
+pub use write::CATEGORIES;

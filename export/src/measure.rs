@@ -1,25 +1,28 @@
-//! Comparing logits: the exported graph with its judges, and the quantised model with the fp32 one.
+//! Measuring a network: its logits against those of its judges, and its speed.
 
 use std::num::NonZeroUsize;
+use std::time::Instant;
 
 use duoguard::{EngineChoice, Model, Session, SessionOptions};
-use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::ExportError;
 use crate::graph::max_position;
+use crate::layered;
+use crate::parallel;
 use crate::reference;
 
 /// The largest difference between the fp32 graph's logits and those of its judges.
 pub(crate) const PARITY_TOLERANCE: f64 = 1e-4;
 /// Lengths of the random inputs: one token, a pair, and some that are no multiple of anything.
 const RANDOM_LENGTHS: [usize; 5] = [1, 2, 7, 33, 90];
-/// Texts per session: enough to make opening one cheap, few enough to keep all threads busy.
-const TEXTS_PER_SESSION: usize = 64;
+/// Tokens of the window whose time is taken, and how often.
+const TIMED_TOKENS: usize = 128;
+const TIMED_RUNS: usize = 7;
 
 /// How far the quantised model's logits are from the fp32 model's: absolute differences over all texts and categories.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogitError {
     /// Their mean.
     pub mean: f64,
@@ -32,7 +35,7 @@ pub struct LogitError {
 }
 
 impl LogitError {
-    fn new(mut differences: Vec<f64>) -> Self {
+    pub(crate) fn new(mut differences: Vec<f64>) -> Self {
         differences.sort_by(f64::total_cmp);
         let count = differences.len();
         let quantile = |share: f64| {
@@ -60,35 +63,32 @@ pub(crate) fn session(model: &Model) -> Result<Session, ExportError> {
     Ok(model.session(&options)?)
 }
 
-/// Calls `run` on every item, on all threads; results come in the order of the items.
+/// Calls `run` on every item, on all cores, with a session of each model; results come in the order of the items.
 pub(crate) fn in_parallel<T: Sync, R: Send>(
     models: &[&Model],
     items: &[T],
     run: impl Fn(&mut [Session], &T) -> Result<R, ExportError> + Sync,
 ) -> Result<Vec<R>, ExportError> {
-    let chunk = |items: &[T]| {
-        let sessions: Result<Vec<_>, _> = models.iter().map(|model| session(model)).collect();
-        let mut sessions = sessions?;
-        items
-            .iter()
-            .map(|item| run(&mut sessions, item))
-            .collect::<Result<Vec<_>, _>>()
-    };
-    let chunks: Result<Vec<_>, _> = items.par_chunks(TEXTS_PER_SESSION).map(chunk).collect();
-    Ok(chunks?.into_iter().flatten().collect())
+    let sessions = || models.iter().map(|model| session(model)).collect();
+    parallel::map(items, sessions, |sessions: &mut Vec<_>, item| {
+        run(sessions, item)
+    })
 }
 
 /// The largest difference between the fp32 graph and its judges; an error beyond the tolerance unless `force` is set.
-pub(crate) fn parity(
-    checkpoint: &Checkpoint,
-    model: &Model,
-    force: bool,
-) -> Result<f64, ExportError> {
-    let mut session = session(model)?;
+pub(crate) fn parity(checkpoint: &Checkpoint, force: bool) -> Result<f64, ExportError> {
+    let limit = max_position(checkpoint.config());
+    let golden = checkpoint.golden();
+    let cases = golden.iter().flat_map(|golden| &golden.cases);
+    let cases: Vec<_> = cases.filter(|case| case.input_ids.len() <= limit).collect();
+    let random = random_inputs(checkpoint);
+    let golden_inputs = cases.iter().map(|case| case.input_ids.clone());
+    let inputs: Vec<_> = golden_inputs.chain(random.iter().cloned()).collect();
+    let found = layered::logits(checkpoint, &inputs)?;
+
     let mut worst = 0.0_f64;
-    let mut check = |expected: &'static str, tolerance: f64, ids: &[u32], logits: &[f32]| {
-        let found = session.logits(ids)?;
-        let error = differences(&found, logits).fold(0.0, f64::max);
+    let mut check = |expected: &'static str, tolerance: f64, index: usize, logits: &[f32]| {
+        let error = differences(&found[index], logits).fold(0.0, f64::max);
         worst = worst.max(error);
         if error <= tolerance || force {
             return Ok(());
@@ -98,93 +98,66 @@ pub(crate) fn parity(
             expected,
             error,
             tolerance,
-            tokens: ids.len(),
+            tokens: inputs[index].len(),
         })
     };
-    let golden = checkpoint.golden();
-    let limit = max_position(checkpoint.config());
-    for case in golden.iter().flat_map(|golden| &golden.cases) {
-        let tolerance = golden.map_or(PARITY_TOLERANCE, |golden| {
-            golden.tolerance.min(PARITY_TOLERANCE)
-        });
-        if case.input_ids.len() <= limit {
-            check(
-                "the checkpoint's golden.json",
-                tolerance,
-                &case.input_ids,
-                &case.logits,
-            )?;
-        }
+    let tolerance = golden.map_or(PARITY_TOLERANCE, |golden| {
+        golden.tolerance.min(PARITY_TOLERANCE)
+    });
+    for (index, case) in cases.iter().enumerate() {
+        check(
+            "the checkpoint's golden.json",
+            tolerance,
+            index,
+            &case.logits,
+        )?;
     }
-    for ids in inputs(checkpoint) {
+    for (index, ids) in random.iter().enumerate() {
         check(
             "the reference forward pass",
             PARITY_TOLERANCE,
-            &ids,
-            &reference::forward(checkpoint, &ids),
+            cases.len() + index,
+            &reference::forward(checkpoint, ids),
         )?;
     }
     Ok(worst)
 }
 
-/// How far `quantised` is from `fp32` on texts.
-pub(crate) fn logit_error_on_texts(
-    fp32: &Model,
-    quantised: &Model,
-    texts: &[&str],
-) -> Result<LogitError, ExportError> {
-    let errors = in_parallel(&[fp32, quantised], texts, |sessions, text| {
-        let rows: Result<Vec<_>, _> = sessions
-            .iter_mut()
-            .map(|session| session.window_logits(text))
-            .collect();
-        let rows = rows?;
-        Ok(rows[0]
-            .iter()
-            .zip(&rows[1])
-            .flat_map(|(a, b)| differences(a, b))
-            .collect::<Vec<_>>())
-    })?;
-    Ok(LogitError::new(errors.concat()))
+/// Milliseconds that one window of [`TIMED_TOKENS`] takes on the engine that `auto` picks, the median of a few runs on one thread.
+pub(crate) fn latency_ms(model: &Model) -> Result<f64, ExportError> {
+    let architecture = &model.manifest().architecture;
+    let tokens = TIMED_TOKENS.min(architecture.max_position);
+    let ids: Vec<u32> = (0..tokens)
+        .map(|i| (i * 37 % architecture.vocabulary) as u32)
+        .collect();
+    let mut session = model.session(&SessionOptions::default())?;
+    let mut times = Vec::new();
+    for _ in 0..TIMED_RUNS {
+        let started = Instant::now();
+        session.logits(&ids)?;
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[TIMED_RUNS / 2])
 }
 
-/// How far `quantised` is from `fp32` on token ids.
-pub(crate) fn logit_error_on_ids(
-    fp32: &Model,
-    quantised: &Model,
-    inputs: &[Vec<u32>],
-) -> Result<LogitError, ExportError> {
-    let errors = in_parallel(&[fp32, quantised], inputs, |sessions, ids| {
-        let rows: Result<Vec<_>, _> = sessions
-            .iter_mut()
-            .map(|session| session.logits(ids))
-            .collect();
-        let rows = rows?;
-        Ok(differences(&rows[0], &rows[1]).collect::<Vec<_>>())
-    })?;
-    Ok(LogitError::new(errors.concat()))
-}
-
-/// The golden inputs, or random ones where there are none, within what the graph accepts; always some random ones as well.
-pub(crate) fn inputs(checkpoint: &Checkpoint) -> Vec<Vec<u32>> {
+/// Random inputs, within what the graph accepts.
+fn random_inputs(checkpoint: &Checkpoint) -> Vec<Vec<u32>> {
     let limit = max_position(checkpoint.config());
-    let golden = checkpoint.golden().map_or(&[][..], |golden| &golden.cases);
-    let golden = golden.iter().map(|case| case.input_ids.clone());
     let vocabulary = checkpoint.config().vocabulary as u64;
     let mut state = 0_u64;
-    let random = RANDOM_LENGTHS.map(|length| {
-        (0..length)
-            .map(|_| (splitmix(&mut state) % vocabulary) as u32)
-            .collect()
-    });
-    golden
-        .chain(random)
-        .filter(|ids| ids.len() <= limit)
+    let lengths = RANDOM_LENGTHS.iter().filter(|length| **length <= limit);
+    lengths
+        .map(|length| {
+            (0..*length)
+                .map(|_| (splitmix(&mut state) % vocabulary) as u32)
+                .collect()
+        })
         .collect()
 }
 
 /// SplitMix64: the same numbers on every machine and in every version.
-fn splitmix(state: &mut u64) -> u64 {
+pub(crate) fn splitmix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

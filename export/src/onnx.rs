@@ -7,6 +7,7 @@ use prost::Message;
 #[repr(i32)]
 pub(crate) enum DataType {
     Float = 1,
+    UInt8 = 2,
     Int8 = 3,
     Int32 = 6,
     Int64 = 7,
@@ -15,6 +16,7 @@ pub(crate) enum DataType {
 const EXTERNAL: i32 = 1;
 const ATTRIBUTE_FLOAT: i32 = 1;
 const ATTRIBUTE_INT: i32 = 2;
+const ATTRIBUTE_INTS: i32 = 7;
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct ModelProto {
@@ -76,6 +78,8 @@ pub(crate) struct AttributeProto {
     pub(crate) f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub(crate) i: Option<i64>,
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub(crate) ints: Vec<i64>,
     #[prost(int32, optional, tag = "20")]
     pub(crate) r#type: Option<i32>,
 }
@@ -147,8 +151,9 @@ pub(crate) enum Dimension {
 }
 
 impl ValueInfoProto {
-    pub(crate) fn new(name: &str, kind: DataType, shape: &[Dimension]) -> Self {
-        let dim = shape.iter().map(|dimension| match dimension {
+    /// An input or output; without a shape it may have any.
+    pub(crate) fn new(name: &str, kind: DataType, shape: Option<&[Dimension]>) -> Self {
+        let dim = |dimension: &Dimension| match dimension {
             Dimension::Fixed(size) => DimensionProto {
                 dim_value: Some(*size as i64),
                 dim_param: None,
@@ -157,10 +162,12 @@ impl ValueInfoProto {
                 dim_value: None,
                 dim_param: Some((*name).to_owned()),
             },
-        });
+        };
         let tensor = TensorTypeProto {
             elem_type: Some(kind as i32),
-            shape: Some(TensorShapeProto { dim: dim.collect() }),
+            shape: shape.map(|shape| TensorShapeProto {
+                dim: shape.iter().map(dim).collect(),
+            }),
         };
         Self {
             name: Some(name.to_owned()),
@@ -217,19 +224,30 @@ impl TensorProto {
 impl AttributeProto {
     pub(crate) fn int(name: &str, value: i64) -> Self {
         Self {
-            name: Some(name.to_owned()),
             i: Some(value),
-            r#type: Some(ATTRIBUTE_INT),
-            f: None,
+            ..Self::new(name, ATTRIBUTE_INT)
+        }
+    }
+
+    pub(crate) fn ints(name: &str, values: &[i64]) -> Self {
+        Self {
+            ints: values.to_vec(),
+            ..Self::new(name, ATTRIBUTE_INTS)
         }
     }
 
     pub(crate) fn float(name: &str, value: f32) -> Self {
         Self {
-            name: Some(name.to_owned()),
             f: Some(value),
-            r#type: Some(ATTRIBUTE_FLOAT),
-            i: None,
+            ..Self::new(name, ATTRIBUTE_FLOAT)
+        }
+    }
+
+    fn new(name: &str, kind: i32) -> Self {
+        Self {
+            name: Some(name.to_owned()),
+            r#type: Some(kind),
+            ..Self::default()
         }
     }
 }

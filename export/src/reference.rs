@@ -5,6 +5,10 @@
 use rayon::prelude::*;
 
 use crate::checkpoint::{Checkpoint, EMBEDDING, NORM, SCORE, in_layer};
+use crate::config::Config;
+
+/// Sums are kept apart in as many places as a vector register holds, or a large network would take minutes.
+const LANES: usize = 16;
 
 /// The logits of one sequence of token ids, pooled at its last token.
 ///
@@ -13,23 +17,22 @@ use crate::checkpoint::{Checkpoint, EMBEDDING, NORM, SCORE, in_layer};
 pub fn forward(checkpoint: &Checkpoint, ids: &[u32]) -> Vec<f32> {
     let config = checkpoint.config();
     let width = config.hidden;
-    let embedding = checkpoint.tensor(EMBEDDING);
     let mut residual: Vec<f32> = ids
         .iter()
-        .flat_map(|id| embedding[*id as usize * width..][..width].iter().copied())
+        .flat_map(|id| checkpoint.row(EMBEDDING, *id as usize))
         .collect(); // [T, C]
-    drop(embedding);
     for layer in 0..config.layers {
         let tensor = |name: &str| checkpoint.tensor(&in_layer(layer, name));
         let project = |x: &[f32], name: &str| {
-            let bias = tensor(&format!("self_attn.{name}_proj.bias"));
-            let mut y = linear(
-                x,
-                &tensor(&format!("self_attn.{name}_proj.weight")),
-                bias.len(),
-            );
-            for row in y.chunks_exact_mut(bias.len()) {
-                row.iter_mut().zip(&bias).for_each(|(y, b)| *y += b);
+            let name = format!("self_attn.{name}_proj");
+            let weight = format!("{name}.weight");
+            let outputs = checkpoint.shape(&in_layer(layer, &weight))[0];
+            let mut y = linear(x, &tensor(&weight), outputs);
+            if config.qkv_bias {
+                let bias = tensor(&format!("{name}.bias"));
+                for row in y.chunks_exact_mut(outputs) {
+                    row.iter_mut().zip(&bias).for_each(|(y, b)| *y += b);
+                }
             }
             y
         };
@@ -42,13 +45,8 @@ pub fn forward(checkpoint: &Checkpoint, ids: &[u32]) -> Vec<f32> {
         let mut queries = project(&x, "q"); // [T, H * D]
         let mut keys = project(&x, "k"); // [T, K * D]
         let values = project(&x, "v"); // [T, K * D]
-        rotate(
-            &mut queries,
-            ids.len(),
-            config.head_size(),
-            config.rope_theta,
-        );
-        rotate(&mut keys, ids.len(), config.head_size(), config.rope_theta);
+        rotate(&mut queries, ids.len(), config);
+        rotate(&mut keys, ids.len(), config);
         let mixed = attend(
             &queries,
             &keys,
@@ -95,10 +93,16 @@ fn linear(x: &[f32], weight: &[f32], outputs: usize) -> Vec<f32> {
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| f64::from(*a) * f64::from(*b))
-        .sum()
+    let product = |(a, b): (&f32, &f32)| f64::from(*a) * f64::from(*b);
+    let (a_lanes, a_rest) = a.as_chunks::<LANES>();
+    let (b_lanes, b_rest) = b.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for (a, b) in a_lanes.iter().zip(b_lanes) {
+        for (sum, pair) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += product(pair);
+        }
+    }
+    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(product).sum::<f64>()
 }
 
 fn add(x: &mut [f32], y: &[f32]) {
@@ -117,19 +121,15 @@ fn normalize(x: &[f32], weight: &[f32], eps: f64) -> Vec<f32> {
         .collect()
 }
 
-/// The angle by which dimensions `index` and `index + D / 2` turn at a position.
-pub(crate) fn angle(position: usize, index: usize, head_size: usize, theta: f64) -> f64 {
-    position as f64 * theta.powf(-2.0 * index as f64 / head_size as f64)
-}
-
 /// Rotary position embedding of every head of `x` `[T, heads * D]`: dimension i is paired with i + D / 2.
-fn rotate(x: &mut [f32], tokens: usize, head_size: usize, theta: f64) {
+fn rotate(x: &mut [f32], tokens: usize, config: &Config) {
+    let head_size = config.head_size();
     let width = x.len() / tokens;
     for (position, row) in x.chunks_exact_mut(width).enumerate() {
         for head in row.chunks_exact_mut(head_size) {
             let (first, second) = head.split_at_mut(head_size / 2);
             for (index, (a, b)) in first.iter_mut().zip(second).enumerate() {
-                let (sin, cos) = angle(position, index, head_size, theta).sin_cos();
+                let (sin, cos) = config.rope.angle(position, index, head_size).sin_cos();
                 let (x, y) = (f64::from(*a), f64::from(*b));
                 *a = (x * cos - y * sin) as f32;
                 *b = (y * cos + x * sin) as f32;

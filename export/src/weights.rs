@@ -24,7 +24,7 @@ pub(crate) struct Tensor<'a> {
 impl Tensor<'_> {
     pub(crate) fn length(&self) -> usize {
         let size = match self.kind {
-            DataType::Int8 => 1,
+            DataType::Int8 | DataType::UInt8 => 1,
             DataType::Float | DataType::Int32 => 4,
             DataType::Int64 => 8,
         };
@@ -35,6 +35,7 @@ impl Tensor<'_> {
         match self.kind {
             DataType::Float => "F32",
             DataType::Int8 => "I8",
+            DataType::UInt8 => "U8",
             DataType::Int32 => "I32",
             DataType::Int64 => "I64",
         }
@@ -49,7 +50,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) fn new(tensors: &[Tensor<'_>]) -> Self {
+    pub(crate) fn new(tensors: &[&Tensor<'_>]) -> Self {
         let mut table = Map::new();
         let mut end = 0;
         let mut starts = Vec::new();
@@ -75,7 +76,7 @@ impl Layout {
     }
 
     /// Writes the file: header, tensors, padding.
-    pub(crate) fn write(&self, tensors: &[Tensor<'_>], out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write(&self, tensors: &[&Tensor<'_>], out: &mut impl Write) -> io::Result<()> {
         out.write_all(&self.header)?;
         for tensor in tensors {
             let bytes = (tensor.bytes)();
@@ -115,6 +116,7 @@ mod tests {
             tensor("c", 65, 3),
             tensor("d", 1, 4),
         ];
+        let tensors: Vec<_> = tensors.iter().collect();
         let layout = Layout::new(&tensors);
         let mut file = Vec::new();
         layout.write(&tensors, &mut file).unwrap();

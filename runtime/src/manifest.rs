@@ -32,11 +32,17 @@ pub struct Manifest {
     pub policy: Policy,
     /// How long a text the network sees at once.
     pub limits: Limits,
+    /// The ids of special tokens that stand before every window, such as Llama's `<|begin_of_text|>`; most models have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefix_tokens: Vec<u32>,
     /// The SHA-256, in hexadecimal, of every other file of the bundle.
     pub files: BTreeMap<String, String>,
     /// How the weights were quantised and what that cost; not interpreted here.
     #[serde(default)]
     pub quantization: serde_json::Value,
+    /// What quantising changed, per language and category, and whether that was within the tolerance; not interpreted here.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub certificate: serde_json::Value,
     /// Data, licences, recipe, metrics; not interpreted here.
     #[serde(default)]
     pub provenance: serde_json::Value,
@@ -154,9 +160,24 @@ impl Manifest {
                 "manifest.json: limits.window_tokens is {window_tokens}; expected 1 to {MAX_WINDOW_TOKENS}"
             )));
         }
-        if window_tokens > max_position {
+        let prefix = self.prefix_tokens.len();
+        if prefix >= max_position || window_tokens > max_position - prefix {
+            let with = match prefix {
+                0 => String::new(),
+                _ => format!(" with {prefix} prefix_tokens before it"),
+            };
             return Err(Error::model(format!(
-                "manifest.json: limits.window_tokens is {window_tokens}, more than architecture.max_position, {max_position}"
+                "manifest.json: limits.window_tokens is {window_tokens}{with}, more than architecture.max_position, {max_position}"
+            )));
+        }
+        let vocabulary = self.architecture.vocabulary;
+        if let Some(id) = self
+            .prefix_tokens
+            .iter()
+            .find(|id| **id as usize >= vocabulary)
+        {
+            return Err(Error::model(format!(
+                "manifest.json: prefix_tokens has {id}; expected less than architecture.vocabulary, {vocabulary}"
             )));
         }
         if overlap_tokens >= window_tokens {

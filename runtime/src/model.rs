@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::session::{Session, SessionOptions};
 use crate::text::tokenize;
+use crate::text::window::windows;
 
 /// A model, immutable and shared: clones are cheap and may be used from any thread at once.
 #[derive(Clone)]
@@ -65,6 +66,14 @@ impl Model {
             text,
             self.manifest().architecture.vocabulary,
         )
+    }
+
+    /// The windows that cover the tokens of a text, each as the network takes it: with the model's prefix before it.
+    pub fn windows(&self, tokens: &[u32]) -> Vec<Vec<u32>> {
+        let manifest = self.manifest();
+        windows(tokens.len(), manifest.limits)
+            .map(|range| [&manifest.prefix_tokens[..], &tokens[range]].concat())
+            .collect()
     }
 
     /// Opens the model on an engine.

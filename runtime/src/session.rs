@@ -8,7 +8,6 @@ use crate::engine::{Engine, EngineChoice, TokenBatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::policy::is_language_tag;
-use crate::text::window::windows;
 use crate::text::{language, tokenize};
 use crate::verdict::{Input, Verdict};
 
@@ -127,10 +126,8 @@ impl Session {
     /// Runs the windows one at a time: with int8 the scale of a layer's activations is taken over the whole tensor, so a window's
     /// logits would depend on the windows that happen to share its batch.
     fn score_windows(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>> {
-        let limits = self.model.manifest().limits;
-        windows(tokens.len(), limits)
-            .map(|range| self.logits(&tokens[range]))
-            .collect()
+        let windows = self.model.windows(tokens);
+        windows.iter().map(|window| self.logits(window)).collect()
     }
 }
 

@@ -6,20 +6,17 @@
 use std::collections::HashSet;
 
 use rand::seq::SliceRandom;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::{Corpus, Pair, ParallelRow, SeedRow};
+use crate::data::{Corpus, Pair, ParallelRow};
 use crate::decoder::CATEGORIES;
-use crate::lexicon::Lexicon;
+use crate::draw::{Drawn, Draws};
 use crate::recipe::{ClassifierRecipe, Recipe};
-use crate::sampling::Sampler;
+use crate::teacher::Teacher;
 use crate::tokenizer::Tokenizer;
 
-/// Rows drawn at once, sorted by length and cut into batches. More rows waste less on
-/// padding, and make batches less random.
-const POOL_ROWS: usize = 2048;
 /// The end-of-text token, which also fills padded places.
 const END: i32 = 0;
 
@@ -49,6 +46,8 @@ pub struct Batch {
     pub targets: Vec<Target>,
     /// `[B]` label smoothing.
     pub smoothing: Vec<f32>,
+    /// `[B]` the teacher's probability of "unsafe"; 0 without a teacher.
+    pub opinions: Vec<f32>,
     /// Sum of `lengths`.
     pub real_tokens: usize,
 }
@@ -59,40 +58,32 @@ struct Example {
     categories: u16,
     target: Target,
     smoothing: f32,
+    opinion: f32,
 }
 
 /// Batches of the classifier stage.
 pub struct Batcher<'a> {
-    corpus: &'a Corpus,
-    benign: Vec<&'a str>,
-    lexicon: Option<Lexicon>,
+    draws: Draws<'a>,
+    teacher: Option<&'a Teacher>,
     tokenizer: &'a Tokenizer,
     recipe: &'a ClassifierRecipe,
-    seed: u64,
-    sampler: Sampler,
-    pools: u64,
     first: usize,
     batches: Vec<Batch>,
 }
 
 impl<'a> Batcher<'a> {
-    /// A batcher over training rows and benign parallel texts.
+    /// A batcher over the texts of `draws`; a teacher adds its opinion of each.
     pub fn new(
-        corpus: &'a Corpus,
-        parallel: &'a [ParallelRow],
-        lexicon: Option<Lexicon>,
+        draws: Draws<'a>,
+        teacher: Option<&'a Teacher>,
         tokenizer: &'a Tokenizer,
         recipe: &'a Recipe,
     ) -> Self {
         Self {
-            corpus,
-            benign: parallel.iter().map(|row| row.text.as_str()).collect(),
-            lexicon,
+            draws,
+            teacher,
             tokenizer,
             recipe: &recipe.classifier,
-            seed: recipe.seed,
-            sampler: Sampler::new(corpus, &recipe.classifier.sampling, recipe.seed),
-            pools: 0,
             first: 0,
             batches: Vec::new(),
         }
@@ -107,99 +98,17 @@ impl<'a> Batcher<'a> {
         self.batches[index - self.first].clone()
     }
 
+    /// A pool of texts, sorted by length, cut into batches, and the batches shuffled.
     fn next_pool(&mut self) -> Vec<Batch> {
-        let rows: Vec<usize> = (0..POOL_ROWS).map(|_| self.sampler.draw()).collect();
-        let pool = self.pools;
-        self.pools += 1;
-        let mut examples: Vec<Example> = rows
-            .par_iter()
-            .enumerate()
-            .map(|(place, &row)| {
-                let mut rng = self.rng(pool, place as u64);
-                if !self.benign.is_empty() && rng.random_bool(self.recipe.sampling.benign_parallel)
-                {
-                    self.benign_example(&mut rng)
-                } else {
-                    self.seed_example(&self.corpus.rows[row], &mut rng)
-                }
-            })
-            .filter(|example| !example.ids.is_empty())
-            .collect();
+        let (teacher, tokenizer, recipe) = (self.teacher, self.tokenizer, self.recipe);
+        let (pool, mut examples) = self
+            .draws
+            .next_pool(|drawn| example(drawn, teacher, tokenizer, recipe));
+        examples.retain(|example| !example.ids.is_empty());
         examples.sort_by_key(|example| example.ids.len());
         let mut batches = self.cut(&examples);
-        batches.shuffle(&mut self.rng(pool, u64::MAX));
+        batches.shuffle(&mut self.draws.rng(pool, u64::MAX));
         batches
-    }
-
-    fn rng(&self, pool: u64, place: u64) -> ChaCha8Rng {
-        let mut rng =
-            ChaCha8Rng::seed_from_u64(self.seed ^ pool.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        rng.set_stream(place);
-        rng
-    }
-
-    fn benign_example(&self, rng: &mut ChaCha8Rng) -> Example {
-        let text = self.benign[rng.random_range(0..self.benign.len())];
-        let ids = self.window(self.tokenizer.encode(text), rng);
-        Example {
-            ids,
-            categories: 0,
-            target: Target::Safe,
-            smoothing: self.recipe.label_smoothing as f32,
-        }
-    }
-
-    fn seed_example(&self, row: &SeedRow, rng: &mut ChaCha8Rng) -> Example {
-        let switched = match &self.lexicon {
-            Some(lexicon)
-                if row.lang == "en"
-                    && lexicon.languages().len() > 0
-                    && rng.random_bool(self.recipe.sampling.code_switch) =>
-            {
-                let language = lexicon
-                    .languages()
-                    .nth(rng.random_range(0..lexicon.languages().len()));
-                language.map(|language| lexicon.code_switch(&row.text, language, rng))
-            }
-            _ => None,
-        };
-        let ids = self.window(
-            self.tokenizer
-                .encode(switched.as_deref().unwrap_or(&row.text)),
-            rng,
-        );
-        let target = match (row.is_unsafe, row.categories) {
-            (false, _) => Target::Safe,
-            (true, 0) => Target::UnknownCategory,
-            (true, _) => Target::Known,
-        };
-        let smoothing = &self.recipe.sampling.source_smoothing;
-        let smoothing = smoothing
-            .get(&self.corpus.sources[row.source])
-            .copied()
-            .unwrap_or(self.recipe.label_smoothing);
-        Example {
-            ids,
-            categories: row.categories,
-            target,
-            smoothing: smoothing as f32,
-        }
-    }
-
-    /// A random window of a long text, with some tokens dropped.
-    fn window(&self, ids: Vec<u32>, rng: &mut impl Rng) -> Vec<i32> {
-        let length = ids.len().min(self.recipe.window_tokens);
-        let start = rng.random_range(0..=ids.len() - length);
-        ids[start..start + length]
-            .iter()
-            .map(|&id| {
-                if rng.random_bool(self.recipe.token_dropout) {
-                    END
-                } else {
-                    id as i32
-                }
-            })
-            .collect()
     }
 
     /// Cuts examples sorted by length into batches of at most `batch_tokens`, padding included.
@@ -218,6 +127,37 @@ impl<'a> Batcher<'a> {
     }
 }
 
+/// A random window of a text, the teacher's opinion of that window, and some of its tokens dropped.
+fn example(
+    mut drawn: Drawn<'_>,
+    teacher: Option<&Teacher>,
+    tokenizer: &Tokenizer,
+    recipe: &ClassifierRecipe,
+) -> Example {
+    let ids = tokenizer.encode(&drawn.text);
+    let length = ids.len().min(recipe.window_tokens);
+    let start = drawn.rng.random_range(0..=ids.len() - length);
+    let window = &ids[start..start + length];
+    let opinion = teacher.map_or(0.0, |teacher| match length == ids.len() {
+        true => teacher.opinion(&drawn.text, drawn.key),
+        false => teacher.opinion(&tokenizer.decode(window), drawn.key),
+    });
+    let ids = window
+        .iter()
+        .map(|&id| match drawn.rng.random_bool(recipe.token_dropout) {
+            true => END,
+            false => id as i32,
+        })
+        .collect();
+    Example {
+        ids,
+        categories: drawn.categories,
+        target: drawn.target,
+        smoothing: drawn.smoothing,
+        opinion,
+    }
+}
+
 fn pad(examples: &[Example]) -> Batch {
     let tokens = examples
         .iter()
@@ -231,6 +171,7 @@ fn pad(examples: &[Example]) -> Batch {
         labels: vec![],
         targets: vec![],
         smoothing: vec![],
+        opinions: vec![],
         real_tokens: 0,
     };
     for example in examples {
@@ -244,6 +185,7 @@ fn pad(examples: &[Example]) -> Batch {
             .extend((0..CATEGORIES).map(|bit| f32::from(example.categories >> bit & 1 == 1)));
         batch.targets.push(example.target);
         batch.smoothing.push(example.smoothing);
+        batch.opinions.push(example.opinion);
         batch.real_tokens += example.ids.len();
     }
     batch
@@ -351,6 +293,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::data::SeedRow;
 
     fn setting() -> (Corpus, Tokenizer, Recipe) {
         let mut recipe =
@@ -383,9 +326,10 @@ mod tests {
     #[test]
     fn a_fresh_batcher_makes_the_same_batches_from_any_start() {
         let (corpus, tokenizer, recipe) = setting();
-        let mut whole = Batcher::new(&corpus, &[], None, &tokenizer, &recipe);
+        let draws = || Draws::new(&corpus, &[], None, &recipe, recipe.seed);
+        let mut whole = Batcher::new(draws(), None, &tokenizer, &recipe);
         let all: Vec<Batch> = (0..400).map(|index| whole.batch(index)).collect();
-        let mut resumed = Batcher::new(&corpus, &[], None, &tokenizer, &recipe);
+        let mut resumed = Batcher::new(draws(), None, &tokenizer, &recipe);
         for index in [173, 174, 399] {
             assert_eq!(resumed.batch(index), all[index]);
         }

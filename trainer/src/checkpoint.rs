@@ -96,24 +96,8 @@ pub fn load_state(
         .parse()
         .map_err(|_| TrainError::invalid(path, format!("step is {step:?}, not a number")))?;
     let plain = device.clone().without_autodiff();
-    let read = |name: String, dims: [usize; 2], device: &Device| -> Result<Tensor<2>, TrainError> {
-        let view = file.tensor(&name).map_err(corrupt)?;
-        if view.shape() != dims || view.dtype() != Dtype::F32 {
-            return Err(TrainError::invalid(
-                path,
-                format!(
-                    "tensor {name} is {:?} {:?}, expected F32 {dims:?}; was the recipe's [model] changed?",
-                    view.dtype(),
-                    view.shape()
-                ),
-            ));
-        }
-        let values: Vec<f32> = view
-            .data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
-        Ok(Tensor::from_data(TensorData::new(values, dims), device))
+    let read = |name: String, dims: [usize; 2], device: &Device| {
+        read_tensor(&file, path, &name, dims, device)
     };
     let mut moments = Vec::new();
     let mut average = Vec::new();
@@ -134,6 +118,65 @@ pub fn load_state(
         optimizer: AdamW { step, moments },
         average,
     })
+}
+
+/// Saves the weights alone.
+pub fn save_weights(path: &Path, decoder: &Decoder) -> Result<(), TrainError> {
+    let tensors: Vec<_> = decoder
+        .parameters
+        .iter()
+        .map(|p| {
+            (
+                p.name.clone(),
+                p.value.dims(),
+                host(&p.value.clone().inner()),
+            )
+        })
+        .collect();
+    write_safetensors(path, &tensors, None)
+}
+
+/// Loads what [`save_weights`] wrote into `decoder`, which must have the same layout.
+pub fn load_weights(path: &Path, decoder: &mut Decoder, device: &Device) -> Result<(), TrainError> {
+    let bytes = fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
+    let corrupt = |e: safetensors::SafeTensorError| {
+        TrainError::invalid(path, format!("not a file of weights ({e})"))
+    };
+    let file = SafeTensors::deserialize(&bytes).map_err(corrupt)?;
+    for parameter in &mut decoder.parameters {
+        let dims = parameter.value.dims();
+        parameter.value = read_tensor(&file, path, &parameter.name, dims, device)?.require_grad();
+    }
+    Ok(())
+}
+
+/// One float32 tensor of a given shape.
+fn read_tensor(
+    file: &SafeTensors<'_>,
+    path: &Path,
+    name: &str,
+    dims: [usize; 2],
+    device: &Device,
+) -> Result<Tensor<2>, TrainError> {
+    let view = file
+        .tensor(name)
+        .map_err(|e| TrainError::invalid(path, format!("tensor {name}: {e}")))?;
+    if view.shape() != dims || view.dtype() != Dtype::F32 {
+        return Err(TrainError::invalid(
+            path,
+            format!(
+                "tensor {name} is {:?} {:?}, expected F32 {dims:?}; was the recipe's [model] changed?",
+                view.dtype(),
+                view.shape()
+            ),
+        ));
+    }
+    let values: Vec<f32> = view
+        .data()
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
+    Ok(Tensor::from_data(TensorData::new(values, dims), device))
 }
 
 fn write_safetensors(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use duoguard_eval::{Metrics, Outcome};
 
-use crate::batch::{Batcher, Target};
+use crate::batch::{Batch, Batcher, Target};
 use crate::checkpoint::host;
 use crate::data::Corpus;
 use crate::decoder::{CATEGORIES, Decoder};
@@ -30,6 +30,8 @@ struct HeldOut {
 pub struct Classifier<'a> {
     batcher: Batcher<'a>,
     loss: ClassifierLoss,
+    /// How much of a target is the teacher's opinion.
+    teacher_share: f32,
     held_out: Vec<HeldOut>,
 }
 
@@ -68,28 +70,94 @@ impl<'a> Classifier<'a> {
         Self {
             batcher,
             loss: recipe.classifier.loss,
+            teacher_share: recipe
+                .classifier
+                .teacher
+                .as_ref()
+                .map_or(0.0, |teacher| teacher.share as f32),
             held_out,
         }
     }
 }
 
-/// The three readings of each row, with label smoothing moving weight between safe and unsafe.
-pub fn targets(labels: &[f32], rows: &[Target], smoothing: &[f32]) -> Targets {
+/// The largest probability of any category for each sequence of at least one token.
+fn largest_scores(decoder: &Decoder, rows: &[&[i32]]) -> Vec<f32> {
+    let tokens = rows.iter().map(|ids| ids.len()).max().unwrap_or(1);
+    let lengths: Vec<i32> = rows.iter().map(|ids| ids.len() as i32).collect();
+    let mut ids = Vec::with_capacity(rows.len() * tokens);
+    for row in rows {
+        ids.extend_from_slice(row);
+        ids.resize(ids.len() + tokens - row.len(), 0);
+    }
+    let logits = host(&decoder.logits(&ids, &lengths, tokens));
+    let largest = |logits: &[f32]| logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    logits
+        .chunks(CATEGORIES)
+        .map(|logits| 1.0 / (1.0 + (-largest(logits)).exp()))
+        .collect()
+}
+
+/// The score of each text: the largest probability of any category, in its first `window` tokens. An empty text scores 0.
+pub fn score_texts(
+    decoder: &Decoder,
+    tokenizer: &Tokenizer,
+    texts: &[&str],
+    window: usize,
+) -> Vec<f32> {
+    let decoder = without_gradients(decoder);
+    let ids: Vec<Vec<i32>> = texts
+        .iter()
+        .map(|text| {
+            tokenizer
+                .encode(text)
+                .iter()
+                .take(window)
+                .map(|&id| id as i32)
+                .collect()
+        })
+        .collect();
+    let mut order: Vec<usize> = (0..ids.len())
+        .filter(|&place| !ids[place].is_empty())
+        .collect();
+    order.sort_by_key(|&place| ids[place].len());
+    let mut scores = vec![0.0; texts.len()];
+    for places in order.chunks(VALIDATION_ROWS) {
+        let rows: Vec<&[i32]> = places.iter().map(|&place| ids[place].as_slice()).collect();
+        for (&place, score) in places.iter().zip(largest_scores(&decoder, &rows)) {
+            scores[place] = score;
+        }
+    }
+    scores
+}
+
+/// The three readings of each row: label smoothing moves weight between safe and unsafe, and the teacher's opinion, which knows
+/// no categories, takes `teacher_share` of the whole.
+pub fn targets(batch: &Batch, teacher_share: f32) -> Targets {
     let mut targets = Targets {
-        labels: labels.to_vec(),
+        labels: batch.labels.clone(),
         safe: vec![],
         known: vec![],
         unknown: vec![],
     };
-    for (row, smoothing) in rows.iter().zip(smoothing) {
+    let label_share = 1.0 - teacher_share;
+    for ((row, smoothing), opinion) in batch
+        .targets
+        .iter()
+        .zip(&batch.smoothing)
+        .zip(&batch.opinions)
+    {
         let (safe, known, unknown) = match row {
             Target::Safe => (1.0 - smoothing, 0.0, *smoothing),
             Target::Known => (*smoothing, 1.0 - smoothing, 0.0),
             Target::UnknownCategory => (*smoothing, 0.0, 1.0 - smoothing),
         };
-        targets.safe.push(safe);
-        targets.known.push(known);
-        targets.unknown.push(unknown);
+        targets
+            .safe
+            .push(label_share * safe + teacher_share * (1.0 - opinion));
+        targets.known.push(label_share * known);
+        targets
+            .unknown
+            .push(label_share * unknown + teacher_share * opinion);
     }
     targets
 }
@@ -98,7 +166,7 @@ impl Stage for Classifier<'_> {
     fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
         let batch = self.batcher.batch(index);
         let logits = decoder.logits(&batch.ids, &batch.lengths, batch.tokens);
-        let targets = targets(&batch.labels, &batch.targets, &batch.smoothing);
+        let targets = targets(&batch, self.teacher_share);
         (
             classifier_loss(self.loss, logits, &targets),
             batch.real_tokens,
@@ -109,17 +177,8 @@ impl Stage for Classifier<'_> {
         let decoder = without_gradients(decoder);
         let mut by_language: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
         for rows in self.held_out.chunks(VALIDATION_ROWS) {
-            let tokens = rows.iter().map(|row| row.ids.len()).max().unwrap_or(1);
-            let lengths: Vec<i32> = rows.iter().map(|row| row.ids.len() as i32).collect();
-            let mut ids = Vec::with_capacity(rows.len() * tokens);
-            for row in rows {
-                ids.extend_from_slice(&row.ids);
-                ids.resize(ids.len() + tokens - row.ids.len(), 0);
-            }
-            let logits = host(&decoder.logits(&ids, &lengths, tokens));
-            for (row, logits) in rows.iter().zip(logits.chunks(CATEGORIES)) {
-                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let score = 1.0 / (1.0 + (-largest).exp());
+            let ids: Vec<&[i32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
+            for (row, score) in rows.iter().zip(largest_scores(&decoder, &ids)) {
                 let kind = if row.is_unseen { "unseen-" } else { "" };
                 for language in [row.language.as_str(), "all"] {
                     let outcome = Outcome {

@@ -63,6 +63,13 @@ pub struct SeedRow {
     pub group: Option<String>,
 }
 
+impl SeedRow {
+    /// What a row shares with its translations, or with its copies.
+    pub fn key(&self) -> &str {
+        self.group.as_deref().unwrap_or(&self.text)
+    }
+}
+
 /// Labelled texts and the names of their sources.
 #[derive(Clone, Debug, Default)]
 pub struct Corpus {
@@ -70,6 +77,17 @@ pub struct Corpus {
     pub rows: Vec<SeedRow>,
     /// Source names, in the order of first appearance.
     pub sources: Vec<String>,
+}
+
+impl Corpus {
+    /// The place of a source's name, which is added if it is new.
+    pub fn source(&mut self, name: &str) -> usize {
+        let place = self.sources.iter().position(|s| s == name);
+        place.unwrap_or_else(|| {
+            self.sources.push(name.to_owned());
+            self.sources.len() - 1
+        })
+    }
 }
 
 /// A benign text with its translations' group.
@@ -113,50 +131,9 @@ struct RawSeedRow {
 pub fn load_seed(data: &Path, recipe: &Recipe) -> Result<Corpus, DataError> {
     let mut corpus = Corpus::default();
     for path in files(data, &recipe.data.seed)? {
-        read_lines(&path, |line, raw: RawSeedRow| {
-            if raw.is_unsafe > 1 {
-                return Err(refuse(
-                    &path,
-                    line,
-                    format!("field unsafe is {}, expected 0 or 1", raw.is_unsafe),
-                ));
-            }
-            if !recipe.data.languages.contains(&raw.lang)
-                || recipe.data.exclude_sources.contains(&raw.source)
-            {
-                return Ok(());
-            }
-            let mut categories = 0;
-            for name in &raw.categories {
-                let Some(bit) = CATEGORIES.iter().position(|c| c == name) else {
-                    return Err(refuse(
-                        &path,
-                        line,
-                        format!(
-                            "field categories has {name:?}, expected one of {}",
-                            CATEGORIES.join(", ")
-                        ),
-                    ));
-                };
-                categories |= 1 << bit;
-            }
-            let source = corpus
-                .sources
-                .iter()
-                .position(|s| *s == raw.source)
-                .unwrap_or_else(|| {
-                    corpus.sources.push(raw.source.clone());
-                    corpus.sources.len() - 1
-                });
-            corpus.rows.push(SeedRow {
-                text: raw.text,
-                lang: raw.lang,
-                is_unsafe: raw.is_unsafe == 1,
-                categories,
-                source,
-                group: raw.group,
-            });
-            Ok(())
+        append_rows(&path, &mut corpus, |language, source| {
+            let excluded = recipe.data.exclude_sources.iter().any(|s| s == source);
+            !excluded && recipe.data.languages.iter().any(|l| l == language)
         })?;
     }
     if corpus.rows.is_empty() {
@@ -166,6 +143,45 @@ pub fn load_seed(data: &Path, recipe: &Recipe) -> Result<Corpus, DataError> {
         });
     }
     Ok(corpus)
+}
+
+/// Reads the rows of one file of labelled texts whose language and source are wanted.
+///
+/// # Errors
+/// Names file, line and field.
+pub fn append_rows(
+    path: &Path,
+    corpus: &mut Corpus,
+    wanted: impl Fn(&str, &str) -> bool,
+) -> Result<(), DataError> {
+    read_lines(path, |line, raw: RawSeedRow| {
+        if raw.is_unsafe > 1 {
+            let reason = format!("field unsafe is {}, expected 0 or 1", raw.is_unsafe);
+            return Err(refuse(path, line, reason));
+        }
+        if !wanted(&raw.lang, &raw.source) {
+            return Ok(());
+        }
+        let mut categories = 0;
+        for name in &raw.categories {
+            let Some(bit) = CATEGORIES.iter().position(|c| c == name) else {
+                let known = CATEGORIES.join(", ");
+                let reason = format!("field categories has {name:?}, expected one of {known}");
+                return Err(refuse(path, line, reason));
+            };
+            categories |= 1 << bit;
+        }
+        let source = corpus.source(&raw.source);
+        corpus.rows.push(SeedRow {
+            text: raw.text,
+            lang: raw.lang,
+            is_unsafe: raw.is_unsafe == 1,
+            categories,
+            source,
+            group: raw.group,
+        });
+        Ok(())
+    })
 }
 
 /// Reads the recipe's parallel files.

@@ -119,11 +119,22 @@ impl Decoder {
 
     /// Hidden states `[N, C]` after the final norm. `ids` holds B x T tokens, row by row.
     pub fn hidden(&self, ids: &[i32], rows: usize, tokens: usize) -> Tensor<2> {
+        self.forward(ids, rows, tokens, &mut Cache::default())
+    }
+
+    /// [`Decoder::hidden`] of the tokens that follow those in `cache`, which then holds them too.
+    pub fn forward(&self, ids: &[i32], rows: usize, tokens: usize, cache: &mut Cache) -> Tensor<2> {
         let device = self.embedding().device();
         let indices =
             Tensor::<1, Int>::from_data(TensorData::new(ids.to_vec(), [rows * tokens]), &device);
-        let rope = Rope::new(&self.shape, tokens, &device);
-        let mask = causal_mask(self.shape.heads / self.shape.kv_heads, tokens, &device);
+        let past = cache.tokens;
+        let rope = Rope::new(&self.shape, past, tokens, &device);
+        let mask = causal_mask(
+            self.shape.heads / self.shape.kv_heads,
+            past,
+            tokens,
+            &device,
+        );
         let mut x = self.embedding().clone().select(0, indices);
         for layer in 0..self.shape.layers {
             let normed = rms_norm(
@@ -132,7 +143,7 @@ impl Decoder {
                 self.shape.norm_eps,
             );
             let qkv = normed.matmul(self.layer(layer, QKV)) + self.layer(layer, QKV_BIAS);
-            let mixed = self.attention(qkv, rows, tokens, &rope, &mask);
+            let mixed = self.attention(qkv, [rows, tokens], &rope, &mask, cache, layer);
             x = x + mixed.matmul(self.layer(layer, ATTENTION_OUTPUT));
             let normed = rms_norm(x.clone(), self.layer(layer, POST_NORM), self.shape.norm_eps);
             let gate_up = normed.matmul(self.layer(layer, GATE_UP));
@@ -140,6 +151,7 @@ impl Decoder {
             let gate = activation::silu(gate_up.clone().narrow(1, 0, f));
             x = x + (gate * gate_up.narrow(1, f, f)).matmul(self.layer(layer, DOWN));
         }
+        cache.tokens += tokens;
         let norm = self.parameters[self.parameters.len() - 2].value.clone();
         rms_norm(x, norm, self.shape.norm_eps)
     }
@@ -162,10 +174,11 @@ impl Decoder {
     fn attention(
         &self,
         qkv: Tensor<2>,
-        b: usize,
-        t: usize,
+        [b, t]: [usize; 2],
         rope: &Rope,
         mask: &Tensor<3>,
+        cache: &mut Cache,
+        layer: usize,
     ) -> Tensor<2> {
         let (h, k, d) = (
             self.shape.heads,
@@ -182,6 +195,7 @@ impl Decoder {
         let q = rope.rotate(heads(0, h)).reshape([b * k, g * t, d]);
         let keys = rope.rotate(heads(h, k)).reshape([b * k, t, d]);
         let values = heads(h + k, k).reshape([b * k, t, d]);
+        let (keys, values) = cache.extend(layer, keys, values);
         let scores = q
             .matmul(keys.swap_dims(1, 2))
             .mul_scalar(1.0 / (d as f32).sqrt())
@@ -192,6 +206,72 @@ impl Decoder {
             .swap_dims(1, 2)
             .reshape([b * t, h * d])
     }
+}
+
+/// Keys and values of the tokens that a decoder has read, per layer: `[B x K, past, D]`.
+#[derive(Clone, Debug, Default)]
+pub struct Cache {
+    layers: Vec<(Tensor<3>, Tensor<3>)>,
+    tokens: usize,
+}
+
+impl Cache {
+    /// Tokens of each row that have been read.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// The same cache for other rows: row i of the new one is row `rows[i]` of this one, of `count` in all.
+    pub fn select(&self, rows: &[usize], count: usize) -> Self {
+        let layers = self
+            .layers
+            .iter()
+            .map(|(keys, values)| {
+                (
+                    select_rows(keys, rows, count),
+                    select_rows(values, rows, count),
+                )
+            })
+            .collect();
+        Self {
+            layers,
+            tokens: self.tokens,
+        }
+    }
+
+    /// All keys and values of a layer, the new ones last.
+    fn extend(
+        &mut self,
+        layer: usize,
+        keys: Tensor<3>,
+        values: Tensor<3>,
+    ) -> (Tensor<3>, Tensor<3>) {
+        let both = match self.layers.get(layer) {
+            Some((past_keys, past_values)) => (
+                Tensor::cat(vec![past_keys.clone(), keys], 1),
+                Tensor::cat(vec![past_values.clone(), values], 1),
+            ),
+            None => (keys, values),
+        };
+        match self.layers.get_mut(layer) {
+            Some(kept) => *kept = both.clone(),
+            None => self.layers.push(both.clone()),
+        }
+        both
+    }
+}
+
+fn select_rows(tensor: &Tensor<3>, rows: &[usize], count: usize) -> Tensor<3> {
+    let heads = tensor.dims()[0] / count;
+    let places: Vec<i32> = rows
+        .iter()
+        .flat_map(|row| (0..heads).map(move |head| (row * heads + head) as i32))
+        .collect();
+    let places = Tensor::<1, Int>::from_data(
+        TensorData::new(places, [rows.len() * heads]),
+        &tensor.device(),
+    );
+    tensor.clone().select(0, places)
 }
 
 impl Parameter {
@@ -241,15 +321,16 @@ fn rms_norm(x: Tensor<2>, weight: Tensor<2>, eps: f64) -> Tensor<2> {
     x * scale * weight
 }
 
-/// `[1, G x T, T]`: zero where a query may look, a very negative number where it may not.
-fn causal_mask(groups: usize, tokens: usize, device: &Device) -> Tensor<3> {
-    let mut mask = Vec::with_capacity(groups * tokens * tokens);
+/// `[1, G x T, past + T]`: zero where a query may look, a very negative number where it may not.
+fn causal_mask(groups: usize, past: usize, tokens: usize, device: &Device) -> Tensor<3> {
+    let mut mask = Vec::with_capacity(groups * tokens * (past + tokens));
     for _ in 0..groups {
-        for query in 0..tokens {
-            mask.extend((0..tokens).map(|key| if key <= query { 0.0f32 } else { -1e9 }));
+        for query in past..past + tokens {
+            mask.extend((0..past + tokens).map(|key| if key <= query { 0.0f32 } else { -1e9 }));
         }
     }
-    Tensor::from_data(TensorData::new(mask, [1, groups * tokens, tokens]), device)
+    let shape = [1, groups * tokens, past + tokens];
+    Tensor::from_data(TensorData::new(mask, shape), device)
 }
 
 /// Rotary position tables `[1, 1, T, D]` (RoFormer, in the half-split layout of Qwen2).
@@ -260,12 +341,13 @@ struct Rope {
 }
 
 impl Rope {
-    fn new(shape: &ModelRecipe, tokens: usize, device: &Device) -> Self {
+    /// For the positions `past..past + tokens`.
+    fn new(shape: &ModelRecipe, past: usize, tokens: usize, device: &Device) -> Self {
         let half = shape.head_size() / 2;
         let angle =
             |t: usize, i: usize| t as f64 * shape.rope_theta.powf(-(i as f64) / half as f64);
         let table = |f: fn(f64) -> f64| {
-            let values: Vec<f32> = (0..tokens)
+            let values: Vec<f32> = (past..past + tokens)
                 .flat_map(|t| (0..half).map(move |i| f(angle(t, i)) as f32))
                 .collect();
             Tensor::<4>::from_data(TensorData::new(values, [1, 1, tokens, half]), device)
@@ -335,6 +417,23 @@ mod tests {
                 .zip(&second[3 * 24..])
                 .any(|(a, b)| (a - b).abs() > 1e-3)
         );
+    }
+
+    #[test]
+    fn reading_in_pieces_is_reading_at_once() {
+        let decoder = decoder();
+        let (first, second) = ([5, 9, 2, 11, 3], [7, 7, 1, 0, 4]);
+        let whole = host(&decoder.hidden(&[first, second].concat(), 2, 5));
+        let mut cache = Cache::default();
+        decoder.forward(&[5, 9, 7, 7], 2, 2, &mut cache);
+        // Three rows from here on: the second text twice.
+        let mut cache = cache.select(&[1, 0, 1], 2);
+        decoder.forward(&[1, 0, 2, 11, 1, 0], 3, 2, &mut cache);
+        let last = host(&decoder.forward(&[4, 3, 4], 3, 1, &mut cache));
+        assert_eq!(cache.tokens(), 5);
+        for (row, place) in [(0, 9), (1, 4), (2, 9)] {
+            close(&last[row * 24..][..24], &whole[place * 24..][..24]);
+        }
     }
 
     #[test]

@@ -45,6 +45,17 @@ pub enum TrainError {
         /// The value seen.
         loss: f64,
     },
+    /// A language that the language identifier does not know.
+    #[error(
+        "game.languages: {0:?} cannot be identified; expected a two-letter ISO 639-1 code of a language that whatlang knows"
+    )]
+    Language(String),
+    /// The benchmarks that proposals must not overlap cannot be read.
+    #[error("game.benchmarks: {0}")]
+    Benchmarks(#[from] duoguard_eval::EvalError),
+    /// An endpoint cannot be used.
+    #[error(transparent)]
+    Endpoint(#[from] crate::endpoint::EndpointError),
     /// The device asked for is not there.
     #[error("device {device}: {reason}")]
     Device {

@@ -3,7 +3,7 @@
 //! Word-by-word translation is crude, but it shows the classifier what an English row's
 //! words look like in a language that has few rows of its own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
@@ -94,6 +94,22 @@ impl Lexicon {
             rest = &rest[end..];
         }
         result + rest
+    }
+
+    /// The share of `text`'s words that translate some word of the English `seed`, or stand in it as they are; 0 for no words.
+    pub fn agreement(&self, seed: &str, text: &str, language: &str) -> f64 {
+        let seed = words(seed);
+        let mut expected: HashSet<&str> = seed.iter().map(String::as_str).collect();
+        if let Some(lexicon) = self.translations.get(language) {
+            let translations = seed.iter().filter_map(|word| lexicon.get(word)).flatten();
+            expected.extend(translations.map(|(word, _)| word.as_str()));
+        }
+        let text = words(text);
+        let found = text
+            .iter()
+            .filter(|word| expected.contains(word.as_str()))
+            .count();
+        found as f64 / text.len().max(1) as f64
     }
 
     /// Writes the lexicon as JSON, atomically.
@@ -275,6 +291,23 @@ mod tests {
             lexicon.code_switch("The house", "fr", &mut rng),
             "The house"
         );
+    }
+
+    #[test]
+    fn agreement_counts_translated_words() {
+        let lexicon = lexicon();
+        for (text, expected) in [
+            ("Das Haus.", 1.0),
+            ("das buch", 0.5),
+            ("ein buch", 0.0),
+            ("", 0.0),
+        ] {
+            assert_eq!(
+                lexicon.agreement("The house", text, "de"),
+                expected,
+                "{text}"
+            );
+        }
     }
 
     #[test]

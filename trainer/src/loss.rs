@@ -1,6 +1,11 @@
 //! The losses: two for the classifier, one for language modelling.
 
+use std::collections::HashMap;
+
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use crate::decoder::CATEGORIES;
 use crate::recipe::ClassifierLoss;
@@ -75,6 +80,32 @@ fn log_sum_exp(x: Tensor<2>) -> Tensor<2> {
 fn log_one_plus_sum_exp(x: Tensor<2>) -> Tensor<2> {
     let zero = Tensor::<2>::zeros([x.dims()[0], 1], &x.device());
     log_sum_exp(Tensor::cat(vec![zero, x], 1))
+}
+
+/// The softmax's tokens, and each target's place among them: the targets and `negatives` random tokens, or with 0 all of them.
+pub fn candidates(
+    targets: &[i32],
+    negatives: usize,
+    vocabulary: usize,
+    seed: u64,
+) -> (Vec<i32>, Vec<i32>) {
+    if negatives == 0 {
+        return ((0..vocabulary as i32).collect(), targets.to_vec());
+    }
+    let mut candidates = Vec::new();
+    let mut places: HashMap<i32, i32> = HashMap::new();
+    let mut place = |token: i32, candidates: &mut Vec<i32>| {
+        *places.entry(token).or_insert_with(|| {
+            candidates.push(token);
+            candidates.len() as i32 - 1
+        })
+    };
+    let targets = targets.iter().map(|&t| place(t, &mut candidates)).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    for _ in 0..negatives {
+        place(rng.random_range(0..vocabulary as i32), &mut candidates);
+    }
+    (candidates, targets)
 }
 
 /// Mean next-token loss over a set of candidate tokens, shape `[1]`.

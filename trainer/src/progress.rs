@@ -1,5 +1,6 @@
 //! What a person sees while a stage runs, and what is kept of it: one JSON line a step.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::error::TrainError;
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct StepMetrics {
-    /// `pretrain` or `classifier`.
+    /// `pretrain`, `generator`, `classifier` or `preference`.
     pub stage: String,
     /// Optimizer steps taken, from 1.
     pub step: usize,
@@ -33,7 +34,10 @@ pub struct StepMetrics {
     /// Language -> AUROC on the validation rows, at checkpoints of the classifier stage; with
     /// `unseen-` before it for rows whose whole source is held out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub validation_auroc: Option<std::collections::BTreeMap<String, f64>>,
+    pub validation_auroc: Option<BTreeMap<String, f64>>,
+    /// What else the stage measures at every step, such as the margin of preference pairs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measures: BTreeMap<String, f64>,
 }
 
 /// The metrics file and the progress bar of a stage.
@@ -68,13 +72,7 @@ impl Progress {
             .append(true)
             .open(&path)
             .map_err(|e| TrainError::io("append to", &path, e))?;
-        let bar = ProgressBar::new(steps as u64).with_position(step as u64);
-        bar.set_style(
-            ProgressStyle::with_template("{prefix:>10} {bar:30} {pos}/{len}  {msg}  eta {eta}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
-        bar.set_prefix(stage.to_owned());
-        bar.reset_eta();
+        let bar = bar(stage, steps, step);
         Ok(Self { file, path, bar })
     }
 
@@ -98,4 +96,16 @@ impl Progress {
     pub fn finish(self) {
         self.bar.finish();
     }
+}
+
+/// A progress bar with an estimate of the time left.
+pub fn bar(name: &str, length: usize, position: usize) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64).with_position(position as u64);
+    bar.set_style(
+        ProgressStyle::with_template("{prefix:>10} {bar:30} {pos}/{len}  {msg}  eta {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar.set_prefix(name.to_owned());
+    bar.reset_eta();
+    bar
 }

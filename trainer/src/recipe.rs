@@ -10,6 +10,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+mod game;
+
+pub use game::{
+    ClassifierStart, EndpointRecipe, GameRecipe, GeneratorRecipe, JudgeRecipe, OwnGeneratorRecipe,
+    PreferenceRecipe,
+};
+
 /// A head's width is a multiple of this: ONNX Runtime's rotary attention takes no other.
 const HEAD_SIZE_STEP: usize = 16;
 
@@ -43,6 +50,9 @@ pub struct Recipe {
     pub pretrain: PretrainRecipe,
     /// Stage 1.
     pub classifier: ClassifierRecipe,
+    /// The two-player game; absent: round 0 alone.
+    #[serde(default)]
+    pub game: Option<GameRecipe>,
     /// The file's text, kept with the run and in the model's provenance.
     #[serde(skip)]
     pub text: String,
@@ -60,6 +70,9 @@ pub struct DataRecipe {
     pub pairs: Vec<PathBuf>,
     /// Languages to keep; the first must be the one that is code-switched.
     pub languages: Vec<String>,
+    /// Languages of the labelled texts to train on; absent: all. Texts of the others still validate.
+    #[serde(default)]
+    pub seed_languages: Option<Vec<String>>,
     /// Sources to leave out.
     pub exclude_sources: Vec<String>,
     /// Share of the seed groups held out, in (0, 0.5].
@@ -168,6 +181,23 @@ pub struct ClassifierRecipe {
     pub ema: f64,
     /// How rows are drawn.
     pub sampling: SamplingRecipe,
+    /// The linear model whose opinion is mixed into the labels; absent: labels alone.
+    #[serde(default)]
+    pub teacher: Option<TeacherRecipe>,
+}
+
+/// The linear teacher of the classifier stage.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherRecipe {
+    /// How much of the target is the teacher's opinion; the rest is the label.
+    pub share: f64,
+    /// Folds; a text's opinion comes from the model that was trained without its fold.
+    pub folds: usize,
+    /// Texts that the teacher is trained on, drawn as the classifier's are.
+    pub texts: usize,
+    /// AdaGrad's learning rate.
+    pub learning_rate: f64,
 }
 
 /// The two losses of the paper (PAPER.md, "The classifier").
@@ -196,6 +226,9 @@ pub struct SamplingRecipe {
     pub code_switch: f64,
     /// Share of the rows that are benign parallel texts.
     pub benign_parallel: f64,
+    /// Probability that a text is followed by another, and that by another, up to four in all.
+    #[serde(default)]
+    pub join: f64,
     /// Source -> factor on its probability (1 where absent).
     #[serde(default)]
     pub source_weight: BTreeMap<String, f64>,
@@ -251,12 +284,10 @@ impl Recipe {
     }
 
     /// Every range a value must be in: (key, whether it holds, what is expected).
-    fn checks(&self) -> Vec<(&'static str, bool, &'static str)> {
+    fn checks(&self) -> Vec<Check> {
         let (model, pretrain, classifier) = (&self.model, &self.pretrain, &self.classifier);
         let sampling = &classifier.sampling;
-        let share = |x: f64| (0.0..=1.0).contains(&x);
-        let below_one = |x: f64| (0.0..1.0).contains(&x);
-        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let teacher = classifier.teacher.as_ref();
         let named = !self.name.is_empty()
             && self
                 .name
@@ -266,7 +297,7 @@ impl Recipe {
             && model.hidden > 0
             && model.hidden.is_multiple_of(HEAD_SIZE_STEP * model.heads);
         let windows = |window: usize| window > 0 && window <= model.max_position;
-        vec![
+        let mut checks = vec![
             ("name", named, "letters, digits, - and _ only"),
             (
                 "data.seed",
@@ -277,6 +308,13 @@ impl Recipe {
                 "data.languages",
                 !self.data.languages.is_empty(),
                 "at least one language",
+            ),
+            (
+                "data.seed_languages",
+                self.data.seed_languages.as_ref().is_none_or(|seed| {
+                    !seed.is_empty() && seed.iter().all(|l| self.data.languages.contains(l))
+                }),
+                "at least one language, each of them among data.languages",
             ),
             (
                 "data.validation_fraction",
@@ -440,6 +478,31 @@ impl Recipe {
                 "a share in [0, 1)",
             ),
             (
+                "classifier.sampling.join",
+                below_one(sampling.join),
+                "a probability in [0, 1)",
+            ),
+            (
+                "classifier.teacher.share",
+                teacher.is_none_or(|t| share(t.share)),
+                "a share in [0, 1]",
+            ),
+            (
+                "classifier.teacher.folds",
+                teacher.is_none_or(|t| (2..=64).contains(&t.folds)),
+                "2 to 64",
+            ),
+            (
+                "classifier.teacher.texts",
+                teacher.is_none_or(|t| t.texts > 0),
+                "at least 1",
+            ),
+            (
+                "classifier.teacher.learning_rate",
+                teacher.is_none_or(|t| positive(t.learning_rate)),
+                "a positive number",
+            ),
+            (
                 "classifier.sampling.source_weight",
                 sampling.source_weight.values().all(|&w| positive(w)),
                 "positive numbers",
@@ -452,8 +515,34 @@ impl Recipe {
                     .all(|&s| (0.0..0.5).contains(&s)),
                 "0 to less than 0.5",
             ),
-        ]
+        ];
+        if let Some(game) = &self.game {
+            checks.extend(game.checks(model.max_position, teacher.is_some()));
+            checks.push((
+                "game.languages",
+                game.languages
+                    .iter()
+                    .all(|l| self.data.languages.contains(l)),
+                "languages that data.languages has too",
+            ));
+        }
+        checks
     }
+}
+
+/// A key, whether its value is possible, and what is expected.
+type Check = (&'static str, bool, &'static str);
+
+fn share(x: f64) -> bool {
+    (0.0..=1.0).contains(&x)
+}
+
+fn below_one(x: f64) -> bool {
+    (0.0..1.0).contains(&x)
+}
+
+fn positive(x: f64) -> bool {
+    x.is_finite() && x > 0.0
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

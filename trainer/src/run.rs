@@ -1,32 +1,20 @@
-//! A whole run, top to bottom: data, tokenizer, stage 0, stage 1, checkpoint, bundle.
+//! A whole run, top to bottom: the ground, round 0, and the rounds of the game.
 //!
-//! Everything it writes is in `<runs>/<name>/`; each step is skipped when its result is
-//! already there, so a run that was killed anywhere goes on where it was.
+//! Everything it writes is in `<runs>/<name>/`; each step is skipped when its result is already there, so a run that was killed anywhere
+//! goes on where it was. A game's rounds are in `round-0/`, `round-1/` and so on; without a game, the run's folder is round 0.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use duoguard_export::{ExportOptions, Quantize};
-use serde_json::json;
 
-use crate::batch::{Batcher, PretrainStream};
-use crate::checkpoint::{save_hugging_face, write_atomically};
-use crate::classifier::Classifier;
-use crate::data::{CATEGORIES, Corpus, load_pairs, load_parallel, load_seed};
-use crate::decoder::Decoder;
+use crate::checkpoint::write_atomically;
 use crate::error::TrainError;
-use crate::lexicon::Lexicon;
-use crate::pretrain::Pretrain;
-use crate::recipe::Recipe;
-use crate::stage::{StageSettings, run_stage, without_gradients};
-use crate::tokenizer::Tokenizer;
-use crate::validation::{split, write_validation};
-
-/// Validation rows watched while training; all of them set the thresholds.
-const WATCHED_ROWS: usize = 2000;
-/// Lengths in tokens of the sequences whose logits the exporter must reproduce.
-const GOLDEN_LENGTHS: [usize; 4] = [1, 7, 33, 128];
+use crate::game::{Players, play};
+use crate::generator::Writing;
+use crate::ground::Ground;
+use crate::recipe::{GameRecipe, GeneratorRecipe, OwnGeneratorRecipe, Recipe};
+use crate::stage::{StageSettings, run_stage};
 
 /// Where a run reads and writes, and on what it computes.
 #[derive(Clone, Debug)]
@@ -41,98 +29,52 @@ pub struct RunOptions {
     pub device: Device,
 }
 
-/// Plays `recipe` and returns the folder of the finished bundle.
+/// Plays `recipe` and returns the folder of its last round's bundle.
+///
+/// # Errors
+/// Whatever stops a step, in words; the run goes on from there when it is resumed.
 pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError> {
     let run = prepare(recipe, options)?;
-    let bundle = run.join("bundle");
+    let last = recipe.game.as_ref().map_or(0, |game| game.rounds);
+    let bundle = round_folder(&run, recipe, last).join("bundle");
     if bundle.is_dir() {
         return Ok(bundle);
     }
-    let device = options.device.clone().autodiff();
-    let corpus = load_seed(&options.data, recipe)?;
-    let parallel = load_parallel(&options.data, recipe)?;
-    let pairs = load_pairs(&options.data, recipe)?;
-    let (training, validation) = split(&corpus, recipe);
-    write_validation(&run.join("validation.jsonl"), &validation)?;
-    eprintln!(
-        "data: {} training rows, {} validation rows, {} parallel texts, {} pairs",
-        training.rows.len(),
-        validation.rows.len(),
-        parallel.len(),
-        pairs.len()
-    );
-
-    let tokenizer_path = run.join("tokenizer.json");
-    if !tokenizer_path.exists() {
-        let texts = training
-            .rows
-            .iter()
-            .map(|r| r.text.as_str())
-            .chain(parallel.iter().map(|p| p.text.as_str()));
-        Tokenizer::train(texts, recipe.tokenizer.vocabulary)?.save(&tokenizer_path)?;
+    let ground = Ground::lay(recipe, &run, &options.data, &options.device)?;
+    let folder = round_folder(&run, recipe, 0);
+    fs::create_dir_all(&folder).map_err(|e| TrainError::io("create", &folder, e))?;
+    let classifier = ground.train_classifier(&folder, &ground.training, &ground.base)?;
+    ground.publish(&folder, &classifier, &ground.training, 0)?;
+    if let Some(game) = &recipe.game {
+        let generator = match &game.generator {
+            GeneratorRecipe::Own(own) => Some(learn_to_write(&ground, game, own)?),
+            GeneratorRecipe::Endpoint(_) => None,
+        };
+        let data = ground.training.clone();
+        let mut players = Players {
+            classifier,
+            generator,
+            data,
+        };
+        for round in 1..=game.rounds {
+            players = play(
+                &ground,
+                game,
+                players,
+                round,
+                &round_folder(&run, recipe, round),
+            )?;
+        }
     }
-    let tokenizer = Tokenizer::load(&tokenizer_path)?;
-
-    let lexicon_path = run.join("lexicon.json");
-    let lexicon = if recipe.classifier.sampling.code_switch == 0.0 {
-        None
-    } else if lexicon_path.exists() {
-        Some(Lexicon::load(&lexicon_path)?)
-    } else {
-        let lexicon = Lexicon::learn_all(&pairs, &parallel, &recipe.data.languages);
-        lexicon.save(&lexicon_path)?;
-        Some(lexicon)
-    };
-
-    let mut decoder = Decoder::new(&recipe.model, tokenizer.vocabulary(), recipe.seed, &device);
-    if recipe.pretrain.steps > 0 {
-        let stream = PretrainStream::new(&training, &parallel, &pairs, &tokenizer, recipe);
-        let mut stage = Pretrain::new(
-            stream,
-            recipe.pretrain.negatives,
-            tokenizer.vocabulary(),
-            recipe.seed,
-            device.clone(),
-        );
-        run_stage(
-            &mut stage,
-            &pretrain_settings(recipe),
-            &mut decoder,
-            &run,
-            &device,
-        )?;
-    }
-    decoder.reset_score(recipe.seed.wrapping_add(1), &device);
-    let batcher = Batcher::new(&training, &parallel, lexicon, &tokenizer, recipe);
-    let mut stage = Classifier::new(batcher, &validation, &tokenizer, recipe, WATCHED_ROWS);
-    run_stage(
-        &mut stage,
-        &classifier_settings(recipe),
-        &mut decoder,
-        &run,
-        &device,
-    )?;
-
-    let checkpoint = run.join("checkpoint");
-    let golden = golden_inputs(&training, &tokenizer, recipe);
-    let guard = guard(recipe, &training, &validation);
-    save_hugging_face(
-        &checkpoint,
-        &without_gradients(&decoder),
-        &tokenizer_path,
-        &golden,
-        &guard,
-    )?;
-    duoguard_export::export(
-        &checkpoint,
-        &bundle,
-        &ExportOptions {
-            quantize: Quantize::Int8,
-            calibration: Some(run.join("validation.jsonl")),
-            ..ExportOptions::default()
-        },
-    )?;
     Ok(bundle)
+}
+
+/// The folder of a round, from 0.
+pub fn round_folder(run: &Path, recipe: &Recipe, round: usize) -> PathBuf {
+    match &recipe.game {
+        Some(_) => run.join(format!("round-{round}")),
+        None => run.to_owned(),
+    }
 }
 
 /// Makes the run folder, or checks that the one there was made by this very recipe.
@@ -160,76 +102,46 @@ fn prepare(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError>
     Ok(run)
 }
 
-fn pretrain_settings(recipe: &Recipe) -> StageSettings {
-    let stage = &recipe.pretrain;
-    StageSettings {
-        name: "pretrain",
-        steps: stage.steps,
+/// The generator before the first round: the base, taught to write from an English text.
+fn learn_to_write(
+    ground: &Ground<'_>,
+    game: &GameRecipe,
+    own: &OwnGeneratorRecipe,
+) -> Result<crate::decoder::Decoder, TrainError> {
+    let seed = ground.recipe.seed.wrapping_add(2);
+    let mut stage = Writing::new(
+        &ground.training,
+        &ground.parallel,
+        &ground.pairs,
+        &ground.tokenizer,
+        (game, own),
+        seed,
+        &ground.device,
+    );
+    if stage.is_empty() {
+        return Err(TrainError::invalid(
+            &ground.data,
+            "no text stands here in English and in one of game.languages: the generator has nothing to learn from",
+        ));
+    }
+    let settings = StageSettings {
+        name: "generator",
+        steps: own.steps,
         accumulation: 1,
-        learning_rate: stage.learning_rate,
-        warmup: stage.warmup,
-        weight_decay: stage.weight_decay,
-        max_gradient_norm: stage.max_gradient_norm,
-        checkpoint_every: stage.checkpoint_every,
+        learning_rate: own.learning_rate,
+        warmup: own.warmup,
+        weight_decay: own.weight_decay,
+        max_gradient_norm: own.max_gradient_norm,
+        checkpoint_every: own.checkpoint_every,
         average_decay: 0.0,
-    }
-}
-
-fn classifier_settings(recipe: &Recipe) -> StageSettings {
-    let stage = &recipe.classifier;
-    StageSettings {
-        name: "classifier",
-        steps: stage.steps,
-        accumulation: stage.accumulation,
-        learning_rate: stage.learning_rate,
-        warmup: stage.warmup,
-        weight_decay: stage.weight_decay,
-        max_gradient_norm: stage.max_gradient_norm,
-        checkpoint_every: stage.checkpoint_every,
-        average_decay: stage.ema,
-    }
-}
-
-/// Token sequences of the golden lengths, cut from the first training texts laid end to end.
-fn golden_inputs(training: &Corpus, tokenizer: &Tokenizer, recipe: &Recipe) -> Vec<Vec<i32>> {
-    let mut tokens = training
-        .rows
-        .iter()
-        .flat_map(|row| tokenizer.encode(&row.text))
-        .map(|id| id as i32);
-    GOLDEN_LENGTHS
-        .iter()
-        .map(|&length| {
-            tokens
-                .by_ref()
-                .take(length.min(recipe.classifier.window_tokens))
-                .collect()
-        })
-        .filter(|ids: &Vec<i32>| !ids.is_empty())
-        .collect()
-}
-
-/// What the manifest takes over from training.
-fn guard(recipe: &Recipe, training: &Corpus, validation: &Corpus) -> serde_json::Value {
-    json!({
-        "name": recipe.name,
-        "window_tokens": recipe.classifier.window_tokens,
-        "overlap_tokens": recipe.classifier.overlap_tokens,
-        "categories": CATEGORIES,
-        "provenance": {
-            "recipe_sha256": recipe.sha256(),
-            "recipe": recipe.text,
-            "sources": training.sources,
-            "licences": recipe.data.licences,
-            "languages": recipe.data.languages,
-            "training_rows": training.rows.len(),
-            "validation_rows": validation.rows.len(),
-            "trainer_version": env!("CARGO_PKG_VERSION"),
-        },
-    })
-}
-
-/// The path of a run's folder, for messages.
-pub fn run_folder(runs: &Path, recipe: &Recipe) -> PathBuf {
-    runs.join(&recipe.name)
+    };
+    let mut generator = ground.base.clone();
+    run_stage(
+        &mut stage,
+        &settings,
+        &mut generator,
+        &ground.run,
+        &ground.device,
+    )?;
+    Ok(generator)
 }

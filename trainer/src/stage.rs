@@ -1,11 +1,14 @@
 //! The loop that both stages share: batches in, optimizer steps out, resumable anywhere.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 
-use crate::checkpoint::{State, host, load_state, save_state};
+use crate::checkpoint::{State, host, load_state, load_weights, save_state, save_weights};
 use crate::decoder::Decoder;
 use crate::error::TrainError;
 use crate::optimizer::{AdamW, StepSettings, accumulate, learning_rate};
@@ -14,7 +17,7 @@ use crate::progress::{Progress, StepMetrics};
 /// How a stage is run; comes from the recipe.
 #[derive(Clone, Debug)]
 pub struct StageSettings {
-    /// `pretrain` or `classifier`.
+    /// `pretrain`, `generator`, `classifier` or `preference`.
     pub name: &'static str,
     /// Optimizer steps.
     pub steps: usize,
@@ -41,11 +44,21 @@ pub trait Stage {
     fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize);
 
     /// Language -> AUROC on rows held out, for stages that have such a thing.
-    fn validate(&self, decoder: &Decoder) -> Option<std::collections::BTreeMap<String, f64>>;
+    fn validate(&self, _decoder: &Decoder) -> Option<BTreeMap<String, f64>> {
+        None
+    }
+
+    /// What the batches since the last call measured besides the loss.
+    fn measures(&mut self) -> BTreeMap<String, f64> {
+        BTreeMap::new()
+    }
 }
 
-/// Runs `stage` to its end, from `<run>/<name>.state` where that exists, and leaves the
-/// trained (averaged, if asked for) weights in `decoder`.
+/// Runs `stage` to its end, from `<run>/<name>.state` where that exists, and leaves the trained (averaged, if asked for) weights in
+/// `decoder` and in `<run>/<name>.weights`, which takes the state's place. A stage that has left its weights is not run again.
+///
+/// # Errors
+/// A loss that is no number, a file that cannot be written, or one there that does not fit.
 pub fn run_stage(
     stage: &mut dyn Stage,
     settings: &StageSettings,
@@ -54,6 +67,11 @@ pub fn run_stage(
     device: &Device,
 ) -> Result<(), TrainError> {
     let path = run.join(format!("{}.state", settings.name));
+    let finished = run.join(format!("{}.weights", settings.name));
+    if finished.exists() {
+        load_weights(&finished, decoder, device)?;
+        return remove(&path);
+    }
     let mut state = if path.exists() {
         let state = load_state(&path, decoder, device)?;
         if state.stage != settings.name {
@@ -114,6 +132,7 @@ pub fn run_stage(
             step_ms,
             tokens_per_s: tokens as f64 / (step_ms / 1e3),
             validation_auroc,
+            measures: stage.measures(),
         })?;
         if saving {
             save_state(&path, decoder, &state)?;
@@ -121,7 +140,15 @@ pub fn run_stage(
     }
     progress.finish();
     *decoder = averaged(decoder, &state);
-    Ok(())
+    save_weights(&finished, decoder)?;
+    remove(&path)
+}
+
+fn remove(path: &Path) -> Result<(), TrainError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(TrainError::io("remove", path, e)),
+        _ => Ok(()),
+    }
 }
 
 fn step_once(

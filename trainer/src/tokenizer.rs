@@ -90,6 +90,11 @@ impl Tokenizer {
             .map(|e| e.get_ids().to_vec())
             .unwrap_or_default()
     }
+
+    /// The text of `ids`; a character that the ids cut in two becomes U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        self.inner.decode(ids, true).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

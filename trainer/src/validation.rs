@@ -14,7 +14,8 @@ use crate::recipe::Recipe;
 /// (training, validation). Translations of one text, and equal texts, fall on one side: a
 /// row's side follows from a hash of its group, or of its text where it has none. A source that
 /// the recipe holds out falls on the validation side whole, and takes the translations and
-/// copies of its texts along.
+/// copies of its texts along. What is not in `data.seed_languages` is left out of the training
+/// side, and validated on like the rest.
 pub fn split(corpus: &Corpus, recipe: &Recipe) -> (Corpus, Corpus) {
     let is_held_out_source = |row: &SeedRow| {
         recipe
@@ -26,23 +27,23 @@ pub fn split(corpus: &Corpus, recipe: &Recipe) -> (Corpus, Corpus) {
         .rows
         .iter()
         .filter(|row| is_held_out_source(row))
-        .map(key)
+        .map(SeedRow::key)
         .collect();
+    let is_taught = |row: &SeedRow| {
+        let seed = recipe.data.seed_languages.as_ref();
+        seed.is_none_or(|seed| seed.contains(&row.lang))
+    };
     let part = |held_out: bool| Corpus {
         rows: corpus
             .rows
             .iter()
-            .filter(|row| (taken.contains(key(row)) || falls_out(key(row), recipe)) == held_out)
+            .filter(|row| (taken.contains(row.key()) || falls_out(row.key(), recipe)) == held_out)
+            .filter(|row| held_out || is_taught(row))
             .cloned()
             .collect(),
         sources: corpus.sources.clone(),
     };
     (part(false), part(true))
-}
-
-/// What a row shares with its translations, or with its copies.
-fn key(row: &SeedRow) -> &str {
-    row.group.as_deref().unwrap_or(&row.text)
 }
 
 fn falls_out(key: &str, recipe: &Recipe) -> bool {
@@ -58,7 +59,7 @@ fn falls_out(key: &str, recipe: &Recipe) -> bool {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_validation(path: &Path, corpus: &Corpus) -> Result<(), TrainError> {
+pub fn write_rows(path: &Path, corpus: &Corpus) -> Result<(), TrainError> {
     let mut bytes = Vec::new();
     for row in &corpus.rows {
         let categories: Vec<_> = (0..CATEGORIES.len())

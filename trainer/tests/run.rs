@@ -1,5 +1,6 @@
 //! A whole run of a tiny recipe: it trains, exports, and survives being killed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -61,6 +62,11 @@ balance_labels = true
 source_cap = 0
 code_switch = 0.3
 benign_parallel = 0.1
+[classifier.teacher]
+share = 0.5
+folds = 2
+texts = 500
+learning_rate = 0.2
 "#;
 
 /// Mild made-up texts: rude remarks on one side, kitchen talk on the other.
@@ -223,6 +229,123 @@ fn a_killed_run_resumes_to_the_same_curve_and_the_same_model() {
     let mut session = model.session(&SessionOptions::default()).unwrap();
     let mut score = |text: &str| session.check(&Input::prompt(text)).unwrap().score;
     assert!(score("you are a fool number 3") > score("the soup is warm number 3"));
+}
+
+/// The demo's recipe at a still smaller size; its judge is asked to keep most of what so small a generator writes.
+fn tiny_game() -> String {
+    let mut recipe: toml::Table = include_str!("../../recipes/demo.toml").parse().unwrap();
+    let mut set = |path: &[&str], value: i64| {
+        let (key, tables) = path.split_last().unwrap();
+        let table = tables.iter().fold(&mut recipe, |table, name| {
+            table[*name].as_table_mut().unwrap()
+        });
+        table.insert((*key).to_owned(), value.into());
+    };
+    for (path, value) in [
+        (&["model", "hidden"][..], 48),
+        (&["model", "heads"], 3),
+        (&["pretrain", "steps"], 20),
+        (&["pretrain", "checkpoint_every"], 5),
+        (&["classifier", "steps"], 20),
+        (&["classifier", "checkpoint_every"], 5),
+        (&["classifier", "teacher", "texts"], 2000),
+        (&["game", "seeds"], 40),
+        (&["game", "proposals"], 2),
+        (&["game", "max_tokens"], 16),
+        (&["game", "generator", "steps"], 60),
+        (&["game", "generator", "checkpoint_every"], 10),
+        (&["game", "preference", "checkpoint_every"], 1),
+        (&["game", "judge", "least_agreement"], 0),
+    ] {
+        set(path, value);
+    }
+    recipe.to_string()
+}
+
+/// All files of a run, but for the times in `metrics.jsonl`.
+fn contents(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![run.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(run).unwrap().to_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.ends_with("metrics.jsonl") {
+                files.insert(name, format!("{:?}", curve(&folder)).into_bytes());
+            } else {
+                files.insert(name, fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn a_game_killed_again_and_again_ends_as_one_that_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");
+    let recipe = folder.path().join("tiny-game.toml");
+    fs::write(&recipe, tiny_game()).unwrap();
+    let trainer = |runs: &str, resume: bool| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_duoguard-train"));
+        command
+            .arg(&recipe)
+            .arg("--data")
+            .arg(&data)
+            .arg("--runs")
+            .arg(folder.path().join(runs));
+        command.args(resume.then_some("--resume"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let started = Instant::now();
+    finish(trainer("whole", false).spawn().unwrap());
+    let whole_time = started.elapsed();
+
+    // Five times, a fifth of the whole time after each start: a start costs a little, so all of them fall before the end.
+    for attempt in 0..5 {
+        let mut child = trainer("killed", attempt > 0).spawn().unwrap();
+        std::thread::sleep(whole_time / 5);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    finish(trainer("killed", true).spawn().unwrap());
+
+    let (whole, killed) = (
+        contents(&folder.path().join("whole/demo")),
+        contents(&folder.path().join("killed/demo")),
+    );
+    assert_eq!(
+        whole.keys().collect::<Vec<_>>(),
+        killed.keys().collect::<Vec<_>>()
+    );
+    for (name, bytes) in &whole {
+        assert!(*bytes == killed[name], "{} differs", name.display());
+    }
+    for round in ["round-1", "round-2"] {
+        for file in [
+            "proposals.jsonl",
+            "pairs.jsonl",
+            "synthetic.jsonl",
+            "summary.json",
+            "bundle/manifest.json",
+        ] {
+            assert!(
+                whole.contains_key(&Path::new(round).join(file)),
+                "{round}/{file}"
+            );
+        }
+    }
+    assert!(
+        !whole
+            .keys()
+            .any(|name| name.extension().is_some_and(|e| e == "state")),
+        "a state is left"
+    );
+    let proposals = String::from_utf8(whole[Path::new("round-1/proposals.jsonl")].clone()).unwrap();
+    assert_eq!(proposals.lines().count(), 40 * 3 * 2);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What people and CI run alike: `cargo xtask test`, and its parts.
 
 mod onnxruntime;
+mod transformers;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -15,6 +16,11 @@ usage: cargo xtask <command>
   clippy  lint all targets, warnings are errors
   docs    build the documentation, warnings are errors
   tests   run all tests
+
+Not part of test, for they install PyTorch from PyPI (6 GB, into target/transformers):
+  golden  make the golden checkpoints of export/tests/golden again, with transformers
+  real-shape SHAPE TOKENIZER.json [SCHEME]
+          measure the export of a random checkpoint of a real shape: qwen2.5-0.5b or llama-3.2-1b
 ";
 
 fn main() -> ExitCode {
@@ -24,6 +30,10 @@ fn main() -> ExitCode {
             .iter()
             .try_for_each(|part| run(part)),
         [part @ ("ort" | "fmt" | "clippy" | "docs" | "tests")] => run(part),
+        ["golden"] => root().and_then(|root| transformers::golden(&root)),
+        ["real-shape", ref rest @ ..] if (2..=3).contains(&rest.len()) => {
+            root().and_then(|root| transformers::real_shape(&root, rest))
+        }
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -80,7 +90,7 @@ fn run(part: &str) -> Result<(), String> {
 }
 
 /// Runs cargo in the workspace, with ONNX Runtime where the tests look for it.
-fn cargo(root: &Path, arguments: &[&str], needs: &str) -> Result<(), String> {
+pub(crate) fn cargo(root: &Path, arguments: &[&str], needs: &str) -> Result<(), String> {
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root)
         .args(arguments)

@@ -6,8 +6,14 @@ use duoguard_export::{ExportOptions, export};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
-use crate::support::{Files, Recipe, names};
+use crate::support::{Family, Files, Recipe, names};
 
+const JSON_FILES: [&str; 4] = [
+    "config.json",
+    "tokenizer.json",
+    "golden.json",
+    "duoguard.json",
+];
 const WEIGHTS: &str = "model.safetensors";
 
 /// Writes the checkpoint after `damage`, exports it, and returns the error; nothing else may remain.
@@ -99,7 +105,7 @@ const CASES: &[Case] = &[
         &[
             "config.json",
             "BertForSequenceClassification",
-            "only [\"Qwen2ForSequenceClassification\"]",
+            "only [\"Qwen2ForSequenceClassification\"] and [\"LlamaForSequenceClassification\"]",
         ],
     ),
     (
@@ -165,9 +171,51 @@ const CASES: &[Case] = &[
         &["model.layers.2.", "is missing"],
     ),
     (
-        "rope scaling",
+        "rope scaling of another kind",
+        |f| f.config["rope_scaling"] = json!({ "rope_type": "yarn", "factor": 8.0 }),
+        &["rope_scaling has the type \"yarn\"", "\"llama3\""],
+    ),
+    (
+        "half a rope scaling",
         |f| f.config["rope_scaling"] = json!({ "rope_type": "llama3", "factor": 8.0 }),
-        &["rope_scaling has the type \"llama3\""],
+        &["rope_scaling: low_freq_factor is missing"],
+    ),
+    (
+        "rope scaling that shrinks",
+        |f| f.config["rope_scaling"] = scaling(0.5, 1.0, 4.0),
+        &["rope_scaling: factor is 0.5"],
+    ),
+    (
+        "rope scaling of no width",
+        |f| f.config["rope_parameters"] = scaling(8.0, 4.0, 4.0),
+        &[
+            "rope_parameters: high_freq_factor is 4",
+            "low_freq_factor, 4",
+        ],
+    ),
+    (
+        "biases that Llama classifiers lack",
+        |f| f.config = llama(json!({ "attention_bias": true })),
+        &["attention_bias is true"],
+    ),
+    (
+        "biases in the feed-forward block",
+        |f| f.config = llama(json!({ "mlp_bias": true })),
+        &["mlp_bias is true"],
+    ),
+    (
+        "heads of another width",
+        |f| f.config["head_dim"] = json!(32),
+        &["head_dim is 32", "only 16"],
+    ),
+    (
+        "tokens behind the text",
+        |f| {
+            f.tokenizer["post_processor"] = json!({
+                "type": "BertProcessing", "sep": ["w1", 1], "cls": ["w2", 2]
+            })
+        },
+        &["tokenizer.json", "only special tokens before a text"],
     ),
     (
         "two frequencies",
@@ -176,8 +224,14 @@ const CASES: &[Case] = &[
     ),
     (
         "sliding window",
-        |f| f.config["use_sliding_window"] = json!(true),
-        &["use_sliding_window is true"],
+        |f| {
+            f.config["use_sliding_window"] = json!(true);
+            f.config["max_window_layers"] = json!(1);
+        },
+        &[
+            "use_sliding_window is true and layers 1 to 1",
+            "not supported",
+        ],
     ),
     (
         "sliding layers",
@@ -276,6 +330,24 @@ const CASES: &[Case] = &[
     ),
 ];
 
+fn scaling(factor: f64, low: f64, high: f64) -> Value {
+    json!({
+        "rope_type": "llama3", "factor": factor, "low_freq_factor": low, "high_freq_factor": high,
+        "original_max_position_embeddings": 64,
+    })
+}
+
+fn llama(change: Value) -> Value {
+    let recipe = Recipe {
+        family: Family::Llama,
+        ..Recipe::default()
+    };
+    let mut config = recipe.files().config;
+    let fields = config.as_object_mut().unwrap();
+    fields.extend(change.as_object().unwrap().clone());
+    config
+}
+
 #[test]
 fn errors_name_what_is_wrong() {
     for (what, change, expected) in CASES {
@@ -295,17 +367,6 @@ fn files_that_are_missing() {
         );
         assert!(message.contains(name), "{message}");
     }
-    let message = refusal(
-        |_| {},
-        |folder| {
-            let (from, to) = (
-                folder.join(WEIGHTS),
-                folder.join("model.safetensors.index.json"),
-            );
-            std::fs::rename(from, to).unwrap();
-        },
-    );
-    assert!(message.contains("split into several files"), "{message}");
 }
 
 #[test]
@@ -354,13 +415,30 @@ fn absurd_headers_are_refused() {
 }
 
 #[test]
+fn files_of_absurd_size_are_not_read() {
+    for name in JSON_FILES {
+        let message = refusal(
+            |_| {},
+            |folder| {
+                let file = std::fs::File::options()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(folder.join(name));
+                // A hole: it takes no room on the disk.
+                file.unwrap().set_len(1 << 40).unwrap();
+            },
+        );
+        assert!(
+            message.contains(name) && message.contains("1099511627776 bytes"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn json_that_is_not() {
-    for name in [
-        "config.json",
-        "tokenizer.json",
-        "golden.json",
-        "duoguard.json",
-    ] {
+    for name in JSON_FILES {
         let message = refusal(
             |_| {},
             |folder| std::fs::write(folder.join(name), "{\"a\": ").unwrap(),

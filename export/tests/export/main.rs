@@ -1,7 +1,9 @@
 //! From checkpoint to bundle, on networks small enough to make up on the spot.
 
 mod calibration;
+mod certificate;
 mod damaged;
 mod parity;
 mod publishing;
+mod shards;
 mod support;

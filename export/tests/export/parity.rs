@@ -9,7 +9,7 @@ use duoguard_export::{ExportError, ExportOptions, Quantize, export, reference};
 use safetensors::Dtype;
 use serde_json::json;
 
-use crate::support::{Numbers, Recipe};
+use crate::support::{Family, Numbers, Recipe};
 
 const FP32_TOLERANCE: f32 = 1e-4;
 
@@ -52,6 +52,7 @@ fn shapes() -> Vec<Recipe> {
         base.clone(),
         Recipe {
             layers: 1,
+            intermediate: 96,
             ..base.clone()
         },
         Recipe {
@@ -84,6 +85,11 @@ fn shapes() -> Vec<Recipe> {
             ..base.clone()
         },
         Recipe {
+            family: Family::Llama,
+            kv_heads: 4,
+            ..base.clone()
+        },
+        Recipe {
             dtype: Dtype::F16,
             ..base
         },
@@ -110,7 +116,13 @@ fn every_engine_agrees_with_the_reference() {
         for (quantize, tolerance) in [
             (Quantize::None, FP32_TOLERANCE),
             (Quantize::Int8, 0.1 * spread),
+            (Quantize::Int8Token, 0.1 * spread),
+            (Quantize::Int8Weights, 0.05 * spread),
+            (Quantize::Int4, spread),
         ] {
+            if quantize == Quantize::Int4 && !recipe.intermediate.is_multiple_of(32) {
+                continue;
+            }
             let bundle = folder.path().join(quantize.name());
             let report = export(&checkpoint, &bundle, &options(quantize)).unwrap();
             assert!(report.fp32_parity_max_error <= f64::from(FP32_TOLERANCE));
@@ -132,30 +144,52 @@ fn every_engine_agrees_with_the_reference() {
 
 #[test]
 fn transformers_agrees() {
-    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoint");
-    let opened = Checkpoint::open(&checkpoint).unwrap();
-    let golden = opened.golden().unwrap();
-    let inputs: Vec<_> = golden.cases.iter().map(|c| c.input_ids.clone()).collect();
-    let expected: Vec<_> = golden.cases.iter().map(|c| c.logits.clone()).collect();
-    let found: Vec<_> = inputs
-        .iter()
-        .map(|ids| reference::forward(&opened, ids))
-        .collect();
-    let error = largest_difference(&found, &expected);
-    println!("reference: {error:e}");
-    assert!(error <= FP32_TOLERANCE);
+    for family in ["qwen2", "llama"] {
+        let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden")
+            .join(family);
+        let opened = Checkpoint::open(&checkpoint).unwrap();
+        let golden = opened.golden().unwrap();
+        let inputs: Vec<_> = golden.cases.iter().map(|c| c.input_ids.clone()).collect();
+        let expected: Vec<_> = golden.cases.iter().map(|c| c.logits.clone()).collect();
+        let found: Vec<_> = inputs
+            .iter()
+            .map(|ids| reference::forward(&opened, ids))
+            .collect();
+        let error = largest_difference(&found, &expected);
+        println!("{family} reference: {error:e}");
+        assert!(error <= FP32_TOLERANCE, "{family}: {error}");
+        let folder = tempfile::tempdir().unwrap();
+        let bundle = folder.path().join("bundle");
+        let report = export(&checkpoint, &bundle, &options(Quantize::None)).unwrap();
+        println!("{family} export: {:e}", report.fp32_parity_max_error);
+        for engine in engines() {
+            let error = largest_difference(&logits(&bundle, &engine, &inputs), &expected);
+            println!("{family} {engine}: {error:e}");
+            assert!(error <= FP32_TOLERANCE, "{family} {engine}: {error}");
+        }
+    }
+}
+
+#[test]
+fn every_window_of_a_llama_begins_with_its_first_token() {
+    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/llama");
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("bundle");
     let report = export(&checkpoint, &bundle, &options(Quantize::None)).unwrap();
-    println!("export: {:e}", report.fp32_parity_max_error);
-    for engine in engines() {
-        let error = largest_difference(&logits(&bundle, &engine, &inputs), &expected);
-        println!("{engine}: {error:e}");
-        assert!(error <= FP32_TOLERANCE, "{engine}: {error}");
-    }
-    let bundle = folder.path().join("int8");
-    let report = export(&checkpoint, &bundle, &options(Quantize::Int8)).unwrap();
-    println!("int8: {:?}", report.logit_error);
+    assert_eq!(report.manifest.prefix_tokens, [60]);
+    // The whole length of the network, less the one token.
+    assert_eq!(report.manifest.limits.window_tokens, 511);
+    let model = Model::open(&bundle).unwrap();
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    let text = "w3 w4 w5";
+    let found = session.window_logits(text).unwrap();
+    assert_eq!(found, [session.logits(&[60, 3, 4, 5]).unwrap()]);
+    let verdict = session.check(&duoguard::Input::prompt(text)).unwrap();
+    assert_eq!((verdict.tokens, verdict.windows), (3, 1));
+    let long = vec!["w7"; 600].join(" ");
+    let windows = model.windows(&model.tokenize(&long).unwrap());
+    assert!(windows.len() == 2 && windows.iter().all(|w| w.len() == 512 && w[0] == 60));
 }
 
 #[test]

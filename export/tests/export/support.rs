@@ -18,6 +18,13 @@ pub struct Recipe {
     pub labels: usize,
     pub max_position: usize,
     pub dtype: Dtype,
+    pub family: Family,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Family {
+    Qwen2,
+    Llama,
 }
 
 impl Default for Recipe {
@@ -32,6 +39,7 @@ impl Default for Recipe {
             labels: 12,
             max_position: 128,
             dtype: Dtype::F32,
+            family: Family::Qwen2,
         }
     }
 }
@@ -84,7 +92,11 @@ impl Recipe {
             add("mlp.up_proj", vec![self.intermediate, c]);
             add("mlp.down_proj", vec![c, self.intermediate]);
         }
-        for layer in 0..self.layers {
+        let biased = match self.family {
+            Family::Qwen2 => self.layers,
+            Family::Llama => 0,
+        };
+        for layer in 0..biased {
             for (name, width) in [("q", c), ("k", kv), ("v", kv)] {
                 add(
                     format!("model.layers.{layer}.self_attn.{name}_proj.bias"),
@@ -94,9 +106,13 @@ impl Recipe {
         }
         let words: BTreeMap<String, usize> =
             (0..self.vocabulary).map(|i| (format!("w{i}"), i)).collect();
+        let (architecture, model_type) = match self.family {
+            Family::Qwen2 => ("Qwen2ForSequenceClassification", "qwen2"),
+            Family::Llama => ("LlamaForSequenceClassification", "llama"),
+        };
         Files {
             config: json!({
-                "architectures": ["Qwen2ForSequenceClassification"], "model_type": "qwen2",
+                "architectures": [architecture], "model_type": model_type,
                 "hidden_size": self.hidden, "num_hidden_layers": self.layers, "num_attention_heads": self.heads,
                 "num_key_value_heads": self.kv_heads, "intermediate_size": self.intermediate, "vocab_size": self.vocabulary,
                 "max_position_embeddings": self.max_position, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "hidden_act": "silu",
@@ -126,6 +142,24 @@ impl Files {
             write(name, value);
         }
         std::fs::write(folder.join("model.safetensors"), self.safetensors()).unwrap();
+    }
+
+    /// As [`write`](Self::write), with the weights in `count` files and their index.
+    pub fn write_sharded(&self, folder: &Path, count: usize) {
+        self.write(folder);
+        std::fs::remove_file(folder.join("model.safetensors")).unwrap();
+        let names: Vec<_> = self.tensors.keys().cloned().collect();
+        let mut map = serde_json::Map::new();
+        for (index, part) in names.chunks(names.len().div_ceil(count)).enumerate() {
+            let file = format!("model-{:05}-of-{count:05}.safetensors", index + 1);
+            let mut shard = self.clone();
+            shard.tensors.retain(|name, _| part.contains(name));
+            std::fs::write(folder.join(&file), shard.safetensors()).unwrap();
+            map.extend(part.iter().map(|name| (name.clone(), json!(file))));
+        }
+        let index = json!({ "metadata": { "total_size": 0 }, "weight_map": map });
+        let path = folder.join("model.safetensors.index.json");
+        std::fs::write(path, index.to_string()).unwrap();
     }
 
     pub fn safetensors(&self) -> Vec<u8> {

@@ -1,0 +1,184 @@
+//! Writing a bundle's files into a folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use duoguard::{Architecture, FORMAT_VERSION, Limits, Manifest};
+use serde_json::Value;
+
+use crate::bundle::write_file;
+use crate::calibrate;
+use crate::checkpoint::Checkpoint;
+use crate::error::ExportError;
+use crate::graph::{self, max_position};
+use crate::scheme::Plan;
+use crate::weights;
+
+/// DuoGuard's categories in the order of its outputs; the names of a classifier with 12 labels that names none.
+pub const CATEGORIES: [&str; 12] = [
+    "violent_crimes",
+    "non_violent_crimes",
+    "sex_crimes",
+    "child_exploitation",
+    "specialized_advice",
+    "privacy",
+    "intellectual_property",
+    "weapons",
+    "hate",
+    "self_harm",
+    "sexual_content",
+    "jailbreak",
+];
+const DEFAULT_WINDOW_TOKENS: usize = 512;
+/// The share of a window that is scanned again as part of the next, unless the checkpoint says otherwise.
+const DEFAULT_OVERLAP_SHARE: usize = 8;
+
+/// A bundle that was written.
+pub(crate) struct Written {
+    pub(crate) manifest: Manifest,
+    /// Size of the files other than the manifest.
+    pub(crate) bytes: u64,
+}
+
+/// Writes a bundle with uncalibrated thresholds.
+pub(crate) fn write(
+    checkpoint: &Checkpoint,
+    plan: &Plan,
+    labels: Option<&[String]>,
+    folder: &Path,
+) -> Result<Written, ExportError> {
+    let graph = graph::build(checkpoint, plan)?;
+    let (onnx, layout) = graph.whole(checkpoint.labels());
+    let mut files = BTreeMap::new();
+    let mut bytes = 0;
+    let mut add = |name: &str, (hash, size): (String, u64)| {
+        files.insert(name.to_owned(), hash);
+        bytes += size;
+    };
+    let tokenizer = checkpoint.folder().join("tokenizer.json");
+    let tokenizer = fs::read(&tokenizer).map_err(ExportError::io("read", &tokenizer))?;
+    add(
+        "tokenizer.json",
+        write_file(&folder.join("tokenizer.json"), |out| {
+            out.write_all(&tokenizer)
+        })?,
+    );
+    add(
+        "model.onnx",
+        write_file(&folder.join("model.onnx"), |out| out.write_all(&onnx))?,
+    );
+    let weights = write_file(&folder.join(weights::FILE), |out| {
+        layout.write(&graph.tensors.iter().collect::<Vec<_>>(), out)
+    })?;
+    add(weights::FILE, weights);
+    let manifest = manifest(checkpoint, labels, files)?;
+    rewrite_manifest(folder, &manifest)?;
+    Ok(Written { manifest, bytes })
+}
+
+/// Replaces the manifest, and returns its size.
+pub(crate) fn rewrite_manifest(folder: &Path, manifest: &Manifest) -> Result<u64, ExportError> {
+    manifest.validate()?;
+    let path = folder.join("manifest.json");
+    if path.exists() {
+        fs::remove_file(&path).map_err(ExportError::io("replace", &path))?;
+    }
+    let (_, size) = write_file(&path, |out| {
+        serde_json::to_writer_pretty(&mut *out, manifest)?;
+        out.write_all(b"\n")
+    })?;
+    Ok(size)
+}
+
+fn manifest(
+    checkpoint: &Checkpoint,
+    labels: Option<&[String]>,
+    files: BTreeMap<String, String>,
+) -> Result<Manifest, ExportError> {
+    let (config, guard) = (checkpoint.config(), checkpoint.guard());
+    let categories = categories(checkpoint, labels)?;
+    let max_position = max_position(config);
+    let prefix_tokens = checkpoint.prefix().to_vec();
+    let window_tokens = guard
+        .window_tokens
+        .unwrap_or(DEFAULT_WINDOW_TOKENS.min(max_position.saturating_sub(prefix_tokens.len())));
+    let name = || {
+        let folder = checkpoint.folder().canonicalize().ok()?;
+        Some(folder.file_name()?.to_string_lossy().into_owned())
+    };
+    let manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        name: guard
+            .name
+            .clone()
+            .or_else(name)
+            .unwrap_or_else(|| "guard".to_owned()),
+        architecture: Architecture {
+            model_type: config.model_type.clone(),
+            layers: config.layers,
+            hidden: config.hidden,
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            intermediate: config.intermediate,
+            vocabulary: config.vocabulary,
+            max_position,
+        },
+        policy: calibrate::uncalibrated(&categories),
+        categories,
+        limits: Limits {
+            window_tokens,
+            overlap_tokens: guard
+                .overlap_tokens
+                .unwrap_or(window_tokens / DEFAULT_OVERLAP_SHARE),
+        },
+        files,
+        prefix_tokens,
+        quantization: Value::Null,
+        certificate: Value::Null,
+        provenance: Value::Object(guard.provenance.clone()),
+    };
+    manifest.validate()?;
+    Ok(manifest)
+}
+
+fn categories(
+    checkpoint: &Checkpoint,
+    given: Option<&[String]>,
+) -> Result<Vec<String>, ExportError> {
+    let labels = checkpoint.labels();
+    if let Some(given) = given {
+        if given.len() != labels {
+            return Err(ExportError::Option(format!(
+                "{} labels are given, but score.weight has {labels} rows",
+                given.len()
+            )));
+        }
+        return Ok(given.to_vec());
+    }
+    if let Some(categories) = &checkpoint.guard().categories {
+        if categories.len() != labels {
+            return Err(ExportError::checkpoint(
+                &checkpoint.folder().join("duoguard.json"),
+                format!(
+                    "{} categories, but score.weight has {labels} rows",
+                    categories.len()
+                ),
+            ));
+        }
+        return Ok(categories.clone());
+    }
+    let names = &checkpoint.config().labels;
+    // `transformers` writes these names when it was given none.
+    let is_named = !names.is_empty()
+        && !names
+            .iter()
+            .enumerate()
+            .all(|(i, name)| *name == format!("LABEL_{i}"));
+    Ok(match labels {
+        _ if is_named => names.clone(),
+        12 => CATEGORIES.map(str::to_owned).to_vec(),
+        _ => (0..labels).map(|label| format!("LABEL_{label}")).collect(),
+    })
+}

@@ -1,0 +1,325 @@
+//! What the whole of a run stands on, and stays the same from round to round.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use duoguard_export::{ExportError, ExportOptions, Quantize};
+use serde_json::json;
+
+use crate::batch::{Batcher, PretrainStream};
+use crate::checkpoint::save_hugging_face;
+use crate::classifier::Classifier;
+use crate::data::{CATEGORIES, Corpus, Pair, ParallelRow, load_pairs, load_parallel, load_seed};
+use crate::decoder::Decoder;
+use crate::draw::Draws;
+use crate::error::TrainError;
+use crate::lexicon::Lexicon;
+use crate::pretrain::Pretrain;
+use crate::recipe::{JudgeRecipe, Recipe};
+use crate::stage::{StageSettings, run_stage, without_gradients};
+use crate::teacher::{self, Teacher};
+use crate::tokenizer::Tokenizer;
+use crate::validation::{split, write_rows};
+
+/// Validation rows watched while training; all of them set the thresholds.
+const WATCHED_ROWS: usize = 2000;
+/// Lengths in tokens of the sequences whose logits the exporter must reproduce.
+const GOLDEN_LENGTHS: [usize; 4] = [1, 7, 33, 128];
+
+/// The schemes of the bundle, of which the first is taken whose certificate passes; the last one always does. The order is fixed, where
+/// `auto` would take the time of each: a run that was resumed must write the same bundle.
+const SCHEMES: [Quantize; 3] = [Quantize::Int8, Quantize::Int8Weights, Quantize::None];
+
+/// Data, tokenizer, lexicon, teacher and the pretrained base.
+pub struct Ground<'a> {
+    /// What the run is to be.
+    pub recipe: &'a Recipe,
+    /// The run's folder.
+    pub run: PathBuf,
+    /// The folder that the recipe's data paths are relative to.
+    pub data: PathBuf,
+    /// What to train on; records gradients.
+    pub device: Device,
+    /// The seed data to learn from: S(0).
+    pub training: Corpus,
+    /// The seed data held out.
+    pub validation: Corpus,
+    /// Benign texts in several languages.
+    pub parallel: Vec<ParallelRow>,
+    /// Sentences and their translations.
+    pub pairs: Vec<Pair>,
+    /// Learned from the training and parallel texts.
+    pub tokenizer: Tokenizer,
+    /// Word translations; absent when the recipe switches no codes.
+    pub lexicon: Option<Lexicon>,
+    /// The linear teacher; absent when the recipe has none.
+    pub teacher: Option<Teacher>,
+    /// What both players start from.
+    pub base: Decoder,
+}
+
+impl<'a> Ground<'a> {
+    /// Reads the data and learns whatever `run` does not hold yet, up to the base.
+    ///
+    /// # Errors
+    /// Data, files or a stage that failed.
+    pub fn lay(
+        recipe: &'a Recipe,
+        run: &Path,
+        data: &Path,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let device = device.clone().autodiff();
+        let corpus = load_seed(data, recipe)?;
+        let parallel = load_parallel(data, recipe)?;
+        let pairs = load_pairs(data, recipe)?;
+        let (training, validation) = split(&corpus, recipe);
+        write_rows(&run.join("validation.jsonl"), &validation)?;
+        eprintln!(
+            "data: {} training rows, {} validation rows, {} parallel texts, {} pairs",
+            training.rows.len(),
+            validation.rows.len(),
+            parallel.len(),
+            pairs.len()
+        );
+        let tokenizer =
+            learned_tokenizer(&run.join("tokenizer.json"), &training, &parallel, recipe)?;
+        let lexicon = match needs_lexicon(recipe) {
+            true => Some(learned_lexicon(
+                &run.join("lexicon.json"),
+                &pairs,
+                &parallel,
+                recipe,
+            )?),
+            false => None,
+        };
+        let mut base = Decoder::new(&recipe.model, tokenizer.vocabulary(), recipe.seed, &device);
+        if recipe.pretrain.steps > 0 {
+            let stream = PretrainStream::new(&training, &parallel, &pairs, &tokenizer, recipe);
+            let negatives = recipe.pretrain.negatives;
+            let mut stage = Pretrain::new(
+                stream,
+                negatives,
+                tokenizer.vocabulary(),
+                recipe.seed,
+                device.clone(),
+            );
+            run_stage(
+                &mut stage,
+                &pretrain_settings(recipe),
+                &mut base,
+                run,
+                &device,
+            )?;
+        }
+        base.reset_score(recipe.seed.wrapping_add(1), &device);
+        let teacher = recipe.classifier.teacher.as_ref().map(|teacher| {
+            let draws = teacher::draws(&training, &parallel, lexicon.as_ref(), recipe);
+            Teacher::train(draws, teacher)
+        });
+        Ok(Self {
+            recipe,
+            run: run.to_owned(),
+            data: data.to_owned(),
+            device,
+            training,
+            validation,
+            parallel,
+            pairs,
+            tokenizer,
+            lexicon,
+            teacher,
+            base,
+        })
+    }
+
+    /// A decoder of the base's shape with the weights of a finished stage.
+    ///
+    /// # Errors
+    /// A missing or damaged file, or one of another shape.
+    pub fn load(&self, path: &Path) -> Result<Decoder, TrainError> {
+        let mut decoder = self.base.clone();
+        crate::checkpoint::load_weights(path, &mut decoder, &self.device)?;
+        Ok(decoder)
+    }
+
+    /// Stage 1: a classifier of `data`, from the weights of `start`, in `folder`.
+    ///
+    /// # Errors
+    /// As [`run_stage`].
+    pub fn train_classifier(
+        &self,
+        folder: &Path,
+        data: &Corpus,
+        start: &Decoder,
+    ) -> Result<Decoder, TrainError> {
+        let recipe = self.recipe;
+        let mut classifier = start.clone();
+        let draws = Draws::new(
+            data,
+            &self.parallel,
+            self.lexicon.as_ref(),
+            recipe,
+            recipe.seed,
+        )
+        .joined();
+        let batcher = Batcher::new(draws, self.teacher.as_ref(), &self.tokenizer, recipe);
+        let mut stage = Classifier::new(
+            batcher,
+            &self.validation,
+            &self.tokenizer,
+            recipe,
+            WATCHED_ROWS,
+        );
+        run_stage(
+            &mut stage,
+            &classifier_settings(recipe),
+            &mut classifier,
+            folder,
+            &self.device,
+        )?;
+        Ok(classifier)
+    }
+
+    /// Writes the checkpoint and the bundle of a classifier that was trained on `data`, into `folder`.
+    ///
+    /// # Errors
+    /// Full disk, or an export that fails for another reason than its certificate.
+    pub fn publish(
+        &self,
+        folder: &Path,
+        classifier: &Decoder,
+        data: &Corpus,
+        round: usize,
+    ) -> Result<(), TrainError> {
+        let (checkpoint, bundle) = (folder.join("checkpoint"), folder.join("bundle"));
+        if bundle.is_dir() {
+            return Ok(());
+        }
+        save_hugging_face(
+            &checkpoint,
+            &without_gradients(classifier),
+            &self.run.join("tokenizer.json"),
+            &self.golden_inputs(),
+            &self.guard(data, round),
+        )?;
+        for quantize in SCHEMES {
+            let options = ExportOptions {
+                quantize,
+                calibration: Some(self.run.join("validation.jsonl")),
+                ..ExportOptions::default()
+            };
+            match duoguard_export::export(&checkpoint, &bundle, &options) {
+                Err(ExportError::Certificate { .. }) => {}
+                exported => {
+                    exported?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Token sequences of the golden lengths, cut from the first training texts laid end to end.
+    fn golden_inputs(&self) -> Vec<Vec<i32>> {
+        let rows = self.training.rows.iter();
+        let mut tokens = rows
+            .flat_map(|row| self.tokenizer.encode(&row.text))
+            .map(|id| id as i32);
+        GOLDEN_LENGTHS
+            .iter()
+            .map(|&length| {
+                tokens
+                    .by_ref()
+                    .take(length.min(self.recipe.classifier.window_tokens))
+                    .collect()
+            })
+            .filter(|ids: &Vec<i32>| !ids.is_empty())
+            .collect()
+    }
+
+    /// What the manifest takes over from training.
+    fn guard(&self, data: &Corpus, round: usize) -> serde_json::Value {
+        let recipe = self.recipe;
+        json!({
+            "name": recipe.name,
+            "window_tokens": recipe.classifier.window_tokens,
+            "overlap_tokens": recipe.classifier.overlap_tokens,
+            "categories": CATEGORIES,
+            "provenance": {
+                "recipe_sha256": recipe.sha256(),
+                "recipe": recipe.text,
+                "round": round,
+                "sources": data.sources,
+                "licences": recipe.data.licences,
+                "languages": recipe.data.languages,
+                "training_rows": data.rows.len(),
+                "validation_rows": self.validation.rows.len(),
+                "trainer_version": env!("CARGO_PKG_VERSION"),
+            },
+        })
+    }
+}
+
+/// Code-switching translates words, and the consistency judge looks for translated ones.
+fn needs_lexicon(recipe: &Recipe) -> bool {
+    let judge = recipe.game.as_ref().map(|game| &game.judge);
+    recipe.classifier.sampling.code_switch > 0.0
+        || matches!(judge, Some(JudgeRecipe::Consistency { .. }))
+}
+
+fn learned_tokenizer(
+    path: &Path,
+    training: &Corpus,
+    parallel: &[ParallelRow],
+    recipe: &Recipe,
+) -> Result<Tokenizer, TrainError> {
+    if !path.exists() {
+        let training = training.rows.iter().map(|row| row.text.as_str());
+        let texts = training.chain(parallel.iter().map(|row| row.text.as_str()));
+        Tokenizer::train(texts, recipe.tokenizer.vocabulary)?.save(path)?;
+    }
+    Tokenizer::load(path)
+}
+
+fn learned_lexicon(
+    path: &Path,
+    pairs: &[Pair],
+    parallel: &[ParallelRow],
+    recipe: &Recipe,
+) -> Result<Lexicon, TrainError> {
+    if !path.exists() {
+        Lexicon::learn_all(pairs, parallel, &recipe.data.languages).save(path)?;
+    }
+    Lexicon::load(path)
+}
+
+fn pretrain_settings(recipe: &Recipe) -> StageSettings {
+    let stage = &recipe.pretrain;
+    StageSettings {
+        name: "pretrain",
+        steps: stage.steps,
+        accumulation: 1,
+        learning_rate: stage.learning_rate,
+        warmup: stage.warmup,
+        weight_decay: stage.weight_decay,
+        max_gradient_norm: stage.max_gradient_norm,
+        checkpoint_every: stage.checkpoint_every,
+        average_decay: 0.0,
+    }
+}
+
+fn classifier_settings(recipe: &Recipe) -> StageSettings {
+    let stage = &recipe.classifier;
+    StageSettings {
+        name: "classifier",
+        steps: stage.steps,
+        accumulation: stage.accumulation,
+        learning_rate: stage.learning_rate,
+        warmup: stage.warmup,
+        weight_decay: stage.weight_decay,
+        max_gradient_norm: stage.max_gradient_norm,
+        checkpoint_every: stage.checkpoint_every,
+        average_decay: stage.ema,
+    }
+}

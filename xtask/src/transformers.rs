@@ -1,0 +1,74 @@
+//! Runs the scripts that compare with `transformers`, in a virtual environment of their own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::onnxruntime;
+
+/// Pinned, so that golden values can be made again to the last bit.
+const PACKAGES: [&str; 2] = ["torch==2.15.0", "transformers==5.23.0"];
+const SCRIPTS: &str = "export/tests/golden";
+
+/// Makes the golden checkpoints again.
+pub fn golden(root: &Path) -> Result<(), String> {
+    run(root, "make.py", &[])
+}
+
+/// Measures a checkpoint of a real shape: the shape, its tokenizer and perhaps a scheme.
+pub fn real_shape(root: &Path, arguments: &[&str]) -> Result<(), String> {
+    onnxruntime::fetch(root)?;
+    crate::cargo(root, &["build", "--release", "-p", "duoguard-cli"], "cargo")?;
+    let work = root.join("target/real");
+    std::fs::create_dir_all(&work).map_err(|e| format!("cannot create {}: {e}", work.display()))?;
+    let program = root.join("target/release/duoguard");
+    let (program, work) = (program.to_string_lossy(), work.to_string_lossy());
+    let mut all = vec![arguments[0], arguments[1], &program, &work];
+    all.extend(&arguments[2..]);
+    run(root, "real.py", &all)
+}
+
+fn run(root: &Path, script: &str, arguments: &[&str]) -> Result<(), String> {
+    let python = environment(root)?;
+    let mut command = Command::new(&python);
+    command
+        .arg(root.join(SCRIPTS).join(script))
+        .args(arguments)
+        .env("ORT_DYLIB_PATH", onnxruntime::library(root));
+    finish(command, &format!("{SCRIPTS}/{script}"))
+}
+
+/// Python with the packages. `DUOGUARD_PYTHON` may name one that has them already.
+fn environment(root: &Path) -> Result<PathBuf, String> {
+    if let Some(python) = std::env::var_os("DUOGUARD_PYTHON") {
+        return Ok(python.into());
+    }
+    let folder = root.join("target/transformers");
+    let python = folder.join("bin/python");
+    let installed = folder.join("installed");
+    if installed.exists() {
+        return Ok(python);
+    }
+    let mut make = Command::new("python3");
+    make.args(["-m", "venv"]).arg(&folder);
+    finish(make, "python3 -m venv (Debian: apt install python3-venv)")?;
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--disable-pip-version-check"]);
+    install.args(PACKAGES);
+    finish(
+        install,
+        "pip install, which needs a package index it can reach,",
+    )?;
+    std::fs::write(&installed, PACKAGES.join("\n"))
+        .map_err(|e| format!("cannot write {}: {e}", installed.display()))?;
+    Ok(python)
+}
+
+fn finish(mut command: Command, what: &str) -> Result<(), String> {
+    let status = command
+        .status()
+        .map_err(|e| format!("cannot run {what}: {e}"))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("{what} failed ({status})")),
+    }
+}
