@@ -9,6 +9,9 @@ use tempfile::TempDir;
 
 use crate::error::ExportError;
 
+/// Names of staging folders begin with this; an export that was killed leaves its own beside the bundle's place.
+pub const STAGING_PREFIX: &str = ".duoguard-export-";
+
 /// A folder beside the bundle's, on the same file system, that becomes it in the end. Dropping it removes everything.
 pub(crate) struct Staging {
     root: TempDir,
@@ -28,7 +31,7 @@ impl Staging {
             _ => Path::new("."),
         };
         let root = tempfile::Builder::new()
-            .prefix(".duoguard-export-")
+            .prefix(STAGING_PREFIX)
             .tempdir_in(parent)
             .map_err(ExportError::io("create a temporary folder in", parent))?;
         Ok(Self {

@@ -39,6 +39,7 @@ mod write;
 
 mod export;
 
+pub use bundle::STAGING_PREFIX;
 pub use calibrate::{CalibrationReport, LanguageCalibration};
 pub use certify::{Certificate, Change, Effect, LanguageEffect, Tolerance};
 pub use error::ExportError;

@@ -1,9 +1,10 @@
 //! What the whole of a run stands on, and stays the same from round to round.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use duoguard_export::{ExportError, ExportOptions, Quantize};
+use duoguard_export::{ExportError, ExportOptions, Quantize, STAGING_PREFIX};
 use serde_json::json;
 
 use crate::batch::{Batcher, PretrainStream};
@@ -196,6 +197,7 @@ impl<'a> Ground<'a> {
         if bundle.is_dir() {
             return Ok(());
         }
+        remove_unfinished_exports(folder)?;
         save_hugging_face(
             &checkpoint,
             &without_gradients(classifier),
@@ -259,6 +261,19 @@ impl<'a> Ground<'a> {
             },
         })
     }
+}
+
+/// An export that is killed leaves its staging folder behind.
+fn remove_unfinished_exports(folder: &Path) -> Result<(), TrainError> {
+    let io = |e| TrainError::io("read", folder, e);
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(STAGING_PREFIX) {
+            fs::remove_dir_all(&path).map_err(|e| TrainError::io("remove", &path, e))?;
+        }
+    }
+    Ok(())
 }
 
 /// Code-switching translates words, and the consistency judge looks for translated ones.
