@@ -7,7 +7,7 @@ use wgpu::{
 };
 
 /// The environment variable that names the adapter: a part of its name, in any case.
-const ADAPTER_VARIABLE: &str = "DUOGUARD_WGPU_ADAPTER";
+pub(super) const ADAPTER_VARIABLE: &str = "DUOGUARD_WGPU_ADAPTER";
 /// Set to `1`, the driver's validation layers run along, if they are installed.
 const VALIDATION_VARIABLE: &str = "DUOGUARD_WGPU_VALIDATION";
 

@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Bytes of a staging copy: what is written to the GPU waits in memory of this size until it is there.
 const UPLOAD_BYTES: usize = 16 << 20;
 
-/// An open device.
-#[derive(Debug)]
+/// An open device; clones share it.
+#[derive(Clone, Debug)]
 pub(super) struct Gpu {
     pub(super) device: Device,
     pub(super) queue: Queue,

@@ -7,9 +7,14 @@ mod adapter;
 mod gpu;
 mod network;
 mod plan;
+mod reference;
 mod resident;
+mod sample;
 mod schedule;
+mod self_test;
 mod shaders;
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

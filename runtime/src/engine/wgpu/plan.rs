@@ -177,7 +177,7 @@ impl Plan {
             });
             for (step, bind_group) in self.resident.steps.iter().zip(&self.bind_groups) {
                 let (shader, [x, y, z]) = self.dispatch(step, shape);
-                pass.set_pipeline(self.resident.pipeline(shader)?);
+                pass.set_pipeline(self.resident.shaders.pipeline(shader)?);
                 pass.set_bind_group(0, bind_group, &[]);
                 pass.dispatch_workgroups(x, y, z);
             }
@@ -380,7 +380,7 @@ fn bind_group(
         .collect();
     resident.gpu.device.create_bind_group(&BindGroupDescriptor {
         label: None,
-        layout: &resident.layout,
+        layout: &resident.shaders.layout,
         entries: &entries,
     })
 }

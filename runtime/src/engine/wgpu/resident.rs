@@ -1,6 +1,7 @@
 //! A network's weights on the GPU, with the shaders that it needs. Shared by the sessions of a model.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use wgpu::{
     BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType, Buffer,
@@ -11,6 +12,7 @@ use wgpu::{
 use super::gpu::{Gpu, engine_error};
 use super::network::{Dimensions, Matrix, Network};
 use super::schedule::{self, Linear, Part, Step, quads};
+use super::self_test::SelfTest;
 use super::shaders::Shader;
 use crate::error::Result;
 
@@ -27,8 +29,7 @@ pub(crate) struct Resident {
     pub(super) weights: Vec<StepWeights>,
     pub(super) cosines: Buffer,
     pub(super) sines: Buffer,
-    pub(super) layout: BindGroupLayout,
-    pipelines: HashMap<Shader, ComputePipeline>,
+    pub(super) shaders: Arc<Shaders>,
     /// Bytes of all buffers.
     pub(super) bytes: usize,
 }
@@ -49,16 +50,20 @@ pub(super) enum StepWeights {
 }
 
 impl Resident {
-    /// Uploads a network and compiles its shaders.
+    /// Compiles the shaders of a network, tests them, and uploads the network.
     pub(super) fn new(gpu: Gpu, network: &Network<'_>) -> Result<Self> {
-        let steps = network.schedule(gpu.binding_bytes()).ok_or_else(|| {
-            engine_error(&format!(
-                "{} binds at most {} bytes, fewer than one output of a layer takes",
-                gpu.info.name,
-                gpu.binding_bytes()
-            ))
-        })?;
-        let build = || {
+        let test = SelfTest::of(network);
+        let mut needed = schedule::shaders(&steps(&gpu, network)?, &network.dimensions);
+        needed.extend(test.shaders(gpu.binding_bytes())?);
+        let shaders = Arc::new(Shaders::compile(&gpu, &needed)?);
+        test.run(&gpu, &shaders)?;
+        Self::build(gpu, network, shaders)
+    }
+
+    /// Uploads a network, whose shaders must be among those given.
+    pub(super) fn build(gpu: Gpu, network: &Network<'_>, shaders: Arc<Shaders>) -> Result<Self> {
+        let steps = steps(&gpu, network)?;
+        let upload = || {
             let mut uploads = Uploads {
                 gpu: &gpu,
                 bytes: 0,
@@ -66,18 +71,10 @@ impl Resident {
             let weights = uploads.steps(network, &steps);
             let cosines = uploads.bytes("rotary.cos", network.cosines);
             let sines = uploads.bytes("rotary.sin", network.sines);
-            let bytes = uploads.bytes;
             gpu.flush();
-            let layout = bind_group_layout(&gpu);
-            let pipelines = pipelines(
-                &gpu,
-                &layout,
-                &schedule::shaders(&steps, &network.dimensions),
-            );
-            Ok((weights, cosines, sines, bytes, layout, pipelines))
+            Ok((weights, cosines, sines, uploads.bytes))
         };
-        let (weights, cosines, sines, bytes, layout, pipelines) =
-            gpu.guarded("load the network", build)?;
+        let (weights, cosines, sines, bytes) = gpu.guarded("load the network", upload)?;
         Ok(Self {
             dimensions: network.dimensions.clone(),
             gpu,
@@ -85,13 +82,39 @@ impl Resident {
             weights,
             cosines,
             sines,
-            layout,
-            pipelines,
+            shaders,
             bytes,
         })
     }
+}
 
-    /// The pipeline of one of the shaders that [`schedule::shaders`] lists for the steps.
+fn steps(gpu: &Gpu, network: &Network<'_>) -> Result<Vec<Step>> {
+    network.schedule(gpu.binding_bytes()).ok_or_else(|| {
+        engine_error(&format!(
+            "{} binds at most {} bytes, fewer than one output of a layer takes; use another engine",
+            gpu.info.name,
+            gpu.binding_bytes()
+        ))
+    })
+}
+
+/// Compiled shaders.
+pub(super) struct Shaders {
+    pub(super) layout: BindGroupLayout,
+    pipelines: HashMap<Shader, ComputePipeline>,
+}
+
+impl Shaders {
+    /// Compiles shaders, each once.
+    pub(super) fn compile(gpu: &Gpu, shaders: &[Shader]) -> Result<Self> {
+        gpu.guarded("compile the shaders", || {
+            let layout = bind_group_layout(gpu);
+            let pipelines = pipelines(gpu, &layout, shaders);
+            Ok(Self { layout, pipelines })
+        })
+    }
+
+    /// One of the shaders that were compiled.
     pub(super) fn pipeline(&self, shader: Shader) -> Result<&ComputePipeline> {
         let missing = || engine_error(&format!("{shader:?} was not compiled"));
         self.pipelines.get(&shader).ok_or_else(missing)
@@ -99,7 +122,7 @@ impl Resident {
 }
 
 /// Two uniforms, four inputs, one output: the same for all shaders.
-pub(super) fn bind_group_layout(gpu: &Gpu) -> BindGroupLayout {
+fn bind_group_layout(gpu: &Gpu) -> BindGroupLayout {
     let entry = |binding: u32| {
         let ty = match binding {
             0 | 1 => BufferBindingType::Uniform,
@@ -126,8 +149,7 @@ pub(super) fn bind_group_layout(gpu: &Gpu) -> BindGroupLayout {
         })
 }
 
-/// Compiles shaders, each once.
-pub(super) fn pipelines(
+fn pipelines(
     gpu: &Gpu,
     layout: &BindGroupLayout,
     shaders: &[Shader],
