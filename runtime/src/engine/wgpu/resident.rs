@@ -258,7 +258,7 @@ impl Uploads<'_> {
 }
 
 /// Rows of a part of a matrix, its ranges filled up to quads with zeros.
-fn gathered(matrix: &Matrix<'_>, part: &Part, rows: std::ops::Range<usize>) -> Vec<u8> {
+pub(super) fn gathered(matrix: &Matrix<'_>, part: &Part, rows: std::ops::Range<usize>) -> Vec<u8> {
     let element = matrix.format.bytes();
     let mut bytes = Vec::with_capacity(rows.len() * part.width() * 4 * element);
     for row in rows {
@@ -274,7 +274,7 @@ fn gathered(matrix: &Matrix<'_>, part: &Part, rows: std::ops::Range<usize>) -> V
 }
 
 /// The scales of a part's columns, then their biases, each range filled up to a quad with zeros.
-fn columns(matrix: &Matrix<'_>, part: &Part) -> Vec<u8> {
+pub(super) fn columns(matrix: &Matrix<'_>, part: &Part) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(part.width() * 32);
     let ones = ones(matrix.columns.len());
     let zeros = vec![0; matrix.columns.len() * 4];
