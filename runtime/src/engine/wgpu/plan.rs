@@ -66,6 +66,7 @@ pub(super) struct AttentionUniform {
     pub(super) y_stride: u32,
     pub(super) group: u32,
     pub(super) scale: f32,
+    pub(super) split: u32,
 }
 
 /// Working memory for so many sequences and tokens.
@@ -307,6 +308,7 @@ fn attention_uniform(d: &super::network::Dimensions, is_last: bool) -> Attention
         y_stride: row_quads(Slot::Mixed, d),
         group: (d.heads / d.kv_heads) as u32,
         scale: (d.head_size as f32).sqrt().recip(),
+        split: attention(is_last, d).split() as u32,
     }
 }
 

@@ -13,7 +13,7 @@ const ROW: &str = include_str!("shaders/row.wgsl");
 const ATTENTION: &str = include_str!("shaders/attention.wgsl");
 
 /// The head sizes that attention is written for: its registers and shared memory hold a head.
-pub(super) const MAX_HEAD_SIZE: usize = 256;
+pub(super) const MAX_HEAD_SIZE: usize = 128;
 /// A head is rotated in two halves of quads.
 pub(super) const HEAD_SIZE_MULTIPLE: usize = 8;
 /// Invocations of a workgroup of attention.
@@ -130,6 +130,7 @@ impl Shader {
                     .number("WIDTH", head_size / 4)
                     .number("HALF", head_size / 8)
                     .number("KEYS", keys)
+                    .number("ROOM", room(keys, head_size))
                     .number("SPLIT", self.split());
                 constants.expand(&[COMMON, ATTENTION])
             }
@@ -137,7 +138,7 @@ impl Shader {
     }
 
     /// Invocations that share a query of a head.
-    fn split(self) -> usize {
+    pub(super) fn split(self) -> usize {
         match self {
             Self::Attention { head_size } => keys_at_a_time(head_size).min(4),
             // There are few queries: only the keys can keep a workgroup busy.
@@ -150,6 +151,11 @@ impl Shader {
     pub(super) fn items(self) -> u32 {
         (ATTENTION_THREADS / self.split()) as u32
     }
+}
+
+/// Quads that hold so many keys and values, and what is merged after them: two times two quads of every invocation.
+fn room(keys: usize, head_size: usize) -> usize {
+    (keys * (head_size / 2 + 1)).max(4 * ATTENTION_THREADS)
 }
 
 /// As many keys and values, a power of two of them, as fit beside what else a workgroup keeps.
@@ -271,7 +277,7 @@ pub(super) mod tests {
                 }
             }
         }
-        for head_size in [8, 16, 32, 64, 80, 96, 128, MAX_HEAD_SIZE] {
+        for head_size in [8, 16, 32, 64, 80, 96, MAX_HEAD_SIZE] {
             shaders.push(Shader::Attention { head_size });
             shaders.push(Shader::LastAttention { head_size });
         }

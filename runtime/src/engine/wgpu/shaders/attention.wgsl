@@ -14,6 +14,8 @@ struct Attention {
     group: u32,
     // One over the root of the head size.
     scale: f32,
+    // SPLIT, but not known to compilers: they would unroll the merge of every pair of quads, and take seconds for it.
+    split: u32,
 }
 
 @group(0) @binding(1) var<uniform> op: Attention;
@@ -32,12 +34,12 @@ const ITEMS: u32 = THREADS / SPLIT;
 // Below every score, and yet finite: its difference to itself is 0.
 const LOWEST: f32 = -1.0e30;
 
-// One quad more a row than there are, so that neighbouring rows do not lie in the same bank.
-var<workgroup> keys: array<vec4<f32>, KEYS * (WIDTH + 1u)>;
-var<workgroup> values: array<vec4<f32>, KEYS * WIDTH>;
+// Keys, then values; in the end what is merged, two pairs of quads from every invocation. A key has one quad more than it needs, so that
+// neighbours do not lie in the same bank.
+var<workgroup> room: array<vec4<f32>, $ROOM>;
+const VALUES: u32 = KEYS * (WIDTH + 1u);
 var<workgroup> maxima: array<f32, THREADS>;
 var<workgroup> totals: array<f32, THREADS>;
-var<workgroup> parts: array<vec4<f32>, THREADS>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
@@ -84,20 +86,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let c = cosines[key * HALF + i];
                 let s = sines[key * HALF + i];
                 let local = place / HALF;
-                keys[local * (WIDTH + 1u) + i] = a * c - b * s;
-                keys[local * (WIDTH + 1u) + HALF + i] = b * c + a * s;
-                values[local * WIDTH + i] = kv[start + op.v_offset];
-                values[local * WIDTH + HALF + i] = kv[start + op.v_offset + HALF];
+                room[local * (WIDTH + 1u) + i] = a * c - b * s;
+                room[local * (WIDTH + 1u) + HALF + i] = b * c + a * s;
+                room[VALUES + local * WIDTH + i] = kv[start + op.v_offset];
+                room[VALUES + local * WIDTH + HALF + i] = kv[start + op.v_offset + HALF];
             }
         }
         workgroupBarrier();
         for (var j = part; j < KEYS; j += SPLIT) {
             if is_item && base + j <= query {
                 let k = j * (WIDTH + 1u);
-                let v = j * WIDTH;
+                let v = VALUES + j * WIDTH;
                 var score = 0.0;
 //# repeat i HALF
-                score += dot(qx$i, keys[k + $iu]) + dot(qy$i, keys[k + HALF + $iu]);
+                score += dot(qx$i, room[k + $iu]) + dot(qy$i, room[k + HALF + $iu]);
 //# end
                 let larger = max(maximum, score);
                 let kept = exp(maximum - larger);
@@ -105,8 +107,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 maximum = larger;
                 total = total * kept + share;
 //# repeat i HALF
-                sx$i = sx$i * kept + share * values[v + $iu];
-                sy$i = sy$i * kept + share * values[v + HALF + $iu];
+                sx$i = sx$i * kept + share * room[v + $iu];
+                sy$i = sy$i * kept + share * room[v + HALF + $iu];
 //# end
             }
         }
@@ -127,26 +129,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let share = exp(maximum - largest) / sum;
     let y_start = row * op.y_stride + head * WIDTH;
+// Two halves of the room take turns, so that one barrier is enough: who writes to a half again knows that all have passed the barrier of
+// the other, and have read this one before that.
 //# repeat i HALF
-    parts[index] = sx$i * share;
-    workgroupBarrier();
-    if is_item && part == $iu % SPLIT {
-        y[y_start + $iu] = merged(first);
+    {
+        let half = $iu % 2u * 2u * THREADS;
+        room[half + index] = sx$i * share;
+        room[half + THREADS + index] = sy$i * share;
+        workgroupBarrier();
+        if is_item && part == $iu % SPLIT {
+            y[y_start + $iu] = merged(half + first);
+            y[y_start + HALF + $iu] = merged(half + THREADS + first);
+        }
     }
-    workgroupBarrier();
-    parts[index] = sy$i * share;
-    workgroupBarrier();
-    if is_item && part == $iu % SPLIT {
-        y[y_start + HALF + $iu] = merged(first);
-    }
-    workgroupBarrier();
 //# end
 }
 
 fn merged(first: u32) -> vec4<f32> {
     var sum = vec4<f32>(0.0);
-    for (var j = 0u; j < SPLIT; j++) {
-        sum += parts[first + j];
+    for (var j = 0u; j < op.split; j++) {
+        sum += room[first + j];
     }
     return sum;
 }
