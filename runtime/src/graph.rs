@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::bundle::WEIGHTS;
@@ -22,9 +23,23 @@ pub(crate) const OUTPUT: &str = "logits";
 pub struct Graph {
     onnx: Arc<[u8]>,
     weights: Arc<Weights>,
+    #[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
+    origin: Option<Arc<Origin>>,
     rten: Shared<LoadedRten>,
     #[cfg(feature = "wgpu")]
     wgpu: Shared<crate::engine::ResidentWgpu>,
+}
+
+/// What engines may want to know of the bundle that a graph is part of.
+#[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// The bundle's folder; `None` if it was opened from memory.
+    pub(crate) folder: Option<PathBuf>,
+    /// The SHA-256 of graph and weights.
+    pub(crate) files: String,
+    /// `quantization.scheme` of the manifest.
+    pub(crate) scheme: Option<String>,
 }
 
 /// Something that the first session that needs it makes, and the others share.
@@ -55,10 +70,24 @@ impl Graph {
         Self {
             onnx,
             weights,
+            origin: None,
             rten: Arc::default(),
             #[cfg(feature = "wgpu")]
             wgpu: Arc::default(),
         }
+    }
+
+    /// The same graph as part of a bundle.
+    pub(crate) fn of_bundle(self, origin: Origin) -> Self {
+        Self {
+            origin: Some(Arc::new(origin)),
+            ..self
+        }
+    }
+
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
     }
 
     pub(crate) fn onnx(&self) -> &[u8] {

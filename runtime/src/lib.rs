@@ -33,8 +33,10 @@ pub use bundle::{
     BUNDLE_FILES, Bundle, MAX_GRAPH_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES,
 };
 pub use engine::{
-    Engine, EngineChoice, EngineInfo, Graph, TokenBatch, Weights, engines, open_engine,
+    AutoEngine, Engine, EngineChoice, EngineInfo, Graph, TokenBatch, Weights, engines, open_engine,
 };
+#[cfg(feature = "wgpu")]
+pub use engine::{ForwardCost, GpuAdapter, gpu_adapters};
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{
     Architecture, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_MANIFEST_BYTES, MAX_WINDOW_TOKENS,

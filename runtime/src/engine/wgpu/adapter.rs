@@ -63,6 +63,19 @@ pub(super) fn best() -> Result<Adapter, String> {
     Err(reasons.join("; "))
 }
 
+/// The real GPU that is taken unasked, or why there is none to take.
+pub(super) fn real_gpu() -> Result<Adapter, String> {
+    if !may_have_gpu() {
+        return Err("this machine has no GPU".to_owned());
+    }
+    let adapter = best()?;
+    let info = adapter.get_info();
+    match is_real_gpu(&info) {
+        true => Ok(adapter),
+        false => Err(format!("{} is not a real GPU", describe(&info))),
+    }
+}
+
 fn rank(kind: DeviceType) -> u8 {
     match kind {
         DeviceType::DiscreteGpu => 0,
@@ -73,8 +86,8 @@ fn rank(kind: DeviceType) -> u8 {
     }
 }
 
-/// Whether it is a GPU and not a program that plays one. Only such an adapter is taken unasked.
-pub(super) fn is_real_gpu(info: &AdapterInfo) -> bool {
+/// Whether it is a GPU and not a program that plays one.
+fn is_real_gpu(info: &AdapterInfo) -> bool {
     matches!(
         info.device_type,
         DeviceType::DiscreteGpu | DeviceType::IntegratedGpu
@@ -82,7 +95,7 @@ pub(super) fn is_real_gpu(info: &AdapterInfo) -> bool {
 }
 
 /// Whether a look at the drivers could find a GPU. Loading them takes longer than a check, and on Linux every GPU has a device file.
-pub(super) fn may_have_gpu() -> bool {
+fn may_have_gpu() -> bool {
     if !cfg!(any(target_os = "linux", target_os = "android")) {
         return true;
     }
@@ -99,7 +112,7 @@ pub(super) fn may_have_gpu() -> bool {
 }
 
 /// What every shader needs and WebGPU promises; adapters below WebGPU may lack it.
-fn unfit(adapter: &Adapter) -> Option<String> {
+pub(super) fn unfit(adapter: &Adapter) -> Option<String> {
     let (has, needed) = (adapter.limits(), Limits::defaults());
     let sizes = [
         (

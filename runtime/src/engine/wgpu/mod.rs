@@ -4,7 +4,9 @@
 //! and sums are f32 throughout; int8 weights are widened in the shaders.
 
 mod adapter;
+mod cost;
 mod gpu;
+mod listing;
 mod network;
 mod plan;
 mod reference;
@@ -19,7 +21,10 @@ mod tests;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+pub use self::cost::ForwardCost;
+pub(crate) use self::cost::forward_cost;
 use self::gpu::{Gpu, engine_error};
+pub use self::listing::{GpuAdapter, gpu_adapters};
 use self::network::Network;
 use self::plan::{Plan, most_tokens};
 pub(crate) use self::resident::Resident;
@@ -41,6 +46,18 @@ pub(super) fn open(graph: &Graph, _threads: NonZeroUsize) -> Result<Box<dyn Engi
     }))
 }
 
+/// The real GPU that `auto` may take, or why it may take none.
+pub(super) fn real_gpu() -> std::result::Result<String, String> {
+    adapter::real_gpu().map(|adapter| adapter::describe(&adapter.get_info()))
+}
+
+/// The longest sequence of a graph's network, and its number of categories.
+pub(super) fn shape(graph: &Graph) -> Result<(usize, usize)> {
+    let resident = resident(graph)?;
+    let d = &resident.dimensions;
+    Ok((d.max_position, d.categories))
+}
+
 /// The network on the GPU; shared by the sessions of a model, and made again when its device was lost.
 fn resident(graph: &Graph) -> Result<Arc<Resident>> {
     graph.shared_wgpu(
@@ -48,10 +65,34 @@ fn resident(graph: &Graph) -> Result<Arc<Resident>> {
         || {
             let adapter = adapter::best()
                 .map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
+            check_scheme(graph)?;
             let network = Network::read(graph.weights(), graph.norm_epsilon()?)?;
             Resident::new(Gpu::open(&adapter)?, &network)
         },
     )
+}
+
+/// The schemes of `quantization.scheme` whose weights the shaders multiply by. They differ in how activations are rounded, and here
+/// none are.
+const SCHEMES: [&str; 5] = [
+    "int8-dynamic",
+    "int8-per-token",
+    "int8-weights",
+    "int8-mixed",
+    "none",
+];
+
+/// Refuses weights that may mean something else than they seem to. A graph without a manifest, or one that says nothing, is judged by
+/// its tensors alone.
+fn check_scheme(graph: &Graph) -> Result<()> {
+    match graph.origin().and_then(|origin| origin.scheme.as_deref()) {
+        Some(scheme) if !SCHEMES.contains(&scheme) => Err(Error::unsupported(format!(
+            "manifest.json: quantization.scheme is {scheme:?}; engine {NAME} runs {}: use another engine for this bundle, or export the \
+             model again with one of these",
+            SCHEMES.join(", ")
+        ))),
+        _ => Ok(()),
+    }
 }
 
 struct Wgpu {

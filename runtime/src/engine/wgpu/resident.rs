@@ -30,8 +30,6 @@ pub(crate) struct Resident {
     pub(super) cosines: Buffer,
     pub(super) sines: Buffer,
     pub(super) shaders: Arc<Shaders>,
-    /// Bytes of all buffers.
-    pub(super) bytes: usize,
 }
 
 /// The weights of a step.
@@ -64,17 +62,14 @@ impl Resident {
     pub(super) fn build(gpu: Gpu, network: &Network<'_>, shaders: Arc<Shaders>) -> Result<Self> {
         let steps = steps(&gpu, network)?;
         let upload = || {
-            let mut uploads = Uploads {
-                gpu: &gpu,
-                bytes: 0,
-            };
+            let uploads = Uploads { gpu: &gpu };
             let weights = uploads.steps(network, &steps);
             let cosines = uploads.bytes("rotary.cos", network.cosines);
             let sines = uploads.bytes("rotary.sin", network.sines);
             gpu.flush();
-            Ok((weights, cosines, sines, uploads.bytes))
+            Ok((weights, cosines, sines))
         };
-        let (weights, cosines, sines, bytes) = gpu.guarded("load the network", upload)?;
+        let (weights, cosines, sines) = gpu.guarded("load the network", upload)?;
         Ok(Self {
             dimensions: network.dimensions.clone(),
             gpu,
@@ -83,7 +78,6 @@ impl Resident {
             cosines,
             sines,
             shaders,
-            bytes,
         })
     }
 }
@@ -189,11 +183,10 @@ fn pipelines(
 
 struct Uploads<'a> {
     gpu: &'a Gpu,
-    bytes: usize,
 }
 
 impl Uploads<'_> {
-    fn steps(&mut self, network: &Network<'_>, steps: &[Step]) -> Vec<StepWeights> {
+    fn steps(&self, network: &Network<'_>, steps: &[Step]) -> Vec<StepWeights> {
         let (matrices, norms) = (network.matrices(), network.norms());
         let norms: Vec<Buffer> = norms.iter().map(|norm| self.bytes("norm", norm)).collect();
         let embedding = &network.embedding;
@@ -224,24 +217,23 @@ impl Uploads<'_> {
         steps.iter().map(weights).collect()
     }
 
-    fn empty(&mut self, label: &str, bytes: usize) -> Buffer {
-        self.bytes += bytes;
+    fn empty(&self, label: &str, bytes: usize) -> Buffer {
         self.gpu.buffer(label, bytes, WEIGHT)
     }
 
-    fn bytes(&mut self, label: &str, bytes: &[u8]) -> Buffer {
+    fn bytes(&self, label: &str, bytes: &[u8]) -> Buffer {
         let buffer = self.empty(label, bytes.len());
         self.gpu.upload(&buffer, 0, bytes);
         buffer
     }
 
     /// The weights of a part of a matrix, and the scales and biases of its columns.
-    fn linear(&mut self, matrix: &Matrix<'_>, linear: &Linear) -> (Buffer, Buffer) {
+    fn linear(&self, matrix: &Matrix<'_>, linear: &Linear) -> (Buffer, Buffer) {
         let (part, element) = (&linear.part, matrix.format.bytes());
         let row_bytes = part.width() * 4 * element;
         let weights = self.empty("weights", quads(matrix.inputs) * 4 * row_bytes);
-        let is_whole = part.ranges == [0..matrix.stride] && matrix.columns == (0..matrix.stride);
-        if is_whole && matrix.stride.is_multiple_of(4) {
+        let is_whole = matrix.columns.len() == matrix.stride && part.width() * 4 == matrix.stride;
+        if is_whole {
             self.gpu.upload(&weights, 0, matrix.bytes);
         } else {
             // Gathered some rows at a time: the part is not one piece of the file.

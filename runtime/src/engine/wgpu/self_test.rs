@@ -112,8 +112,8 @@ fn compare(gpu: &Gpu, tiling: Tiling, found: &[f32], expected: &[f32]) -> Result
     let mut largest = 0.0_f32;
     for (found, expected) in found.iter().zip(expected) {
         let error = (found - expected).abs();
-        // Not `error > TOLERANCE`: what is not a number fails too.
-        if !(error <= TOLERANCE) {
+        // What is not a number is not within the tolerance either.
+        if error.is_nan() || error > TOLERANCE {
             return Err(engine_error(&format!(
                 "the self-test failed on {}: a small network ({tiling:?}) gives {found} where {expected} is right. Its driver computes \
                  wrongly: update it, name another adapter in {}, or use another engine",
