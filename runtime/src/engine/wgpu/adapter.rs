@@ -9,14 +9,15 @@ use wgpu::{
 /// The environment variable that names the adapter: a part of its name, in any case.
 pub(super) const ADAPTER_VARIABLE: &str = "DUOGUARD_WGPU_ADAPTER";
 /// Set to `1`, the driver's validation layers run along, if they are installed.
-const VALIDATION_VARIABLE: &str = "DUOGUARD_WGPU_VALIDATION";
+pub(super) const VALIDATION_VARIABLE: &str = "DUOGUARD_WGPU_VALIDATION";
 
 /// The instance: drivers are loaded once in a process.
 pub(super) fn instance() -> &'static Instance {
     static INSTANCE: OnceLock<Instance> = OnceLock::new();
     INSTANCE.get_or_init(|| {
         let flags = match std::env::var(VALIDATION_VARIABLE).as_deref() {
-            Ok("1") => InstanceFlags::VALIDATION | InstanceFlags::DEBUG,
+            // Without debug information in the shaders: older layers do not know WGSL as a language.
+            Ok("1") => InstanceFlags::VALIDATION,
             _ => InstanceFlags::empty(),
         };
         Instance::new(InstanceDescriptor {

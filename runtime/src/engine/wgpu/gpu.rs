@@ -83,6 +83,10 @@ impl Gpu {
             .rev()
             .filter_map(|scope| pollster::block_on(scope.pop()));
         let found: Vec<wgpu::Error> = errors.collect();
+        if !found.is_empty() || result.is_err() {
+            // A loss is told late: whatever went wrong may be its doing.
+            let _ = self.device.poll(PollType::Poll);
+        }
         self.check_lost(what)?;
         match found.into_iter().next() {
             Some(wgpu::Error::OutOfMemory { .. }) => Err(engine_error(&format!(
