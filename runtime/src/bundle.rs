@@ -130,6 +130,7 @@ impl Bundle {
         let origin = Origin {
             folder: self.folder,
             files: hashes.concat(),
+            model_type: manifest.architecture.model_type.clone(),
             scheme: scheme.and_then(|scheme| scheme.as_str().map(str::to_owned)),
         };
         let graph = Graph::from_parts(self.files[GRAPH].as_slice().into(), self.weights);

@@ -38,6 +38,8 @@ pub(crate) struct Origin {
     pub(crate) folder: Option<PathBuf>,
     /// The SHA-256 of graph and weights.
     pub(crate) files: String,
+    /// `architecture.model_type` of the manifest.
+    pub(crate) model_type: String,
     /// `quantization.scheme` of the manifest.
     pub(crate) scheme: Option<String>,
 }

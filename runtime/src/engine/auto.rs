@@ -195,6 +195,7 @@ mod gpu {
             let origin = Origin {
                 folder: Some(folder.path().to_owned()),
                 files: "once".to_owned(),
+                model_type: "qwen2".to_owned(),
                 scheme: None,
             };
             let key = Key::new(&origin, "a GPU", "rten", NonZeroUsize::MIN);

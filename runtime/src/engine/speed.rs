@@ -142,6 +142,7 @@ mod tests {
         let origin = Origin {
             folder: None,
             files: "ab".to_owned(),
+            model_type: "qwen2".to_owned(),
             scheme: None,
         };
         Key::new(&origin, adapter, "rten", NonZeroUsize::MIN)

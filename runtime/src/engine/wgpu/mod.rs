@@ -65,7 +65,7 @@ fn resident(graph: &Graph) -> Result<Arc<Resident>> {
         || {
             let adapter = adapter::best()
                 .map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
-            check_scheme(graph)?;
+            check_origin(graph)?;
             let network = Network::read(graph.weights(), graph.norm_epsilon()?)?;
             Resident::new(Gpu::open(&adapter)?, &network)
         },
@@ -82,16 +82,27 @@ const SCHEMES: [&str; 5] = [
     "none",
 ];
 
-/// Refuses weights that may mean something else than they seem to. A graph without a manifest, or one that says nothing, is judged by
-/// its tensors alone.
-fn check_scheme(graph: &Graph) -> Result<()> {
-    match graph.origin().and_then(|origin| origin.scheme.as_deref()) {
-        Some(scheme) if !SCHEMES.contains(&scheme) => Err(Error::unsupported(format!(
-            "manifest.json: quantization.scheme is {scheme:?}; engine {NAME} runs {}: use another engine for this bundle, or export the \
-             model again with one of these",
-            SCHEMES.join(", ")
+/// The networks that the shaders compute; `architecture.model_type` of the manifest.
+const MODEL_TYPES: [&str; 2] = ["qwen2", "llama"];
+
+/// Refuses a bundle whose tensors may mean something else than their names say. A graph without a manifest, or one that says nothing of
+/// its scheme, is judged by its tensors alone.
+fn check_origin(graph: &Graph) -> Result<()> {
+    let Some(origin) = graph.origin() else {
+        return Ok(());
+    };
+    let check = |field: &str, found: &str, known: &[&str]| match known.contains(&found) {
+        true => Ok(()),
+        false => Err(Error::unsupported(format!(
+            "manifest.json: {field} is {found:?}; engine {NAME} knows {}: use another engine for this bundle, or export the model again \
+             as one of these",
+            known.join(", ")
         ))),
-        _ => Ok(()),
+    };
+    check("architecture.model_type", &origin.model_type, &MODEL_TYPES)?;
+    match &origin.scheme {
+        Some(scheme) => check("quantization.scheme", scheme, &SCHEMES),
+        None => Ok(()),
     }
 }
 

@@ -173,7 +173,12 @@ impl<'a> Tensors<'a> {
                 "{WEIGHTS}: damaged header: {cause}; get the bundle again"
             ))
         })?;
-        let untaken = file.names().into_iter().map(str::to_owned).collect();
+        // The format allows no gaps: what aligns tensors is a tensor itself.
+        let names = file.names().into_iter();
+        let untaken = names
+            .filter(|name| !name.starts_with("padding."))
+            .map(str::to_owned)
+            .collect();
         Ok(Self { file, untaken })
     }
 

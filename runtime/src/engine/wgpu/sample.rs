@@ -57,6 +57,9 @@ impl Sample {
             tensors.vector(&own("post_attention_norm.weight"), hidden, 1.0);
         }
         tensors.vector("norm.weight", hidden, 1.0);
+        // As exporters fill the space between tensors.
+        let padding = ("padding.0".to_owned(), Dtype::U8, vec![3], vec![0; 3]);
+        tensors.tensors.push(padding);
         tensors.matrix(
             "score",
             [hidden, self.categories],

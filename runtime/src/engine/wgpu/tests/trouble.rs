@@ -221,29 +221,34 @@ fn what_the_shaders_would_trust_is_checked() {
 }
 
 #[test]
-fn a_scheme_that_it_does_not_know_is_refused() {
+fn a_scheme_or_network_that_it_does_not_know_is_refused() {
     if gpu().is_none() {
         return;
     }
-    let with = |scheme: Option<&str>| {
-        graph(&SAMPLE).of_bundle(Origin {
+    let open = |model_type: &str, scheme: Option<&str>| {
+        open(&graph(&SAMPLE).of_bundle(Origin {
             folder: None,
             files: String::new(),
+            model_type: model_type.to_owned(),
             scheme: scheme.map(str::to_owned),
-        })
+        }))
     };
     for known in [None, Some("int8-dynamic"), Some("none")] {
-        open(&with(known)).unwrap();
+        open("llama", known).unwrap();
     }
-    for unknown in ["int4-blocks", "int3"] {
-        let refused = open(&with(Some(unknown))).err().unwrap();
+    let refused = |model_type, scheme, words: [&str; 2]| {
+        let refused = open(model_type, scheme).err().unwrap();
         assert_eq!(refused.kind(), ErrorKind::Unsupported);
         let refused = refused.to_string();
-        assert!(
-            refused.contains(unknown) && refused.contains("int8-dynamic"),
-            "{refused}"
-        );
-    }
+        assert!(words.iter().all(|word| refused.contains(word)), "{refused}");
+    };
+    refused(
+        "qwen2",
+        Some("int4-blocks"),
+        ["int4-blocks", "int8-dynamic"],
+    );
+    refused("qwen2", Some("int3"), ["\"int3\"", "int8-dynamic"]);
+    refused("gemma", None, ["gemma", "qwen2, llama"]);
 }
 
 /// The driver's own validation layers, in a process of their own: they are chosen when the drivers are loaded.
