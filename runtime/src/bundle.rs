@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use safetensors::SafeTensors;
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::{Graph, Weights};
 use crate::error::{Error, Result};
+use crate::graph::Origin;
 use crate::manifest::{MAX_MANIFEST_BYTES, Manifest};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -32,6 +33,8 @@ pub const MAX_WEIGHTS_HEADER_BYTES: u64 = 16 << 20;
 /// A bundle whose files are present, within their size limits and of the expected SHA-256.
 #[derive(Debug)]
 pub struct Bundle {
+    /// Absent for a bundle from memory.
+    folder: Option<PathBuf>,
     manifest: Manifest,
     files: BTreeMap<&'static str, Vec<u8>>,
     weights: Arc<Weights>,
@@ -63,7 +66,11 @@ impl Bundle {
             read(GRAPH, MAX_GRAPH_BYTES)?,
         ]);
         let weights = Weights::map(&folder.join(WEIGHTS))?;
-        Self::verified(files, weights).map_err(in_folder)
+        let bundle = Self::verified(files, weights).map_err(in_folder)?;
+        Ok(Self {
+            folder: Some(folder.to_owned()),
+            ..bundle
+        })
     }
 
     /// Copies a bundle from (file name, contents) pairs; names other than [`BUNDLE_FILES`] are ignored.
@@ -98,6 +105,7 @@ impl Bundle {
     fn verified(files: BTreeMap<&'static str, Vec<u8>>, weights: Weights) -> Result<Self> {
         let manifest = Manifest::from_json(&files[MANIFEST])?;
         let bundle = Self {
+            folder: None,
             manifest,
             files,
             weights: Arc::new(weights),
@@ -123,7 +131,17 @@ impl Bundle {
     }
 
     pub(crate) fn into_parts(self) -> (Manifest, Graph) {
+        let manifest = &self.manifest;
+        let hashes = [GRAPH, WEIGHTS].map(|name| manifest.files.get(name).map_or("", |hash| hash));
+        let scheme = manifest.quantization.get("scheme");
+        let origin = Origin {
+            folder: self.folder,
+            files: hashes.concat(),
+            model_type: manifest.architecture.model_type.clone(),
+            scheme: scheme.and_then(|scheme| scheme.as_str().map(str::to_owned)),
+        };
         let graph = Graph::from_parts(self.files[GRAPH].as_slice().into(), self.weights);
+        let graph = graph.of_bundle(origin);
         (self.manifest, graph)
     }
 

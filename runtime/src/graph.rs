@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::bundle::WEIGHTS;
@@ -22,8 +23,29 @@ pub(crate) const OUTPUT: &str = "logits";
 pub struct Graph {
     onnx: Arc<[u8]>,
     weights: Arc<Weights>,
-    rten: Arc<Mutex<Option<Arc<LoadedRten>>>>,
+    #[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
+    origin: Option<Arc<Origin>>,
+    rten: Shared<LoadedRten>,
+    #[cfg(feature = "wgpu")]
+    wgpu: Shared<crate::engine::ResidentWgpu>,
 }
+
+/// What engines may want to know of the bundle that a graph is part of.
+#[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// The bundle's folder; `None` if it was opened from memory.
+    pub(crate) folder: Option<PathBuf>,
+    /// The SHA-256 of graph and weights.
+    pub(crate) files: String,
+    /// `architecture.model_type` of the manifest.
+    pub(crate) model_type: String,
+    /// `quantization.scheme` of the manifest.
+    pub(crate) scheme: Option<String>,
+}
+
+/// Something that the first session that needs it makes, and the others share.
+type Shared<T> = Arc<Mutex<Option<Arc<T>>>>;
 
 impl Graph {
     /// Takes an ONNX model and the bytes of the `weights.data` that it refers to, and checks that they keep the contract.
@@ -50,8 +72,24 @@ impl Graph {
         Self {
             onnx,
             weights,
+            origin: None,
             rten: Arc::default(),
+            #[cfg(feature = "wgpu")]
+            wgpu: Arc::default(),
         }
+    }
+
+    /// The same graph as part of a bundle.
+    pub(crate) fn of_bundle(self, origin: Origin) -> Self {
+        Self {
+            origin: Some(Arc::new(origin)),
+            ..self
+        }
+    }
+
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
     }
 
     pub(crate) fn onnx(&self) -> &[u8] {
@@ -67,12 +105,33 @@ impl Graph {
         &self,
         load: impl FnOnce() -> Result<LoadedRten>,
     ) -> Result<Arc<LoadedRten>> {
-        // Nothing under the lock leaves the slot half-written, so a poisoned lock is as good as any.
-        let mut slot = self.rten.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = &*slot {
-            return Ok(Arc::clone(loaded));
+        shared(&self.rten, |_| true, load)
+    }
+
+    /// The network as `wgpu` keeps it, loaded by the first session that asks, and again if it is not usable any more.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn shared_wgpu(
+        &self,
+        is_usable: impl FnOnce(&crate::engine::ResidentWgpu) -> bool,
+        load: impl FnOnce() -> Result<crate::engine::ResidentWgpu>,
+    ) -> Result<Arc<crate::engine::ResidentWgpu>> {
+        shared(&self.wgpu, is_usable, load)
+    }
+
+    /// What the network's norms add to the mean square: the one number of a decoder that is not among its tensors.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn norm_epsilon(&self) -> Result<f32> {
+        let outline = onnx::outline(&self.onnx).map_err(|what| {
+            Error::model(format!("model.onnx: damaged: {what}; get the bundle again"))
+        })?;
+        match outline.epsilons[..] {
+            [first, ref rest @ ..] if rest.iter().all(|other| *other == first) && first >= 0.0 => {
+                Ok(first)
+            }
+            ref found => Err(Error::unsupported(format!(
+                "model.onnx: its norms have the epsilons {found:?}; expected one, the same everywhere: use another engine for this bundle"
+            ))),
         }
-        Ok(Arc::clone(slot.insert(Arc::new(load()?))))
     }
 
     /// Checks the contract on the bytes, before an engine sees them: engines differ in what they let pass. ONNX Runtime, for one,
@@ -89,6 +148,7 @@ impl Graph {
             inputs,
             outputs,
             external,
+            ..
         } = outline;
         match &inputs[..] {
             [input] if input.name == INPUT => {}
@@ -148,6 +208,19 @@ impl Graph {
         }
         Ok(())
     }
+}
+
+fn shared<T>(
+    slot: &Mutex<Option<Arc<T>>>,
+    is_usable: impl FnOnce(&T) -> bool,
+    load: impl FnOnce() -> Result<T>,
+) -> Result<Arc<T>> {
+    // Nothing under the lock leaves the slot half-written, so a poisoned lock is as good as any.
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(loaded) = slot.take().filter(|loaded| is_usable(loaded)) {
+        return Ok(Arc::clone(slot.insert(loaded)));
+    }
+    Ok(Arc::clone(slot.insert(Arc::new(load()?))))
 }
 
 impl fmt::Debug for Graph {

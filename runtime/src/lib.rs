@@ -36,9 +36,11 @@ pub use bundle::{
     BUNDLE_FILES, Bundle, MAX_GRAPH_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES,
 };
 pub use engine::{
-    Engine, EngineChoice, EngineInfo, Graph, MAX_THREADS, TokenBatch, Weights, engine_info,
-    engine_names, engines, open_engine,
+    AutoEngine, Engine, EngineChoice, EngineInfo, Graph, MAX_THREADS, TokenBatch, Weights,
+    engine_info, engine_names, engines, open_engine,
 };
+#[cfg(feature = "wgpu")]
+pub use engine::{ForwardCost, GpuAdapter, gpu_adapters};
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{
     Architecture, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_MANIFEST_BYTES, MAX_WINDOW_TOKENS,

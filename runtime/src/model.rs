@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use tokenizers::Tokenizer;
 
 use crate::bundle::{Bundle, TOKENIZER};
-use crate::engine::Graph;
+use crate::engine::{AutoEngine, Graph, choose_auto};
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::session::{Session, SessionOptions};
@@ -124,6 +125,20 @@ impl Model {
             [] => Cow::Borrowed(tokens),
             prefix => Cow::Owned([prefix, tokens].concat()),
         }
+    }
+
+    /// What [`EngineChoice::Auto`](crate::EngineChoice::Auto) takes for this model, and why.
+    ///
+    /// Where there is a real GPU, the first call for a bundle, a machine and a number of threads measures both kinds of engine; what it
+    /// finds is kept in `engine-speed.json` beside the bundle, or in the folder `duoguard` of the user's caches if that is read-only.
+    pub fn auto_engine(&self, threads: NonZeroUsize) -> Result<AutoEngine> {
+        choose_auto(&self.inner.graph, threads)
+    }
+
+    /// What the engine `wgpu` asks of a GPU to check one window of `tokens` tokens; needs no GPU.
+    #[cfg(feature = "wgpu")]
+    pub fn forward_cost(&self, tokens: usize) -> Result<crate::ForwardCost> {
+        crate::engine::forward_cost(&self.inner.graph, 1, tokens)
     }
 
     /// Opens the model on an engine.

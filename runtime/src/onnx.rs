@@ -8,6 +8,9 @@ pub(crate) struct Outline {
     pub(crate) inputs: Vec<Port>,
     pub(crate) outputs: Vec<Port>,
     pub(crate) external: Vec<External>,
+    /// The values of all node attributes named `epsilon`.
+    #[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
+    pub(crate) epsilons: Vec<f32>,
 }
 
 /// An input or output of the graph.
@@ -40,6 +43,8 @@ const GRAPH_INPUT: u64 = 11;
 const GRAPH_OUTPUT: u64 = 12;
 const GRAPH_SPARSE_INITIALIZER: u64 = 15;
 const NODE_ATTRIBUTE: u64 = 5;
+const ATTRIBUTE_NAME: u64 = 1;
+const ATTRIBUTE_FLOAT: u64 = 2;
 const ATTRIBUTE_TENSOR: u64 = 5;
 const ATTRIBUTE_GRAPH: u64 = 6;
 const ATTRIBUTE_TENSORS: u64 = 10;
@@ -83,7 +88,7 @@ fn read_graph(graph: &[u8]) -> Parsed<Outline> {
     let mut initializers = Vec::new();
     for field in fields(graph) {
         match field? {
-            (GRAPH_NODE, Value::Bytes(node)) => read_node(node, &mut outline.external)?,
+            (GRAPH_NODE, Value::Bytes(node)) => read_node(node, &mut outline)?,
             (GRAPH_INITIALIZER, Value::Bytes(tensor)) => {
                 initializers.push(read_tensor(tensor, &mut outline.external)?)
             }
@@ -102,15 +107,18 @@ fn read_graph(graph: &[u8]) -> Parsed<Outline> {
     Ok(outline)
 }
 
-fn read_node(node: &[u8], external: &mut Vec<External>) -> Parsed<()> {
+fn read_node(node: &[u8], outline: &mut Outline) -> Parsed<()> {
     for field in fields(node) {
         let (NODE_ATTRIBUTE, Value::Bytes(attribute)) = field? else {
             continue;
         };
+        let (mut name, mut float) = (&b""[..], None);
         for field in fields(attribute) {
             match field? {
+                (ATTRIBUTE_NAME, Value::Bytes(bytes)) => name = bytes,
+                (ATTRIBUTE_FLOAT, Value::Float(value)) => float = Some(value),
                 (ATTRIBUTE_TENSOR | ATTRIBUTE_TENSORS, Value::Bytes(tensor)) => {
-                    read_tensor(tensor, external)?;
+                    read_tensor(tensor, &mut outline.external)?;
                 }
                 (ATTRIBUTE_GRAPH | ATTRIBUTE_GRAPHS, _) => {
                     return Err("nested graphs are not supported".to_owned());
@@ -120,6 +128,9 @@ fn read_node(node: &[u8], external: &mut Vec<External>) -> Parsed<()> {
                 }
                 _ => {}
             }
+        }
+        if name == b"epsilon" {
+            outline.epsilons.extend(float);
         }
     }
     Ok(())
@@ -246,7 +257,8 @@ fn text(bytes: &[u8]) -> Parsed<String> {
 enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
-    Fixed,
+    Float(f32),
+    Double,
 }
 
 /// The fields of a message; ends after the first error.
@@ -270,12 +282,12 @@ fn read_field<'a>(bytes: &mut &'a [u8]) -> Option<(u64, Value<'a>)> {
     let key = read_varint(bytes)?;
     let value = match key & 7 {
         0 => Value::Number(read_varint(bytes)?),
-        1 => bytes.split_off(..8).map(|_| Value::Fixed)?,
+        1 => bytes.split_off(..8).map(|_| Value::Double)?,
         2 => {
             let length = usize::try_from(read_varint(bytes)?).ok()?;
             Value::Bytes(bytes.split_off(..length)?)
         }
-        5 => bytes.split_off(..4).map(|_| Value::Fixed)?,
+        5 => Value::Float(f32::from_le_bytes(bytes.split_off(..4)?.try_into().ok()?)),
         _ => return None,
     };
     (key >> 3 != 0).then_some((key >> 3, value))

@@ -5,8 +5,9 @@ use std::fs;
 use duoguard::{EngineChoice, Input, Model, SessionOptions, engines};
 use duoguard_tests::mini;
 
-/// Both engines run one int8 graph, but scale and round activations in their own order.
-const LOGIT_TOLERANCE: f32 = 0.05;
+/// How far an engine's logits may lie from `rten`'s. Two engines run one int8 graph, but scale and round activations in their own order;
+/// `wgpu` does not round them at all, and so differs by what rounding costs.
+const LOGIT_TOLERANCES: [(&str, f32); 2] = [("onnxruntime", 0.05), ("wgpu", 0.2)];
 
 /// One text a line, after its language tag and a tab; a few are long enough for several windows.
 fn texts() -> Vec<(String, String)> {
@@ -23,11 +24,11 @@ fn texts() -> Vec<(String, String)> {
 }
 
 #[test]
-fn both_engines_say_the_same_of_the_bundled_model() {
+fn all_engines_say_the_same_of_the_bundled_model() {
     for engine in engines() {
         assert!(
             engine.available,
-            "{}: {}; `cargo xtask ort` fetches ONNX Runtime",
+            "{}: {}; `cargo xtask ort` and `cargo xtask vulkan` fetch what engines need",
             engine.name, engine.detail
         );
     }
@@ -39,25 +40,28 @@ fn both_engines_say_the_same_of_the_bundled_model() {
         };
         model.session(&options).unwrap()
     };
-    let (mut rten, mut onnxruntime) = (session("rten"), session("onnxruntime"));
-    for (_, text) in texts() {
-        let (a, b) = (
-            rten.window_logits(&text).unwrap(),
-            onnxruntime.window_logits(&text).unwrap(),
-        );
-        assert_eq!(a.len(), b.len());
-        for (a, b) in a.iter().flatten().zip(b.iter().flatten()) {
-            assert!((a - b).abs() < LOGIT_TOLERANCE, "{a} {b} on {text:?}");
+    let mut rten = session("rten");
+    for (name, tolerance) in LOGIT_TOLERANCES {
+        let mut other = session(name);
+        for (_, text) in texts() {
+            let (a, b) = (
+                rten.window_logits(&text).unwrap(),
+                other.window_logits(&text).unwrap(),
+            );
+            assert_eq!(a.len(), b.len());
+            for (a, b) in a.iter().flatten().zip(b.iter().flatten()) {
+                assert!((a - b).abs() < tolerance, "{name}: {a} {b} on {text:?}");
+            }
+            let (a, b) = (
+                rten.check(&Input::prompt(&text)).unwrap(),
+                other.check(&Input::prompt(&text)).unwrap(),
+            );
+            assert_eq!(
+                (a.flagged, a.tokens, a.windows),
+                (b.flagged, b.tokens, b.windows),
+                "{name}: {text:?}"
+            );
         }
-        let (a, b) = (
-            rten.check(&Input::prompt(&text)).unwrap(),
-            onnxruntime.check(&Input::prompt(&text)).unwrap(),
-        );
-        assert_eq!(
-            (a.flagged, a.tokens, a.windows),
-            (b.flagged, b.tokens, b.windows),
-            "{text:?}"
-        );
     }
 }
 

@@ -1,17 +1,28 @@
 //! What computes: the engines, in one table.
 
+mod auto;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod rten;
+#[cfg(feature = "wgpu")]
+mod speed;
 mod weights;
+#[cfg(feature = "wgpu")]
+mod wgpu;
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::sync::Arc;
 
+pub use self::auto::AutoEngine;
+pub(crate) use self::auto::choose as choose_auto;
 pub(crate) use self::rten::Loaded as LoadedRten;
 pub use self::weights::Weights;
+#[cfg(feature = "wgpu")]
+pub use self::wgpu::{ForwardCost, GpuAdapter, gpu_adapters};
+#[cfg(feature = "wgpu")]
+pub(crate) use self::wgpu::{Resident as ResidentWgpu, forward_cost};
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::graph::Graph;
 
@@ -43,7 +54,8 @@ pub trait Engine: Send {
 /// Which engine a session uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// The first available one, in the order of [`engines`]. [`Session::engine`](crate::Session::engine) says which it is.
+    /// The first available one, in the order of [`engines`]; but the GPU's only where a real GPU was measured to be faster, and then
+    /// that one. [`Model::auto_engine`](crate::Model::auto_engine) says why, [`Session::engine`](crate::Session::engine) which it is.
     #[default]
     Auto,
     /// The named one, or an error; never another in its place.
@@ -94,6 +106,12 @@ const ENGINES: &[EngineEntry] = &[
         available: onnxruntime::available,
         open: onnxruntime::open,
     },
+    #[cfg(feature = "wgpu")]
+    EngineEntry {
+        name: wgpu::NAME,
+        available: wgpu::available,
+        open: wgpu::open,
+    },
 ];
 
 /// The names of all engines that this build knows, in the order of [`engines`]; unlike there, none is looked for.
@@ -143,21 +161,16 @@ pub(crate) fn open(
             "{threads} threads; expected at most {MAX_THREADS}"
         )));
     }
-    let entry = match choice {
-        EngineChoice::Auto => ENGINES.iter().find(|entry| (entry.available)().is_ok()),
-        EngineChoice::Named(name) => ENGINES.iter().find(|entry| entry.name == name),
+    let name = match choice {
+        EngineChoice::Auto => auto::choose(graph, threads)?.name,
+        EngineChoice::Named(name) => name,
     };
-    let Some(entry) = entry else {
+    let Some(entry) = ENGINES.iter().find(|entry| entry.name == name) else {
         let names: Vec<_> = engine_names().collect();
-        let names = names.join(", ");
-        return Err(match choice {
-            EngineChoice::Auto => {
-                Error::unsupported(format!("none of the engines is available: {names}"))
-            }
-            EngineChoice::Named(name) => Error::argument(format!(
-                "unknown engine {name:?}; expected auto or one of: {names}"
-            )),
-        });
+        return Err(Error::argument(format!(
+            "unknown engine {name:?}; expected auto or one of: {}",
+            names.join(", ")
+        )));
     };
     (entry.available)()
         .map_err(|reason| Error::unsupported(format!("engine {}: {reason}", entry.name)))?;

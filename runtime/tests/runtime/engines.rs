@@ -9,6 +9,20 @@ use duoguard::{
 
 use crate::support::{Files, WORDS, model};
 
+/// The engines of this build, in the order of the table.
+const NAMES: &[&str] = &[
+    "rten",
+    "onnxruntime",
+    #[cfg(feature = "wgpu")]
+    "wgpu",
+];
+
+/// The engines that are there and interpret graphs; `wgpu` runs decoders alone.
+fn interpreters() -> impl Iterator<Item = duoguard::EngineInfo> {
+    let engines = engines().into_iter();
+    engines.filter(|engine| engine.available && engine.name != "wgpu")
+}
+
 fn named(name: &str) -> SessionOptions {
     SessionOptions {
         engine: EngineChoice::Named(name.to_owned()),
@@ -17,10 +31,10 @@ fn named(name: &str) -> SessionOptions {
 }
 
 #[test]
-fn the_table_lists_both_engines_and_the_embedded_one_is_there() {
+fn the_table_lists_all_engines_and_the_embedded_one_is_there() {
     let engines = engines();
     let names: Vec<_> = engines.iter().map(|engine| engine.name.as_str()).collect();
-    assert_eq!(names, ["rten", "onnxruntime"]);
+    assert_eq!(names, NAMES);
     assert!(engines[0].available);
     assert!(engines.iter().all(|engine| !engine.detail.is_empty()));
 }
@@ -41,7 +55,7 @@ fn names_and_auto() {
     );
     let error = model().session(&named("abacus")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-    assert!(error.to_string().contains("rten, onnxruntime"), "{error}");
+    assert!(error.to_string().contains(&NAMES.join(", ")), "{error}");
 }
 
 #[test]
@@ -53,9 +67,14 @@ fn a_named_engine_runs_or_says_how_to_get_it() {
                 assert_eq!(session.engine(), engine.name);
             }
             Err(error) => {
-                assert!(!engine.available, "{error}");
                 assert_eq!(error.kind(), ErrorKind::Unsupported);
-                assert!(error.to_string().contains("ORT_DYLIB_PATH"), "{error}");
+                let (is_expected, advice) = match engine.name.as_str() {
+                    // There or not, this bundle is none for it.
+                    "wgpu" if engine.available => (true, "architecture.model_type"),
+                    "wgpu" => (true, "mesa-vulkan-drivers"),
+                    _ => (!engine.available, "ORT_DYLIB_PATH"),
+                };
+                assert!(is_expected && error.to_string().contains(advice), "{error}");
                 println!("{} is not available: {error}", engine.name);
             }
         }
@@ -87,7 +106,7 @@ fn without_the_library_the_engine_says_how_to_get_it() {
 
 #[test]
 fn every_engine_computes_the_known_logits() {
-    for engine in engines().into_iter().filter(|engine| engine.available) {
+    for engine in interpreters() {
         for threads in [1, 2] {
             let threads = NonZeroUsize::new(threads).unwrap();
             let options = SessionOptions {
@@ -118,7 +137,7 @@ fn a_graph_runs_before_it_is_a_bundle_and_takes_batches() {
     let Files { graph, weights, .. } = Files::new();
     let threads = NonZeroUsize::MIN;
     let shared = Arc::new(Weights::from_bytes(&weights).unwrap());
-    for engine in engines().into_iter().filter(|engine| engine.available) {
+    for engine in interpreters() {
         let opened = [
             open_engine(&engine.name, &graph, &shared, threads),
             Graph::new(&graph, &weights)

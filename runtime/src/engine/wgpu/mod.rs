@@ -1,0 +1,184 @@
+//! The GPU engine: our own compute shaders on Vulkan, Metal and DirectX 12.
+//!
+//! It does not interpret the ONNX graph: it runs the forward pass of the decoder family on the tensors of `weights.data`. Activations
+//! and sums are f32 throughout; int8 weights are widened in the shaders.
+
+mod adapter;
+mod cost;
+mod gpu;
+mod listing;
+mod network;
+mod plan;
+mod reference;
+mod resident;
+mod sample;
+mod schedule;
+mod self_test;
+mod shaders;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+pub use self::cost::ForwardCost;
+pub(crate) use self::cost::forward_cost;
+use self::gpu::{Gpu, engine_error};
+pub use self::listing::{GpuAdapter, gpu_adapters};
+use self::network::Network;
+use self::plan::{Plan, most_tokens};
+pub(crate) use self::resident::Resident;
+use super::{Engine, TokenBatch, check_batch, take_logits};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+
+pub(super) const NAME: &str = "wgpu";
+
+pub(super) fn available() -> std::result::Result<String, String> {
+    adapter::best().map(|adapter| adapter::describe(&adapter.get_info()))
+}
+
+pub(super) fn open(graph: &Graph, _threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+    Ok(Box::new(Wgpu {
+        resident: resident(graph)?,
+        graph: graph.clone(),
+        plan: None,
+    }))
+}
+
+/// The real GPU that `auto` may take, or why it may take none.
+pub(super) fn real_gpu() -> std::result::Result<String, String> {
+    adapter::real_gpu().map(|adapter| adapter::describe(&adapter.get_info()))
+}
+
+/// The longest sequence of a graph's network, and its number of categories.
+pub(super) fn shape(graph: &Graph) -> Result<(usize, usize)> {
+    let resident = resident(graph)?;
+    let d = &resident.dimensions;
+    Ok((d.max_position, d.categories))
+}
+
+/// The network on the GPU; shared by the sessions of a model, and made again when its device was lost.
+fn resident(graph: &Graph) -> Result<Arc<Resident>> {
+    graph.shared_wgpu(
+        |resident| !resident.gpu.is_lost(),
+        || {
+            let adapter = adapter::best()
+                .map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
+            check_origin(graph)?;
+            let network = Network::read(graph.weights(), graph.norm_epsilon()?)?;
+            Resident::new(Gpu::open(&adapter)?, &network)
+        },
+    )
+}
+
+/// The schemes of `quantization.scheme` whose weights the shaders multiply by. They differ in how activations are rounded, and here
+/// none are.
+const SCHEMES: [&str; 5] = [
+    "int8-dynamic",
+    "int8-per-token",
+    "int8-weights",
+    "int8-mixed",
+    "none",
+];
+
+/// The networks that the shaders compute; `architecture.model_type` of the manifest.
+const MODEL_TYPES: [&str; 2] = ["qwen2", "llama"];
+
+/// Refuses a bundle whose tensors may mean something else than their names say. A graph without a manifest, or one that says nothing of
+/// its scheme, is judged by its tensors alone.
+fn check_origin(graph: &Graph) -> Result<()> {
+    let Some(origin) = graph.origin() else {
+        return Ok(());
+    };
+    let check = |field: &str, found: &str, known: &[&str]| match known.contains(&found) {
+        true => Ok(()),
+        false => Err(Error::unsupported(format!(
+            "manifest.json: {field} is {found:?}; engine {NAME} knows {}: use another engine for this bundle, or export the model again \
+             as one of these",
+            known.join(", ")
+        ))),
+    };
+    check("architecture.model_type", &origin.model_type, &MODEL_TYPES)?;
+    match &origin.scheme {
+        Some(scheme) => check("quantization.scheme", scheme, &SCHEMES),
+        None => Ok(()),
+    }
+}
+
+struct Wgpu {
+    graph: Graph,
+    resident: Arc<Resident>,
+    plan: Option<Plan>,
+}
+
+impl Engine for Wgpu {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn run(&mut self, batch: &TokenBatch<'_>, logits: &mut [f32]) -> Result<()> {
+        check_batch(NAME, batch)?;
+        if self.resident.gpu.is_lost() {
+            self.plan = None;
+            self.resident = resident(&self.graph)?;
+        }
+        self.check(batch)?;
+        let mut found = Vec::with_capacity(logits.len());
+        let rows = most_tokens(&self.resident) / batch.tokens;
+        for ids in batch.ids.chunks(rows * batch.tokens) {
+            let part = TokenBatch {
+                ids,
+                rows: ids.len() / batch.tokens,
+                tokens: batch.tokens,
+            };
+            found.extend(self.run_part(&part)?);
+        }
+        take_logits(
+            NAME,
+            batch,
+            &[batch.rows, self.resident.dimensions.categories],
+            &found,
+            logits,
+        )
+    }
+}
+
+impl Wgpu {
+    /// Checks what shaders would trust.
+    fn check(&self, batch: &TokenBatch<'_>) -> Result<()> {
+        let d = &self.resident.dimensions;
+        if let Some(id) = batch.ids.iter().find(|id| **id as usize >= d.vocabulary) {
+            return Err(engine_error(&format!(
+                "token id {id}; expected less than {}, the rows of the embedding",
+                d.vocabulary
+            )));
+        }
+        if batch.tokens > d.max_position {
+            return Err(engine_error(&format!(
+                "a window of {} tokens; expected at most {}",
+                batch.tokens, d.max_position
+            )));
+        }
+        let most = most_tokens(&self.resident);
+        if batch.tokens > most {
+            return Err(engine_error(&format!(
+                "a window of {} tokens; {} has room for {most} in a binding: use shorter windows or another engine",
+                batch.tokens, self.resident.gpu.info.name
+            )));
+        }
+        Ok(())
+    }
+
+    fn run_part(&mut self, batch: &TokenBatch<'_>) -> Result<Vec<f32>> {
+        let plan = match self.plan.take().filter(|plan| plan.fits(batch)) {
+            Some(plan) => plan,
+            None => Plan::new(Arc::clone(&self.resident), batch)?,
+        };
+        // A plan that fails is not kept: its buffers may be in an unknown state.
+        let mut plan = plan;
+        let logits = plan.run(batch)?;
+        self.plan = Some(plan);
+        Ok(logits)
+    }
+}

@@ -1,0 +1,172 @@
+//! Small made-up networks, as files: what the self-test and the tests run.
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use super::shaders::Format;
+
+/// The shape of a made-up network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    pub(super) layers: usize,
+    pub(super) heads: usize,
+    pub(super) kv_heads: usize,
+    pub(super) head_size: usize,
+    pub(super) intermediate: usize,
+    pub(super) vocabulary: usize,
+    pub(super) max_position: usize,
+    pub(super) categories: usize,
+    pub(super) embedding: Format,
+    /// Of all matrices but the head, which are floats always.
+    pub(super) matrices: Format,
+    /// Whether the last layer's query stands by itself, as newer exporters write it.
+    pub(super) splits_query: bool,
+}
+
+/// The epsilon of the norms of every sample.
+pub(super) const EPSILON: f32 = 1e-6;
+
+impl Sample {
+    /// The bytes of a `weights.data`. Activations of such a network are of the order of 1.
+    pub(super) fn file(&self) -> Vec<u8> {
+        let mut tensors = Tensors::default();
+        let hidden = self.heads * self.head_size;
+        let kv = 2 * self.kv_heads * self.head_size;
+        tensors.matrix(
+            "embedding",
+            [self.vocabulary, hidden],
+            self.embedding,
+            self.vocabulary,
+        );
+        for layer in 0..self.layers {
+            let own = |name: &str| format!("layers.{layer}.{name}");
+            let inputs: &[(&str, usize)] = match self.splits_query && layer + 1 == self.layers {
+                true => &[("q", hidden), ("kv", kv)],
+                false => &[("qkv", hidden + kv)],
+            };
+            for (name, outputs) in inputs {
+                let name = own(name);
+                tensors.matrix(&name, [hidden, *outputs], self.matrices, *outputs);
+                tensors.vector(&format!("{name}.bias"), *outputs, 0.0);
+            }
+            let (inner, format) = (self.intermediate, self.matrices);
+            tensors.matrix(&own("attention_output"), [hidden, hidden], format, hidden);
+            tensors.matrix(&own("gate_up"), [hidden, 2 * inner], format, 2 * inner);
+            tensors.matrix(&own("down"), [inner, hidden], format, hidden);
+            tensors.vector(&own("input_norm.weight"), hidden, 1.0);
+            tensors.vector(&own("post_attention_norm.weight"), hidden, 1.0);
+        }
+        tensors.vector("norm.weight", hidden, 1.0);
+        // As exporters fill the space between tensors.
+        let padding = ("padding.0".to_owned(), Dtype::U8, vec![3], vec![0; 3]);
+        tensors.tensors.push(padding);
+        tensors.matrix(
+            "score",
+            [hidden, self.categories],
+            Format::F32,
+            self.categories,
+        );
+        let half = self.head_size / 2;
+        let angles = (0..self.max_position * half)
+            .map(|place| {
+                let (position, pair) = ((place / half) as f64, (place % half) as f64);
+                position * 10_000_f64.powf(-pair / half as f64)
+            })
+            .collect::<Vec<f64>>();
+        let shape = [self.max_position, half];
+        tensors.floats(
+            "rotary.cos",
+            &shape,
+            angles.iter().map(|angle| angle.cos() as f32),
+        );
+        tensors.floats(
+            "rotary.sin",
+            &shape,
+            angles.iter().map(|angle| angle.sin() as f32),
+        );
+        tensors.file()
+    }
+}
+
+#[derive(Default)]
+struct Tensors {
+    tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
+    noise: Noise,
+}
+
+impl Tensors {
+    /// A matrix whose products with vectors of ones are of the order of 1, and its scales, as many as are asked for.
+    fn matrix(&mut self, name: &str, shape: [usize; 2], format: Format, scales: usize) {
+        // An embedding's rows are not summed over.
+        let summed = match name {
+            "embedding" => 1,
+            _ => shape[0],
+        };
+        let size = 3.0_f32.sqrt() / (summed as f32).sqrt();
+        let count = shape[0] * shape[1];
+        let weight = format!("{name}.weight");
+        match format {
+            Format::F32 => {
+                let values: Vec<f32> = (0..count).map(|_| size * self.noise.next()).collect();
+                self.floats(&weight, &shape, values);
+            }
+            Format::Int8 => {
+                let bytes = (0..count)
+                    .map(|_| (127.0 * self.noise.next()) as i8 as u8)
+                    .collect();
+                self.tensors.push((weight, Dtype::I8, shape.into(), bytes));
+                let scale = size / 127.0;
+                let scales: Vec<f32> = (0..scales)
+                    .map(|_| scale * (1.0 + 0.5 * self.noise.next()))
+                    .collect();
+                self.floats(&format!("{name}.scale"), &[scales.len()], scales);
+            }
+        }
+    }
+
+    /// Values around `middle`.
+    fn vector(&mut self, name: &str, length: usize, middle: f32) {
+        let values: Vec<f32> = (0..length)
+            .map(|_| middle + 0.3 * self.noise.next())
+            .collect();
+        self.floats(name, &[length], values);
+    }
+
+    fn floats(&mut self, name: &str, shape: &[usize], values: impl IntoIterator<Item = f32>) {
+        let bytes = values.into_iter().flat_map(f32::to_le_bytes).collect();
+        self.tensors
+            .push((name.to_owned(), Dtype::F32, shape.into(), bytes));
+    }
+
+    fn file(self) -> Vec<u8> {
+        let views = self.tensors.iter().map(|(name, dtype, shape, bytes)| {
+            let view = TensorView::new(*dtype, shape.clone(), bytes);
+            (
+                name,
+                view.expect("a sample's shapes are those of its bytes"),
+            )
+        });
+        safetensors::serialize(views, None).expect("a sample's names are few and short")
+    }
+}
+
+/// Numbers in [-1, 1) that are the same everywhere.
+pub(super) struct Noise(u64);
+
+impl Default for Noise {
+    fn default() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+impl Noise {
+    pub(super) fn next(&mut self) -> f32 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        // 24 bits: every step is a float.
+        let bits = (self.0 >> 40) as i32 - (1 << 23);
+        bits as f32 / (1 << 23) as f32
+    }
+}

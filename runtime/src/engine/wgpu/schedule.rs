@@ -1,0 +1,344 @@
+//! What a forward pass does, step by step: the same list is executed, counted and printed.
+//!
+//! A matrix that is too large for one binding is split by its outputs into parts, each of which is a dispatch of its own.
+
+use std::ops::Range;
+
+use super::network::{Dimensions, Matrix, Network};
+use super::shaders::{Format, Mode, Shader, Tiling};
+
+/// The buffers that hold what flows through the network. Each has a row for every token, but for `Query` and `Logits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Slot {
+    /// The token ids.
+    Ids,
+    /// The residual stream, [rows, hidden].
+    Residual,
+    /// Query, key and value side by side, [rows, hidden + 2 * kv width].
+    Packed,
+    /// The last layer's queries, [sequences, hidden].
+    Query,
+    /// What attention gives, [rows, hidden]; in the last layer [sequences, hidden].
+    Mixed,
+    /// What is inside the feed-forward block, [rows, intermediate]; in the last layer [sequences, intermediate].
+    Inner,
+    /// [sequences, categories].
+    Logits,
+}
+
+impl Slot {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Ids,
+        Self::Residual,
+        Self::Packed,
+        Self::Query,
+        Self::Mixed,
+        Self::Inner,
+        Self::Logits,
+    ];
+
+    /// Bytes of a row. Rows begin on a quad, but for ids.
+    pub(super) fn row_bytes(self, d: &Dimensions) -> usize {
+        match self {
+            Self::Ids => 4,
+            Self::Residual | Self::Query | Self::Mixed => 4 * d.hidden,
+            Self::Packed => 4 * (d.hidden + 2 * d.kv_width()),
+            Self::Inner => 16 * quads(d.intermediate),
+            Self::Logits => 16 * quads(d.categories),
+        }
+    }
+
+    /// Whether it has a row for every sequence, not for every token.
+    pub(super) fn is_last(self) -> bool {
+        matches!(self, Self::Query | Self::Logits)
+    }
+}
+
+/// A part of a matrix, as it is bound: ranges of its columns, each filled up to a quad, side by side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) ranges: Vec<Range<usize>>,
+}
+
+impl Part {
+    /// Quads of a row.
+    pub(super) fn width(&self) -> usize {
+        self.ranges.iter().map(|range| quads(range.len())).sum()
+    }
+}
+
+/// A linear layer, one part of its matrix.
+#[derive(Clone, Debug)]
+pub(super) struct Linear {
+    pub(super) mode: Mode,
+    pub(super) format: Format,
+    /// Which matrix, in the order of [`Network::matrices`].
+    pub(super) matrix: usize,
+    pub(super) part: Part,
+    /// Which norm, in the order of [`Network::norms`].
+    pub(super) norm: Option<usize>,
+    /// Inputs, before they are filled up to a quad.
+    pub(super) inputs: usize,
+    pub(super) x: Slot,
+    pub(super) y: Slot,
+    /// Quads before the first output in a row of `y`.
+    pub(super) y_offset: usize,
+    pub(super) x_last: bool,
+    pub(super) y_last: bool,
+}
+
+impl Linear {
+    /// Quads that are written to a row.
+    pub(super) fn outputs(&self) -> usize {
+        match self.mode {
+            Mode::SwiGlu => self.part.width() / 2,
+            Mode::Normed | Mode::Add => self.part.width(),
+        }
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        self.x_last || self.y_last
+    }
+
+    /// The way to divide the work among workgroups. Not tuned on any GPU yet: a single row of workgroups that streams the weights for
+    /// few rows, and large tiles as soon as enough of them are left to keep a GPU busy.
+    pub(super) fn tiling(&self, rows: u32) -> Tiling {
+        const ROW_BY_ROW: u32 = 4;
+        const ENOUGH_WORKGROUPS: u32 = 128;
+        let (x, y) = self.workgroups(Tiling::Rows64, rows);
+        match rows {
+            0..=ROW_BY_ROW => Tiling::Row,
+            _ if x * y >= ENOUGH_WORKGROUPS => Tiling::Rows64,
+            _ => Tiling::Rows16,
+        }
+    }
+
+    pub(super) fn workgroups(&self, tiling: Tiling, rows: u32) -> (u32, u32) {
+        let (tile_rows, tile_quads) = tiling.size(self.mode);
+        (
+            (self.outputs() as u32).div_ceil(tile_quads),
+            rows.div_ceil(tile_rows),
+        )
+    }
+}
+
+/// A dispatch.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// Gathers the rows of the embedding that lie in a range of ids.
+    Embed { format: Format, ids: Range<usize> },
+    /// Attention; of the last tokens alone in the last layer.
+    Attention { is_last: bool },
+    /// A linear layer, and what is fused with it.
+    Linear(Linear),
+}
+
+impl Network<'_> {
+    /// All matrices but the embedding, in the order in which they are used.
+    pub(super) fn matrices(&self) -> Vec<&Matrix<'_>> {
+        let of_layer = |layer: &'_ super::network::Layer<'_>| layer.attention_input.len() + 3;
+        let mut matrices = Vec::with_capacity(self.layers.iter().map(of_layer).sum::<usize>() + 1);
+        for layer in &self.layers {
+            matrices.extend(&layer.attention_input);
+            matrices.extend([&layer.attention_output, &layer.gate_up, &layer.down]);
+        }
+        matrices.push(&self.score);
+        matrices
+    }
+
+    /// All norms, in the order in which they are used.
+    pub(super) fn norms(&self) -> Vec<&[u8]> {
+        let layers = self
+            .layers
+            .iter()
+            .flat_map(|layer| [layer.input_norm, layer.post_attention_norm]);
+        layers.chain([self.norm]).collect()
+    }
+
+    /// The steps of a forward pass with bindings of at most `binding_bytes`; `None` if not even one quad of outputs fits.
+    pub(super) fn schedule(&self, binding_bytes: usize) -> Option<Vec<Step>> {
+        let d = &self.dimensions;
+        let mut schedule = Schedule {
+            steps: Vec::new(),
+            binding_bytes,
+            matrix: 0,
+            norm: 0,
+        };
+        schedule.embed(self)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let is_last = index + 1 == d.layers;
+            match &layer.attention_input[..] {
+                [packed] => schedule.linear(
+                    packed,
+                    Mode::Normed,
+                    (Slot::Residual, false),
+                    (Slot::Packed, false),
+                    0,
+                )?,
+                [query, kv] => {
+                    let y = if is_last { Slot::Query } else { Slot::Packed };
+                    schedule.linear(
+                        query,
+                        Mode::Normed,
+                        (Slot::Residual, is_last),
+                        (y, false),
+                        0,
+                    )?;
+                    // Both are made of the same normalised tokens.
+                    schedule.norm -= 1;
+                    let at = quads(d.hidden);
+                    schedule.linear(
+                        kv,
+                        Mode::Normed,
+                        (Slot::Residual, false),
+                        (Slot::Packed, false),
+                        at,
+                    )?;
+                }
+                _ => return None,
+            }
+            schedule.steps.push(Step::Attention { is_last });
+            let last = is_last;
+            schedule.linear(
+                &layer.attention_output,
+                Mode::Add,
+                (Slot::Mixed, false),
+                (Slot::Residual, last),
+                0,
+            )?;
+            schedule.linear(
+                &layer.gate_up,
+                Mode::SwiGlu,
+                (Slot::Residual, last),
+                (Slot::Inner, false),
+                0,
+            )?;
+            schedule.linear(
+                &layer.down,
+                Mode::Add,
+                (Slot::Inner, false),
+                (Slot::Residual, last),
+                0,
+            )?;
+        }
+        schedule.linear(
+            &self.score,
+            Mode::Normed,
+            (Slot::Residual, true),
+            (Slot::Logits, false),
+            0,
+        )?;
+        Some(schedule.steps)
+    }
+}
+
+struct Schedule {
+    steps: Vec<Step>,
+    binding_bytes: usize,
+    matrix: usize,
+    norm: usize,
+}
+
+impl Schedule {
+    fn embed(&mut self, network: &Network<'_>) -> Option<()> {
+        let (format, d) = (network.embedding.format, &network.dimensions);
+        let rows = self.binding_bytes / (d.hidden * format.bytes());
+        if rows == 0 {
+            return None;
+        }
+        for start in (0..d.vocabulary).step_by(rows) {
+            let ids = start..(start + rows).min(d.vocabulary);
+            self.steps.push(Step::Embed { format, ids });
+        }
+        Some(())
+    }
+
+    fn linear(
+        &mut self,
+        matrix: &Matrix<'_>,
+        mode: Mode,
+        (x, x_last): (Slot, bool),
+        (y, y_last): (Slot, bool),
+        y_offset: usize,
+    ) -> Option<()> {
+        let norm = match mode {
+            Mode::Normed | Mode::SwiGlu => {
+                self.norm += 1;
+                Some(self.norm - 1)
+            }
+            Mode::Add => None,
+        };
+        let mut y_offset = y_offset;
+        for part in parts(matrix, mode, self.binding_bytes)? {
+            let linear = Linear {
+                mode,
+                format: matrix.format,
+                matrix: self.matrix,
+                part,
+                norm,
+                inputs: matrix.inputs,
+                x,
+                y,
+                y_offset,
+                x_last,
+                y_last,
+            };
+            y_offset += linear.outputs();
+            self.steps.push(Step::Linear(linear));
+        }
+        self.matrix += 1;
+        Some(())
+    }
+}
+
+/// Splits a matrix by its outputs, so that every part fits in a binding.
+fn parts(matrix: &Matrix<'_>, mode: Mode, binding_bytes: usize) -> Option<Vec<Part>> {
+    let outputs = matrix.columns.len();
+    let groups = match mode {
+        Mode::SwiGlu => 2,
+        Mode::Normed | Mode::Add => 1,
+    };
+    // Of every group of columns, this many quads fit.
+    let quad_bytes = quads(matrix.inputs) * 4 * matrix.format.bytes() * 4;
+    let fit = binding_bytes / (quad_bytes * groups) * 4;
+    if fit == 0 {
+        return None;
+    }
+    let width = outputs / groups;
+    let part = |start: usize| Part {
+        ranges: (0..groups)
+            .map(|group| group * width + start..group * width + (start + fit).min(width))
+            .collect(),
+    };
+    Some((0..width).step_by(fit).map(part).collect())
+}
+
+/// Quads that hold so many values.
+pub(super) fn quads(values: usize) -> usize {
+    values.div_ceil(4)
+}
+
+/// All shaders that the steps may need, whatever the number of rows.
+pub(super) fn shaders(steps: &[Step], d: &Dimensions) -> Vec<Shader> {
+    let mut shaders = Vec::new();
+    for step in steps {
+        match step {
+            Step::Embed { format, .. } => shaders.push(Shader::Embed(*format)),
+            Step::Attention { is_last } => shaders.push(attention(*is_last, d)),
+            Step::Linear(linear) => {
+                let all =
+                    Tiling::ALL.map(|tiling| Shader::Linear(tiling, linear.format, linear.mode));
+                shaders.extend(all);
+            }
+        }
+    }
+    shaders
+}
+
+pub(super) fn attention(is_last: bool, d: &Dimensions) -> Shader {
+    let head_size = d.head_size;
+    match is_last {
+        true => Shader::LastAttention { head_size },
+        false => Shader::Attention { head_size },
+    }
+}

@@ -1,0 +1,127 @@
+//! Whether an adapter can be trusted: a small known network must come out of it as plain loops compute it.
+//!
+//! It runs the very shaders that a network will run, every way to divide the work of each. None of them uses subgroups, so that it
+//! does not matter how many invocations a GPU runs in step.
+
+use std::sync::Arc;
+
+use super::gpu::{Gpu, engine_error};
+use super::network::Network;
+use super::plan::Plan;
+use super::reference;
+use super::resident::{Resident, Shaders};
+use super::sample::{EPSILON, Sample};
+use super::schedule::{Step, shaders};
+use super::shaders::{Format, Shader, Tiling};
+use crate::engine::TokenBatch;
+use crate::error::Result;
+
+/// How far a logit may lie from what plain loops give. Logits are of the order of 1, and only the order and the rounding of f32 sums
+/// and the last digits of `exp` differ: under 1e-5 where it was measured. A wrong product would be off by far more than this.
+const TOLERANCE: f32 = 1e-3;
+/// More than a tile of 16 rows, and no multiple of anything.
+const TOKENS: usize = 19;
+
+/// What a network needs tested: its width of a head, and how its matrices are stored.
+#[derive(Clone, Debug)]
+pub(super) struct SelfTest {
+    samples: Vec<Sample>,
+}
+
+impl SelfTest {
+    /// The test of what `network` will use.
+    pub(super) fn of(network: &Network<'_>) -> Self {
+        let stored = |format: &Format| {
+            let mut matrices = network.matrices();
+            matrices.pop(); // the head
+            matrices.iter().any(|matrix| matrix.format == *format)
+        };
+        let formats = [Format::Int8, Format::F32].into_iter().filter(stored);
+        Self::new(
+            network.dimensions.head_size,
+            network.embedding.format,
+            formats,
+        )
+    }
+
+    /// The test of an adapter for no network in particular: heads of 64, the most common width, in every format.
+    pub(super) fn general() -> Self {
+        Self::new(64, Format::Int8, [Format::Int8, Format::F32])
+    }
+
+    fn new(head_size: usize, embedding: Format, formats: impl IntoIterator<Item = Format>) -> Self {
+        let sample = |matrices| Sample {
+            layers: 2,
+            heads: 2,
+            kv_heads: 1,
+            head_size,
+            intermediate: 37,
+            vocabulary: 50,
+            max_position: TOKENS,
+            categories: 5,
+            embedding,
+            matrices,
+            splits_query: false,
+        };
+        Self {
+            samples: formats.into_iter().map(sample).collect(),
+        }
+    }
+
+    /// The shaders that it runs.
+    pub(super) fn shaders(&self, binding_bytes: usize) -> Result<Vec<Shader>> {
+        let mut all = Vec::new();
+        for sample in &self.samples {
+            let file = sample.file();
+            let network = Network::read(&file, EPSILON)?;
+            let steps: Vec<Step> = network.schedule(binding_bytes).unwrap_or_default();
+            all.extend(shaders(&steps, &network.dimensions));
+        }
+        Ok(all)
+    }
+
+    /// Runs it, and returns the largest error.
+    pub(super) fn run(&self, gpu: &Gpu, shaders: &Arc<Shaders>) -> Result<f32> {
+        let ids: Vec<u32> = (0..2 * TOKENS as u32).map(|i| i * 7 % 50).collect();
+        let mut largest = 0.0_f32;
+        for sample in &self.samples {
+            let file = sample.file();
+            let network = Network::read(&file, EPSILON)?;
+            let rows = ids.chunks(TOKENS);
+            let expected: Vec<f32> = rows
+                .flat_map(|ids| reference::forward(&network, ids))
+                .collect();
+            let resident = Resident::build(gpu.clone(), &network, Arc::clone(shaders))?;
+            let batch = TokenBatch {
+                ids: &ids,
+                rows: 2,
+                tokens: TOKENS,
+            };
+            let mut plan = Plan::new(Arc::new(resident), &batch)?;
+            for tiling in Tiling::ALL {
+                plan.set_tiling(Some(tiling));
+                let found = plan.run(&batch)?;
+                largest = largest.max(compare(gpu, tiling, &found, &expected)?);
+            }
+        }
+        Ok(largest)
+    }
+}
+
+fn compare(gpu: &Gpu, tiling: Tiling, found: &[f32], expected: &[f32]) -> Result<f32> {
+    let mut largest = 0.0_f32;
+    for (found, expected) in found.iter().zip(expected) {
+        let error = (found - expected).abs();
+        // What is not a number is not within the tolerance either.
+        if error.is_nan() || error > TOLERANCE {
+            return Err(engine_error(&format!(
+                "the self-test failed on {}: a small network ({tiling:?}) gives {found} where {expected} is right. Its driver computes \
+                 wrongly: update it, name another adapter in {}, or use another engine",
+                super::adapter::describe(&gpu.info),
+                super::adapter::ADAPTER_VARIABLE,
+            )));
+        }
+        largest = largest.max(error);
+    }
+    Ok(largest)
+}

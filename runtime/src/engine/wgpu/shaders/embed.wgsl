@@ -1,0 +1,27 @@
+// residual[row] = weights[ids[row]] * scale[ids[row]], for the rows of the table that this binding holds.
+
+struct Embed {
+    // Quads of a row.
+    width: u32,
+    // The part of the table that is bound.
+    first: u32,
+    count: u32,
+}
+
+@group(0) @binding(1) var<uniform> op: Embed;
+@group(0) @binding(2) var<storage, read> ids: array<u32>;
+@group(0) @binding(3) var<storage, read> weights: array<$WORD>;
+@group(0) @binding(4) var<storage, read> scale: array<f32>;
+@group(0) @binding(6) var<storage, read_write> residual: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) place: vec3<u32>) {
+    let row = place.y;
+    let id = ids[row];
+    // An id below `first` wraps around, and is beyond the part as well.
+    let local = id - op.first;
+    if place.x >= op.width || local >= op.count {
+        return;
+    }
+    residual[row * op.width + place.x] = weight(local * op.width + place.x) * scale[id];
+}

@@ -1,0 +1,121 @@
+//! The engine on whatever adapter there is; a test that finds none says so, and fails where `DUOGUARD_REQUIRE_WGPU` is set.
+
+mod alone;
+mod trouble;
+
+use std::sync::Arc;
+
+use super::adapter;
+use super::gpu::Gpu;
+use super::network::Network;
+use super::plan::Plan;
+use super::reference;
+use super::resident::{Resident, Shaders};
+use super::sample::{EPSILON, Sample};
+use super::schedule;
+use super::self_test::SelfTest;
+use super::shaders::{Format, Tiling};
+use crate::engine::TokenBatch;
+
+/// As the self-test's.
+const TOLERANCE: f32 = 1e-3;
+
+/// The adapter for tests. Without one, a test prints that it was skipped; `cargo xtask test` brings one, and sets the variable that
+/// makes its absence a failure.
+fn gpu() -> Option<Gpu> {
+    match adapter::best() {
+        Ok(adapter) => Some(Gpu::open(&adapter).unwrap()),
+        Err(reason) => {
+            assert!(
+                std::env::var_os("DUOGUARD_REQUIRE_WGPU").is_none(),
+                "{reason}"
+            );
+            eprintln!("SKIPPED, no adapter for wgpu: {reason}");
+            None
+        }
+    }
+}
+
+const SAMPLE: Sample = Sample {
+    layers: 2,
+    heads: 4,
+    kv_heads: 2,
+    head_size: 16,
+    intermediate: 37,
+    vocabulary: 61,
+    max_position: 150,
+    categories: 12,
+    embedding: Format::Int8,
+    matrices: Format::Int8,
+    splits_query: true,
+};
+
+fn ids(rows: usize, tokens: usize, vocabulary: usize) -> Vec<u32> {
+    let ids = 0..rows * tokens;
+    ids.map(|i| (i * 31 % vocabulary) as u32).collect()
+}
+
+/// Runs a sample on shaders and on plain loops, in every tiling, with bindings of at most `binding_bytes`.
+fn agrees(gpu: &Gpu, sample: &Sample, shapes: &[(usize, usize)]) {
+    let file = sample.file();
+    let network = Network::read(&file, EPSILON).unwrap();
+    let steps = network.schedule(gpu.binding_bytes()).unwrap();
+    let needed = schedule::shaders(&steps, &network.dimensions);
+    let shaders = Arc::new(Shaders::compile(gpu, &needed).unwrap());
+    let resident = Arc::new(Resident::build(gpu.clone(), &network, shaders).unwrap());
+    for (rows, tokens) in shapes {
+        let ids = ids(*rows, *tokens, sample.vocabulary);
+        let batch = TokenBatch {
+            ids: &ids,
+            rows: *rows,
+            tokens: *tokens,
+        };
+        let expected: Vec<f32> = ids
+            .chunks(*tokens)
+            .flat_map(|ids| reference::forward(&network, ids))
+            .collect();
+        let mut plan = Plan::new(Arc::clone(&resident), &batch).unwrap();
+        let tilings = Tiling::ALL.map(Some).into_iter().chain([None]);
+        for tiling in tilings {
+            plan.set_tiling(tiling);
+            let found = plan.run(&batch).unwrap();
+            assert_eq!(found.len(), expected.len());
+            for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                assert!(
+                    (found - expected).abs() <= TOLERANCE,
+                    "{sample:?} {rows} x {tokens} {tiling:?}: logit {place} is {found}, expected {expected}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn networks_of_odd_sizes_agree_with_plain_loops() {
+    let Some(gpu) = gpu() else { return };
+    let shapes = [(1, 1), (1, 17), (3, 5), (2, 65), (1, 150)];
+    agrees(&gpu, &SAMPLE, &shapes);
+    let floats = Sample {
+        embedding: Format::F32,
+        matrices: Format::F32,
+        splits_query: false,
+        heads: 3,
+        kv_heads: 1,
+        head_size: 24,
+        categories: 1,
+        layers: 1,
+        ..SAMPLE
+    };
+    agrees(&gpu, &floats, &shapes);
+}
+
+#[test]
+fn the_self_test_passes_and_its_error_is_small() {
+    let Some(gpu) = gpu() else { return };
+    let test = SelfTest::general();
+    let needed = test.shaders(gpu.binding_bytes()).unwrap();
+    let shaders = Arc::new(Shaders::compile(&gpu, &needed).unwrap());
+    let error = test.run(&gpu, &shaders).unwrap();
+    println!("largest error {error:e}");
+    assert!(error > 0.0 && error < 1e-4, "{error}");
+}
