@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use duoguard_eval::page::Table;
 use duoguard_export::{Certificate, Change, Effect};
 use serde_json::Value;
 
@@ -19,6 +20,46 @@ pub(crate) fn describe(text: &mut String, value: &Value) {
         return;
     };
     table(text, &certificate);
+}
+
+/// The certificate of a manifest as a sentence and a table; `None` where there is none that can be read.
+pub(crate) fn for_page(value: &Value) -> Option<(String, Table)> {
+    let certificate = serde_json::from_value::<Certificate>(value.clone()).ok()?;
+    let sentence = format!(
+        "Certificate {}: {} against 32-bit floats on {} texts. Changes with their 95 % intervals, in points.",
+        if certificate.passed {
+            "passed"
+        } else {
+            "FAILED"
+        },
+        certificate.scheme,
+        certificate.all.texts,
+    );
+    let mut table = Table::new([
+        "Language",
+        "texts",
+        "flips",
+        "logit p50",
+        "logit p95",
+        "FPR",
+        "recall",
+        "F1",
+        "AUROC",
+    ]);
+    let languages = certificate.languages.iter();
+    let rows = languages.map(|(tag, language)| (tag.as_str(), &language.verdict));
+    for (tag, effect) in rows.chain([("all", &certificate.all)]) {
+        let mut cells = vec![
+            tag.to_owned(),
+            effect.texts.to_string(),
+            effect.flips.to_string(),
+            format!("{:.4}", effect.logit_error.p50),
+            format!("{:.4}", effect.logit_error.p95),
+        ];
+        cells.extend([effect.fpr, effect.recall, effect.f1, effect.auroc].map(points));
+        table.rows.push(cells);
+    }
+    Some((sentence, table))
 }
 
 fn table(text: &mut String, certificate: &Certificate) {

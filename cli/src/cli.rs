@@ -128,6 +128,7 @@ All six must be there for every language asked for.
 
 Examples:
   duoguard eval --benchmarks DIR
+  duoguard eval --benchmarks DIR --report report.html
   duoguard eval --benchmarks DIR --languages De --json report.json --scores scores.jsonl
 
 A line of the score file:
@@ -145,6 +146,9 @@ pub(crate) struct EvalArgs {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Write the report as a page with figures, in one file that loads nothing
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
     /// Write the score of every row, one JSON object a line
     #[arg(long, value_name = "FILE.jsonl")]
     pub(crate) scores: Option<PathBuf>,

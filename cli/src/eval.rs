@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use duoguard::{Model, Session, SessionOptions};
 use duoguard_eval::{
-    Benchmark, BenchmarkSet, OutputFile, Progress, Report, measure_robustness, read_benchmarks,
-    read_benign, table, write_scores,
+    Benchmark, BenchmarkSet, EvaluationPage, OutputFile, Progress, Report, evaluation_page,
+    measure_robustness, read_benchmarks, read_benign, table, write_scores,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::Outcome;
+use crate::certificate;
 use crate::cli::EvalArgs;
 use crate::failure::Failure;
 use crate::model_path;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<Outcome, Failure> {
     // Created before the work: a path that cannot be written should not cost minutes.
     let create = |path: &PathBuf| OutputFile::create(path);
     let json = arguments.json.as_ref().map(create).transpose()?;
+    let page = arguments.report.as_ref().map(create).transpose()?;
     let scores = arguments.scores.as_ref().map(create).transpose()?;
     if arguments.robustness {
         return robustness(&mut session, &sets, arguments, json);
@@ -45,6 +47,21 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<Outcome, Failure> {
     }
     if let Some(file) = json {
         report.write_json(file)?;
+    }
+    if let Some(mut file) = page {
+        let certificate = certificate::for_page(&model.manifest().certificate);
+        let html = evaluation_page(&EvaluationPage {
+            report: &report,
+            runs: &runs,
+            certificate: certificate
+                .as_ref()
+                .map(|(text, table)| (text.as_str(), table)),
+            made_by: &made_by(arguments),
+        })?;
+        file.write_all(html.as_bytes()).map_err(|cause| {
+            Failure::message(format!("{}: cannot write: {cause}", file.path().display()))
+        })?;
+        file.commit()?;
     }
     let mut out = anstream::stdout().lock();
     out.write_all(table(&report).as_bytes())
@@ -78,6 +95,64 @@ fn robustness(
         .and_then(|()| out.flush())
         .map_err(Failure::output)?;
     Ok(Outcome::Safe)
+}
+
+/// The options that decide the figures, and the machine.
+fn made_by(arguments: &EvalArgs) -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!(
+        "Made by duoguard {} eval --languages {} --threads {}, on {} with {cores} cores, on {}.",
+        env!("CARGO_PKG_VERSION"),
+        arguments.languages.join(","),
+        arguments.model.threads,
+        processor().unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+        today(),
+    )
+}
+
+/// The processor's name, where the system tells it.
+fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// Today in UTC, as year-month-day.
+fn today() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    date(since.map_or(0, |elapsed| elapsed.as_secs() / 86_400))
+}
+
+/// The date so many days after 1970-01-01.
+fn date(mut days: u64) -> String {
+    let leap = |year: u64| {
+        (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400)
+    };
+    let mut year = 1970;
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let lengths = [
+        31,
+        28 + u64::from(leap(year)),
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
+    let mut month = 0;
+    while days >= lengths[month] {
+        days -= lengths[month];
+        month += 1;
+    }
+    format!("{year}-{:02}-{:02}", month + 1, days + 1)
 }
 
 /// The languages without repetitions, which would count twice.
@@ -117,6 +192,19 @@ mod tests {
     fn a_language_counts_once() {
         let languages = ["En", "De", "en", "De"].map(str::to_owned);
         assert_eq!(distinct(&languages), ["En", "De"]);
+    }
+
+    #[test]
+    fn days_become_dates() {
+        let days = [0, 59, 11_016, 19_782, 20_781];
+        let dates = [
+            "1970-01-01",
+            "1970-03-01",
+            "2000-02-29",
+            "2024-02-29",
+            "2026-11-24",
+        ];
+        assert_eq!(days.map(date), dates);
     }
 
     #[test]

@@ -29,6 +29,14 @@ pub enum EvalError {
         /// The field, what was expected and what was found.
         message: String,
     },
+    /// A figure could not be drawn.
+    #[error("cannot draw the figure {figure:?}: {cause}")]
+    Figure {
+        /// The figure's title.
+        figure: String,
+        /// What the drawing library answered.
+        cause: String,
+    },
     /// The guard gave no usable verdict on a row.
     #[error("{benchmark} ({language}), row {row}: {cause}")]
     Guard {

@@ -1,7 +1,7 @@
 //! Measures a guard on the six benchmarks of the DuoGuard paper, per language.
 //!
 //! [`read_benchmarks`] reads the files, [`run`] scores every row with a [`Guard`], [`Report`] turns the rows into metrics, and
-//! [`table`](fn@table) prints them. [`write_scores`] keeps the score of every row, so that anyone can recompute every figure.
+//! [`table`](fn@table) prints them. [`evaluation_page`] draws them. [`write_scores`] keeps the score of every row, so that anyone can recompute every figure.
 //!
 //! ```no_run
 //! use duoguard::{Model, SessionOptions};
@@ -18,8 +18,10 @@
 
 mod disguise;
 mod error;
+mod evaluation;
 mod metrics;
 mod output;
+pub mod page;
 mod readers;
 mod report;
 mod robustness;
@@ -31,7 +33,10 @@ mod testing;
 
 pub use disguise::Disguise;
 pub use error::{EvalError, Result};
-pub use metrics::{ECE_BINS, Metrics, Outcome, flag_everything_f1};
+pub use evaluation::{EvaluationPage, evaluation_page};
+pub use metrics::{
+    Calibration, ECE_BINS, Metrics, Outcome, calibration_bins, flag_everything_f1, roc_curve,
+};
 pub use output::OutputFile;
 pub use readers::{Benchmark, BenchmarkSet, Row, read_benchmarks};
 pub use report::{Average, BenchmarkResult, Report};

@@ -90,6 +90,54 @@ pub fn flag_everything_f1(rows: usize, positives: usize) -> Option<f64> {
     ratio(2 * positives, rows + positives)
 }
 
+/// The ROC curve: for every distinct score, from the highest down, (FPR, recall) of flagging what scores at least that; it begins
+/// at (0, 0). Rows of equal score are one step. `None` without rows of both classes.
+pub fn roc_curve(outcomes: &[Outcome]) -> Option<Vec<(f64, f64)>> {
+    let curve = Curve::of(outcomes)?;
+    let share = |p: &Point| {
+        (
+            p.false_pos as f64 / curve.negatives as f64,
+            p.true_pos as f64 / curve.positives as f64,
+        )
+    };
+    let points = std::iter::once(&Curve::START).chain(&curve.points);
+    Some(points.map(share).collect())
+}
+
+/// One bin of the calibration curve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calibration {
+    /// Number of rows in the bin; never 0.
+    pub rows: usize,
+    /// Their mean score.
+    pub mean_score: f64,
+    /// The share of them that is unsafe.
+    pub unsafe_share: f64,
+}
+
+/// The bins of the calibration curve that hold rows, from the lowest score up: the [`ECE_BINS`] bins of the calibration error.
+pub fn calibration_bins(outcomes: &[Outcome]) -> Vec<Calibration> {
+    let mut sums = [(0_usize, 0.0, 0_usize); ECE_BINS];
+    for outcome in outcomes {
+        let (rows, scores, positives) = &mut sums[bin(outcome.score)];
+        *rows += 1;
+        *scores += f64::from(outcome.score);
+        *positives += usize::from(outcome.label);
+    }
+    let filled = sums.into_iter().filter(|(rows, ..)| *rows > 0);
+    let mean = |(rows, scores, positives)| Calibration {
+        rows,
+        mean_score: scores / rows as f64,
+        unsafe_share: positives as f64 / rows as f64,
+    };
+    filled.map(mean).collect()
+}
+
+/// The bin of the calibration error that a score falls into.
+fn bin(score: f32) -> usize {
+    ((f64::from(score) * ECE_BINS as f64) as usize).min(ECE_BINS - 1)
+}
+
 fn ratio(part: usize, whole: usize) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
@@ -168,8 +216,7 @@ fn calibration_error(outcomes: &[Outcome]) -> Option<f64> {
     let mut gaps = [0.0; ECE_BINS];
     for outcome in outcomes {
         let score = f64::from(outcome.score);
-        let bin = ((score * ECE_BINS as f64) as usize).min(ECE_BINS - 1);
-        gaps[bin] += score - f64::from(u8::from(outcome.label));
+        gaps[bin(outcome.score)] += score - f64::from(u8::from(outcome.label));
     }
     let total: f64 = gaps.iter().map(|gap| gap.abs()).sum();
     (!outcomes.is_empty()).then(|| total / outcomes.len() as f64)
