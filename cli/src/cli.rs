@@ -33,8 +33,7 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     Export(ExportArgs),
     Inspect(InspectArgs),
-    /// List the engines: which this machine can use, and how to get the others
-    Engines,
+    Engines(EnginesArgs),
 }
 
 /// Check a text, or one text per line of standard input
@@ -236,6 +235,27 @@ pub(crate) struct InspectArgs {
     /// The bundle
     #[arg(value_name = "BUNDLE_DIR")]
     pub(crate) bundle: PathBuf,
+}
+
+/// List the engines: which this machine can use, and how to get the others
+///
+/// Lists the GPUs too, each with its limits and the result of a self-test, and says which engine "auto" takes for the model. The first time
+/// on a machine with a real GPU, that is measured.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  duoguard engines
+  duoguard engines --time --model DIR")]
+pub(crate) struct EnginesArgs {
+    /// The model's bundle, as for check
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Threads that one check may use
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_threads)]
+    pub(crate) threads: NonZeroUsize,
+    /// Time every engine on windows of 16 to 512 tokens
+    #[arg(long)]
+    pub(crate) time: bool,
 }
 
 /// Which model, on what.

@@ -5,6 +5,7 @@
 mod certificate;
 mod check;
 mod cli;
+mod engine_times;
 mod engines;
 mod eval;
 mod explanation;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::Engines => engines::run(),
+        Command::Engines(arguments) => engines::run(&arguments),
     };
     match result {
         Ok(Outcome::Safe) => ExitCode::SUCCESS,

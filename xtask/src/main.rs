@@ -8,6 +8,7 @@ mod onnxruntime;
 mod packages;
 mod process;
 mod transformers;
+mod vulkan;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -18,6 +19,7 @@ usage: cargo xtask <command>
 
   test    everything below, in this order
   ort     fetch the pinned ONNX Runtime into target/onnxruntime
+  vulkan  make sure of a Vulkan driver: as root on Debian, install Mesa's
   fmt     check the formatting
   clippy  lint all targets, warnings are errors
   docs    build the documentation, warnings are errors
@@ -40,10 +42,12 @@ Not part of test, for they install PyTorch from PyPI (6 GB, into target/transfor
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["test"] => ["ort", "fmt", "clippy", "docs", "tests", "ctest"]
+        ["test"] => ["ort", "vulkan", "fmt", "clippy", "docs", "tests", "ctest"]
             .iter()
             .try_for_each(|part| run(part)),
-        [part @ ("ort" | "fmt" | "clippy" | "docs" | "tests" | "ctest" | "size")] => run(part),
+        [part @ ("ort" | "vulkan" | "fmt" | "clippy" | "docs" | "tests" | "ctest" | "size")] => {
+            run(part)
+        }
         ["ctest", "--full"] => root().and_then(|root| ctest::run(&root, true)),
         ["install", "--prefix", prefix] => {
             root().and_then(|root| library::install_shipped(&root, Path::new(prefix)))
@@ -72,6 +76,7 @@ fn run(part: &str) -> Result<(), String> {
     let root = root()?;
     match part {
         "ort" => onnxruntime::fetch(&root).map(|library| eprintln!("{}", library.display()))?,
+        "vulkan" => vulkan::install().map(|driver| eprintln!("{driver}"))?,
         "fmt" => cargo(
             &root,
             &["fmt", "--all", "--check"],
@@ -111,12 +116,13 @@ fn run(part: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs cargo in the workspace, with ONNX Runtime where the tests look for it.
+/// Runs cargo in the workspace, with ONNX Runtime where the tests look for it, and no test skipped for want of a Vulkan driver.
 pub(crate) fn cargo(root: &Path, arguments: &[&str], needs: &str) -> Result<(), String> {
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root)
         .args(arguments)
         .env("ORT_DYLIB_PATH", onnxruntime::library(root))
+        .env("DUOGUARD_REQUIRE_WGPU", "1")
         .env("RUSTDOCFLAGS", "-D warnings")
         .status()
         .map_err(|e| format!("cannot run cargo {}: {e}", arguments.join(" ")))?;

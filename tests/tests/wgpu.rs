@@ -1,0 +1,170 @@
+//! The GPU engine with the bundled model, over and over; under Debian's `mesa-vulkan-drivers` where there is no GPU.
+
+use std::num::NonZeroUsize;
+
+use duoguard::{EngineChoice, Input, Model, Session, SessionOptions};
+use duoguard_tests::{duoguard, mini};
+
+fn session(model: &Model) -> Session {
+    let options = SessionOptions {
+        engine: EngineChoice::Named("wgpu".to_owned()),
+        ..SessionOptions::default()
+    };
+    match model.session(&options) {
+        Ok(session) => session,
+        Err(error) => panic!("{error}; `cargo xtask vulkan` installs a driver"),
+    }
+}
+
+/// Memory of this process that is in use, in bytes. Lavapipe's buffers are among it.
+#[cfg(target_os = "linux")]
+fn memory_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib: usize = line
+        .unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    kib << 10
+}
+
+/// Any error scope that hears something makes a check fail, so that this shows them silent too.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_thousand_checks_leave_nothing_behind() {
+    const GROWTH_BYTES: usize = 4 << 20;
+    let model = Model::open(mini()).unwrap();
+    let mut session = session(&model);
+    let text = "The soup is warm and the bread is fresh. ";
+    let texts: Vec<String> = [1, 2, 4].iter().map(|n| text.repeat(*n)).collect();
+    let first = session.check(&Input::prompt(&texts[0])).unwrap();
+    let mut check = |count: usize| {
+        for text in texts.iter().cycle().take(count) {
+            session.check(&Input::prompt(text)).unwrap();
+        }
+        memory_bytes()
+    };
+    let before = check(200);
+    let after = check(1000);
+    println!("{before} bytes, {after} after 1,000 checks more");
+    assert!(after < before + GROWTH_BYTES, "{before} {after}");
+    assert_eq!(session.check(&Input::prompt(&texts[0])).unwrap(), first);
+}
+
+/// Every model has a device of its own; with the last session they go.
+#[test]
+#[cfg(target_os = "linux")]
+fn models_that_are_closed_leave_nothing_behind() {
+    // A device's own caches and the allocator's settle slowly.
+    const GROWTH_BYTES: usize = 16 << 20;
+    let cycle = |count: usize| {
+        for _ in 0..count {
+            let model = Model::open(mini()).unwrap();
+            let mut session = session(&model);
+            session
+                .check(&Input::prompt("How do I bake bread?"))
+                .unwrap();
+        }
+        memory_bytes()
+    };
+    let before = cycle(5);
+    let after = cycle(20);
+    println!("{before} bytes, {after} after 20 models more");
+    assert!(after < before + GROWTH_BYTES, "{before} {after}");
+}
+
+#[test]
+fn sessions_on_threads_share_one_network() {
+    let model = Model::open(mini()).unwrap();
+    let expected = session(&model).window_logits("The soup is warm.").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            let mut session = session(&model);
+            let expected = &expected;
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    assert_eq!(
+                        &session.window_logits("The soup is warm.").unwrap(),
+                        expected
+                    );
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn auto_takes_no_program_that_plays_a_gpu() {
+    let adapters = duoguard::gpu_adapters();
+    let chosen = adapters.iter().find(|adapter| adapter.is_chosen).unwrap();
+    assert_eq!(
+        chosen.self_test.as_ref().map(|error| *error < 1e-4),
+        Ok(true)
+    );
+    let model = Model::open(mini()).unwrap();
+    let auto = model.auto_engine(NonZeroUsize::MIN).unwrap();
+    if chosen.kind == "CPU" {
+        assert_eq!(auto.name, "rten");
+        assert!(auto.reason.contains("GPU"), "{}", auto.reason);
+    }
+    assert!(["rten", "wgpu"].contains(&auto.name), "{}", auto.name);
+    let automatic = model.session(&SessionOptions::default()).unwrap();
+    assert_eq!(automatic.engine(), auto.name);
+}
+
+#[test]
+fn an_adapter_that_is_not_there_is_an_error_and_no_other_is_taken() {
+    let output = duoguard()
+        .args(["check", "--engine", "wgpu", "How do I bake bread?"])
+        .env("DUOGUARD_WGPU_ADAPTER", "no such adapter")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("no such adapter") && stderr.contains("DUOGUARD_WGPU_ADAPTER"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn the_command_lists_adapters_and_what_auto_takes() {
+    let output = duoguard()
+        .args(["engines", "--model"])
+        .arg(mini())
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    for words in [
+        "self-test  passed",
+        "the one that wgpu takes",
+        "MiB a binding",
+        "auto takes",
+    ] {
+        assert!(stdout.contains(words), "{words}: {stdout}");
+    }
+}
+
+#[test]
+fn what_a_forward_pass_asks_is_counted() {
+    let model = Model::open(mini()).unwrap();
+    let architecture = &model.manifest().architecture;
+    let costs = [16, 64, 512].map(|tokens| model.forward_cost(tokens).unwrap());
+    for (cost, tokens) in costs.iter().zip([16, 64, 512]) {
+        // Embedding and head; attention and four or, in the last layer, five projections.
+        assert_eq!(cost.dispatches, 2 + 5 * architecture.layers as u64 + 1);
+        let (c, i) = (architecture.hidden as u64, architecture.intermediate as u64);
+        // A layer at the least: its feed-forward part, on every token but in the last layer.
+        let at_least = 2 * 3 * c * i * tokens * (architecture.layers as u64 - 1);
+        assert!(cost.operations > at_least && cost.operations < 4 * at_least);
+        assert!(cost.least_bytes < cost.requested_bytes);
+    }
+    assert!(
+        costs
+            .windows(2)
+            .all(|pair| pair[0].operations < pair[1].operations)
+    );
+}
