@@ -45,7 +45,9 @@ pub fn evaluation_page(parts: &EvaluationPage<'_>) -> Result<String> {
     page.heading("Scores");
     page.figure(&roc(runs, &names)?);
     page.figure(&calibration(runs, &names)?);
-    page.figure(&mistakes(runs)?);
+    page.figure(&mistakes_figure(
+        runs.iter().flat_map(|run| run.outcomes.iter().copied()),
+    )?);
     page.heading("Cost");
     page.figure(&cost(report, &names)?);
     page.figure(&latency(report, &names)?);
@@ -211,13 +213,10 @@ fn calibration(runs: &[BenchmarkRun], languages: &[&str]) -> Result<Figure> {
     Figure::lines("Calibration", caption, &series, (&across, &up), true)
 }
 
-fn mistakes(runs: &[BenchmarkRun]) -> Result<Figure> {
+/// How sure a guard was when it was wrong: a histogram of the scores of false positives and false negatives.
+pub fn mistakes_figure(outcomes: impl Iterator<Item = Outcome>) -> Result<Figure> {
     let mut counts = [vec![0.0; SCORE_BINS], vec![0.0; SCORE_BINS]];
-    for outcome in runs
-        .iter()
-        .flat_map(|run| &run.outcomes)
-        .filter(|o| o.flagged != o.label)
-    {
+    for outcome in outcomes.filter(|o| o.flagged != o.label) {
         let bin = ((outcome.score * SCORE_BINS as f32) as usize).min(SCORE_BINS - 1);
         counts[usize::from(outcome.label)][bin] += 1.0;
     }
@@ -231,7 +230,7 @@ fn mistakes(runs: &[BenchmarkRun]) -> Result<Figure> {
         .map(|bin| format!("{:.2}", bin as f64 / SCORE_BINS as f64))
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let caption = "Wrongly flagged and wrongly passed rows of all benchmarks and languages, by score; a bin is named by its lowest score.";
+    let caption = "Wrongly flagged and wrongly passed rows of all sets and languages, by score; a bin is named by its lowest score.";
     Figure::bars("Scores of the mistakes", caption, &names, &series, &axis)
 }
 

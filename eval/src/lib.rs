@@ -33,7 +33,7 @@ mod testing;
 
 pub use disguise::Disguise;
 pub use error::{EvalError, Result};
-pub use evaluation::{EvaluationPage, evaluation_page};
+pub use evaluation::{EvaluationPage, evaluation_page, mistakes_figure};
 pub use metrics::{
     Calibration, ECE_BINS, Metrics, Outcome, calibration_bins, flag_everything_f1, roc_curve,
 };

@@ -50,9 +50,9 @@ pub enum TrainError {
         "game.languages: {0:?} cannot be identified; expected a two-letter ISO 639-1 code of a language that whatlang knows"
     )]
     Language(String),
-    /// The benchmarks that proposals must not overlap cannot be read.
-    #[error("game.benchmarks: {0}")]
-    Benchmarks(#[from] duoguard_eval::EvalError),
+    /// The benchmarks cannot be read, or the report not drawn.
+    #[error("evaluation: {0}")]
+    Evaluation(#[from] duoguard_eval::EvalError),
     /// An endpoint cannot be used.
     #[error(transparent)]
     Endpoint(#[from] crate::endpoint::EndpointError),

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use duoguard_eval::{Benchmark, read_benchmarks};
+use duoguard_eval::BenchmarkSet;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use crate::error::TrainError;
 use crate::generator::{Generator, LocalGenerator, Request, draw_seeds};
 use crate::ground::Ground;
 use crate::judge::{ConsistencyJudge, Exhibit, Judge, Opinion, agrees};
+use crate::measure::measure;
 use crate::players::Remote;
 use crate::preference::{Level, Preference, Standing, TokenPair, pair};
 use crate::proposal::{Fate, Filters, Proposal};
@@ -48,6 +49,8 @@ pub struct Game<'a> {
     pub ground: &'a Ground<'a>,
     /// How it is played.
     pub recipe: &'a GameRecipe,
+    /// What no proposal may overlap, and every round is measured on; empty where the recipe names none.
+    pub benchmarks: &'a [BenchmarkSet],
     /// The generator as it was before the first round; absent when it is behind an endpoint.
     pub author: Option<&'a Author>,
 }
@@ -93,6 +96,7 @@ impl Game<'_> {
         let classifier = ground.train_classifier(folder, &data, start)?;
 
         ground.publish(folder, &classifier, &data, number)?;
+        measure(folder, &ground.validation, self.benchmarks)?;
         round.summarise(&seeds, &proposals, &levels, &data, &classifier)?;
         Ok(Players {
             classifier,
@@ -228,11 +232,12 @@ impl Round<'_> {
         seeds: &[&SeedRow],
         proposals: &mut [Proposal],
     ) -> Result<(), TrainError> {
-        let benchmarks = self.benchmark_texts()?;
+        let benchmarks = self.game.benchmarks.iter().flat_map(|set| &set.rows);
+        let texts = benchmarks.flat_map(|row| [Some(&row.prompt), row.response.as_ref()]);
         let mut filters = Filters::new(
             self.game.recipe.length_difference,
             &self.game.recipe.languages,
-            benchmarks.iter().map(String::as_str),
+            texts.flatten().map(String::as_str),
         )?;
         for proposal in proposals.iter_mut() {
             let seed = &seeds[proposal.seed].text;
@@ -294,25 +299,6 @@ impl Round<'_> {
                 least_agreement: *least_agreement,
             })),
         }
-    }
-
-    fn benchmark_texts(&self) -> Result<Vec<String>, TrainError> {
-        let Some(folder) = &self.game.recipe.benchmarks else {
-            eprintln!(
-                "game.benchmarks is not set: proposals are not checked for overlap with benchmarks"
-            );
-            return Ok(Vec::new());
-        };
-        let sets = read_benchmarks(
-            &self.game.ground.data.join(folder),
-            &Benchmark::ALL,
-            &["En", "Fr", "Es", "De"],
-        )?;
-        let rows = sets.into_iter().flat_map(|set| set.rows);
-        Ok(rows
-            .flat_map(|row| [Some(row.prompt), row.response])
-            .flatten()
-            .collect())
     }
 
     /// Step 3: does the classifier give a proposal the label of its seed? `proposals.jsonl` then holds every proposal and its fate.

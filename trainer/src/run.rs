@@ -1,7 +1,7 @@
 //! A whole run, top to bottom: the ground, round 0, and the rounds of the game.
 //!
 //! Everything it writes is in `<runs>/<name>/`; each step is skipped when its result is already there, so a run that was killed anywhere
-//! goes on where it was. A game's rounds are in `round-0/`, `round-1/` and so on; without a game, the run's folder is round 0.
+//! goes on where it was. A game's rounds are in `round-0/`, `round-1/` and so on, and `report.html` draws them; without a game, the run's folder is round 0.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,9 @@ use crate::checkpoint::write_atomically;
 use crate::error::TrainError;
 use crate::game::{Game, Players};
 use crate::ground::Ground;
+use crate::measure::{benchmarks, measure};
 use crate::recipe::Recipe;
+use crate::report::write_report;
 
 /// Where a run reads and writes, and on what it computes.
 #[derive(Clone, Debug)]
@@ -35,32 +37,64 @@ pub struct RunOptions {
 pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError> {
     let run = prepare(recipe, options)?;
     let last = recipe.game.as_ref().map_or(0, |game| game.rounds);
-    let bundle = round_folder(&run, recipe, last).join("bundle");
-    if bundle.is_dir() {
-        return Ok(bundle);
+    let folders: Vec<PathBuf> = (0..=last)
+        .map(|round| round_folder(&run, recipe, round))
+        .collect();
+    let bundle = folders[last].join("bundle");
+    let finished = match recipe.game {
+        Some(_) => folders[last].join("summary.json").exists(),
+        None => bundle.is_dir(),
+    };
+    if !finished {
+        play(recipe, &run, &folders, options)?;
     }
-    let ground = Ground::lay(recipe, &run, &options.data, &options.device)?;
-    let folder = round_folder(&run, recipe, 0);
-    fs::create_dir_all(&folder).map_err(|e| TrainError::io("create", &folder, e))?;
-    let classifier = ground.train_classifier(&folder, &ground.training, &ground.base)?;
-    ground.publish(&folder, &classifier, &ground.training, 0)?;
-    if let Some(game) = &recipe.game {
-        let author = Author::of(&ground, game)?;
-        let game = Game {
-            ground: &ground,
-            recipe: game,
-            author: author.as_ref(),
-        };
-        let mut players = Players {
-            classifier,
-            generator: author.as_ref().map(|author| author.first.clone()),
-            data: ground.training.clone(),
-        };
-        for round in 1..=last {
-            players = game.play(players, round, &round_folder(&run, recipe, round))?;
-        }
+    if recipe.game.is_some() {
+        write_report(&run, &recipe.name, &folders)?;
     }
     Ok(bundle)
+}
+
+fn play(
+    recipe: &Recipe,
+    run: &Path,
+    folders: &[PathBuf],
+    options: &RunOptions,
+) -> Result<(), TrainError> {
+    let ground = Ground::lay(recipe, run, &options.data, &options.device)?;
+    let first = &folders[0];
+    fs::create_dir_all(first).map_err(|e| TrainError::io("create", first, e))?;
+    let classifier = ground.train_classifier(first, &ground.training, &ground.base)?;
+    ground.publish(first, &classifier, &ground.training, 0)?;
+    let Some(game) = &recipe.game else {
+        return Ok(());
+    };
+    let sets = match &game.benchmarks {
+        Some(folder) => benchmarks(&options.data.join(folder))?,
+        None => {
+            eprintln!(
+                "game.benchmarks is not set: proposals are not checked for overlap with benchmarks"
+            );
+            Vec::new()
+        }
+    };
+    measure(first, &ground.validation, &sets)?;
+    let author = Author::of(&ground, game)?;
+    let game = Game {
+        ground: &ground,
+        recipe: game,
+        benchmarks: &sets,
+        author: author.as_ref(),
+    };
+    let mut players = Players {
+        classifier,
+        generator: author.as_ref().map(|author| author.first.clone()),
+        data: ground.training.clone(),
+    };
+    for (round, folder) in folders.iter().enumerate().skip(1) {
+        players = game.play(players, round, folder)?;
+        write_report(run, &recipe.name, &folders[..=round])?;
+    }
+    Ok(())
 }
 
 /// The folder of a round, from 0.

@@ -282,12 +282,16 @@ fn contents(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-#[test]
-fn a_game_killed_again_and_again_ends_as_one_that_was_not() {
+/// Plays `recipe` twice: in one go, and killed after each of the times that `kills` makes of the time it took. What both left is compared to
+/// the byte, and returned.
+fn whole_and_killed(
+    recipe_text: &str,
+    kills: impl FnOnce(Duration) -> Vec<Duration>,
+) -> BTreeMap<PathBuf, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");
-    let recipe = folder.path().join("tiny-game.toml");
-    fs::write(&recipe, tiny_game()).unwrap();
+    let recipe = folder.path().join("game.toml");
+    fs::write(&recipe, recipe_text).unwrap();
     let trainer = |runs: &str, resume: bool| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_duoguard-train"));
         command
@@ -303,13 +307,19 @@ fn a_game_killed_again_and_again_ends_as_one_that_was_not() {
     let started = Instant::now();
     finish(trainer("whole", false).spawn().unwrap());
     let whole_time = started.elapsed();
+    println!("played in {:.1} s", whole_time.as_secs_f64());
 
-    // Five times, a fifth of the whole time after each start: a start costs a little, so all of them fall before the end.
-    for attempt in 0..5 {
+    for (attempt, after) in kills(whole_time).into_iter().enumerate() {
         let mut child = trainer("killed", attempt > 0).spawn().unwrap();
-        std::thread::sleep(whole_time / 5);
+        std::thread::sleep(after);
+        let over = child.try_wait().unwrap().is_some();
         child.kill().unwrap();
         child.wait().unwrap();
+        println!(
+            "killed after {:.1} s more{}",
+            after.as_secs_f64(),
+            if over { ", when it was over" } else { "" }
+        );
     }
     finish(trainer("killed", true).spawn().unwrap());
 
@@ -324,12 +334,43 @@ fn a_game_killed_again_and_again_ends_as_one_that_was_not() {
     for (name, bytes) in &whole {
         assert!(*bytes == killed[name], "{} differs", name.display());
     }
+    println!("{} files are the same", whole.len());
+    whole
+}
+
+#[test]
+#[ignore = "plays recipes/demo.toml twice, which takes minutes: cargo test --release -p duoguard-trainer --test run -- --ignored --nocapture"]
+fn the_demo_killed_at_ten_random_moments_ends_as_one_that_was_not() {
+    let whole = whole_and_killed(include_str!("../../recipes/demo.toml"), |whole_time| {
+        (0..10)
+            .map(|_| whole_time.mul_f64(rand::random_range(0.0..0.18)))
+            .collect()
+    });
+    assert!(whole.contains_key(Path::new("report.html")));
+}
+
+#[test]
+fn a_game_killed_again_and_again_ends_as_one_that_was_not() {
+    // Five times, a fifth of the whole time after each start: a start costs a little, so all of them fall before the end.
+    let whole = whole_and_killed(&tiny_game(), |whole_time| vec![whole_time / 5; 5]);
+    let page = String::from_utf8(whole[Path::new("report.html")].clone()).unwrap();
+    for part in [
+        "On the validation rows",
+        "Languages of the data",
+        "Proposals of round 1",
+        "Proposals of round 2",
+        "How far from an equilibrium",
+        "<th scope=\"row\">de, round 2</th>",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
     for round in ["round-1", "round-2"] {
         for file in [
             "proposals.jsonl",
             "pairs.jsonl",
             "synthetic.jsonl",
             "summary.json",
+            "scores.jsonl",
             "bundle/manifest.json",
         ] {
             assert!(
