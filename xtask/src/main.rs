@@ -1,5 +1,7 @@
 //! What people and CI run alike: `cargo xtask test`, and its parts.
 
+mod browser;
+mod metrics;
 mod onnxruntime;
 mod transformers;
 
@@ -12,10 +14,13 @@ usage: cargo xtask <command>
 
   test    everything below, in this order
   ort     fetch the pinned ONNX Runtime into target/onnxruntime
+  browser install Chromium, which the tests of pages need
   fmt     check the formatting
   clippy  lint all targets, warnings are errors
   docs    build the documentation, warnings are errors
   tests   run all tests
+  metrics [SCORES.jsonl REPORT.json]
+          compare the metrics with scikit-learn's: of constructed cases, or of a run of duoguard eval
 
 Not part of test, for they install PyTorch from PyPI (6 GB, into target/transformers):
   golden  make the golden checkpoints of export/tests/golden again, with transformers
@@ -26,10 +31,15 @@ Not part of test, for they install PyTorch from PyPI (6 GB, into target/transfor
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["test"] => ["ort", "fmt", "clippy", "docs", "tests"]
-            .iter()
-            .try_for_each(|part| run(part)),
-        [part @ ("ort" | "fmt" | "clippy" | "docs" | "tests")] => run(part),
+        ["test"] => [
+            "ort", "browser", "fmt", "clippy", "docs", "tests", "metrics",
+        ]
+        .iter()
+        .try_for_each(|part| run(part)),
+        [part @ ("ort" | "browser" | "fmt" | "clippy" | "docs" | "tests" | "metrics")] => run(part),
+        ["metrics", scores, report] => {
+            root().and_then(|root| metrics::compare(&root, &[scores, report]))
+        }
         ["golden"] => root().and_then(|root| transformers::golden(&root)),
         ["real-shape", ref rest @ ..] if (2..=3).contains(&rest.len()) => {
             root().and_then(|root| transformers::real_shape(&root, rest))
@@ -52,6 +62,8 @@ fn run(part: &str) -> Result<(), String> {
     let root = root()?;
     match part {
         "ort" => onnxruntime::fetch(&root).map(|library| eprintln!("{}", library.display()))?,
+        "browser" => browser::install()?,
+        "metrics" => metrics::compare(&root, &[])?,
         "fmt" => cargo(
             &root,
             &["fmt", "--all", "--check"],
