@@ -4,6 +4,7 @@ mod cross;
 mod ctest;
 mod examples;
 mod library;
+mod metrics;
 mod onnxruntime;
 mod packages;
 mod process;
@@ -20,12 +21,15 @@ usage: cargo xtask <command>
   test    everything below, in this order
   ort     fetch the pinned ONNX Runtime into target/onnxruntime
   vulkan  make sure of a Vulkan driver: as root on Debian, install Mesa's
+  browser install Chromium, which the tests of pages need
   fmt     check the formatting
   clippy  lint all targets, warnings are errors
   docs    build the documentation, warnings are errors
   tests   run all tests
   ctest   test the C library from C, with the examples (installs clang, valgrind and the like where it can);
           --full lets the loop that watches memory go on for 100,000 checks
+  metrics [SCORES.jsonl REPORT.json]
+          compare the metrics with scikit-learn's: of constructed cases, or of a run of duoguard eval
 
   install --prefix DIR
           build the C library small, and install it with its header, pkg-config and CMake files
@@ -42,18 +46,24 @@ Not part of test, for they install PyTorch from PyPI (6 GB, into target/transfor
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["test"] => ["ort", "vulkan", "fmt", "clippy", "docs", "tests", "ctest"]
-            .iter()
-            .try_for_each(|part| run(part)),
-        [part @ ("ort" | "vulkan" | "fmt" | "clippy" | "docs" | "tests" | "ctest" | "size")] => {
-            run(part)
-        }
+        ["test"] => [
+            "ort", "vulkan", "browser", "fmt", "clippy", "docs", "tests", "metrics", "ctest",
+        ]
+        .iter()
+        .try_for_each(|part| run(part)),
+        [
+            part @ ("ort" | "vulkan" | "browser" | "fmt" | "clippy" | "docs" | "tests" | "metrics"
+            | "ctest" | "size"),
+        ] => run(part),
         ["ctest", "--full"] => root().and_then(|root| ctest::run(&root, true)),
         ["install", "--prefix", prefix] => {
             root().and_then(|root| library::install_shipped(&root, Path::new(prefix)))
         }
         ["cross", "arm64"] => root().and_then(|root| cross::arm64(&root)),
         ["cross", "wasm32"] => root().and_then(|root| cross::wasm32(&root)),
+        ["metrics", scores, report] => {
+            root().and_then(|root| metrics::compare(&root, &[scores, report]))
+        }
         ["golden"] => root().and_then(|root| transformers::golden(&root)),
         ["real-shape", ref rest @ ..] if (2..=3).contains(&rest.len()) => {
             root().and_then(|root| transformers::real_shape(&root, rest))
@@ -77,6 +87,8 @@ fn run(part: &str) -> Result<(), String> {
     match part {
         "ort" => onnxruntime::fetch(&root).map(|library| eprintln!("{}", library.display()))?,
         "vulkan" => vulkan::install().map(|driver| eprintln!("{driver}"))?,
+        "browser" => packages::ensure(&[("chromium", "chromium")])?,
+        "metrics" => metrics::compare(&root, &[])?,
         "fmt" => cargo(
             &root,
             &["fmt", "--all", "--check"],

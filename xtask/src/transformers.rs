@@ -43,23 +43,27 @@ fn environment(root: &Path) -> Result<PathBuf, String> {
     if let Some(python) = std::env::var_os("DUOGUARD_PYTHON") {
         return Ok(python.into());
     }
-    let folder = root.join("target/transformers");
+    virtual_environment(&root.join("target/transformers"), &PACKAGES)
+}
+
+/// The Python of a virtual environment with these packages, which is made where it is not yet.
+pub(crate) fn virtual_environment(folder: &Path, packages: &[&str]) -> Result<PathBuf, String> {
     let python = folder.join("bin/python");
     let installed = folder.join("installed");
     if installed.exists() {
         return Ok(python);
     }
     let mut make = Command::new("python3");
-    make.args(["-m", "venv"]).arg(&folder);
+    make.args(["-m", "venv"]).arg(folder);
     finish(make, "python3 -m venv (Debian: apt install python3-venv)")?;
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--disable-pip-version-check"]);
-    install.args(PACKAGES);
+    install.args(packages);
     finish(
         install,
         "pip install, which needs a package index it can reach,",
     )?;
-    std::fs::write(&installed, PACKAGES.join("\n"))
+    std::fs::write(&installed, packages.join("\n"))
         .map_err(|e| format!("cannot write {}: {e}", installed.display()))?;
     Ok(python)
 }

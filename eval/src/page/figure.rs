@@ -210,6 +210,7 @@ fn draw_bars(
         .x_labels(0)
         .y_desc(&axis.title)
         .label_style(("sans-serif", 14))
+        .max_light_lines(1)
         .draw()?;
     let style = ("sans-serif", 14).into_font().color(&BLACK);
     let style = style.pos(Pos::new(HPos::Center, VPos::Top));
@@ -252,6 +253,7 @@ fn draw_points(
         .x_desc(&across.title)
         .y_desc(&up.title)
         .label_style(("sans-serif", 14))
+        .max_light_lines(1)
         .draw()?;
     if diagonal {
         let (from, to) = (across.from.max(up.from), across.to.min(up.to));

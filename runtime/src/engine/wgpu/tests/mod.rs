@@ -1,6 +1,7 @@
 //! The engine on whatever adapter there is; a test that finds none says so, and fails where `DUOGUARD_REQUIRE_WGPU` is set.
 
 mod alone;
+mod real_shape;
 mod trouble;
 
 use std::sync::Arc;

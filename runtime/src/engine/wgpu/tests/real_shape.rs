@@ -1,0 +1,46 @@
+//! The shape of Qwen2.5-0.5B, which DuoGuard-0.5B has, within what every WebGPU adapter grants.
+
+use super::{agrees, gpu};
+use crate::engine::wgpu::adapter;
+use crate::engine::wgpu::cost::of_steps;
+use crate::engine::wgpu::gpu::Gpu;
+use crate::engine::wgpu::network::Network;
+use crate::engine::wgpu::sample::{EPSILON, Sample};
+use crate::engine::wgpu::shaders::Format;
+
+const QWEN2_5_0_5B: Sample = Sample {
+    layers: 24,
+    heads: 14,
+    kv_heads: 2,
+    head_size: 64,
+    intermediate: 4864,
+    vocabulary: 151_936,
+    max_position: 512,
+    categories: 12,
+    embedding: Format::Int8,
+    matrices: Format::Int8,
+    splits_query: true,
+};
+
+/// The embedding alone is 130 MiB, so that at least one tensor has to be split.
+#[test]
+#[ignore = "half a gigabyte of weights, and plain loops over them: cargo test --release -p duoguard --features wgpu --lib -- --ignored qwen --nocapture"]
+fn the_shape_of_qwen_runs_under_the_default_limits() {
+    if gpu().is_none() {
+        return;
+    }
+    let limits = wgpu::Limits::defaults();
+    assert_eq!(limits.max_storage_buffer_binding_size, 128 << 20);
+    let gpu = Gpu::with_limits(&adapter::best().unwrap(), limits).unwrap();
+    let file = QWEN2_5_0_5B.file();
+    let network = Network::read(&file, EPSILON).unwrap();
+    let steps = |bytes| network.schedule(bytes).unwrap().len();
+    assert!(steps(128 << 20) > steps(1 << 30), "nothing was split");
+    println!("{} bytes of weights", file.len());
+    for tokens in [16, 64, 128, 512] {
+        let steps = network.schedule(128 << 20).unwrap();
+        let cost = of_steps(&steps, &network.dimensions, 1, tokens);
+        println!("{tokens} tokens: {cost:?}");
+    }
+    agrees(&gpu, &QWEN2_5_0_5B, &[(1, 1), (1, 16), (2, 5)]);
+}
