@@ -240,7 +240,7 @@ typedef struct duoguard_verdict {
     int32_t top_category;   /* the category that exceeds its threshold by most, an index; -1: none above its threshold */
     float top_score;        /* the largest score of any category, a probability in [0, 1] */
     uint64_t tokens;        /* tokens in the text, as the model counts */
-    uint64_t tokens_scored; /* those that were scored: all of them */
+    uint64_t tokens_scored; /* those of them that at least one window covered: all of them, in this release */
     uint32_t windows;       /* pieces that the text was scored in; 0 for empty text, which is safe */
     char language[16];      /* the BCP-47 tag of the language whose thresholds applied, ended by NUL; "und" if it was not identified */
 } duoguard_verdict;
@@ -264,6 +264,77 @@ typedef struct duoguard_verdict {
 DUOGUARD_API duoguard_status duoguard_session_check(duoguard_session *session, const char *prompt, size_t prompt_size, const char *response,
                                                     size_t response_size, float *scores, size_t score_count,
                                                     duoguard_verdict *verdict, duoguard_error *error);
+
+/* ---- Stream -------------------------------------------------------------------------------------------------------------------- */
+
+/* A text that is checked while it is still being written, such as the response of a language model: push each piece as it comes, look at
+ * the verdicts on the way, and finish.
+ *
+ *     duoguard_stream_new(session, &options, &stream, &error);
+ *     while (next_piece(&piece, &size)) {
+ *         duoguard_stream_push(stream, session, piece, size, &judged, NULL, 0, &verdict, &error);
+ *         if (judged && verdict.flagged)
+ *             break;
+ *     }
+ *     duoguard_stream_finish(stream, session, NULL, 0, &verdict, &error);
+ *     duoguard_stream_free(stream);
+ *
+ * (Each call returns a status, which is to be looked at.)
+ *
+ * Made by duoguard_stream_new; freed by duoguard_stream_free. It holds the text so far, and computes nothing itself: sessions do, and one session
+ * may serve many streams by turns. It keeps what it needs of its model; the session that it was made with may be freed before it, and
+ * another session on the same model and engine may go on with it. One thread at a time may use it. */
+typedef struct duoguard_stream duoguard_stream;
+
+/* How to read a stream. Fill it with DUOGUARD_STREAM_OPTIONS_INIT, then change what you need. The caller's; it and the prompt are read during
+ * the call only. */
+typedef struct duoguard_stream_options {
+    uint32_t struct_size;    /* sizeof(duoguard_stream_options) */
+    uint32_t debounce_bytes; /* bytes of new text after which a push draws a verdict; 0 = auto, which is 256. A verdict costs about one
+                                window of the network, however little is new */
+    const char *prompt;      /* the prompt that the streamed response answers, in UTF-8; NULL, 0: the stream is itself a prompt */
+    size_t prompt_size;      /* its bytes */
+} duoguard_stream_options;
+
+#define DUOGUARD_STREAM_OPTIONS_INIT { sizeof(duoguard_stream_options), 0, NULL, 0 }
+
+/* Begins a stream.
+ *
+ * session  A session on the model and the engine that will score it. Its language, if one is set, is the stream's. Not NULL. Exclusive.
+ * options  May be NULL: a prompt, with a verdict about every 64 tokens of English. Its struct_size must be at least 8.
+ * out      Receives the stream, which the caller owns. Not NULL.
+ * error    May be NULL.
+ *
+ * Fails with DUOGUARD_INVALID_ARGUMENT (also: a prompt that is not UTF-8), _UNSUPPORTED (an option that this library does not know) or _PANIC. */
+DUOGUARD_API duoguard_status duoguard_stream_new(duoguard_session *session, const duoguard_stream_options *options, duoguard_stream **out,
+                                                 duoguard_error *error);
+
+/* Takes the next bytes, and gives a verdict on the text so far if enough of it is new. It is an early look: it may flag what the finished text
+ * does not, and the other way round.
+ *
+ * stream, session      Not NULL. Exclusive. The session is one on the stream's model and engine.
+ * piece, piece_size    The next bytes, of any number, which may end inside a character. NULL, 0 is no bytes.
+ * judged               Receives 1 if a verdict was drawn, and 0 if too little is new: scores and verdict are then left as they were. Not NULL.
+ * scores, score_count, verdict, error  As for duoguard_session_check.
+ *
+ * Fails with DUOGUARD_INVALID_ARGUMENT (bytes that cannot be UTF-8; more than 4 MiB of prompt and stream; a session on another model or engine)
+ * and then the stream is as it was before; with _ENGINE, where the piece was taken and only the verdict failed; or with _PANIC, after which
+ * stream and session can only be freed. */
+DUOGUARD_API duoguard_status duoguard_stream_push(duoguard_stream *stream, duoguard_session *session, const char *piece, size_t piece_size,
+                                                  uint32_t *judged, float *scores, size_t score_count, duoguard_verdict *verdict,
+                                                  duoguard_error *error);
+
+/* The verdict on the whole text: exactly that of duoguard_session_check, however it was cut into pieces. More may be pushed afterwards.
+ *
+ * stream, session      As for duoguard_stream_push.
+ * scores, score_count, verdict, error  As for duoguard_session_check.
+ *
+ * Fails as duoguard_session_check does; text that ends inside a character is DUOGUARD_INVALID_ARGUMENT, and the rest can still be pushed. */
+DUOGUARD_API duoguard_status duoguard_stream_finish(duoguard_stream *stream, duoguard_session *session, float *scores, size_t score_count,
+                                                    duoguard_verdict *verdict, duoguard_error *error);
+
+/* Frees a stream, finished or not; NULL is accepted. No other thread may be using it. */
+DUOGUARD_API void duoguard_stream_free(duoguard_stream *stream);
 
 #ifdef __cplusplus
 }

@@ -19,7 +19,8 @@ use crate::message;
 use crate::model::ModelHandle;
 use crate::session::SessionHandle;
 use crate::status::{self, Status};
-use crate::structs::{CError, CFile, COptions, CVerdict, whole_fields};
+use crate::stream::StreamHandle;
+use crate::structs::{CError, CFile, COptions, CStreamOptions, CVerdict, whole_fields};
 use crate::unwind;
 
 /// A `struct_size` beyond this is memory that nobody has initialised.
@@ -272,6 +273,114 @@ pub unsafe extern "C" fn duoguard_session_check(
     }
 }
 
+/// `duoguard_stream_new`.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn duoguard_stream_new(
+    session: *mut SessionHandle,
+    options: *const CStreamOptions,
+    out: *mut *mut StreamHandle,
+    error: *mut CError,
+) -> i32 {
+    // SAFETY: `session` is NULL or alive and nobody else uses it, `options` has the size that it says and its prompt is readable, `out` and
+    // `error` are the caller's, as the header says.
+    unsafe {
+        outcome(error, || {
+            let session = required(session.as_mut(), "session")?;
+            let out = required(ptr::NonNull::new(out), "out")?;
+            let unset = CStreamOptions {
+                struct_size: 0,
+                debounce_bytes: 0,
+                prompt: ptr::null(),
+                prompt_size: 0,
+            };
+            let given = known_options(options, unset, &CStreamOptions::ENDS, "stream_options")?;
+            let prompt = match (given.prompt.is_null(), given.prompt_size) {
+                (true, 0) => None,
+                (_, size) => Some(text(given.prompt, size, "stream_options.prompt")?),
+            };
+            let debounce = match given.debounce_bytes {
+                0 => None,
+                bytes => Some(bytes as usize),
+            };
+            let stream = StreamHandle::new(session, prompt, debounce)?;
+            out.write_unaligned(Box::into_raw(Box::new(stream)));
+            Ok(())
+        })
+    }
+}
+
+/// `duoguard_stream_push`.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn duoguard_stream_push(
+    stream: *mut StreamHandle,
+    session: *mut SessionHandle,
+    piece: *const c_char,
+    piece_size: usize,
+    judged: *mut u32,
+    scores: *mut f32,
+    score_count: usize,
+    verdict: *mut CVerdict,
+    error: *mut CError,
+) -> i32 {
+    // SAFETY: `stream` and `session` are NULL or alive and nobody else uses them, the piece is readable and the outputs writable for their
+    // sizes, as the header says.
+    unsafe {
+        outcome(error, || {
+            let stream = required(stream.as_mut(), "stream")?;
+            let session = required(session.as_mut(), "session")?;
+            let piece = array(piece.cast::<u8>(), piece_size, "piece")?;
+            let judged = required(ptr::NonNull::new(judged), "judged")?;
+            let wanted = Outputs::new(session, scores, score_count, verdict)?;
+            let found = stream.push(session, piece)?;
+            if let Some(found) = &found {
+                wanted.write(found)?;
+            }
+            judged.write_unaligned(found.is_some().into());
+            Ok(())
+        })
+    }
+}
+
+/// `duoguard_stream_finish`.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn duoguard_stream_finish(
+    stream: *mut StreamHandle,
+    session: *mut SessionHandle,
+    scores: *mut f32,
+    score_count: usize,
+    verdict: *mut CVerdict,
+    error: *mut CError,
+) -> i32 {
+    // SAFETY: `stream` and `session` are NULL or alive and nobody else uses them, the outputs are writable for their sizes, as the header says.
+    unsafe {
+        outcome(error, || {
+            let stream = required(stream.as_mut(), "stream")?;
+            let session = required(session.as_mut(), "session")?;
+            let wanted = Outputs::new(session, scores, score_count, verdict)?;
+            wanted.write(&stream.finish(session)?)
+        })
+    }
+}
+
+/// `duoguard_stream_free`.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn duoguard_stream_free(stream: *mut StreamHandle) {
+    // SAFETY: it came out of `Box::into_raw` here and is freed once, as the header says.
+    unsafe { value((), || free(stream)) }
+}
+
 /// Where the results of a check go, found fit to take them before it starts.
 struct Outputs {
     scores: *mut f32,
@@ -352,34 +461,16 @@ impl Outputs {
 /// # Safety
 /// `options` is NULL or has the size that it says, and its engine is NULL or ends in NUL.
 unsafe fn session_options(options: *const COptions) -> Result<SessionOptions, Failure> {
-    if options.is_null() {
-        return Ok(SessionOptions::default());
-    }
-    let mut known = COptions {
+    let unset = COptions {
         struct_size: 0,
         threads: 0,
         engine: ptr::null(),
     };
-    // SAFETY: the caller's promise; what is copied and looked at lies within the size.
-    let (size, unknown, engine) = unsafe {
-        let size = struct_size(options.cast(), "options", COptions::ENDS[0])?;
-        let from = options.cast::<u8>();
-        let end = whole_fields(&COptions::ENDS, size);
-        ptr::copy_nonoverlapping(from, (&raw mut known).cast::<u8>(), end);
-        let end = size.min(size_of::<COptions>());
-        let unknown = slice::from_raw_parts(from.add(end), size - end);
-        (size, unknown, string(known.engine))
+    // SAFETY: the caller's promise.
+    let (given, engine) = unsafe {
+        let given = known_options(options, unset, &COptions::ENDS, "options")?;
+        (given, string(given.engine))
     };
-    if unknown.iter().any(|byte| *byte != 0) {
-        return Err(Failure::new(
-            Status::Unsupported,
-            format!(
-                "options has {size} bytes, and sets an option beyond the {} that this library ({}) knows; expected zeros there, or a newer library",
-                size_of::<COptions>(),
-                env!("CARGO_PKG_VERSION")
-            ),
-        ));
-    }
     let engine = match engine {
         None => EngineChoice::Auto,
         Some(name) => match utf8(name.to_bytes(), "options.engine")?.parse() {
@@ -390,8 +481,44 @@ unsafe fn session_options(options: *const COptions) -> Result<SessionOptions, Fa
     let defaults = SessionOptions::default();
     Ok(SessionOptions {
         engine,
-        threads: NonZeroUsize::new(known.threads as usize).unwrap_or(defaults.threads),
+        threads: NonZeroUsize::new(given.threads as usize).unwrap_or(defaults.threads),
     })
+}
+
+/// The caller's options: `unset` where `options` is NULL, and in fields that an older caller does not have.
+///
+/// # Safety
+/// `options` is NULL or has the size that it says; `T` is one of the header's structs, whose every bit pattern is a value.
+unsafe fn known_options<T: Copy>(
+    options: *const T,
+    unset: T,
+    ends: &[usize],
+    name: &str,
+) -> Result<T, Failure> {
+    let mut known = unset;
+    if options.is_null() {
+        return Ok(known);
+    }
+    // SAFETY: the caller's promise; what is copied and looked at lies within the size.
+    let (size, unknown) = unsafe {
+        let size = struct_size(options.cast(), name, ends[0])?;
+        let from = options.cast::<u8>();
+        let end = whole_fields(ends, size);
+        ptr::copy_nonoverlapping(from, (&raw mut known).cast::<u8>(), end);
+        let end = size.min(size_of::<T>());
+        (size, slice::from_raw_parts(from.add(end), size - end))
+    };
+    if unknown.iter().any(|byte| *byte != 0) {
+        return Err(Failure::new(
+            Status::Unsupported,
+            format!(
+                "{name} has {size} bytes, and sets an option beyond the {} that this library ({}) knows; expected zeros there, or a newer library",
+                size_of::<T>(),
+                env!("CARGO_PKG_VERSION")
+            ),
+        ));
+    }
+    Ok(known)
 }
 
 /// The `struct_size` of the caller's struct, at least `least` bytes.

@@ -10,6 +10,7 @@ mod message;
 mod model;
 mod session;
 mod status;
+mod stream;
 mod structs;
 mod unwind;
 

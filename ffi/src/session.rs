@@ -61,17 +61,33 @@ impl SessionHandle {
         prompt: &str,
         response: Option<&str>,
     ) -> Result<Verdict, Failure> {
+        let language = self.language.clone();
+        self.guarded(|session| {
+            let mut input = Input::prompt(prompt);
+            input.response = response;
+            input.language = language.as_deref();
+            session.check(&input)
+        })
+    }
+
+    /// Works with the session, which cannot be used any more if that panics.
+    pub(crate) fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut Session) -> runtime::Result<T>,
+    ) -> Result<T, Failure> {
         self.refuse_if_poisoned()?;
-        let mut input = Input::prompt(prompt);
-        input.response = response;
-        input.language = self.language.as_deref();
         // A panic leaves without passing the line that takes this back.
         self.poisoned = true;
         #[cfg(test)]
         crate::tests::panics::trip(crate::tests::panics::Place::Check);
-        let result = self.session.check(&input);
+        let result = work(&mut self.session);
         self.poisoned = false;
         Ok(result?)
+    }
+
+    /// The tag that was set for later checks.
+    pub(crate) fn language(&self) -> Option<&str> {
+        self.language.as_deref()
     }
 
     fn refuse_if_poisoned(&self) -> Result<(), Failure> {

@@ -35,6 +35,7 @@ pub struct CFile {
 }
 
 /// `duoguard_options`.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct COptions {
     pub(crate) struct_size: u32,
@@ -45,6 +46,21 @@ pub struct COptions {
 impl COptions {
     /// Where each field ends that a caller may or may not have.
     pub(crate) const ENDS: [usize; 2] = [offset_of!(Self, engine), size_of::<Self>()];
+}
+
+/// `duoguard_stream_options`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct CStreamOptions {
+    pub(crate) struct_size: u32,
+    pub(crate) debounce_bytes: u32,
+    pub(crate) prompt: *const c_char,
+    pub(crate) prompt_size: usize,
+}
+
+impl CStreamOptions {
+    /// Where each field ends that a caller may or may not have.
+    pub(crate) const ENDS: [usize; 2] = [offset_of!(Self, prompt), size_of::<Self>()];
 }
 
 /// `duoguard_verdict`.
@@ -137,6 +153,20 @@ pub(crate) fn layouts() -> impl Iterator<Item = (&'static str, usize)> {
         ("options.struct_size", offset_of!(COptions, struct_size)),
         ("options.threads", offset_of!(COptions, threads)),
         ("options.engine", offset_of!(COptions, engine)),
+        ("sizeof stream_options", size_of::<CStreamOptions>()),
+        (
+            "stream_options.struct_size",
+            offset_of!(CStreamOptions, struct_size),
+        ),
+        (
+            "stream_options.debounce_bytes",
+            offset_of!(CStreamOptions, debounce_bytes),
+        ),
+        ("stream_options.prompt", offset_of!(CStreamOptions, prompt)),
+        (
+            "stream_options.prompt_size",
+            offset_of!(CStreamOptions, prompt_size),
+        ),
         ("sizeof verdict", size_of::<CVerdict>()),
         ("verdict.struct_size", offset_of!(CVerdict, struct_size)),
         ("verdict.flagged", offset_of!(CVerdict, flagged)),

@@ -253,7 +253,7 @@ fn panics_must_unwind(bench: &Bench) -> Result<(), String> {
 
 /// The suite with two compilers, shared and static, under sanitizers and valgrind.
 fn suite(bench: &Bench) -> Result<(), String> {
-    let sources = ["suite", "model", "session"].map(|name| bench.programs(name));
+    let sources = ["suite", "model", "session", "stream"].map(|name| bench.programs(name));
     let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
     let files = bench.work.join("files");
     fs::create_dir_all(&files).map_err(|e| format!("cannot create {}: {e}", files.display()))?;

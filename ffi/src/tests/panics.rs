@@ -6,6 +6,7 @@ use std::ptr;
 
 use crate::boundary::*;
 use crate::status::Status;
+use crate::stream::StreamHandle;
 use crate::structs::{CError, CVerdict};
 
 /// Where a test wants the library to panic.
@@ -80,6 +81,51 @@ impl Opened {
     }
 }
 
+impl Opened {
+    fn begin(&self) -> *mut StreamHandle {
+        let mut stream = ptr::null_mut();
+        // SAFETY: as the header says.
+        let status =
+            unsafe { duoguard_stream_new(self.session, ptr::null(), &mut stream, ptr::null_mut()) };
+        assert_eq!(status, Status::Ok as i32);
+        stream
+    }
+
+    fn push(&self, stream: *mut StreamHandle, error: *mut CError) -> i32 {
+        let piece = "How do I bake bread?";
+        let (mut judged, mut verdict) = (0, CVerdict::empty());
+        // SAFETY: as the header says.
+        unsafe {
+            duoguard_stream_push(
+                stream,
+                self.session,
+                piece.as_ptr().cast(),
+                piece.len(),
+                &mut judged,
+                ptr::null_mut(),
+                0,
+                &mut verdict,
+                error,
+            )
+        }
+    }
+
+    fn finish(&self, stream: *mut StreamHandle, error: *mut CError) -> i32 {
+        let mut verdict = CVerdict::empty();
+        // SAFETY: as the header says.
+        unsafe {
+            duoguard_stream_finish(
+                stream,
+                self.session,
+                ptr::null_mut(),
+                0,
+                &mut verdict,
+                error,
+            )
+        }
+    }
+}
+
 impl Drop for Opened {
     fn drop(&mut self) {
         // SAFETY: as the header says.
@@ -124,6 +170,14 @@ fn entries_with_a_status_return_it() {
             entered(|| duoguard_session_set_language(opened.session, ptr::null(), error_at)),
             panic
         );
+        let mut stream = ptr::null_mut();
+        assert_eq!(
+            entered(|| duoguard_stream_new(opened.session, ptr::null(), &mut stream, error_at)),
+            panic
+        );
+        assert!(stream.is_null());
+        assert_eq!(entered(|| opened.push(stream, error_at)), panic);
+        assert_eq!(entered(|| opened.finish(stream, error_at)), panic);
     }
     assert_eq!(entered(|| opened.check(error_at)), panic);
     assert!(out.is_null() && session.is_null());
@@ -150,6 +204,7 @@ fn entries_without_a_status_fall_back() {
         assert_eq!(entered(|| duoguard_model_category_count(model)), 0);
         assert!(entered(|| duoguard_model_category_name(model, 0)).is_null());
         assert!(entered(|| duoguard_session_engine(session)).is_null());
+        entered(|| duoguard_stream_free(ptr::null_mut()));
         entered(|| duoguard_session_free(ptr::null_mut()));
         entered(|| duoguard_model_free(ptr::null_mut()));
     }
@@ -200,5 +255,32 @@ fn a_session_that_panicked_refuses_work_and_its_model_does_not() {
             ptr::null_mut(),
         );
         assert_eq!(status, Status::Ok as i32);
+    }
+}
+
+#[test]
+fn a_stream_that_panicked_refuses_work_with_any_session() {
+    let (opened, other) = (open(), open());
+    let panic = Status::Panic as i32;
+    let mut error = CError::empty();
+    let stream = opened.begin();
+    let panicked = armed(Place::Check, || opened.finish(stream, &raw mut error));
+    assert_eq!(panicked, panic);
+    for session in [&opened, &other] {
+        assert_eq!(session.push(stream, &raw mut error), panic);
+        assert!(
+            message(&error).contains("free the stream"),
+            "{}",
+            message(&error)
+        );
+    }
+    // A session that panicked elsewhere spoils no stream.
+    let fresh = other.begin();
+    assert_eq!(opened.push(fresh, &raw mut error), panic);
+    assert_eq!(other.finish(fresh, ptr::null_mut()), Status::Ok as i32);
+    // SAFETY: as the header says.
+    unsafe {
+        duoguard_stream_free(stream);
+        duoguard_stream_free(fresh);
     }
 }

@@ -27,6 +27,11 @@ int main(void) {
     OFFSET(options, struct_size);
     OFFSET(options, threads);
     OFFSET(options, engine);
+    SIZE(stream_options);
+    OFFSET(stream_options, struct_size);
+    OFFSET(stream_options, debounce_bytes);
+    OFFSET(stream_options, prompt);
+    OFFSET(stream_options, prompt_size);
     SIZE(verdict);
     OFFSET(verdict, struct_size);
     OFFSET(verdict, flagged);

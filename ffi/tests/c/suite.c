@@ -92,6 +92,7 @@ int main(int argc, char **argv) {
     test_damage(argv[1], argv[2]);
     test_options(argv[1]);
     test_check(argv[1]);
+    test_stream(argv[1]);
     if (failures != 0) {
         fprintf(stderr, "%d checks failed\n", failures);
         return 1;

@@ -55,5 +55,6 @@ void test_model(const char *folder);
 void test_damage(const char *folder, const char *work);
 void test_options(const char *folder);
 void test_check(const char *folder);
+void test_stream(const char *folder);
 
 #endif
