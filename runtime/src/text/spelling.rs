@@ -277,7 +277,7 @@ fn spelt_out(word: &str, begins: bool, tokens: &dyn Fn(&str) -> usize) -> Option
 }
 
 /// The letter that a digit or sign stands for; '1' for those that stand for i or l.
-fn leet(c: char) -> Option<char> {
+const fn leet(c: char) -> Option<char> {
     Some(match c {
         '0' => 'o',
         '1' | '!' | '|' => '1',
@@ -319,8 +319,22 @@ fn is_cell(c: char) -> bool {
     c.is_ascii_alphanumeric() || !c.is_ascii() && is_other(class::of(c))
 }
 
+/// Every character of a text in leet is asked: for most of them the answer is read from a table.
 fn is_leet_cell(c: char) -> bool {
-    leet(c).is_some() || is_cell(c)
+    const ASCII: [bool; 128] = {
+        let mut table = [false; 128];
+        let mut byte = 0;
+        while byte < table.len() {
+            let c = byte as u8 as char;
+            table[byte] = c.is_ascii_alphanumeric() || leet(c).is_some();
+            byte += 1;
+        }
+        table
+    };
+    match ASCII.get(c as usize) {
+        Some(is_inside) => *is_inside,
+        None => leet(c).is_some() || is_cell(c),
+    }
 }
 
 /// Maximal runs of characters that `is_inside` accepts.
