@@ -1,1 +1,174 @@
-//! Nothing of its own: see `benches/`.
+//! What the benchmarks share: times of many runs, a text of a wished length, and the record that each machine keeps.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use duoguard::{EngineChoice, EngineInfo, Model, Session, SessionOptions, engines};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// After this long no other run is begun, so that slow engines do not hold up the rest.
+const BUDGET: Duration = Duration::from_secs(2);
+
+/// Whether this is a measurement: `cargo test` runs every benchmark once, without `--bench`, and records nothing.
+pub fn measures() -> bool {
+    std::env::args().any(|argument| argument == "--bench")
+}
+
+/// A path from the environment, or one relative to this crate.
+pub fn path(variable: &str, default: &str) -> PathBuf {
+    std::env::var(variable).map_or_else(|_| Path::new(ROOT).join(default), PathBuf::from)
+}
+
+/// The bundle that `DUOGUARD_MODEL` names, or the bundled one.
+///
+/// # Panics
+/// If it does not open.
+pub fn model() -> Model {
+    Model::open(path("DUOGUARD_MODEL", "../models/mini")).expect("the model opens")
+}
+
+/// The lines `language<TAB>text` of the file that `DUOGUARD_TEXTS` names, or of our own.
+///
+/// # Panics
+/// If it cannot be read, or a line has no tab.
+pub fn texts() -> Vec<(String, String)> {
+    let path = path("DUOGUARD_TEXTS", "data/parallel.tsv");
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let pair = |(number, line): (usize, &str)| match line.split_once('\t') {
+        Some((language, text)) => (language.to_owned(), text.to_owned()),
+        None => panic!(
+            "{}:{}: expected language<TAB>text",
+            path.display(),
+            number + 1
+        ),
+    };
+    text.lines().enumerate().map(pair).collect()
+}
+
+/// The engines that can be used here; of the others it is printed why not.
+pub fn available_engines() -> Vec<EngineInfo> {
+    let (available, missing): (Vec<_>, Vec<_>) =
+        engines().into_iter().partition(|engine| engine.available);
+    for engine in missing {
+        println!("{:12} not measured: {}", engine.name, engine.detail);
+    }
+    available
+}
+
+/// A session on a named engine, with one thread.
+///
+/// # Panics
+/// If the engine does not open.
+pub fn session(model: &Model, engine: &str) -> Session {
+    let options = SessionOptions {
+        engine: EngineChoice::Named(engine.to_owned()),
+        ..SessionOptions::default()
+    };
+    model.session(&options).expect("the engine opens")
+}
+
+/// The text over and over, and cut where it has at least so many tokens.
+///
+/// # Panics
+/// If it does not tokenise, or has no tokens.
+pub fn of_tokens(model: &Model, text: &str, tokens: usize) -> String {
+    let count = |text: &str| model.tokenize(text).expect("it tokenises").len();
+    assert!(count(text) > 0, "a text without tokens");
+    let mut long = String::new();
+    while count(&long) < tokens {
+        long += text;
+        long.push(' ');
+    }
+    let places: Vec<usize> = long.char_indices().map(|(at, _)| at).collect();
+    let enough = places.partition_point(|at| count(&long[..*at]) < tokens);
+    places
+        .get(enough)
+        .map_or(long.clone(), |at| long[..*at].to_owned())
+}
+
+/// Percentiles of the times of several runs, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// The 10th percentile.
+    pub p10: f64,
+    /// The median.
+    pub p50: f64,
+    /// The 90th percentile.
+    pub p90: f64,
+}
+
+impl Times {
+    /// Times `work` at most `runs` times, and at least once.
+    pub fn of(runs: usize, mut work: impl FnMut()) -> Self {
+        let begun = Instant::now();
+        let mut times = Vec::with_capacity(runs);
+        while times.is_empty() || times.len() < runs && begun.elapsed() < BUDGET {
+            let started = Instant::now();
+            work();
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        let [p10, p50, p90] = [10, 50, 90].map(|percent| times[(times.len() - 1) * percent / 100]);
+        Self { p10, p50, p90 }
+    }
+}
+
+/// Memory of this process that is in use, in bytes; 0 where the system does not say it in Linux's way.
+pub fn memory_bytes() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    kib.unwrap_or(0) << 10
+}
+
+/// Appends lines to this machine's file `name`, each with the time of day before it (`unix_s`).
+///
+/// # Panics
+/// If the record cannot be written.
+pub fn record(name: &str, columns: &str, lines: &[String]) {
+    let folder = Path::new(ROOT).join("record").join(machine());
+    fs::create_dir_all(&folder).expect("the folder of the records can be made");
+    let path = folder.join(name);
+    let new = !path.exists();
+    let mut file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .expect("the record opens");
+    if new {
+        writeln!(file, "unix_s,{columns}").expect("the record is written");
+    }
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |t| t.as_secs());
+    for line in lines {
+        writeln!(file, "{now},{line}").expect("the record is written");
+    }
+    println!("appended to {}", path.display());
+}
+
+/// `DUOGUARD_MACHINE`, or the processor's name and its cores, as a folder's name.
+fn machine() -> String {
+    if let Ok(name) = std::env::var("DUOGUARD_MACHINE") {
+        return name;
+    }
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let name = line.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
+    format!(
+        "{}-{cores}-cores",
+        name.chars().map(plain).collect::<String>()
+    )
+}

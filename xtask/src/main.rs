@@ -38,6 +38,8 @@ usage: cargo xtask <command>
   size    print what the C library weighs, with each feature
 
 Not part of test, for they install PyTorch from PyPI (6 GB, into target/transformers):
+  peers [BUNDLE [CHECKPOINT]]
+          time checks beside those of transformers and of ONNX Runtime in Python, and record them
   golden  make the golden checkpoints of export/tests/golden again, with transformers
   real-shape SHAPE TOKENIZER.json [SCHEME]
           measure the export of a random checkpoint of a real shape: qwen2.5-0.5b or llama-3.2-1b
@@ -63,6 +65,9 @@ fn main() -> ExitCode {
         ["cross", "wasm32"] => root().and_then(|root| cross::wasm32(&root)),
         ["metrics", scores, report] => {
             root().and_then(|root| metrics::compare(&root, &[scores, report]))
+        }
+        ["peers", ref rest @ ..] if rest.len() <= 2 => {
+            root().and_then(|root| transformers::peers(&root, rest))
         }
         ["golden"] => root().and_then(|root| transformers::golden(&root)),
         ["real-shape", ref rest @ ..] if (2..=3).contains(&rest.len()) => {

@@ -7,7 +7,15 @@ use crate::onnxruntime;
 use crate::process::finish;
 
 /// Pinned, so that golden values can be made again to the last bit.
-const PACKAGES: [&str; 2] = ["torch==2.15.0", "transformers==5.23.0"];
+const PACKAGES: [&str; 3] = [
+    "torch==2.15.0",
+    "transformers==5.23.0",
+    "onnxruntime==1.32.0",
+];
+const LIBRARY: &str = match cfg!(target_os = "macos") {
+    true => "libduoguard.dylib",
+    false => "libduoguard.so",
+};
 const SCRIPTS: &str = "export/tests/golden";
 
 /// Makes the golden checkpoints again.
@@ -26,6 +34,23 @@ pub fn real_shape(root: &Path, arguments: &[&str]) -> Result<(), String> {
     let mut all = vec![arguments[0], arguments[1], &program, &work];
     all.extend(&arguments[2..]);
     run(root, "real.py", &all)
+}
+
+/// Times checks beside those of `transformers` and of ONNX Runtime in Python: perhaps of another bundle and of its checkpoint.
+pub fn peers(root: &Path, arguments: &[&str]) -> Result<(), String> {
+    const SCRIPT: &str = "benches/peers/peers.py";
+    let onnxruntime = onnxruntime::fetch(root)?;
+    crate::cargo(root, &["build", "--release", "-p", "duoguard-ffi"], "cargo")?;
+    let mut command = Command::new(environment(root)?);
+    command
+        .arg(root.join(SCRIPT))
+        .args(arguments)
+        .env(
+            "DUOGUARD_LIBRARY",
+            root.join("target/release").join(LIBRARY),
+        )
+        .env("ORT_DYLIB_PATH", onnxruntime);
+    finish(command, SCRIPT)
 }
 
 fn run(root: &Path, script: &str, arguments: &[&str]) -> Result<(), String> {
@@ -50,7 +75,7 @@ fn environment(root: &Path) -> Result<PathBuf, String> {
 pub(crate) fn virtual_environment(folder: &Path, packages: &[&str]) -> Result<PathBuf, String> {
     let python = folder.join("bin/python");
     let installed = folder.join("installed");
-    if installed.exists() {
+    if std::fs::read_to_string(&installed).is_ok_and(|found| found == packages.join("\n")) {
         return Ok(python);
     }
     let mut make = Command::new("python3");

@@ -1,0 +1,116 @@
+//! How the cost of a check grows: with the length of the text, to 100,000 characters, and with the number of sessions on one model.
+//!
+//! `cargo bench -p duoguard-benches --bench curves` prints two tables an engine and appends them, dated, to
+//! `benches/record/<machine>/lengths.csv` and `sessions.csv`. The last column of the first is what to look at: time a token is flat where the
+//! cost is linear.
+
+use std::hint::black_box;
+
+use duoguard::Input;
+use duoguard_benches::{
+    Times, available_engines, measures, memory_bytes, model, record, session, texts,
+};
+
+const RUNS: usize = 20;
+const CHARACTERS: [usize; 9] = [
+    100, 300, 1_000, 3_000, 10_000, 20_000, 40_000, 70_000, 100_000,
+];
+const SESSIONS: [usize; 5] = [1, 2, 4, 8, 16];
+
+fn main() {
+    let (lengths, sessions) = (lengths(), sessions());
+    if measures() {
+        record(
+            "lengths.csv",
+            "model,engine,chars,tokens,windows,check_p50_ms,check_p10_ms,check_p90_ms,memory_bytes",
+            &lengths,
+        );
+        record(
+            "sessions.csv",
+            "model,engine,sessions,memory_bytes,bytes_per_further_session",
+            &sessions,
+        );
+    }
+}
+
+fn lengths() -> Vec<String> {
+    let (runs, characters) = match measures() {
+        true => (RUNS, &CHARACTERS[..]),
+        false => (1, &CHARACTERS[..3]),
+    };
+    let model = model();
+    let texts = texts();
+    let text = &texts.first().expect("there are texts").1;
+    let mut lines = Vec::new();
+    println!("engine        chars  tokens windows  check p50 [p10, p90] ms  memory MB  us a token");
+    for engine in available_engines() {
+        let mut session = session(&model, &engine.name);
+        for &length in characters {
+            let long: String = text.chars().chain([' ']).cycle().take(length).collect();
+            let input = Input::prompt(&long);
+            let verdict = session.check(&input).expect("it runs");
+            let times = Times::of(runs, || drop(black_box(session.check(&input))));
+            let memory = memory_bytes();
+            println!(
+                "{:12} {length:6} {:7} {:7}  {:9.2} [{:.2}, {:.2}]  {:9.1}  {:10.2}",
+                engine.name,
+                verdict.tokens,
+                verdict.windows,
+                times.p50,
+                times.p10,
+                times.p90,
+                memory as f64 / 1e6,
+                1e3 * times.p50 / verdict.tokens as f64,
+            );
+            lines.push(format!(
+                "{},{},{length},{},{},{:.4},{:.4},{:.4},{memory}",
+                model.manifest().name,
+                engine.name,
+                verdict.tokens,
+                verdict.windows,
+                times.p50,
+                times.p10,
+                times.p90,
+            ));
+        }
+    }
+    lines
+}
+
+fn sessions() -> Vec<String> {
+    let model = model();
+    let texts = texts();
+    let mut lines = Vec::new();
+    println!("engine       sessions  memory MB  MB a further session");
+    for engine in available_engines() {
+        let mut open = Vec::new();
+        let mut first = 0;
+        for count in SESSIONS {
+            while open.len() < count {
+                let mut session = session(&model, &engine.name);
+                // Working memory is taken by the first check.
+                for (_, text) in &texts {
+                    session.check(&Input::prompt(text)).expect("it runs");
+                }
+                open.push(session);
+            }
+            let memory = memory_bytes();
+            if count == 1 {
+                first = memory;
+            }
+            let further = memory.saturating_sub(first) / (count - 1).max(1);
+            println!(
+                "{:12} {count:8}  {:9.1}  {:20.2}",
+                engine.name,
+                memory as f64 / 1e6,
+                further as f64 / 1e6
+            );
+            lines.push(format!(
+                "{},{},{count},{memory},{further}",
+                model.manifest().name,
+                engine.name
+            ));
+        }
+    }
+    lines
+}
