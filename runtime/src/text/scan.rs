@@ -86,15 +86,15 @@ pub(super) fn scan(text: &str) -> Hints {
         if kind & ALPHABETIC != 0 {
             // Most of a text: the letters of a word.
             let mut letters = 0_usize;
-            let mut counts = 0_usize;
+            let mut counts = 0_u64;
             while at < bytes.len() {
                 let kind = KINDS[bytes[at] as usize];
                 if kind & ALPHABETIC == 0 {
                     break;
                 }
                 // Vowels in the lower half, letters that turn into vowels in the upper.
-                counts += usize::from(kind & VOWEL) / VOWEL as usize
-                    + ((usize::from(kind & ROTATED_VOWEL) / ROTATED_VOWEL as usize) << 32);
+                counts += u64::from(kind & VOWEL) / u64::from(VOWEL)
+                    + ((u64::from(kind & ROTATED_VOWEL) / u64::from(ROTATED_VOWEL)) << 32);
                 letters += 1;
                 at += 1;
             }
@@ -166,7 +166,7 @@ pub(super) fn starts_escape(bytes: &[u8]) -> bool {
 #[derive(Default)]
 struct Sentence {
     letters: usize,
-    counts: usize,
+    counts: u64,
 }
 
 impl Sentence {
