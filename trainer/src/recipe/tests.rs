@@ -26,6 +26,7 @@ fn every_recipe_of_the_project_is_valid() {
     let expected = [
         "demo",
         "duoguard-0_5b",
+        "game",
         "mini",
         "seed-all",
         "seed-en",
