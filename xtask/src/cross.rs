@@ -92,7 +92,7 @@ pub fn arm64(root: &Path) -> Result<(), String> {
         finish(gcc, &format!("{LINKER} {}", sources.join(" ")))?;
         Ok::<_, String>(program)
     };
-    let suite = ["suite.c", "model.c", "session.c"].map(|name| format!("ffi/tests/c/{name}"));
+    let suite = crate::ctest::SUITE.map(|name| format!("ffi/tests/c/{name}.c"));
     let suite = compile("suite", &suite.each_ref().map(String::as_str))?;
     let mut command = emulated(root, &suite);
     command.arg(BUNDLE).arg(&files);

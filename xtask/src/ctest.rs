@@ -53,6 +53,9 @@ pub enum Link {
     Static,
 }
 
+/// The files of the C test suite, in `ffi/tests/c`.
+pub const SUITE: [&str; 4] = ["suite", "model", "session", "stream"];
+
 /// Runs all tests; `full` lets the loop that watches memory go on for ten times as long.
 pub fn run(root: &Path, full: bool) -> Result<(), String> {
     if !cfg!(target_os = "linux") {
@@ -253,7 +256,7 @@ fn panics_must_unwind(bench: &Bench) -> Result<(), String> {
 
 /// The suite with two compilers, shared and static, under sanitizers and valgrind.
 fn suite(bench: &Bench) -> Result<(), String> {
-    let sources = ["suite", "model", "session", "stream"].map(|name| bench.programs(name));
+    let sources = SUITE.map(|name| bench.programs(name));
     let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
     let files = bench.work.join("files");
     fs::create_dir_all(&files).map_err(|e| format!("cannot create {}: {e}", files.display()))?;
