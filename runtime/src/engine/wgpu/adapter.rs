@@ -112,6 +112,52 @@ fn may_have_gpu() -> bool {
         .any(|path| std::path::Path::new(path).exists())
 }
 
+/// Whether the GPU sums four products of int8 in one instruction, as far as its driver says. Only Vulkan's drivers do; Metal has no such
+/// instruction, and the compiler of shaders that DirectX 12 is used with here does not know it.
+#[cfg(any(
+    windows,
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd"
+))]
+pub(super) fn multiplies_int8(adapter: &Adapter) -> bool {
+    use ash::vk;
+    // SAFETY: nothing of the adapter is destroyed or changed, and the guard is dropped at the end of this function.
+    let Some(adapter) = (unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }) else {
+        return false;
+    };
+    // Before Vulkan 1.3, drivers need not know what is asked for below.
+    let instance = adapter.shared_instance();
+    let version = adapter
+        .physical_device_capabilities()
+        .properties()
+        .api_version;
+    if instance.instance_api_version() < vk::API_VERSION_1_3 || version < vk::API_VERSION_1_3 {
+        return false;
+    }
+    let mut dots = vk::PhysicalDeviceShaderIntegerDotProductProperties::default();
+    let mut properties = vk::PhysicalDeviceProperties2::default().push_next(&mut dots);
+    // SAFETY: the physical device belongs to this instance, both live as long as the guard, and a device of Vulkan 1.3 knows all
+    // structures of the chain.
+    unsafe {
+        instance
+            .raw_instance()
+            .get_physical_device_properties2(adapter.raw_physical_device(), &mut properties);
+    }
+    dots.integer_dot_product4x8_bit_packed_signed_accelerated == vk::TRUE
+}
+
+/// Elsewhere nothing says so.
+#[cfg(not(any(
+    windows,
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd"
+)))]
+pub(super) fn multiplies_int8(_adapter: &Adapter) -> bool {
+    false
+}
+
 /// What every shader needs and WebGPU promises; adapters below WebGPU may lack it.
 pub(super) fn unfit(adapter: &Adapter) -> Option<String> {
     let (has, needed) = (adapter.limits(), Limits::defaults());

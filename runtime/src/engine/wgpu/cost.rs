@@ -3,7 +3,7 @@
 use super::network::{Dimensions, Network};
 use super::plan::{ShapeUniform, dispatch};
 use super::schedule::{Linear, Slot, Step, quads};
-use super::shaders::Format;
+use super::shaders::{Format, Products};
 use crate::error::Result;
 use crate::graph::Graph;
 
@@ -26,7 +26,9 @@ pub struct ForwardCost {
 /// Counts the forward pass of a graph's network on `rows` sequences of `tokens` tokens, with bindings of the default size.
 pub(crate) fn forward_cost(graph: &Graph, rows: usize, tokens: usize) -> Result<ForwardCost> {
     let network = Network::read(graph.weights(), graph.norm_epsilon()?)?;
-    let steps = network.schedule(DEFAULT_BINDING_BYTES).unwrap_or_default();
+    let steps = network
+        .schedule(DEFAULT_BINDING_BYTES, Products::F32)
+        .unwrap_or_default();
     Ok(of_steps(&steps, &network.dimensions, rows, tokens))
 }
 

@@ -31,7 +31,8 @@ pub struct GpuAdapter {
     pub max_invocations: u32,
     /// Invocations that run in step, from and to. The engine's shaders do not depend on them.
     pub subgroup_sizes: (u32, u32),
-    /// What it has beyond WebGPU's core that matters to a network; the engine uses none of it yet.
+    /// What it has beyond WebGPU's core that matters to a network. The engine uses `int8 dot products` alone, with bundles that round
+    /// activations to int8.
     pub features: Vec<&'static str>,
     /// The largest error of the self-test's logits, which are of the order of 1; or why the adapter cannot be trusted.
     pub self_test: std::result::Result<f32, String>,
@@ -70,6 +71,7 @@ pub fn gpu_adapters() -> Vec<GpuAdapter> {
                 .iter()
                 .filter(|(feature, _)| has.contains(*feature))
                 .map(|(_, name)| *name)
+                .chain(adapter::multiplies_int8(one).then_some("int8 dot products"))
                 .collect(),
             self_test,
             name: info.name,
@@ -80,7 +82,7 @@ pub fn gpu_adapters() -> Vec<GpuAdapter> {
 
 fn test(adapter: &wgpu::Adapter) -> Result<f32> {
     let gpu = Gpu::open(adapter)?;
-    let test = SelfTest::general();
+    let test = SelfTest::general(adapter::multiplies_int8(adapter));
     let needed = test.shaders(gpu.binding_bytes())?;
     let shaders = Arc::new(Shaders::compile(&gpu, &needed)?);
     test.run(&gpu, &shaders)

@@ -1,7 +1,8 @@
 //! The GPU engine: our own compute shaders on Vulkan, Metal and DirectX 12.
 //!
 //! It does not interpret the ONNX graph: it runs the forward pass of the decoder family on the tensors of `weights.data`. Activations
-//! and sums are f32 throughout; int8 weights are widened in the shaders.
+//! are f32 and int8 weights are widened in the shaders, except where the bundle's scheme rounds activations to int8 and the GPU multiplies
+//! int8 natively: there, linear layers do so too ([`products`]).
 
 mod adapter;
 mod cost;
@@ -9,6 +10,7 @@ mod gpu;
 mod listing;
 mod network;
 mod plan;
+mod products;
 mod reference;
 mod resident;
 mod sample;
@@ -66,21 +68,12 @@ fn resident(graph: &Graph) -> Result<Arc<Resident>> {
             let adapter = adapter::best()
                 .map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
             check_origin(graph)?;
+            let products = products::choose(graph.origin(), &adapter)?;
             let network = Network::read(graph.weights(), graph.norm_epsilon()?)?;
-            Resident::new(Gpu::open(&adapter)?, &network)
+            Resident::new(Gpu::open(&adapter)?, &network, products)
         },
     )
 }
-
-/// The schemes of `quantization.scheme` whose weights the shaders multiply by. They differ in how activations are rounded, and here
-/// none are.
-const SCHEMES: [&str; 5] = [
-    "int8-dynamic",
-    "int8-per-token",
-    "int8-weights",
-    "int8-mixed",
-    "none",
-];
 
 /// The networks that the shaders compute; `architecture.model_type` of the manifest.
 const MODEL_TYPES: [&str; 2] = ["qwen2", "llama"];
@@ -101,7 +94,11 @@ fn check_origin(graph: &Graph) -> Result<()> {
     };
     check("architecture.model_type", &origin.model_type, &MODEL_TYPES)?;
     match &origin.scheme {
-        Some(scheme) => check("quantization.scheme", scheme, &SCHEMES),
+        Some(scheme) => check(
+            "quantization.scheme",
+            scheme,
+            &products::SCHEMES.map(|known| known.name),
+        ),
         None => Ok(()),
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::shaders::{Format, HEAD_SIZE_MULTIPLE, MAX_HEAD_SIZE};
+use super::shaders::{Format, HEAD_SIZE_MULTIPLE, MAX_HEAD_SIZE, Products};
 use crate::bundle::WEIGHTS;
 use crate::error::{Error, Result};
 
@@ -50,6 +50,14 @@ pub(super) struct Matrix<'a> {
 }
 
 impl Matrix<'_> {
+    /// How it is multiplied by, where int8 matrices are to be multiplied as `wanted`.
+    pub(super) fn products(&self, wanted: Products) -> Products {
+        match self.format {
+            Format::Int8 if self.inputs <= Products::MAX_INT8_INPUTS => wanted,
+            Format::Int8 | Format::F32 => Products::F32,
+        }
+    }
+
     fn part(&self, columns: Range<usize>) -> Self {
         let floats = |bytes: &'_ [u8]| -> Range<usize> {
             debug_assert!(bytes.len() >= columns.end * 4);

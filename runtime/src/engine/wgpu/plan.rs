@@ -249,10 +249,7 @@ pub(super) fn dispatch(
             let rows = if linear.is_last() { shape.rows } else { rows };
             let tiling = tiling.unwrap_or_else(|| linear.tiling(rows));
             let (x, y) = linear.workgroups(tiling, rows);
-            (
-                Shader::Linear(tiling, linear.format, linear.mode),
-                [x, y, 1],
-            )
+            (linear.shader(tiling), [x, y, 1])
         }
     }
 }

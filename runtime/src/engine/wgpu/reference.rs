@@ -3,11 +3,12 @@
 //! Sums are f64, so that what differs is the shaders' doing. One sequence at a time; shapes: T tokens, C hidden, D head size.
 
 use super::network::{Dimensions, Matrix, Network, floats};
-use super::shaders::Format;
+use super::shaders::{Format, Products};
 
 /// The logits of one sequence.
-pub(super) fn forward(network: &Network<'_>, ids: &[u32]) -> Vec<f32> {
+pub(super) fn forward(network: &Network<'_>, products: Products, ids: &[u32]) -> Vec<f32> {
     let d = &network.dimensions;
+    let linear = |matrix: &Matrix<'_>, x: &[f32]| linear(matrix, products, x);
     let last = ids.len() - 1;
     let mut residual: Vec<Vec<f32>> = ids
         .iter()
@@ -58,7 +59,11 @@ pub(super) fn normalize(x: &[f32], weights: &[u8], epsilon: f32) -> Vec<f32> {
 }
 
 /// `x` times the meant columns of a matrix, plus their biases.
-pub(super) fn linear(matrix: &Matrix<'_>, x: &[f32]) -> Vec<f32> {
+pub(super) fn linear(matrix: &Matrix<'_>, products: Products, x: &[f32]) -> Vec<f32> {
+    let x = &match matrix.products(products) {
+        Products::F32 => x.to_vec(),
+        Products::Int8 => rounded(x),
+    };
     let mut sums = vec![0.0_f64; matrix.columns.len()];
     for (input, x) in x.iter().enumerate() {
         for (sum, column) in sums.iter_mut().zip(matrix.columns.clone()) {
@@ -73,6 +78,18 @@ pub(super) fn linear(matrix: &Matrix<'_>, x: &[f32]) -> Vec<f32> {
     parts
         .map(|((sum, scale), bias)| *sum as f32 * scale + bias)
         .collect()
+}
+
+/// `x` as multiples of the 127th part of its largest value: what is left of it in int8.
+fn rounded(x: &[f32]) -> Vec<f32> {
+    let largest = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+    match largest > 0.0 {
+        true => x
+            .iter()
+            .map(|x| (x * (127.0 / largest)).round_ties_even() * largest / 127.0)
+            .collect(),
+        false => x.to_vec(),
+    }
 }
 
 fn element(matrix: &Matrix<'_>, row: usize, column: usize) -> f32 {

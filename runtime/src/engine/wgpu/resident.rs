@@ -13,7 +13,7 @@ use super::gpu::{Gpu, engine_error};
 use super::network::{Dimensions, Matrix, Network};
 use super::schedule::{self, Linear, Part, Step, quads};
 use super::self_test::SelfTest;
-use super::shaders::Shader;
+use super::shaders::{Products, Shader};
 use crate::error::Result;
 
 const WEIGHT: BufferUsages = BufferUsages::STORAGE.union(BufferUsages::COPY_DST);
@@ -49,18 +49,23 @@ pub(super) enum StepWeights {
 
 impl Resident {
     /// Compiles the shaders of a network, tests them, and uploads the network.
-    pub(super) fn new(gpu: Gpu, network: &Network<'_>) -> Result<Self> {
-        let test = SelfTest::of(network);
-        let mut needed = schedule::shaders(&steps(&gpu, network)?, &network.dimensions);
+    pub(super) fn new(gpu: Gpu, network: &Network<'_>, products: Products) -> Result<Self> {
+        let test = SelfTest::of(network, products);
+        let mut needed = schedule::shaders(&steps(&gpu, network, products)?, &network.dimensions);
         needed.extend(test.shaders(gpu.binding_bytes())?);
         let shaders = Arc::new(Shaders::compile(&gpu, &needed)?);
         test.run(&gpu, &shaders)?;
-        Self::build(gpu, network, shaders)
+        Self::build(gpu, network, products, shaders)
     }
 
     /// Uploads a network, whose shaders must be among those given.
-    pub(super) fn build(gpu: Gpu, network: &Network<'_>, shaders: Arc<Shaders>) -> Result<Self> {
-        let steps = steps(&gpu, network)?;
+    pub(super) fn build(
+        gpu: Gpu,
+        network: &Network<'_>,
+        products: Products,
+        shaders: Arc<Shaders>,
+    ) -> Result<Self> {
+        let steps = steps(&gpu, network, products)?;
         let upload = || {
             let uploads = Uploads { gpu: &gpu };
             let weights = uploads.steps(network, &steps);
@@ -82,8 +87,9 @@ impl Resident {
     }
 }
 
-fn steps(gpu: &Gpu, network: &Network<'_>) -> Result<Vec<Step>> {
-    network.schedule(gpu.binding_bytes()).ok_or_else(|| {
+fn steps(gpu: &Gpu, network: &Network<'_>, products: Products) -> Result<Vec<Step>> {
+    let steps = network.schedule(gpu.binding_bytes(), products);
+    steps.ok_or_else(|| {
         engine_error(&format!(
             "{} binds at most {} bytes, fewer than one output of a layer takes; use another engine",
             gpu.info.name,

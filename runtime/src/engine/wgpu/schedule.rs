@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::network::{Dimensions, Matrix, Network};
-use super::shaders::{Format, Mode, Shader, Tiling};
+use super::shaders::{Format, Mode, Products, Shader, Tiling};
 
 /// The buffers that hold what flows through the network. Each has a row for every token, but for `Query` and `Logits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +72,8 @@ impl Part {
 pub(super) struct Linear {
     pub(super) mode: Mode,
     pub(super) format: Format,
+    /// Of `Format::Int8`; other formats have no choice.
+    pub(super) products: Products,
     /// Which matrix, in the order of [`Network::matrices`].
     pub(super) matrix: usize,
     pub(super) part: Part,
@@ -98,6 +100,14 @@ impl Linear {
 
     pub(super) fn is_last(&self) -> bool {
         self.x_last || self.y_last
+    }
+
+    /// The shader that computes it.
+    pub(super) fn shader(&self, tiling: Tiling) -> Shader {
+        match (self.format, self.products) {
+            (Format::Int8, Products::Int8) => Shader::LinearDots(tiling, self.mode),
+            (format, _) => Shader::Linear(tiling, format, self.mode),
+        }
     }
 
     /// The way to divide the work among workgroups. Not tuned on any GPU yet: a single row of workgroups that streams the weights for
@@ -156,11 +166,12 @@ impl Network<'_> {
     }
 
     /// The steps of a forward pass with bindings of at most `binding_bytes`; `None` if not even one quad of outputs fits.
-    pub(super) fn schedule(&self, binding_bytes: usize) -> Option<Vec<Step>> {
+    pub(super) fn schedule(&self, binding_bytes: usize, products: Products) -> Option<Vec<Step>> {
         let d = &self.dimensions;
         let mut schedule = Schedule {
             steps: Vec::new(),
             binding_bytes,
+            products,
             matrix: 0,
             norm: 0,
         };
@@ -235,6 +246,7 @@ impl Network<'_> {
 struct Schedule {
     steps: Vec<Step>,
     binding_bytes: usize,
+    products: Products,
     matrix: usize,
     norm: usize,
 }
@@ -273,6 +285,7 @@ impl Schedule {
             let linear = Linear {
                 mode,
                 format: matrix.format,
+                products: matrix.products(self.products),
                 matrix: self.matrix,
                 part,
                 norm,
@@ -326,9 +339,7 @@ pub(super) fn shaders(steps: &[Step], d: &Dimensions) -> Vec<Shader> {
             Step::Embed { format, .. } => shaders.push(Shader::Embed(*format)),
             Step::Attention { is_last } => shaders.push(attention(*is_last, d)),
             Step::Linear(linear) => {
-                let all =
-                    Tiling::ALL.map(|tiling| Shader::Linear(tiling, linear.format, linear.mode));
-                shaders.extend(all);
+                shaders.extend(Tiling::ALL.map(|tiling| linear.shader(tiling)));
             }
         }
     }

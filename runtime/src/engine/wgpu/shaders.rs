@@ -10,6 +10,9 @@ const EMBED: &str = include_str!("shaders/embed.wgsl");
 const LINEAR: &str = include_str!("shaders/linear.wgsl");
 const TILED: &str = include_str!("shaders/tiled.wgsl");
 const ROW: &str = include_str!("shaders/row.wgsl");
+const DOTS: &str = include_str!("shaders/dots.wgsl");
+const TILED_DOTS: &str = include_str!("shaders/tiled_dots.wgsl");
+const ROW_DOTS: &str = include_str!("shaders/row_dots.wgsl");
 const ATTENTION: &str = include_str!("shaders/attention.wgsl");
 
 /// The head sizes that attention is written for: its registers and shared memory hold a head.
@@ -37,6 +40,20 @@ impl Format {
             Self::Int8 => 1,
         }
     }
+}
+
+/// How int8 weights are multiplied by activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Products {
+    /// Weights are widened to f32.
+    F32,
+    /// Activations are rounded to int8 with a scale for every row (a token's), and `dot4I8Packed` sums four products.
+    Int8,
+}
+
+impl Products {
+    /// The most inputs whose products surely fit in an i32 together.
+    pub(super) const MAX_INT8_INPUTS: usize = i32::MAX as usize / (128 * 127);
 }
 
 /// What a linear layer does before and after it multiplies.
@@ -86,6 +103,8 @@ pub(super) enum Shader {
     Embed(Format),
     /// A linear layer with all that is fused with it.
     Linear(Tiling, Format, Mode),
+    /// As `Linear` with int8 weights, for [`Products::Int8`].
+    LinearDots(Tiling, Mode),
     /// Attention with rotary embedding, of all tokens.
     Attention {
         /// Width of a head.
@@ -108,20 +127,22 @@ impl Shader {
                 constants.expand(&[COMMON, EMBED, WEIGHTS])
             }
             Self::Linear(tiling, format, mode) => {
-                let constants = Constants::default()
+                let constants = Constants::linear(tiling, mode)
                     .flag("INT8", int8(format))
-                    .word(format)
-                    .flag("NORM", mode != Mode::Add)
-                    .flag("ADD", mode == Mode::Add)
-                    .flag("SWIGLU", mode == Mode::SwiGlu);
-                match tiling {
-                    Tiling::Row => constants.expand(&[COMMON, LINEAR, WEIGHTS, ROW]),
-                    Tiling::Rows16 | Tiling::Rows64 => {
-                        let rows = tiling.size(mode).0 as usize / 16;
-                        let constants = constants.number("TM", rows);
-                        constants.expand(&[COMMON, LINEAR, WEIGHTS, TILED])
-                    }
-                }
+                    .word(format);
+                let main = match tiling {
+                    Tiling::Row => ROW,
+                    Tiling::Rows16 | Tiling::Rows64 => TILED,
+                };
+                constants.expand(&[COMMON, LINEAR, WEIGHTS, main])
+            }
+            Self::LinearDots(tiling, mode) => {
+                let constants = Constants::linear(tiling, mode).word(Format::Int8);
+                let main = match tiling {
+                    Tiling::Row => ROW_DOTS,
+                    Tiling::Rows16 | Tiling::Rows64 => TILED_DOTS,
+                };
+                constants.expand(&[COMMON, LINEAR, DOTS, main])
             }
             Self::Attention { head_size } | Self::LastAttention { head_size } => {
                 let keys = keys_at_a_time(head_size);
@@ -143,7 +164,7 @@ impl Shader {
             Self::Attention { head_size } => keys_at_a_time(head_size).min(4),
             // There are few queries: only the keys can keep a workgroup busy.
             Self::LastAttention { head_size } => keys_at_a_time(head_size),
-            Self::Embed(_) | Self::Linear(..) => 1,
+            Self::Embed(_) | Self::Linear(..) | Self::LinearDots(..) => 1,
         }
     }
 
@@ -177,6 +198,15 @@ struct Constants {
 }
 
 impl Constants {
+    /// What linear layers of every format have in common.
+    fn linear(tiling: Tiling, mode: Mode) -> Self {
+        Self::default()
+            .flag("NORM", mode != Mode::Add)
+            .flag("ADD", mode == Mode::Add)
+            .flag("SWIGLU", mode == Mode::SwiGlu)
+            .number("TM", tiling.size(mode).0 as usize / 16)
+    }
+
     fn flag(mut self, name: &'static str, is_set: bool) -> Self {
         if is_set {
             self.flags.push(name);
@@ -268,13 +298,12 @@ pub(super) mod tests {
 
     /// Every shader that any network can ask for, but for head sizes, of which these are a sample.
     pub(in super::super) fn all() -> Vec<Shader> {
-        let mut shaders = Vec::new();
-        for format in [Format::F32, Format::Int8] {
-            shaders.push(Shader::Embed(format));
-            for tiling in Tiling::ALL {
-                for mode in [Mode::Normed, Mode::Add, Mode::SwiGlu] {
-                    shaders.push(Shader::Linear(tiling, format, mode));
-                }
+        let mut shaders = [Format::F32, Format::Int8].map(Shader::Embed).to_vec();
+        for tiling in Tiling::ALL {
+            for mode in [Mode::Normed, Mode::Add, Mode::SwiGlu] {
+                shaders.push(Shader::Linear(tiling, Format::F32, mode));
+                shaders.push(Shader::Linear(tiling, Format::Int8, mode));
+                shaders.push(Shader::LinearDots(tiling, mode));
             }
         }
         for head_size in [8, 16, 32, 64, 80, 96, MAX_HEAD_SIZE] {

@@ -1,4 +1,4 @@
-// y = epilogue(norm(x) * weights * scale + bias). What the two ways to multiply have in common.
+// y = epilogue(norm(x) * weights * scale + bias). What the ways to multiply have in common.
 
 struct Linear {
     // Quads of x that are summed over, and the quads from a row of x to the next.
@@ -44,29 +44,29 @@ fn second_quad(first: u32) -> u32 {
 //# end
 }
 
-fn finish(sum: vec4<f32>, column: u32, inverse_rms: f32) -> vec4<f32> {
-    return sum * (columns[column] * inverse_rms) + columns[op.width + column];
+fn finish(sum: vec4<f32>, column: u32, row_scale: f32) -> vec4<f32> {
+    return sum * (columns[column] * row_scale) + columns[op.width + column];
 }
 
-fn store(row: u32, quad: u32, first: vec4<f32>, second: vec4<f32>, inverse_rms: f32) {
+fn store(row: u32, quad: u32, first: vec4<f32>, second: vec4<f32>, row_scale: f32) {
     let start = place_of(row, op.y_last) * op.y_stride + op.y_offset;
 //# if SWIGLU
     if quad < op.outputs {
-        let gate = finish(first, quad, inverse_rms);
-        let up = finish(second, second_quad(quad), inverse_rms);
+        let gate = finish(first, quad, row_scale);
+        let up = finish(second, second_quad(quad), row_scale);
         y[start + quad] = gate / (1.0 + exp(-gate)) * up;
     }
 //# else
-    put(start, quad, first, inverse_rms);
-    put(start, second_quad(quad), second, inverse_rms);
+    put(start, quad, first, row_scale);
+    put(start, second_quad(quad), second, row_scale);
 //# end
 }
 
 //# if SWIGLU
 //# else
-fn put(start: u32, quad: u32, sum: vec4<f32>, inverse_rms: f32) {
+fn put(start: u32, quad: u32, sum: vec4<f32>, row_scale: f32) {
     if quad < op.outputs {
-        let value = finish(sum, quad, inverse_rms);
+        let value = finish(sum, quad, row_scale);
 //# if ADD
         y[start + quad] += value;
 //# else

@@ -14,7 +14,7 @@ use crate::engine::wgpu::reference;
 use crate::engine::wgpu::resident::{Shaders, columns, gathered};
 use crate::engine::wgpu::sample::{EPSILON, Noise};
 use crate::engine::wgpu::schedule::{Linear, Part, Slot, Step, attention, quads};
-use crate::engine::wgpu::shaders::{Format, Mode, Shader, Tiling};
+use crate::engine::wgpu::shaders::{Format, Mode, Products, Shader, Tiling};
 
 const TOLERANCE: f32 = 1e-4;
 /// What an output holds before a shader writes to it; what it must hold still where none should.
@@ -197,7 +197,7 @@ struct Rows {
 /// One linear layer by itself: `sequences` of `tokens`, and a part of the outputs that begins some way into a row of y.
 fn check_linear(
     gpu: &Gpu,
-    (tiling, format, mode): (Tiling, Format, Mode),
+    (tiling, format, products, mode): (Tiling, Format, Products, Mode),
     (inputs, outputs): (usize, usize),
     (sequences, tokens): (usize, usize),
     rows: Rows,
@@ -230,6 +230,7 @@ fn check_linear(
     let linear = Linear {
         mode,
         format,
+        products,
         matrix: 0,
         part: part.clone(),
         norm: (mode != Mode::Add).then_some(0),
@@ -273,15 +274,16 @@ fn check_linear(
     let norm: Vec<f32> = noise(quads(inputs) * 4).iter().map(|x| 1.0 + x).collect();
     let norm_bytes = bytes(&norm);
 
+    let linear_of = |x: &[f32]| reference::linear(&matrix, products, x);
     let mut expected = vec![UNTOUCHED; y_rows * y_stride * 4];
     for row in 0..made {
         let start = place(row, rows.x_last) * x_stride * 4;
         let x = &x[start..start + inputs];
         let normed = reference::normalize(x, &norm_bytes[..inputs * 4], EPSILON);
         let made = match mode {
-            Mode::Add => reference::linear(&matrix, x),
-            Mode::Normed => reference::linear(&matrix, &normed),
-            Mode::SwiGlu => reference::swiglu(&reference::linear(&matrix, &normed)),
+            Mode::Add => linear_of(x),
+            Mode::Normed => linear_of(&normed),
+            Mode::SwiGlu => reference::swiglu(&linear_of(&normed)),
         };
         let start = (place(row, rows.y_last) * y_stride + y_offset) * 4;
         for (y, made) in expected[start..].iter_mut().zip(made) {
@@ -308,7 +310,7 @@ fn check_linear(
         &vec![UNTOUCHED; y_rows * y_stride * 4],
     );
     let what = format!(
-        "{tiling:?} {format:?} {mode:?} {inputs} to {outputs}, {sequences} x {tokens}, {rows:?}"
+        "{tiling:?} {format:?} {products:?} {mode:?} {inputs} to {outputs}, {sequences} x {tokens}, {rows:?}"
     );
     agree(&what, &found, &expected);
 }
@@ -321,9 +323,13 @@ fn linear_layers_of_odd_sizes() {
         y_last: false,
     };
     for tiling in Tiling::ALL {
-        for format in [Format::Int8, Format::F32] {
+        for (format, products) in [
+            (Format::Int8, Products::F32),
+            (Format::Int8, Products::Int8),
+            (Format::F32, Products::F32),
+        ] {
             for mode in [Mode::Normed, Mode::Add, Mode::SwiGlu] {
-                let shader = (tiling, format, mode);
+                let shader = (tiling, format, products, mode);
                 // One token; a tile and one row more, twelve outputs; nothing a multiple of four; several tiles of outputs.
                 check_linear(&gpu, shader, (16, 12), (1, 1), ALL);
                 check_linear(&gpu, shader, (20, 12), (1, 65), ALL);

@@ -15,7 +15,7 @@ use super::resident::{Resident, Shaders};
 use super::sample::{EPSILON, Sample};
 use super::schedule;
 use super::self_test::SelfTest;
-use super::shaders::{Format, Tiling};
+use super::shaders::{Format, Products, Tiling};
 use crate::engine::TokenBatch;
 
 /// As the self-test's.
@@ -58,12 +58,23 @@ fn ids(rows: usize, tokens: usize, vocabulary: usize) -> Vec<u32> {
 
 /// Runs a sample on shaders and on plain loops, in every tiling, with bindings of at most `binding_bytes`.
 fn agrees(gpu: &Gpu, sample: &Sample, shapes: &[(usize, usize)]) {
+    agrees_in(gpu, sample, Products::F32, TOLERANCE, shapes);
+}
+
+fn agrees_in(
+    gpu: &Gpu,
+    sample: &Sample,
+    products: Products,
+    tolerance: f32,
+    shapes: &[(usize, usize)],
+) {
     let file = sample.file();
     let network = Network::read(&file, EPSILON).unwrap();
-    let steps = network.schedule(gpu.binding_bytes()).unwrap();
+    let steps = network.schedule(gpu.binding_bytes(), products).unwrap();
     let needed = schedule::shaders(&steps, &network.dimensions);
     let shaders = Arc::new(Shaders::compile(gpu, &needed).unwrap());
-    let resident = Arc::new(Resident::build(gpu.clone(), &network, shaders).unwrap());
+    let resident = Resident::build(gpu.clone(), &network, products, shaders).unwrap();
+    let resident = Arc::new(resident);
     for (rows, tokens) in shapes {
         let ids = ids(*rows, *tokens, sample.vocabulary);
         let batch = TokenBatch {
@@ -73,7 +84,7 @@ fn agrees(gpu: &Gpu, sample: &Sample, shapes: &[(usize, usize)]) {
         };
         let expected: Vec<f32> = ids
             .chunks(*tokens)
-            .flat_map(|ids| reference::forward(&network, ids))
+            .flat_map(|ids| reference::forward(&network, products, ids))
             .collect();
         let mut plan = Plan::new(Arc::clone(&resident), &batch).unwrap();
         let tilings = Tiling::ALL.map(Some).into_iter().chain([None]);
@@ -83,7 +94,7 @@ fn agrees(gpu: &Gpu, sample: &Sample, shapes: &[(usize, usize)]) {
             assert_eq!(found.len(), expected.len());
             for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
                 assert!(
-                    (found - expected).abs() <= TOLERANCE,
+                    (found - expected).abs() <= tolerance,
                     "{sample:?} {rows} x {tokens} {tiling:?}: logit {place} is {found}, expected {expected}"
                 );
             }
@@ -110,13 +121,23 @@ fn networks_of_odd_sizes_agree_with_plain_loops() {
     agrees(&gpu, &floats, &shapes);
 }
 
+/// In int8, a value between two integers may become either: rarely, and by no more than a 127th of the largest.
+#[test]
+fn networks_of_odd_sizes_agree_in_int8() {
+    let Some(gpu) = gpu() else { return };
+    let shapes = [(1, 1), (1, 17), (3, 5), (2, 65), (1, 150)];
+    agrees_in(&gpu, &SAMPLE, Products::Int8, 3e-2, &shapes);
+}
+
 #[test]
 fn the_self_test_passes_and_its_error_is_small() {
     let Some(gpu) = gpu() else { return };
-    let test = SelfTest::general();
-    let needed = test.shaders(gpu.binding_bytes()).unwrap();
-    let shaders = Arc::new(Shaders::compile(&gpu, &needed).unwrap());
-    let error = test.run(&gpu, &shaders).unwrap();
-    println!("largest error {error:e}");
-    assert!(error > 0.0 && error < 1e-4, "{error}");
+    for (multiplies_int8, most) in [(false, 1e-4), (true, 3e-2)] {
+        let test = SelfTest::general(multiplies_int8);
+        let needed = test.shaders(gpu.binding_bytes()).unwrap();
+        let shaders = Arc::new(Shaders::compile(&gpu, &needed).unwrap());
+        let error = test.run(&gpu, &shaders).unwrap();
+        println!("largest error {error:e}");
+        assert!(error > 0.0 && error < most, "{error}");
+    }
 }

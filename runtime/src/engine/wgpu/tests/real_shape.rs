@@ -1,12 +1,12 @@
 //! The shape of Qwen2.5-0.5B, which DuoGuard-0.5B has, within what every WebGPU adapter grants.
 
-use super::{agrees, gpu};
+use super::{agrees, agrees_in, gpu};
 use crate::engine::wgpu::adapter;
 use crate::engine::wgpu::cost::of_steps;
 use crate::engine::wgpu::gpu::Gpu;
 use crate::engine::wgpu::network::Network;
 use crate::engine::wgpu::sample::{EPSILON, Sample};
-use crate::engine::wgpu::shaders::Format;
+use crate::engine::wgpu::shaders::{Format, Products};
 
 const QWEN2_5_0_5B: Sample = Sample {
     layers: 24,
@@ -34,13 +34,15 @@ fn the_shape_of_qwen_runs_under_the_default_limits() {
     let gpu = Gpu::with_limits(&adapter::best().unwrap(), limits).unwrap();
     let file = QWEN2_5_0_5B.file();
     let network = Network::read(&file, EPSILON).unwrap();
-    let steps = |bytes| network.schedule(bytes).unwrap().len();
+    let steps = |bytes| network.schedule(bytes, Products::F32).unwrap().len();
     assert!(steps(128 << 20) > steps(1 << 30), "nothing was split");
     println!("{} bytes of weights", file.len());
     for tokens in [16, 64, 128, 512] {
-        let steps = network.schedule(128 << 20).unwrap();
+        let steps = network.schedule(128 << 20, Products::F32).unwrap();
         let cost = of_steps(&steps, &network.dimensions, 1, tokens);
         println!("{tokens} tokens: {cost:?}");
     }
-    agrees(&gpu, &QWEN2_5_0_5B, &[(1, 1), (1, 16), (2, 5)]);
+    let shapes = [(1, 1), (1, 16), (2, 5)];
+    agrees(&gpu, &QWEN2_5_0_5B, &shapes);
+    agrees_in(&gpu, &QWEN2_5_0_5B, Products::Int8, 0.1, &shapes);
 }

@@ -11,7 +11,7 @@ use crate::engine::wgpu::plan::{Plan, most_tokens};
 use crate::engine::wgpu::reference;
 use crate::engine::wgpu::resident::Resident;
 use crate::engine::wgpu::sample::{EPSILON, Sample};
-use crate::engine::wgpu::shaders::Format;
+use crate::engine::wgpu::shaders::{Format, Products};
 use crate::engine::{Engine, TokenBatch, Weights};
 use crate::error::ErrorKind;
 use crate::graph::{Graph, Origin};
@@ -70,7 +70,7 @@ fn tensors_are_split_where_bindings_are_small() {
         };
         let file = sample.file();
         let network = Network::read(&file, EPSILON).unwrap();
-        let steps = |bytes| network.schedule(bytes).unwrap().len();
+        let steps = |bytes| network.schedule(bytes, Products::F32).unwrap().len();
         assert!(steps(4096) > steps(1 << 27));
         agrees(&small, &sample, &[(1, 1), (1, 7), (2, 3)]);
     }
@@ -88,7 +88,11 @@ fn a_batch_that_is_too_large_for_a_binding_runs_in_parts() {
     };
     let small = || {
         let gpu = Gpu::with_limits(&adapter::best().unwrap(), limits.clone())?;
-        Resident::new(gpu, &Network::read(graph.weights(), EPSILON)?)
+        Resident::new(
+            gpu,
+            &Network::read(graph.weights(), EPSILON)?,
+            Products::F32,
+        )
     };
     let resident = graph.shared_wgpu(|_| true, small).unwrap();
     let most = most_tokens(&resident);
@@ -100,7 +104,7 @@ fn a_batch_that_is_too_large_for_a_binding_runs_in_parts() {
     let network = Network::read(graph.weights(), EPSILON).unwrap();
     let expected = ids
         .chunks(5)
-        .flat_map(|ids| reference::forward(&network, ids));
+        .flat_map(|ids| reference::forward(&network, Products::F32, ids));
     for (found, expected) in logits.iter().zip(expected) {
         assert!((found - expected).abs() <= TOLERANCE);
     }
