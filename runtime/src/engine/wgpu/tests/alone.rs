@@ -209,6 +209,8 @@ fn check_linear(
         Format::Int8 => 1.0 / 127.0,
         Format::F32 => 1.0,
     };
+    // So that sums are of the order of 1, however many inputs there are.
+    let unit = unit * 4.0 / (inputs as f32).sqrt();
     let scale = bytes(&vec![unit; columns_all]);
     let bias = bytes(&noise(columns_all));
     let matrix = Matrix {
@@ -335,6 +337,8 @@ fn linear_layers_of_odd_sizes() {
                 check_linear(&gpu, shader, (20, 12), (1, 65), ALL);
                 check_linear(&gpu, shader, (37, 13), (3, 7), ALL);
                 check_linear(&gpu, shader, (72, 291), (1, 18), ALL);
+                // Long sums: several rounds of every loop along the inputs.
+                check_linear(&gpu, shader, (1030, 20), (1, 17), ALL);
                 // As in the last layer: from all rows, or to them, the last of every sequence.
                 for (x_last, y_last) in [(true, false), (false, true), (true, true)] {
                     check_linear(&gpu, shader, (24, 20), (3, 5), Rows { x_last, y_last });
