@@ -112,8 +112,8 @@ fn may_have_gpu() -> bool {
         .any(|path| std::path::Path::new(path).exists())
 }
 
-/// Whether the GPU sums four products of int8 in one instruction, as far as its driver says. Only Vulkan's drivers do; Metal has no such
-/// instruction, and the compiler of shaders that DirectX 12 is used with here does not know it.
+/// Whether the GPU sums four products of int8 in one instruction, as far as its driver says. Only Vulkan's drivers do: Metal has no such
+/// instruction, and with DirectX 12 it depends on the compiler of shaders that is found.
 #[cfg(any(
     windows,
     target_os = "linux",
