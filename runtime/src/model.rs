@@ -7,16 +7,15 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokenizers::Tokenizer;
-
 use crate::bundle::{Bundle, TOKENIZER};
 use crate::engine::{AutoEngine, Graph, choose_auto};
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::session::{Session, SessionOptions};
+use crate::text::MAX_TEXT_BYTES;
 use crate::text::normalize::views;
+use crate::text::tokenize::{self, TextTokenizer};
 use crate::text::window::windows;
-use crate::text::{MAX_TEXT_BYTES, tokenize};
 use crate::verdict::ViewKind;
 
 /// A model, immutable and shared: clones are cheap and may be used from any thread at once.
@@ -27,7 +26,7 @@ pub struct Model {
 
 struct Inner {
     manifest: Manifest,
-    tokenizer: Tokenizer,
+    tokenizer: TextTokenizer,
     graph: Graph,
 }
 
@@ -78,22 +77,18 @@ impl Model {
 
     /// The token ids of a text of any length.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        tokenize::encode(
-            &self.inner.tokenizer,
-            text,
-            self.manifest().architecture.vocabulary,
-        )
+        let vocabulary = self.manifest().architecture.vocabulary;
+        self.inner.tokenizer.encode(text, vocabulary)
     }
 
     /// How many tokens a text takes; more than any text has if it cannot be tokenised.
     pub(crate) fn count_tokens(&self, text: &str) -> usize {
-        let encoding = self.inner.tokenizer.encode_fast(text, false);
-        encoding.map_or(usize::MAX, |encoding| encoding.len())
+        self.inner.tokenizer.count(text)
     }
 
     /// The bytes of a text that a range of its tokens covers. They need not begin or end between characters.
     pub(crate) fn token_span(&self, text: &str, tokens: Range<usize>) -> Result<Range<usize>> {
-        tokenize::span(&self.inner.tokenizer, text, tokens)
+        self.inner.tokenizer.span(text, tokens)
     }
 
     /// Whether two handles are of one opened model.

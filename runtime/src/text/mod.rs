@@ -12,6 +12,7 @@ mod scan;
 mod spelling;
 pub(crate) mod tokenize;
 pub(crate) mod window;
+pub(crate) mod words;
 
 /// The longest text, prompt and response together, that is checked in one call.
 pub const MAX_TEXT_BYTES: usize = 4 << 20;

@@ -4,11 +4,18 @@ use std::ops::Range;
 
 use tokenizers::Tokenizer;
 
+use super::words::Words;
 use crate::bundle::TOKENIZER;
 use crate::error::{Error, Result};
 
+/// A bundle's tokenizer.
+pub(crate) struct TextTokenizer {
+    tokenizer: Tokenizer,
+    words: Option<Words>,
+}
+
 /// Reads `tokenizer.json` and checks that every id it can give has a row in the model's embedding.
-pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<Tokenizer> {
+pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<TextTokenizer> {
     let damaged = |cause| {
         Error::model(format!(
             "{TOKENIZER}: not a valid tokenizer: {cause}; expected the Hugging Face tokenizers format"
@@ -35,39 +42,51 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<Tokenizer> {
     tokenizer.with_padding(None);
     // Checked text is data: "<|endoftext|>" in it is those characters, not the control token.
     tokenizer.set_encode_special_tokens(true);
-    Ok(tokenizer)
+    let words = Words::of(&tokenizer);
+    Ok(TextTokenizer { tokenizer, words })
 }
 
-/// The ids of a text, without special tokens.
-pub(crate) fn encode(tokenizer: &Tokenizer, text: &str, vocabulary: usize) -> Result<Vec<u32>> {
-    let encoding = tokenizer
-        .encode_fast(text, false)
-        .map_err(|cause| failed(text, cause))?;
-    let ids = encoding.get_ids().to_vec();
-    if ids.is_empty() && !text.trim().is_empty() {
-        // Zero tokens would make the verdict "safe" on text that nothing scored.
-        return Err(Error::model(format!(
-            "{TOKENIZER}: gives no tokens for a text of {} bytes; the tokenizer lacks an unknown token or byte fallback",
-            text.len()
-        )));
+impl TextTokenizer {
+    /// The ids of a text, without special tokens.
+    pub(crate) fn encode(&self, text: &str, vocabulary: usize) -> Result<Vec<u32>> {
+        let ids = self.ids(text)?;
+        if ids.is_empty() && !text.trim().is_empty() {
+            // Zero tokens would make the verdict "safe" on text that nothing scored.
+            return Err(Error::model(format!(
+                "{TOKENIZER}: gives no tokens for a text of {} bytes; the tokenizer lacks an unknown token or byte fallback",
+                text.len()
+            )));
+        }
+        check_ids(&ids, vocabulary)?;
+        Ok(ids)
     }
-    check_ids(&ids, vocabulary)?;
-    Ok(ids)
-}
 
-/// The bytes of a text that a range of its tokens covers.
-pub(crate) fn span(
-    tokenizer: &Tokenizer,
-    text: &str,
-    tokens: Range<usize>,
-) -> Result<Range<usize>> {
-    let encoding = tokenizer
-        .encode(text, false)
-        .map_err(|cause| failed(text, cause))?;
-    let offsets = encoding.get_offsets().get(tokens).unwrap_or_default();
-    let start = offsets.iter().map(|(start, _)| *start).min().unwrap_or(0);
-    let end = offsets.iter().map(|(_, end)| *end).max().unwrap_or(0);
-    Ok(start..end.clamp(start, text.len()))
+    /// How many tokens a text has; more than any text has if it cannot be tokenised.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        self.ids(text).map_or(usize::MAX, |ids| ids.len())
+    }
+
+    fn ids(&self, text: &str) -> Result<Vec<u32>> {
+        let words = self.words.as_ref();
+        let ids = match words.and_then(|words| words.encode(&self.tokenizer, text)) {
+            Some(ids) => ids,
+            None => {
+                let encoding = self.tokenizer.encode_fast(text, false);
+                encoding.map(|encoding| encoding.get_ids().to_vec())
+            }
+        };
+        ids.map_err(|cause| failed(text, cause))
+    }
+
+    /// The bytes of a text that a range of its tokens covers.
+    pub(crate) fn span(&self, text: &str, tokens: Range<usize>) -> Result<Range<usize>> {
+        let encoding = self.tokenizer.encode(text, false);
+        let encoding = encoding.map_err(|cause| failed(text, cause))?;
+        let offsets = encoding.get_offsets().get(tokens).unwrap_or_default();
+        let start = offsets.iter().map(|(start, _)| *start).min().unwrap_or(0);
+        let end = offsets.iter().map(|(_, end)| *end).max().unwrap_or(0);
+        Ok(start..end.clamp(start, text.len()))
+    }
 }
 
 fn failed(text: &str, cause: tokenizers::Error) -> Error {

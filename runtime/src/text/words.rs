@@ -1,0 +1,267 @@
+//! The ids of words that were seen before, so that tokenising ordinary text is looking its words up.
+//!
+//! The crate `tokenizers` finds the ids, once for a word; it takes its time to keep track of offsets that a check does not need. What it
+//! gives for a text is what it gives for its words, one after the other, if the tokenizer splits text into words first and looks at
+//! each alone: [`Words::of`] knows the one such pipeline that our trainer makes, GPT-2's. All else goes to the crate as a whole.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError, TryLockError};
+
+use tokenizers::{ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
+use unicode_normalization::{IsNormalized, is_nfc_quick};
+
+use super::class::{self, LETTER, NUMBER, SPACE};
+
+/// Half of the words that are kept, at most; a word is forgotten when so many others were needed since.
+const CAPACITY: usize = 8 << 10;
+/// Longer words are rare, and not kept.
+const MAX_WORD_BYTES: usize = 48;
+
+/// A memory of words. Sessions that find it in use by another do without.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Words that were needed lately.
+    recent: HashMap<Box<str>, Box<[u32]>>,
+    /// Those of the time before.
+    earlier: HashMap<Box<str>, Box<[u32]>>,
+}
+
+impl Words {
+    /// An empty memory for a tokenizer; `None` for one that does not treat words alone, or splits text otherwise than [`word_end`] does.
+    pub(crate) fn of(tokenizer: &Tokenizer) -> Option<Self> {
+        let normalizes = matches!(
+            tokenizer.get_normalizer(),
+            None | Some(NormalizerWrapper::NFC(_))
+        );
+        let splits = match tokenizer.get_pre_tokenizer() {
+            Some(PreTokenizerWrapper::ByteLevel(split)) => {
+                split.use_regex && !split.add_prefix_space
+            }
+            _ => false,
+        };
+        let is_certain = match tokenizer.get_model() {
+            ModelWrapper::BPE(model) => model.dropout.is_none(),
+            _ => false,
+        };
+        let mut added = tokenizer.get_added_tokens_decoder().into_values();
+        let is_known = normalizes && splits && is_certain && added.all(|token| token.special);
+        is_known.then(Self::default)
+    }
+
+    /// The ids of a text; `None` if the text as a whole has to be given to the tokenizer.
+    pub(crate) fn encode(
+        &self,
+        tokenizer: &Tokenizer,
+        text: &str,
+    ) -> Option<tokenizers::Result<Vec<u32>>> {
+        if !text.is_ascii() && is_nfc_quick(text.chars()) != IsNormalized::Yes {
+            return None;
+        }
+        let mut seen = match self.seen.try_lock() {
+            Ok(seen) => seen,
+            Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let mut ids = Vec::with_capacity(text.len() / 4 + 1);
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (word, after) = rest.split_at(word_end(rest));
+            if !seen.recall(word, &mut ids) {
+                match tokenizer.encode_fast(word, false) {
+                    Ok(encoding) => {
+                        ids.extend_from_slice(encoding.get_ids());
+                        seen.keep(word, encoding.get_ids());
+                    }
+                    Err(cause) => return Some(Err(cause)),
+                }
+            }
+            rest = after;
+        }
+        Some(Ok(ids))
+    }
+}
+
+impl Seen {
+    /// Appends the ids of a word, if they are known.
+    fn recall(&mut self, word: &str, ids: &mut Vec<u32>) -> bool {
+        if let Some(known) = self.recent.get(word) {
+            ids.extend_from_slice(known);
+            return true;
+        }
+        let Some(known) = self.earlier.remove(word) else {
+            return false;
+        };
+        ids.extend_from_slice(&known);
+        self.keep(word, &known);
+        true
+    }
+
+    fn keep(&mut self, word: &str, ids: &[u32]) {
+        if word.len() > MAX_WORD_BYTES {
+            return;
+        }
+        if self.recent.len() == CAPACITY {
+            self.earlier = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(word.into(), ids.into());
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Letter,
+    Number,
+    Space,
+    Other,
+}
+
+fn kind(c: char) -> Kind {
+    let class = class::of(c);
+    match () {
+        () if class.is(LETTER) => Kind::Letter,
+        () if class.is(NUMBER) => Kind::Number,
+        () if class.is(SPACE) => Kind::Space,
+        () => Kind::Other,
+    }
+}
+
+/// Where the first word of a text ends, as GPT-2 splits:
+/// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
+fn word_end(text: &str) -> usize {
+    const ENDINGS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
+    if text.starts_with('\'')
+        && let Some(ending) = ENDINGS.iter().find(|ending| text.starts_with(**ending))
+    {
+        return ending.len();
+    }
+    // A space belongs to the word after it.
+    let start = usize::from(text.starts_with(' '));
+    let Some(first) = text[start..].chars().next() else {
+        return start;
+    };
+    match kind(first) {
+        Kind::Space => spaces_end(text),
+        first => run_end(text, start, first),
+    }
+}
+
+/// Where the run of characters of one kind that begins at `start` ends.
+fn run_end(text: &str, start: usize, run: Kind) -> usize {
+    let mut chars = text[start..].char_indices();
+    let end = chars.find(|(_, c)| kind(*c) != run);
+    end.map_or(text.len(), |(end, _)| start + end)
+}
+
+/// White space up to the last character before something else: that one may belong to the next word, or be a word of its own.
+fn spaces_end(text: &str) -> usize {
+    let end = run_end(text, 0, Kind::Space);
+    let last = text[..end].char_indices().next_back();
+    match last {
+        Some((last, _)) if end < text.len() && last > 0 => last,
+        _ => end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokenizers::models::bpe::{BPE, Vocab};
+    use tokenizers::normalizers::NFC;
+    use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+
+    use super::*;
+
+    /// Every byte is a token, and a few pairs are merged.
+    fn tokenizer() -> Tokenizer {
+        let mut bytes: Vec<String> = ByteLevel::alphabet()
+            .into_iter()
+            .map(String::from)
+            .collect();
+        bytes.sort();
+        let merges = [
+            ("a", "b"),
+            ("Ġ", "a"),
+            ("Ġa", "b"),
+            ("Ġ", "Ġ"),
+            ("'", "s"),
+            ("Ċ", "Ċ"),
+        ];
+        let merges = merges.map(|(a, b)| (a.to_owned(), b.to_owned()));
+        bytes.extend(merges.iter().map(|(a, b)| format!("{a}{b}")));
+        let vocabulary: Vocab = (0..).zip(bytes).map(|(id, token)| (token, id)).collect();
+        let model = BPE::builder()
+            .vocab_and_merges(vocabulary, merges.to_vec())
+            .build()
+            .unwrap();
+        let mut tokenizer = Tokenizer::new(model);
+        tokenizer.with_normalizer(Some(NFC)).unwrap();
+        tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+        tokenizer
+    }
+
+    fn agree(words: &Words, tokenizer: &Tokenizer, text: &str) {
+        let whole = tokenizer.encode_fast(text, false).unwrap();
+        if let Some(found) = words.encode(tokenizer, text) {
+            assert_eq!(found.unwrap(), whole.get_ids(), "{text:?}");
+        }
+    }
+
+    /// The kinds of characters come from another table than the crate's: they must be the same for every character that there is.
+    #[test]
+    fn every_character_is_split_as_the_tokenizer_splits_it() {
+        let tokenizer = tokenizer();
+        let words = Words::of(&tokenizer).unwrap();
+        let all: Vec<char> = ('\0'..=char::MAX).collect();
+        for some in all.chunks(64) {
+            let text: String = some
+                .iter()
+                .map(|c| format!("a{c}1{c}\u{e9}. {c}"))
+                .collect();
+            agree(&words, &tokenizer, &text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_the_same_ids(text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){0,40}") {
+            let tokenizer = tokenizer();
+            let words = Words::of(&tokenizer).unwrap();
+            // Once to learn the words, and once to know them.
+            agree(&words, &tokenizer, &text);
+            agree(&words, &tokenizer, &text);
+        }
+    }
+
+    #[test]
+    fn words_are_forgotten_and_learned_again() {
+        let tokenizer = tokenizer();
+        let words = Words::of(&tokenizer).unwrap();
+        for round in 0..3 {
+            for start in (0..3 * CAPACITY).step_by(1000) {
+                let text: Vec<String> = (start..start + 1000).map(|i| i.to_string()).collect();
+                agree(&words, &tokenizer, &text.join(" "));
+            }
+            let seen = words.seen.lock().unwrap();
+            let most = CAPACITY.max(seen.recent.len()).max(seen.earlier.len());
+            assert_eq!(most, CAPACITY, "round {round}");
+        }
+    }
+
+    #[test]
+    fn other_pipelines_are_left_to_the_crate() {
+        let mut prefixed = tokenizer();
+        prefixed.with_pre_tokenizer(Some(ByteLevel::new(true, true, true)));
+        assert!(Words::of(&prefixed).is_none());
+        let mut unsplit = tokenizer();
+        unsplit.with_pre_tokenizer(None::<ByteLevel>);
+        assert!(Words::of(&unsplit).is_none());
+        let words = Words::of(&tokenizer()).unwrap();
+        // Not in NFC: composed first, and then split.
+        assert!(words.encode(&tokenizer(), "e\u{301}").is_none());
+    }
+}
