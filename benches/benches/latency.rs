@@ -1,70 +1,152 @@
-//! Median latency of one check of the bundled model, by engine and length, one thread.
+//! What a check costs, and the network alone: by engine, length, threads, and texts at once.
 //!
-//! `cargo bench -p duoguard-benches`. After the measurements a table compares them with
-//! the least time the arithmetic alone would take.
+//! `cargo bench -p duoguard-benches --bench latency` measures what `benches/data/latency.tsv` lists, prints a table and appends it, dated, to
+//! `benches/record/<machine>/latency.csv`. The floor is the least time that the network's arithmetic takes one core.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use criterion::Criterion;
-use duoguard::{Architecture, EngineChoice, Model, Session, SessionOptions, engines};
+use duoguard::{Architecture, Bundle, Graph, Input, TokenBatch};
+use duoguard_benches::{
+    Times, available_engines, measures, model, model_path, of_tokens, record, rows,
+    session_with_threads, texts,
+};
 
-const LENGTHS: [usize; 3] = [16, 64, 128];
+const CASES: &str = "data/latency.tsv";
 /// Int8 multiply-adds a second of one core, in 10^12 operations, where `DUOGUARD_TOPS` does not say: measured
 /// on a Zen 4 core with AVX-512 VNNI. On another machine, measure and set it.
 const TOPS: f64 = 0.467;
 const RUNS: usize = 200;
+/// Between one case and the next of criterion's.
+const CRITERION_SECONDS: u64 = 1;
+
+/// A row of the file of cases.
+struct Case {
+    what: What,
+    tokens: usize,
+    threads: NonZeroUsize,
+    texts: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum What {
+    Check,
+    Network,
+}
+
+impl Case {
+    fn read([what, tokens, threads, texts]: [String; 4]) -> Self {
+        let number = |text: String| text.parse().expect("a number");
+        Self {
+            what: match &what[..] {
+                "check" => What::Check,
+                "network" => What::Network,
+                other => panic!("{CASES}: {other:?}; expected check or network"),
+            },
+            tokens: number(tokens),
+            threads: NonZeroUsize::new(number(threads)).expect("at least one thread"),
+            texts: number(texts),
+        }
+    }
+}
 
 fn main() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/mini");
-    let model = Model::open(std::env::var("DUOGUARD_MODEL").unwrap_or_else(|_| path.into()))
-        .expect("the model opens");
+    let runs = if measures() { RUNS } else { 1 };
     let tops = std::env::var("DUOGUARD_TOPS")
         .map_or(TOPS, |t| t.parse().expect("DUOGUARD_TOPS is a number"));
     let mut criterion = Criterion::default()
         .configure_from_args()
-        .measurement_time(Duration::from_secs(2))
-        .warm_up_time(Duration::from_millis(500));
-    let mut table = String::from("engine        tokens  median ms  floor ms  ratio\n");
-    for engine in engines() {
-        assert!(
-            engine.available,
-            "{}: {}; `cargo xtask ort` fetches ONNX Runtime",
-            engine.name, engine.detail
-        );
-        let options = SessionOptions {
-            engine: EngineChoice::Named(engine.name.clone()),
-            ..SessionOptions::default()
-        };
-        let mut session = model.session(&options).expect("the engine opens");
-        for length in LENGTHS {
-            let ids: Vec<u32> = (0..length as u32).map(|i| 300 + i * 37 % 5000).collect();
-            criterion.bench_function(&format!("{}/{length}", engine.name), |b| {
-                b.iter(|| session.logits(black_box(&ids)).expect("it runs"))
-            });
-            let median = median_ms(&mut session, &ids);
-            let floor = operations(&model.manifest().architecture, length) / (tops * 1e12) * 1e3;
-            table += &format!(
-                "{:12} {length:7} {median:10.3} {floor:9.3} {:6.1}\n",
-                engine.name,
-                median / floor
+        .measurement_time(Duration::from_secs(CRITERION_SECONDS))
+        .warm_up_time(Duration::from_millis(200));
+    let model = model();
+    let bundle = Bundle::open(model_path()).expect("the bundle opens");
+    let graph = Graph::new(bundle.file("model.onnx"), bundle.file("weights.data"));
+    let graph = graph.expect("the graph is valid");
+    let architecture = &model.manifest().architecture;
+    let categories = model.categories().len();
+    let text = &texts().first().expect("there are texts").1.clone();
+    let cases: Vec<Case> = rows(CASES).into_iter().map(Case::read).collect();
+    let mut lines = Vec::new();
+    println!(
+        "engine       what     tokens threads texts   p50 [p10, p90] ms  ms a text  times the floor"
+    );
+    for engine in available_engines() {
+        for case in &cases {
+            let text = of_tokens(&model, text, case.tokens);
+            let ids = model.tokenize(&text).expect("it tokenises");
+            let ids: Vec<u32> = ids[..case.tokens].repeat(case.texts);
+            let mut work: Box<dyn FnMut()> = match case.what {
+                What::Check => {
+                    assert_eq!(case.texts, 1, "a check is of one text");
+                    let mut session = session_with_threads(&model, &engine.name, case.threads);
+                    Box::new(move || {
+                        let verdict = session.check(&Input::prompt(&text));
+                        black_box(verdict.expect("it runs"));
+                    })
+                }
+                What::Network => {
+                    let opened = graph.open_engine(&engine.name, case.threads);
+                    let mut opened = opened.expect("the engine opens");
+                    let mut logits = vec![0.0; case.texts * categories];
+                    let ids = ids.clone();
+                    let (rows, tokens) = (case.texts, case.tokens);
+                    Box::new(move || {
+                        let batch = TokenBatch {
+                            ids: &ids,
+                            rows,
+                            tokens,
+                        };
+                        opened.run(&batch, black_box(&mut logits)).expect("it runs");
+                    })
+                }
+            };
+            let times = Times::of(runs, &mut work);
+            let name = format!(
+                "{}/{:?}/{}/{}/{}",
+                engine.name, case.what, case.tokens, case.threads, case.texts
             );
+            criterion.bench_function(&name, |b| b.iter(&mut work));
+            let what = format!("{:?}", case.what).to_lowercase();
+            // A check of a long text is of several windows, which overlap: its arithmetic is another.
+            let floor = match case.what {
+                What::Network => {
+                    operations(architecture, case.tokens) * case.texts as f64 / (tops * 1e9)
+                }
+                What::Check => f64::NAN,
+            };
+            println!(
+                "{:12} {what:8} {:6} {:7} {:5}  {:8.3} [{:.3}, {:.3}]  {:9.3}  {:15.1}",
+                engine.name,
+                case.tokens,
+                case.threads,
+                case.texts,
+                times.p50,
+                times.p10,
+                times.p90,
+                times.p50 / case.texts as f64,
+                times.p50 / floor,
+            );
+            lines.push(format!(
+                "{},{},{what},{},{},{},{:.4},{:.4},{:.4}",
+                model.manifest().name,
+                engine.name,
+                case.tokens,
+                case.threads,
+                case.texts,
+                times.p50,
+                times.p10,
+                times.p90,
+            ));
         }
     }
-    println!("{table}");
+    assert!(!lines.is_empty(), "no engine is available, or no case");
+    if measures() {
+        let columns = "model,engine,what,tokens,threads,texts,p50_ms,p10_ms,p90_ms";
+        record("latency.csv", columns, &lines);
+    }
     criterion.final_summary();
-}
-
-fn median_ms(session: &mut Session, ids: &[u32]) -> f64 {
-    let mut times: Vec<f64> = (0..RUNS)
-        .map(|_| {
-            let started = Instant::now();
-            black_box(session.logits(ids).expect("it runs"));
-            started.elapsed().as_secs_f64() * 1e3
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[RUNS / 2]
 }
 
 /// Operations (a multiply-add is two) of one forward pass: linear layers and attention; the last

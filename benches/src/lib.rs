@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,12 +22,34 @@ pub fn path(variable: &str, default: &str) -> PathBuf {
     std::env::var(variable).map_or_else(|_| Path::new(ROOT).join(default), PathBuf::from)
 }
 
-/// The bundle that `DUOGUARD_MODEL` names, or the bundled one.
+/// The folder that `DUOGUARD_MODEL` names, or that of the bundled model.
+pub fn model_path() -> PathBuf {
+    path("DUOGUARD_MODEL", "../models/mini")
+}
+
+/// The bundle in [`model_path`].
 ///
 /// # Panics
 /// If it does not open.
 pub fn model() -> Model {
-    Model::open(path("DUOGUARD_MODEL", "../models/mini")).expect("the model opens")
+    Model::open(model_path()).expect("the model opens")
+}
+
+/// The rows of a file of this crate, `N` values with tabs between them; lines that begin with `#` are comments.
+///
+/// # Panics
+/// If it cannot be read, or a row has another number of values.
+pub fn rows<const N: usize>(file: &str) -> Vec<[String; N]> {
+    let path = Path::new(ROOT).join(file);
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let row = |line: &str| {
+        let values: Vec<String> = line.split('\t').map(str::to_owned).collect();
+        values
+            .try_into()
+            .unwrap_or_else(|_| panic!("{}: {line:?}: expected {N} values", path.display()))
+    };
+    lines.map(row).collect()
 }
 
 /// The lines `language<TAB>text` of the file that `DUOGUARD_TEXTS` names, or of our own.
@@ -62,9 +85,17 @@ pub fn available_engines() -> Vec<EngineInfo> {
 /// # Panics
 /// If the engine does not open.
 pub fn session(model: &Model, engine: &str) -> Session {
+    session_with_threads(model, engine, NonZeroUsize::MIN)
+}
+
+/// A session on a named engine.
+///
+/// # Panics
+/// If the engine does not open.
+pub fn session_with_threads(model: &Model, engine: &str, threads: NonZeroUsize) -> Session {
     let options = SessionOptions {
         engine: EngineChoice::Named(engine.to_owned()),
-        ..SessionOptions::default()
+        threads,
     };
     model.session(&options).expect("the engine opens")
 }
@@ -113,6 +144,15 @@ impl Times {
         let [p10, p50, p90] = [10, 50, 90].map(|percent| times[(times.len() - 1) * percent / 100]);
         Self { p10, p50, p90 }
     }
+}
+
+/// The median; the larger of the middle two.
+///
+/// # Panics
+/// If there are no values.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// Memory of this process that is in use, in bytes; 0 where the system does not say it in Linux's way.
