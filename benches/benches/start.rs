@@ -32,7 +32,7 @@ const NAMES: [&str; 9] = [
     "memory_open_bytes",
     "memory_checked_bytes",
 ];
-const LIBRARY: &str = "../target/ship/libduoguard.so";
+const LIBRARY: &str = "../target/size/default/lib/libduoguard.so";
 
 fn main() {
     if let Ok(engine) = std::env::var(ENGINE) {

@@ -3,6 +3,7 @@
 mod cross;
 mod ctest;
 mod examples;
+mod figures;
 mod library;
 mod metrics;
 mod onnxruntime;
@@ -40,6 +41,8 @@ usage: cargo xtask <command>
 Not part of test, for they install PyTorch from PyPI (6 GB, into target/transformers):
   peers [BUNDLE [CHECKPOINT]]
           time checks beside those of transformers and of ONNX Runtime in Python, and record them
+  figures [BENCHMARKS]
+          measure every figure of the README again: speed, memory, size, peers; with the folder of the benchmarks, quality
   golden  make the golden checkpoints of export/tests/golden again, with transformers
   real-shape SHAPE TOKENIZER.json [SCHEME]
           measure the export of a random checkpoint of a real shape: qwen2.5-0.5b or llama-3.2-1b
@@ -68,6 +71,10 @@ fn main() -> ExitCode {
         }
         ["peers", ref rest @ ..] if rest.len() <= 2 => {
             root().and_then(|root| transformers::peers(&root, rest))
+        }
+        ["figures"] => root().and_then(|root| figures::measure(&root, None)),
+        ["figures", benchmarks] => {
+            root().and_then(|root| figures::measure(&root, Some(benchmarks)))
         }
         ["golden"] => root().and_then(|root| transformers::golden(&root)),
         ["real-shape", ref rest @ ..] if (2..=3).contains(&rest.len()) => {
