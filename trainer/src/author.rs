@@ -10,6 +10,7 @@ use crate::ground::Ground;
 use crate::import;
 use crate::instructions::parse_rating;
 use crate::judge::{Exhibit, Judge, Opinion, rating};
+use crate::lexicon::Lexicon;
 use crate::recipe::{GameRecipe, GeneratorRecipe, OwnGeneratorRecipe};
 use crate::sample::{Prompt, SamplingSettings, log_likelihood, sample};
 use crate::stage::{StageSettings, run_stage, without_gradients};
@@ -36,10 +37,14 @@ impl Author {
     /// A stage or a checkpoint that failed.
     pub fn of(ground: &Ground<'_>, game: &GameRecipe) -> Result<Option<Self>, TrainError> {
         match &game.generator {
-            GeneratorRecipe::Own(own) => Ok(Some(Self {
-                first: learn_to_write(ground, game, own)?,
-                voice: Voice::own(Tokenizer::load(&ground.run.join("tokenizer.json"))?),
-            })),
+            GeneratorRecipe::Own(own) => {
+                let tokenizer = Tokenizer::load(&ground.run.join("tokenizer.json"))?;
+                let lexicon = ground.lexicon.clone().unwrap_or_default();
+                Ok(Some(Self {
+                    first: learn_to_write(ground, game, (own, &lexicon))?,
+                    voice: Voice::own(tokenizer, lexicon),
+                }))
+            }
             GeneratorRecipe::Checkpoint { folder } => {
                 let folder = ground.data.join(folder);
                 Ok(Some(Self {
@@ -56,14 +61,14 @@ impl Author {
 fn learn_to_write(
     ground: &Ground<'_>,
     game: &GameRecipe,
-    own: &OwnGeneratorRecipe,
+    (own, lexicon): (&OwnGeneratorRecipe, &Lexicon),
 ) -> Result<Decoder, TrainError> {
     let seed = ground.recipe.seed.wrapping_add(2);
     let mut stage = Writing::new(
         &ground.training,
         &ground.parallel,
         &ground.pairs,
-        &ground.tokenizer,
+        (&ground.tokenizer, lexicon),
         (game, own),
         seed,
         &ground.device,
@@ -207,7 +212,7 @@ mod tests {
             parameter.value = parameter.value.clone().mul_scalar(20.0);
         }
         let author = Author {
-            voice: Voice::own(tokenizer),
+            voice: Voice::own(tokenizer, Default::default()),
             first,
         };
         let exhibits: Vec<Exhibit<'_>> = ["good soup", "bread", "warm", "and soup and bread"]

@@ -93,7 +93,9 @@ impl Game<'_> {
             ClassifierStart::Base => &ground.base,
             ClassifierStart::Previous => &players.classifier,
         };
-        let classifier = ground.train_classifier(folder, &data, start)?;
+        // The teacher of a round knows what the data have become, as the classifier is to.
+        let teacher = ground.teacher_of(&data);
+        let classifier = ground.train_classifier(folder, (&data, teacher.as_ref()), start)?;
 
         ground.publish(folder, &classifier, &data, number)?;
         measure(folder, &ground.validation, self.benchmarks)?;
@@ -294,7 +296,7 @@ impl Round<'_> {
                     .game
                     .ground
                     .lexicon
-                    .as_ref()
+                    .as_deref()
                     .ok_or_else(|| self.missing("a lexicon"))?,
                 least_agreement: *least_agreement,
             })),

@@ -1,6 +1,6 @@
 //! The generator: who writes proposals, and how our own one learns to.
 //!
-//! A text to be written is asked for with its seed and a control prefix: seed, end of text, `de unsafe:`, and then the text.
+//! What our own generator continues is described at [`glossed`]; an instructed one is told in words.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -11,14 +11,15 @@ use rayon::prelude::*;
 use crate::data::{Corpus, Pair, ParallelRow, SeedRow};
 use crate::decoder::Decoder;
 use crate::error::TrainError;
+use crate::lexicon::Lexicon;
 use crate::loss::{candidates, language_model_loss};
 use crate::recipe::{GameRecipe, OwnGeneratorRecipe};
 use crate::sample::{Prompt, SamplingSettings, sample};
 use crate::stage::{Stage, without_gradients};
 use crate::tokenizer::Tokenizer;
-use crate::voice::{Voice, prefixed};
+use crate::voice::{Voice, glossed};
 
-/// The token that ends a text and separates a seed from what is written about it.
+/// The token that ends a text and separates a gloss from what is written of it.
 pub const END: i32 = 0;
 /// Examples drawn at once, sorted by length and cut into batches.
 const POOL_EXAMPLES: usize = 1024;
@@ -100,6 +101,7 @@ pub struct Writing<'a> {
     /// Labelled seeds and their translations: few, and what makes the prefix mean something.
     labelled: Vec<Translation<'a>>,
     tokenizer: &'a Tokenizer,
+    lexicon: &'a Lexicon,
     recipe: &'a OwnGeneratorRecipe,
     max_tokens: usize,
     seed: u64,
@@ -115,7 +117,7 @@ impl<'a> Writing<'a> {
         training: &'a Corpus,
         parallel: &'a [ParallelRow],
         pairs: &'a [Pair],
-        tokenizer: &'a Tokenizer,
+        (tokenizer, lexicon): (&'a Tokenizer, &'a Lexicon),
         (game, recipe): (&'a GameRecipe, &'a OwnGeneratorRecipe),
         seed: u64,
         device: &Device,
@@ -155,6 +157,7 @@ impl<'a> Writing<'a> {
             benign,
             labelled,
             tokenizer,
+            lexicon,
             recipe,
             max_tokens: game.max_tokens,
             seed,
@@ -203,7 +206,8 @@ impl<'a> Writing<'a> {
                     _ => &self.benign,
                 };
                 let t = from.choose(&mut rng)?;
-                let prompt = prefixed(self.tokenizer, t.english, t.language, t.is_unsafe);
+                let how = (self.tokenizer, self.lexicon);
+                let prompt = glossed(how, t.english, t.language, t.is_unsafe);
                 let text = self.tokenizer.encode(t.text);
                 // Longer ones are never asked for either.
                 if text.len() > self.max_tokens || prompt.len() > 2 * self.max_tokens {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use duoguard_export::{ExportError, ExportOptions, Quantize, STAGING_PREFIX};
@@ -17,7 +18,7 @@ use crate::error::TrainError;
 use crate::import;
 use crate::lexicon::Lexicon;
 use crate::pretrain::Pretrain;
-use crate::recipe::{JudgeRecipe, PretrainRecipe, Recipe, Start, TokenizerRecipe};
+use crate::recipe::{GeneratorRecipe, JudgeRecipe, PretrainRecipe, Recipe, Start, TokenizerRecipe};
 use crate::stage::{StageSettings, run_stage, without_gradients};
 use crate::teacher::{self, Teacher};
 use crate::tokenizer::Tokenizer;
@@ -52,9 +53,9 @@ pub struct Ground<'a> {
     pub pairs: Vec<Pair>,
     /// Learned from the training and parallel texts.
     pub tokenizer: Tokenizer,
-    /// Word translations; absent when the recipe switches no codes.
-    pub lexicon: Option<Lexicon>,
-    /// The linear teacher; absent when the recipe has none.
+    /// Word translations; absent when nothing in the recipe needs them.
+    pub lexicon: Option<Arc<Lexicon>>,
+    /// The linear teacher that learned from S(0); absent when the recipe has none.
     pub teacher: Option<Teacher>,
     /// What both players start from.
     pub base: Decoder,
@@ -110,19 +111,15 @@ impl<'a> Ground<'a> {
         };
         base.reset_score(recipe.seed.wrapping_add(1), &device);
         let lexicon = match needs_lexicon(recipe) {
-            true => Some(learned_lexicon(
+            true => Some(Arc::new(learned_lexicon(
                 &run.join("lexicon.json"),
                 &pairs,
                 &parallel,
                 recipe,
-            )?),
+            )?)),
             false => None,
         };
-        let teacher = recipe.classifier.teacher.as_ref().map(|teacher| {
-            let draws = teacher::draws(&training, &parallel, lexicon.as_ref(), recipe);
-            Teacher::train(draws, teacher)
-        });
-        Ok(Self {
+        let mut ground = Self {
             recipe,
             run: run.to_owned(),
             data: data.to_owned(),
@@ -133,19 +130,29 @@ impl<'a> Ground<'a> {
             pairs,
             tokenizer,
             lexicon,
-            teacher,
+            teacher: None,
             base,
-        })
+        };
+        ground.teacher = ground.teacher_of(&ground.training);
+        Ok(ground)
     }
 
-    /// Stage 1: a classifier of `data`, from the weights of `start`, in `folder`.
+    /// A linear teacher that learned from `data`, where the recipe wants one.
+    pub fn teacher_of(&self, data: &Corpus) -> Option<Teacher> {
+        let settings = self.recipe.classifier.teacher.as_ref()?;
+        let lexicon = self.lexicon.as_deref();
+        let draws = teacher::draws(data, &self.parallel, lexicon, self.recipe);
+        Some(Teacher::train(draws, settings))
+    }
+
+    /// Stage 1: a classifier of `data`, from the weights of `start`, in `folder`. `teacher` has learned from the same data.
     ///
     /// # Errors
     /// As [`run_stage`].
     pub fn train_classifier(
         &self,
         folder: &Path,
-        data: &Corpus,
+        (data, teacher): (&Corpus, Option<&Teacher>),
         start: &Decoder,
     ) -> Result<Decoder, TrainError> {
         let recipe = self.recipe;
@@ -153,12 +160,12 @@ impl<'a> Ground<'a> {
         let draws = Draws::new(
             data,
             &self.parallel,
-            self.lexicon.as_ref(),
+            self.lexicon.as_deref(),
             recipe,
             recipe.seed,
         )
         .joined();
-        let batcher = Batcher::new(draws, self.teacher.as_ref(), &self.tokenizer, recipe);
+        let batcher = Batcher::new(draws, teacher, &self.tokenizer, recipe);
         let mut stage = Classifier::new(
             batcher,
             &self.validation,
@@ -270,11 +277,14 @@ fn remove_unfinished_exports(folder: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Code-switching translates words, and the consistency judge looks for translated ones.
+/// Code-switching, our own generator and the consistency judge translate words.
 fn needs_lexicon(recipe: &Recipe) -> bool {
-    let judge = recipe.game.as_ref().map(|game| &game.judge);
-    recipe.classifier.sampling.code_switch > 0.0
-        || matches!(judge, Some(JudgeRecipe::Consistency { .. }))
+    let players = recipe.game.as_ref().map(|g| (&g.generator, &g.judge));
+    let in_game = players.is_some_and(|(generator, judge)| {
+        matches!(generator, GeneratorRecipe::Own(_))
+            || matches!(judge, JudgeRecipe::Consistency { .. })
+    });
+    recipe.classifier.sampling.code_switch > 0.0 || in_game
 }
 
 fn learned_tokenizer(

@@ -37,12 +37,13 @@ pub trait Judge {
     fn rate(&mut self, exhibits: &[Exhibit<'_>]) -> Result<Vec<Opinion>, TrainError>;
 }
 
-/// For runs without an instructed model: a linear teacher that knows neither the seed nor its translations says how unsafe the text
-/// is, and the lexicon whether its words translate the seed's.
+/// For runs without an instructed model. The lexicon says whether the words of a text translate its seed's, and puts them back into
+/// English; there a linear teacher, which knows neither the seed nor its translations, says how unsafe they are. It is asked in English
+/// because that is where it has seen labels: in the language of the text it would know no more than the classifier that it is to correct.
 pub struct ConsistencyJudge<'a> {
     /// Trained without the seed's fold.
     pub teacher: &'a Teacher,
-    /// English to the game's languages.
+    /// English and the game's languages.
     pub lexicon: &'a Lexicon,
     /// Least share of a proposal's words that must translate a word of the seed.
     pub least_agreement: f64,
@@ -58,8 +59,8 @@ impl Judge for ConsistencyJudge<'_> {
             if agreement < self.least_agreement {
                 return Opinion::Unrelated;
             }
-            let unsafety = self.teacher.opinion(exhibit.text, exhibit.seed_key);
-            Opinion::Rated(rating(unsafety))
+            let english = self.lexicon.english_gloss(exhibit.text, exhibit.language);
+            Opinion::Rated(rating(self.teacher.opinion(&english, exhibit.seed_key)))
         };
         Ok(exhibits.par_iter().map(opinion).collect())
     }

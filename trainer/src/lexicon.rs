@@ -1,7 +1,7 @@
-//! A word lexicon learned from sentence pairs (IBM model 1), and code-switching with it.
+//! A word lexicon learned from sentence pairs (IBM model 1), and what it is good for: glosses and code-switching.
 //!
-//! Word-by-word translation is crude, but it shows the classifier what an English row's
-//! words look like in a language that has few rows of its own.
+//! Word-by-word translation is crude, but it shows the classifier what an English row's words look like in a language that has few
+//! rows of its own, tells our own generator what to say, and lets a judge that knows English read what was written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -27,10 +27,21 @@ const MAX_WORDS: usize = 40;
 /// Share of the known words that code-switching replaces.
 const REPLACED_SHARE: f64 = 0.9;
 
-/// Language -> English word (lower case) -> (translation, probability), best first.
+/// Word (lower case) -> (translation, probability), best first.
+type Words = BTreeMap<String, Vec<(String, f32)>>;
+
+/// The words of one language.
+#[derive(Debug, Default, Serialize, Deserialize, PartialEq)]
+struct Dictionary {
+    from_english: Words,
+    to_english: Words,
+}
+
+/// English and each of several languages, word by word.
 #[derive(Debug, Default, Serialize, Deserialize, PartialEq)]
 pub struct Lexicon {
-    translations: BTreeMap<String, BTreeMap<String, Vec<(String, f32)>>>,
+    /// By language tag.
+    dictionaries: BTreeMap<String, Dictionary>,
 }
 
 impl Lexicon {
@@ -41,7 +52,7 @@ impl Lexicon {
             .filter(|row| row.lang == "en")
             .map(|row| (row.group.as_str(), row.text.as_str()))
             .collect();
-        let translations = languages
+        let dictionaries = languages
             .par_iter()
             .filter(|language| *language != "en")
             .map(|language| {
@@ -61,54 +72,60 @@ impl Lexicon {
                     .collect();
                 (language.clone(), learn(&sentences))
             })
-            .filter(|(_, words)| !words.is_empty())
+            .filter(|(_, dictionary)| !dictionary.from_english.is_empty())
             .collect();
-        Self { translations }
+        Self { dictionaries }
     }
 
     /// Languages that can be switched into.
     pub fn languages(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.translations.keys().map(String::as_str)
+        self.dictionaries.keys().map(String::as_str)
     }
 
     /// `text` with most of its known words replaced by translations; everything else stays.
     pub fn code_switch(&self, text: &str, language: &str, rng: &mut impl Rng) -> String {
-        let Some(lexicon) = self.translations.get(language) else {
+        let Some(dictionary) = self.dictionaries.get(language) else {
             return text.to_owned();
         };
-        let mut result = String::with_capacity(text.len() * 5 / 4);
-        let mut rest = text;
-        while let Some(start) = rest.find(char::is_alphabetic) {
-            result.push_str(&rest[..start]);
-            rest = &rest[start..];
-            let end = rest
-                .find(|c: char| !c.is_alphabetic() && c != '\'')
-                .unwrap_or(rest.len());
-            let word = &rest[..end];
-            match lexicon.get(&word.to_lowercase()) {
-                Some(candidates) if rng.random_bool(REPLACED_SHARE) => {
-                    result.push_str(&like(pick(candidates, rng), word))
-                }
-                _ => result.push_str(word),
-            }
-            rest = &rest[end..];
-        }
-        result + rest
+        replace_words(text, |word| {
+            let candidates = dictionary.from_english.get(word)?;
+            rng.random_bool(REPLACED_SHARE)
+                .then(|| pick(candidates, rng))
+        })
     }
 
-    /// The share of `text`'s words that translate some word of the English `seed`, or stand in it as they are; 0 for no words.
+    /// An English text with the likeliest translation in place of every known word, in English word order.
+    pub fn gloss(&self, text: &str, language: &str) -> String {
+        let dictionary = self.dictionaries.get(language);
+        replace_words(text, |word| best(&dictionary?.from_english, word))
+    }
+
+    /// A text in `language` with the likeliest English word in place of every known one.
+    pub fn english_gloss(&self, text: &str, language: &str) -> String {
+        let dictionary = self.dictionaries.get(language);
+        replace_words(text, |word| best(&dictionary?.to_english, word))
+    }
+
+    /// The share of `text`'s words that translate some word of the English `seed`, or are translated by one, or stand in it as they
+    /// are; 0 for no words.
     pub fn agreement(&self, seed: &str, text: &str, language: &str) -> f64 {
         let seed = words(seed);
-        let mut expected: HashSet<&str> = seed.iter().map(String::as_str).collect();
-        if let Some(lexicon) = self.translations.get(language) {
-            let translations = seed.iter().filter_map(|word| lexicon.get(word)).flatten();
-            expected.extend(translations.map(|(word, _)| word.as_str()));
-        }
-        let text = words(text);
-        let found = text
+        let seed: HashSet<&str> = seed.iter().map(String::as_str).collect();
+        let dictionary = self.dictionaries.get(language);
+        let expected: HashSet<&str> = dictionary
             .iter()
-            .filter(|word| expected.contains(word.as_str()))
-            .count();
+            .flat_map(|d| seed.iter().filter_map(|word| d.from_english.get(*word)))
+            .flatten()
+            .map(|(word, _)| word.as_str())
+            .collect();
+        let text = words(text);
+        let is_found = |word: &str| {
+            let english = dictionary.and_then(|d| d.to_english.get(word));
+            seed.contains(word)
+                || expected.contains(word)
+                || english.is_some_and(|e| e.iter().any(|(word, _)| seed.contains(word.as_str())))
+        };
+        let found = text.iter().filter(|word| is_found(word)).count();
         found as f64 / text.len().max(1) as f64
     }
 
@@ -139,6 +156,31 @@ fn words(text: &str) -> Vec<String> {
         .take(MAX_WORDS)
         .map(str::to_lowercase)
         .collect()
+}
+
+/// `text` with each word replaced by what `translate` gives for its lower case, capitalised as it was; `None` leaves it.
+fn replace_words<'a>(text: &str, mut translate: impl FnMut(&str) -> Option<&'a str>) -> String {
+    let mut result = String::with_capacity(text.len() * 5 / 4);
+    let mut rest = text;
+    while let Some(start) = rest.find(char::is_alphabetic) {
+        result.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let end = rest
+            .find(|c: char| !c.is_alphabetic() && c != '\'')
+            .unwrap_or(rest.len());
+        let word = &rest[..end];
+        match translate(&word.to_lowercase()) {
+            Some(translation) => result.push_str(&like(translation, word)),
+            None => result.push_str(word),
+        }
+        rest = &rest[end..];
+    }
+    result + rest
+}
+
+fn best<'a>(words: &'a Words, word: &str) -> Option<&'a str> {
+    let (translation, _) = words.get(word)?.first()?;
+    Some(translation)
 }
 
 fn pick<'a>(candidates: &'a [(String, f32)], rng: &mut impl Rng) -> &'a str {
@@ -172,8 +214,9 @@ fn number<'a>(word: &'a str, numbers: &mut HashMap<&'a str, u32>, names: &mut Ve
     })
 }
 
-/// IBM model 1: p(target word | source word) by expectation maximisation (Brown et al. 1993).
-fn learn(sentences: &[(Vec<String>, Vec<String>)]) -> BTreeMap<String, Vec<(String, f32)>> {
+/// IBM model 1: p(target word | source word) by expectation maximisation (Brown et al. 1993), and from the same expected counts
+/// p(source word | target word).
+fn learn(sentences: &[(Vec<String>, Vec<String>)]) -> Dictionary {
     let (mut sources, mut source_names) = (HashMap::new(), Vec::new());
     let (mut targets, mut target_names) = (HashMap::new(), Vec::new());
     // Source word 0 is the empty word, which explains targets that translate nothing.
@@ -202,40 +245,67 @@ fn learn(sentences: &[(Vec<String>, Vec<String>)]) -> BTreeMap<String, Vec<(Stri
             }
         }
     }
+    // Of each source word: how often it is expected to have given each target, in a fixed order, since a sum in hash order would
+    // differ from run to run.
+    let mut counts: Vec<Vec<(u32, f32)>> = Vec::new();
     for _ in 0..ROUNDS {
-        let mut counts: Vec<HashMap<u32, f32>> = vec![HashMap::new(); source_names.len()];
+        let mut expected: Vec<HashMap<u32, f32>> = vec![HashMap::new(); source_names.len()];
         for (source, target) in &numbered {
             for t in target {
                 let total: f32 = source.iter().map(|&s| probability[s as usize][t]).sum();
                 for &s in source {
-                    *counts[s as usize].entry(*t).or_default() +=
+                    *expected[s as usize].entry(*t).or_default() +=
                         probability[s as usize][t] / total;
                 }
             }
         }
-        for row in &mut counts {
-            // In a fixed order: a sum in hash order would differ from run to run.
-            let mut values: Vec<(u32, f32)> = row.iter().map(|(&t, &count)| (t, count)).collect();
-            values.sort_unstable_by_key(|&(t, _)| t);
-            let total: f32 = values.iter().map(|(_, count)| count).sum();
-            row.values_mut().for_each(|count| *count /= total);
+        counts = expected
+            .into_iter()
+            .map(|row| {
+                let mut row: Vec<(u32, f32)> = row.into_iter().collect();
+                row.sort_unstable_by_key(|&(t, _)| t);
+                row
+            })
+            .collect();
+        for (row, probability) in counts.iter().zip(&mut probability) {
+            let total: f32 = row.iter().map(|(_, count)| count).sum();
+            *probability = row.iter().map(|&(t, count)| (t, count / total)).collect();
         }
-        probability = counts;
     }
-    let mut lexicon = BTreeMap::new();
-    for (source, row) in source_names.iter().zip(&probability).skip(1) {
+    let mut of_targets: Vec<Vec<(u32, f32)>> = vec![Vec::new(); target_names.len()];
+    for (s, row) in counts.iter().enumerate() {
+        for &(t, count) in row {
+            of_targets[t as usize].push((s as u32, count));
+        }
+    }
+    let from_english = likeliest(
+        &counts[1.min(counts.len())..],
+        &source_names[1..],
+        &target_names,
+    );
+    Dictionary {
+        from_english,
+        to_english: likeliest(&of_targets, &target_names, &source_names),
+    }
+}
+
+/// The likeliest partners of each word, by how often it is expected to have met each. The empty word counts, and is no translation.
+fn likeliest(counts: &[Vec<(u32, f32)>], words: &[&str], partners: &[&str]) -> Words {
+    let mut result = Words::new();
+    for (word, row) in words.iter().zip(counts) {
+        let total: f32 = row.iter().map(|(_, count)| count).sum();
         let mut best: Vec<(String, f32)> = row
             .iter()
-            .filter(|(_, p)| **p >= LEAST_PROBABILITY)
-            .map(|(&t, &p)| (target_names[t as usize].to_owned(), p))
+            .map(|&(partner, count)| (partners[partner as usize].to_owned(), count / total))
+            .filter(|(partner, p)| *p >= LEAST_PROBABILITY && !partner.is_empty())
             .collect();
         best.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         best.truncate(KEPT);
         if !best.is_empty() {
-            lexicon.insert((*source).to_owned(), best);
+            result.insert((*word).to_owned(), best);
         }
     }
-    lexicon
+    result
 }
 
 #[cfg(test)]
@@ -275,7 +345,9 @@ mod tests {
             ("the", "das"),
             ("a", "ein"),
         ] {
-            assert_eq!(lexicon.translations["de"][english][0].0, german);
+            let dictionary = &lexicon.dictionaries["de"];
+            assert_eq!(dictionary.from_english[english][0].0, german);
+            assert_eq!(dictionary.to_english[german][0].0, english);
         }
     }
 
@@ -291,6 +363,16 @@ mod tests {
             lexicon.code_switch("The house", "fr", &mut rng),
             "The house"
         );
+    }
+
+    #[test]
+    fn glosses_go_there_and_back() {
+        let lexicon = lexicon();
+        let german = lexicon.gloss("A book, the HOUSE; 42 unknowns", "de");
+        assert_eq!(german, "Ein buch, das Haus; 42 unknowns");
+        let english = lexicon.english_gloss(&german, "de");
+        assert_eq!(english, "A book, the House; 42 unknowns");
+        assert_eq!(lexicon.gloss("The house", "fr"), "The house");
     }
 
     #[test]

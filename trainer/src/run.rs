@@ -63,7 +63,8 @@ fn play(
     let ground = Ground::lay(recipe, run, &options.data, &options.device)?;
     let first = &folders[0];
     fs::create_dir_all(first).map_err(|e| TrainError::io("create", first, e))?;
-    let classifier = ground.train_classifier(first, &ground.training, &ground.base)?;
+    let data = (&ground.training, ground.teacher.as_ref());
+    let classifier = ground.train_classifier(first, data, &ground.base)?;
     ground.publish(first, &classifier, &ground.training, 0)?;
     let Some(game) = &recipe.game else {
         return Ok(());

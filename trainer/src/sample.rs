@@ -157,8 +157,15 @@ fn draw(logits: &[f32], settings: &SamplingSettings, rng: &mut ChaCha8Rng) -> i3
         .map(|(token, logit)| (token, ((logit - largest) / temperature).exp()))
         .collect();
     if settings.top_p < 1.0 {
+        let (top_p, total) = (
+            settings.top_p as f32,
+            weights.iter().map(|(_, w)| w).sum::<f32>(),
+        );
+        // Tokens this unlikely cannot reach 1 - top_p all together, so that none of them is in the nucleus: they need no sorting.
+        let least = (1.0 - top_p) * total / weights.len() as f32;
+        weights.retain(|(_, weight)| *weight >= least);
         weights.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let wanted = settings.top_p as f32 * weights.iter().map(|(_, w)| w).sum::<f32>();
+        let wanted = top_p * total;
         let mut reached = 0.0;
         let kept = weights
             .iter()

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, context};
@@ -10,6 +11,7 @@ use serde_json::Value;
 use crate::error::TrainError;
 use crate::generator::END;
 use crate::instructions::{rating_prompt, writing_prompt};
+use crate::lexicon::Lexicon;
 use crate::tokenizer::Tokenizer;
 
 /// A writer's tokenizer, the token that ends its texts, and the form of its prompts.
@@ -18,7 +20,15 @@ pub struct Voice {
     pub tokenizer: Tokenizer,
     /// Ends a text.
     pub end: i32,
-    chat: Option<Chat>,
+    manner: Manner,
+}
+
+/// The form of prompts.
+enum Manner {
+    /// A gloss of the seed, and a prefix.
+    Gloss(Arc<Lexicon>),
+    /// An instruction, in the template of a model that was trained to follow them.
+    Chat(Chat),
 }
 
 /// The template of a model that was trained to follow instructions.
@@ -32,12 +42,12 @@ struct Chat {
 }
 
 impl Voice {
-    /// Of our own generator: seed, end of text, and a prefix such as `de unsafe:`.
-    pub fn own(tokenizer: Tokenizer) -> Self {
+    /// Of our own generator: see [`glossed`].
+    pub fn own(tokenizer: Tokenizer, lexicon: Arc<Lexicon>) -> Self {
         Self {
             tokenizer,
             end: END,
-            chat: None,
+            manner: Manner::Gloss(lexicon),
         }
     }
 
@@ -76,7 +86,7 @@ impl Voice {
         let voice = Self {
             tokenizer,
             end: end as i32,
-            chat: Some(Chat {
+            manner: Manner::Chat(Chat {
                 template,
                 path,
                 bos: token("bos_token"),
@@ -89,7 +99,7 @@ impl Voice {
 
     /// Whether it can be told what to do.
     pub fn is_instructed(&self) -> bool {
-        self.chat.is_some()
+        matches!(self.manner, Manner::Chat(_))
     }
 
     /// What the writer is given to continue with a text in `language`, inspired by a seed and with its label.
@@ -102,9 +112,14 @@ impl Voice {
         language: &str,
         is_unsafe: bool,
     ) -> Result<Vec<i32>, TrainError> {
-        match self.chat {
-            Some(_) => self.instruction(&writing_prompt(seed, language, is_unsafe)),
-            None => Ok(prefixed(&self.tokenizer, seed, language, is_unsafe)),
+        match &self.manner {
+            Manner::Chat(_) => self.instruction(&writing_prompt(seed, language, is_unsafe)),
+            Manner::Gloss(lexicon) => Ok(glossed(
+                (&self.tokenizer, lexicon),
+                seed,
+                language,
+                is_unsafe,
+            )),
         }
     }
 
@@ -129,7 +144,7 @@ impl Voice {
 
     /// One message of a user, and the beginning of the answer.
     fn instruction(&self, message: &str) -> Result<Vec<i32>, TrainError> {
-        let Some(chat) = &self.chat else {
+        let Manner::Chat(chat) = &self.manner else {
             return Ok(self.ids(message));
         };
         let failed = |e: minijinja::Error| {
@@ -171,10 +186,17 @@ impl Voice {
     }
 }
 
-/// Seed, end of text, and the control prefix.
-pub fn prefixed(tokenizer: &Tokenizer, seed: &str, language: &str, is_unsafe: bool) -> Vec<i32> {
+/// What our own generator continues: the seed's words in the language that is wanted, one by one, end of text, and a control prefix
+/// such as `de unsafe:`. A small network that is given the words has only to put them into a sentence, and keeps the sense; given
+/// the English text it writes sentences about something else.
+pub fn glossed(
+    (tokenizer, lexicon): (&Tokenizer, &Lexicon),
+    seed: &str,
+    language: &str,
+    is_unsafe: bool,
+) -> Vec<i32> {
     let label = if is_unsafe { "unsafe" } else { "safe" };
-    let mut ids = signed(&tokenizer.encode(seed));
+    let mut ids = signed(&tokenizer.encode(&lexicon.gloss(seed, language)));
     ids.push(END);
     ids.extend(signed(&tokenizer.encode(&format!("{language} {label}:"))));
     ids
