@@ -12,7 +12,7 @@ use crate::data::{Corpus, Pair, ParallelRow, SeedRow};
 use crate::decoder::Decoder;
 use crate::error::TrainError;
 use crate::lexicon::Lexicon;
-use crate::loss::{candidates, language_model_loss};
+use crate::loss::{Candidates, language_model_loss};
 use crate::recipe::{GameRecipe, OwnGeneratorRecipe};
 use crate::sample::{Prompt, SamplingSettings, sample};
 use crate::stage::{Stage, without_gradients};
@@ -284,8 +284,8 @@ impl Stage for Writing<'_> {
             Tensor::<1, Int>::from_data(TensorData::new(places.clone(), [places.len()]), &device);
         let hidden = decoder.hidden(&ids, rows, tokens).select(0, places);
         let seed = seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let (candidates, targets) = candidates(&targets, negatives, decoder.vocabulary, seed);
-        let loss = language_model_loss(hidden, decoder.head(), &candidates, &targets, &device);
+        let candidates = Candidates::draw(&targets, negatives, decoder.vocabulary, seed);
+        let loss = language_model_loss(hidden, decoder.head(), candidates, &device);
         (loss, real_tokens)
     }
 }

@@ -82,52 +82,75 @@ fn log_one_plus_sum_exp(x: Tensor<2>) -> Tensor<2> {
     log_sum_exp(Tensor::cat(vec![zero, x], 1))
 }
 
-/// The softmax's tokens, and each target's place among them: the targets and `negatives` random tokens, or with 0 all of them.
-pub fn candidates(
-    targets: &[i32],
-    negatives: usize,
-    vocabulary: usize,
-    seed: u64,
-) -> (Vec<i32>, Vec<i32>) {
-    if negatives == 0 {
-        return ((0..vocabulary as i32).collect(), targets.to_vec());
+/// The tokens that a softmax runs over.
+#[derive(Clone, Debug)]
+pub struct Candidates {
+    tokens: Vec<i32>,
+    /// Added to the logit of each: a random token stands for all those that were not drawn.
+    offsets: Vec<f32>,
+    /// Each target's place among them.
+    targets: Vec<i32>,
+}
+
+impl Candidates {
+    /// The targets and `negatives` random other tokens, or with 0 the whole vocabulary.
+    ///
+    /// The random ones are weighed so that the sum over the candidates is, on average, the sum over the vocabulary. Unweighed, rare
+    /// tokens are hardly ever pushed down, and a network that is then sampled from writes them everywhere.
+    pub fn draw(targets: &[i32], negatives: usize, vocabulary: usize, seed: u64) -> Self {
+        if negatives == 0 {
+            return Self {
+                tokens: (0..vocabulary as i32).collect(),
+                offsets: vec![0.0; vocabulary],
+                targets: targets.to_vec(),
+            };
+        }
+        let mut tokens = Vec::new();
+        let mut places: HashMap<i32, i32> = HashMap::new();
+        let mut place = |token: i32, tokens: &mut Vec<i32>| {
+            *places.entry(token).or_insert_with(|| {
+                tokens.push(token);
+                tokens.len() as i32 - 1
+            })
+        };
+        let targets = targets.iter().map(|&t| place(t, &mut tokens)).collect();
+        let known = tokens.len();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        for _ in 0..negatives {
+            place(rng.random_range(0..vocabulary as i32), &mut tokens);
+        }
+        let drawn = tokens.len() - known;
+        let weight = (vocabulary - known) as f32 / drawn.max(1) as f32;
+        let mut offsets = vec![0.0; known];
+        offsets.resize(tokens.len(), weight.ln());
+        Self {
+            tokens,
+            offsets,
+            targets,
+        }
     }
-    let mut candidates = Vec::new();
-    let mut places: HashMap<i32, i32> = HashMap::new();
-    let mut place = |token: i32, candidates: &mut Vec<i32>| {
-        *places.entry(token).or_insert_with(|| {
-            candidates.push(token);
-            candidates.len() as i32 - 1
-        })
-    };
-    let targets = targets.iter().map(|&t| place(t, &mut candidates)).collect();
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    for _ in 0..negatives {
-        place(rng.random_range(0..vocabulary as i32), &mut candidates);
-    }
-    (candidates, targets)
 }
 
 /// Mean next-token loss over a set of candidate tokens, shape `[1]`.
 ///
-/// `hidden` is `[N, C]`; `candidates` are the tokens the softmax runs over; `targets[n]` is
-/// the place in `candidates` of the token that follows place n. With every token as a
-/// candidate this is the full softmax; with the batch's own tokens and some random ones
-/// it is a sampled softmax, which on a CPU costs a tenth.
+/// `hidden` is `[N, C]`, the hidden states before the N targets. With every token as a candidate this is the full softmax; with the
+/// batch's own tokens and some random ones it is an estimate of it, which on a CPU costs a tenth.
 pub fn language_model_loss(
     hidden: Tensor<2>,
     embedding: &Tensor<2>,
-    candidates: &[i32],
-    targets: &[i32],
+    candidates: Candidates,
     device: &Device,
 ) -> Tensor<1> {
-    let candidates = Tensor::<1, Int>::from_data(
-        TensorData::new(candidates.to_vec(), [candidates.len()]),
-        device,
-    );
-    let n = targets.len();
-    let targets = Tensor::<2, Int>::from_data(TensorData::new(targets.to_vec(), [n, 1]), device);
-    let logits = hidden.matmul(embedding.clone().select(0, candidates).transpose());
+    let Candidates {
+        tokens,
+        offsets,
+        targets,
+    } = candidates;
+    let (count, n) = (tokens.len(), targets.len());
+    let tokens = Tensor::<1, Int>::from_data(TensorData::new(tokens, [count]), device);
+    let offsets = Tensor::<2>::from_data(TensorData::new(offsets, [1, count]), device);
+    let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [n, 1]), device);
+    let logits = hidden.matmul(embedding.clone().select(0, tokens).transpose()) + offsets;
     activation::log_softmax(logits, 1)
         .gather(1, targets)
         .neg()
@@ -220,6 +243,28 @@ mod tests {
             raised[category] = 1.0;
             assert!(loss(ClassifierLoss::LogSumExp, &raised, &zero, [0.0, 0.0, 1.0]) < base);
         }
+    }
+
+    #[test]
+    fn a_sampled_softmax_estimates_the_whole_one() {
+        let device = Device::flex();
+        let (vocabulary, width) = (500, 8);
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut random = |rows: usize| {
+            let values: Vec<f32> = (0..rows * width)
+                .map(|_| rng.random::<f32>() - 0.5)
+                .collect();
+            Tensor::<2>::from_data(TensorData::new(values, [rows, width]), &device)
+        };
+        let (hidden, embedding) = (random(4), random(vocabulary));
+        let loss = |negatives, seed| {
+            let candidates = Candidates::draw(&[7, 7, 30, 2], negatives, vocabulary, seed);
+            let loss = language_model_loss(hidden.clone(), &embedding, candidates, &device);
+            f64::from(loss.into_scalar::<f32>())
+        };
+        let whole = loss(0, 0);
+        let sampled = (0..200).map(|seed| loss(40, seed)).sum::<f64>() / 200.0;
+        assert!((sampled - whole).abs() < 0.02, "{sampled} {whole}");
     }
 
     #[test]

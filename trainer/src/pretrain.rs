@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::batch::PretrainStream;
 use crate::decoder::Decoder;
-use crate::loss::{candidates, language_model_loss};
+use crate::loss::{Candidates, language_model_loss};
 use crate::stage::Stage;
 
 /// Next-token prediction over packed rows.
@@ -39,10 +39,9 @@ impl Stage for Pretrain {
     fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
         let batch = self.stream.batch(index);
         let seed = self.seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let (candidates, targets) =
-            candidates(&batch.targets, self.negatives, self.vocabulary, seed);
+        let candidates = Candidates::draw(&batch.targets, self.negatives, self.vocabulary, seed);
         let hidden = decoder.hidden(&batch.ids, batch.rows, batch.tokens);
-        let loss = language_model_loss(hidden, decoder.head(), &candidates, &targets, &self.device);
+        let loss = language_model_loss(hidden, decoder.head(), candidates, &self.device);
         (loss, batch.ids.len())
     }
 }
