@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -128,7 +128,7 @@ pub fn language_model_loss(
     let n = targets.len();
     let targets = Tensor::<2, Int>::from_data(TensorData::new(targets.to_vec(), [n, 1]), device);
     let logits = hidden.matmul(embedding.clone().select(0, candidates).transpose());
-    activation::log_softmax(logits, 1)
+    activation::log_softmax(logits.cast(FloatDType::F32), 1)
         .gather(1, targets)
         .neg()
         .mean()
