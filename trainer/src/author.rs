@@ -89,6 +89,7 @@ fn learn_to_write(
         max_gradient_norm: own.max_gradient_norm,
         checkpoint_every: own.checkpoint_every,
         average_decay: 0.0,
+        compute: ground.recipe.compute,
     };
     let mut generator = ground.base.clone();
     run_stage(

@@ -115,7 +115,11 @@ pub fn load_state(
     }
     Ok(State {
         stage: entry("stage")?,
-        optimizer: AdamW { step, moments },
+        optimizer: AdamW {
+            step,
+            moments,
+            device: plain.clone(),
+        },
         average,
     })
 }

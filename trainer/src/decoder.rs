@@ -6,12 +6,16 @@
 //! Activations stay two-dimensional, [N, C], through every linear layer: on the CPU
 //! backend that is a third faster than three dimensions. No padding mask is needed:
 //! rows are padded on the right, attention is causal, and nothing reads a padded place.
+//!
+//! It computes in the type of its parameters, 32-bit or bfloat16. Sums that many small numbers go into are taken in 32 bits
+//! either way: the mean square of a norm, the softmax, the gradient of the embedding, the classifier's logits.
 
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::recipe::ModelRecipe;
+use crate::recompute::Tape;
 
 /// The number of unsafe categories, and of the classifier's logits.
 pub const CATEGORIES: usize = 12;
@@ -40,6 +44,8 @@ pub struct Decoder {
     pub vocabulary: usize,
     /// All parameters, in a fixed order: embedding, the layers, final norm, score.
     pub parameters: Vec<Parameter>,
+    /// Where [`Decoder::hidden`] notes what a backward pass recomputes layers from; without one, the framework keeps every activation.
+    pub tape: Option<Tape>,
 }
 
 /// Places of a layer's parameters, relative to the layer's first one.
@@ -68,7 +74,18 @@ impl Decoder {
             shape: shape.clone(),
             vocabulary,
             parameters,
+            tape: None,
         }
+    }
+
+    /// The same network in another type of float, ready to be trained.
+    pub fn cast(&self, dtype: FloatDType) -> Self {
+        let mut result = self.clone();
+        for parameter in &mut result.parameters {
+            let value = parameter.value.clone().inner().cast(dtype);
+            parameter.value = Tensor::from_inner(value).require_grad();
+        }
+        result
     }
 
     /// Names and shapes of every parameter, in order.
@@ -138,49 +155,74 @@ impl Decoder {
         self.parameters[last] = Parameter::new("score".to_owned(), values, dims, device);
     }
 
-    fn layer(&self, layer: usize, place: usize) -> Tensor<2> {
+    fn weight(&self, layer: usize, place: usize) -> Tensor<2> {
         self.parameters[1 + layer * PER_LAYER + place].value.clone()
     }
 
     /// Hidden states `[N, C]` after the final norm. `ids` holds B x T tokens, row by row.
     pub fn hidden(&self, ids: &[i32], rows: usize, tokens: usize) -> Tensor<2> {
-        self.forward(ids, rows, tokens, &mut Cache::default())
+        match &self.tape {
+            Some(tape) => tape.hidden(self, ids, rows, tokens),
+            None => self.forward(ids, rows, tokens, &mut Cache::default()),
+        }
     }
 
     /// [`Decoder::hidden`] of the tokens that follow those in `cache`, which then holds them too.
     pub fn forward(&self, ids: &[i32], rows: usize, tokens: usize, cache: &mut Cache) -> Tensor<2> {
-        let device = self.embedding().device();
-        let indices =
-            Tensor::<1, Int>::from_data(TensorData::new(ids.to_vec(), [rows * tokens]), &device);
-        let past = cache.tokens;
-        let rope = Rope::new(&self.shape, past, tokens, &device);
-        let mask = causal_mask(
-            self.shape.heads / self.shape.kv_heads,
-            past,
-            tokens,
-            &device,
-        );
-        let mut x = self.embedding().clone().select(0, indices);
+        let places = Places::new(self, cache.tokens, [rows, tokens]);
+        let mut x = self.embed(ids);
         for layer in 0..self.shape.layers {
-            let normed = rms_norm(
-                x.clone(),
-                self.layer(layer, INPUT_NORM),
-                self.shape.norm_eps,
-            );
-            let qkv = normed.matmul(self.layer(layer, QKV)) + self.layer(layer, QKV_BIAS);
-            let mixed = self.attention(qkv, [rows, tokens], &rope, &mask, cache, layer);
-            x = x + mixed.matmul(self.layer(layer, ATTENTION_OUTPUT));
-            let normed = rms_norm(x.clone(), self.layer(layer, POST_NORM), self.shape.norm_eps);
-            let gate_up = normed.matmul(self.layer(layer, GATE_UP));
-            let f = self.shape.intermediate;
-            let gate = activation::silu(gate_up.clone().narrow(1, 0, f));
-            x = x + (gate * gate_up.narrow(1, f, f)).matmul(self.layer(layer, DOWN));
+            x = self.layer(layer, x, &places, cache);
         }
         cache.tokens += tokens;
+        self.last_norm(x)
+    }
+
+    /// The embeddings `[N, C]` of tokens.
+    pub(crate) fn embed(&self, ids: &[i32]) -> Tensor<2> {
+        let embedding = self.embedding().clone();
+        let ids = Tensor::<1, Int>::from_data(
+            TensorData::new(ids.to_vec(), [ids.len()]),
+            &embedding.device(),
+        );
+        let dtype = FloatDType::from(embedding.dtype());
+        // A frequent token's gradient is a sum over hundreds of places, which 8 bits of mantissa would cut off.
+        embedding.cast(FloatDType::F32).select(0, ids).cast(dtype)
+    }
+
+    /// One layer: `[N, C]` to `[N, C]`.
+    pub(crate) fn layer(
+        &self,
+        layer: usize,
+        x: Tensor<2>,
+        places: &Places,
+        cache: &mut Cache,
+    ) -> Tensor<2> {
+        let normed = rms_norm(
+            x.clone(),
+            self.weight(layer, INPUT_NORM),
+            self.shape.norm_eps,
+        );
+        let qkv = normed.matmul(self.weight(layer, QKV)) + self.weight(layer, QKV_BIAS);
+        let mixed = self.attention(qkv, places, cache, layer);
+        let x = x + mixed.matmul(self.weight(layer, ATTENTION_OUTPUT));
+        let normed = rms_norm(
+            x.clone(),
+            self.weight(layer, POST_NORM),
+            self.shape.norm_eps,
+        );
+        let gate_up = normed.matmul(self.weight(layer, GATE_UP));
+        let f = self.shape.intermediate;
+        let gate = activation::silu(gate_up.clone().narrow(1, 0, f));
+        x + (gate * gate_up.narrow(1, f, f)).matmul(self.weight(layer, DOWN))
+    }
+
+    /// The norm after the last layer.
+    pub(crate) fn last_norm(&self, x: Tensor<2>) -> Tensor<2> {
         rms_norm(x, self.norm().value.clone(), self.shape.norm_eps)
     }
 
-    /// Classifier logits `[B, 12]`: the head on each row's last real token.
+    /// Classifier logits `[B, 12]` in 32 bits: the head on each row's last real token.
     pub fn logits(&self, ids: &[i32], lengths: &[i32], tokens: usize) -> Tensor<2> {
         let hidden = self.hidden(ids, lengths.len(), tokens);
         let last: Vec<i32> = lengths
@@ -190,7 +232,8 @@ impl Decoder {
             .collect();
         let device = self.embedding().device();
         let last = Tensor::<1, Int>::from_data(TensorData::new(last, [lengths.len()]), &device);
-        hidden.select(0, last).matmul(self.score().clone())
+        let score = self.score().clone().cast(FloatDType::F32);
+        hidden.select(0, last).cast(FloatDType::F32).matmul(score)
     }
 
     /// Grouped-query attention. The G query heads that share a key head are laid one
@@ -198,9 +241,7 @@ impl Decoder {
     fn attention(
         &self,
         qkv: Tensor<2>,
-        [b, t]: [usize; 2],
-        rope: &Rope,
-        mask: &Tensor<3>,
+        places: &Places,
         cache: &mut Cache,
         layer: usize,
     ) -> Tensor<2> {
@@ -210,21 +251,24 @@ impl Decoder {
             self.shape.head_size(),
         );
         let g = h / k;
+        let [b, t] = places.size;
+        let dtype = FloatDType::from(qkv.dtype());
         let heads = |from: usize, count: usize| {
             qkv.clone()
                 .narrow(1, from * d, count * d)
                 .reshape([b, t, count, d])
                 .swap_dims(1, 2)
         };
-        let q = rope.rotate(heads(0, h)).reshape([b * k, g * t, d]);
-        let keys = rope.rotate(heads(h, k)).reshape([b * k, t, d]);
+        let q = places.rope.rotate(heads(0, h)).reshape([b * k, g * t, d]);
+        let keys = places.rope.rotate(heads(h, k)).reshape([b * k, t, d]);
         let values = heads(h + k, k).reshape([b * k, t, d]);
         let (keys, values) = cache.extend(layer, keys, values);
         let scores = q
             .matmul(keys.swap_dims(1, 2))
+            .cast(FloatDType::F32)
             .mul_scalar(1.0 / (d as f32).sqrt())
-            + mask.clone();
-        let mixed = activation::softmax(scores, 2).matmul(values);
+            + places.mask.clone();
+        let mixed = activation::softmax(scores, 2).cast(dtype).matmul(values);
         mixed
             .reshape([b, h, t, d])
             .swap_dims(1, 2)
@@ -335,6 +379,8 @@ fn initial_values(name: &str, count: usize, layers: usize, rng: &mut ChaCha8Rng)
 }
 
 fn rms_norm(x: Tensor<2>, weight: Tensor<2>, eps: f64) -> Tensor<2> {
+    let dtype = FloatDType::from(x.dtype());
+    let x = x.cast(FloatDType::F32);
     let scale = x
         .clone()
         .square()
@@ -342,7 +388,31 @@ fn rms_norm(x: Tensor<2>, weight: Tensor<2>, eps: f64) -> Tensor<2> {
         .add_scalar(eps)
         .sqrt()
         .recip();
-    x * scale * weight
+    (x * scale * weight.cast(FloatDType::F32)).cast(dtype)
+}
+
+/// What the layers of one pass share: the rows' size, positions and mask. None of it is trained.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// B and T.
+    size: [usize; 2],
+    rope: Rope,
+    mask: Tensor<3>,
+}
+
+impl Places {
+    /// For B rows of T tokens that follow `past` others.
+    pub(crate) fn new(decoder: &Decoder, past: usize, size: [usize; 2]) -> Self {
+        let embedding = decoder.embedding();
+        let device = embedding.device().without_autodiff();
+        let groups = decoder.shape.heads / decoder.shape.kv_heads;
+        let dtype = embedding.dtype().into();
+        Self {
+            size,
+            rope: Rope::new(&decoder.shape, past, size[1], dtype, &device),
+            mask: causal_mask(groups, past, size[1], &device),
+        }
+    }
 }
 
 /// `[1, G x T, past + T]`: zero where a query may look, a very negative number where it may not.
@@ -358,6 +428,7 @@ fn causal_mask(groups: usize, past: usize, tokens: usize, device: &Device) -> Te
 }
 
 /// Rotary position tables `[1, 1, T, D]` (RoFormer, in the half-split layout of Qwen2).
+#[derive(Clone, Debug)]
 struct Rope {
     cos: Tensor<4>,
     sin: Tensor<4>,
@@ -366,7 +437,13 @@ struct Rope {
 
 impl Rope {
     /// For the positions `past..past + tokens`.
-    fn new(shape: &ModelRecipe, past: usize, tokens: usize, device: &Device) -> Self {
+    fn new(
+        shape: &ModelRecipe,
+        past: usize,
+        tokens: usize,
+        dtype: FloatDType,
+        device: &Device,
+    ) -> Self {
         let size = shape.head_size();
         let half = size / 2;
         let rope = duoguard_export::Rope {
@@ -379,6 +456,7 @@ impl Rope {
                 .flat_map(|t| (0..half).map(move |i| f(angle(t, i)) as f32))
                 .collect();
             Tensor::<4>::from_data(TensorData::new(values, [1, 1, tokens, half]), device)
+                .cast(dtype)
         };
         Self {
             cos: table(f64::cos),

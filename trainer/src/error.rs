@@ -35,15 +35,19 @@ pub enum TrainError {
     /// The export of the trained checkpoint failed.
     #[error("export: {0}")]
     Export(#[from] duoguard_export::ExportError),
-    /// The loss stopped being a number.
-    #[error("{stage}, step {step}: the loss is {loss}; lower the learning rate in the recipe")]
+    /// The loss or the gradients stopped being numbers.
+    #[error(
+        "{stage}, step {step}: the loss is {loss} and the gradient norm {gradient_norm}; lower the learning rate in the recipe"
+    )]
     Diverged {
         /// Which stage.
         stage: &'static str,
         /// At which step.
         step: usize,
-        /// The value seen.
+        /// The loss seen.
         loss: f64,
+        /// The gradient norm seen.
+        gradient_norm: f64,
     },
     /// A language that the language identifier does not know.
     #[error(

@@ -448,6 +448,7 @@ impl Round<'_> {
             max_gradient_norm: recipe.max_gradient_norm,
             checkpoint_every: recipe.checkpoint_every,
             average_decay: 0.0,
+            compute: self.game.ground.recipe.compute,
         };
         let mut learner = reference.clone();
         let device = &self.game.ground.device;

@@ -18,7 +18,9 @@ use crate::error::TrainError;
 use crate::import;
 use crate::lexicon::Lexicon;
 use crate::pretrain::Pretrain;
-use crate::recipe::{GeneratorRecipe, JudgeRecipe, PretrainRecipe, Recipe, Start, TokenizerRecipe};
+use crate::recipe::{
+    ComputeRecipe, GeneratorRecipe, JudgeRecipe, PretrainRecipe, Recipe, Start, TokenizerRecipe,
+};
 use crate::stage::{StageSettings, run_stage, without_gradients};
 use crate::teacher::{self, Teacher};
 use crate::tokenizer::Tokenizer;
@@ -92,7 +94,8 @@ impl<'a> Ground<'a> {
                     learned_tokenizer(&tokenizer_path, &training, &parallel, vocabulary)?;
                 let base = Decoder::new(shape, tokenizer.vocabulary(), recipe.seed, &device);
                 let texts = (&training, &parallel[..], &pairs[..]);
-                let base = pretrained(base, texts, &tokenizer, (pretrain, recipe.seed), run)?;
+                let settings = (pretrain, recipe.seed, recipe.compute);
+                let base = pretrained(base, texts, &tokenizer, settings, run)?;
                 (tokenizer, base)
             }
             Some(Start::Checkpoint(base)) => imported_base(
@@ -306,7 +309,7 @@ fn pretrained(
     mut base: Decoder,
     (training, parallel, pairs): (&Corpus, &[ParallelRow], &[Pair]),
     tokenizer: &Tokenizer,
-    (recipe, seed): (&PretrainRecipe, u64),
+    (recipe, seed, compute): (&PretrainRecipe, u64, ComputeRecipe),
     run: &Path,
 ) -> Result<Decoder, TrainError> {
     if recipe.steps > 0 {
@@ -316,7 +319,7 @@ fn pretrained(
         let mut stage = Pretrain::new(stream, recipe.negatives, vocabulary, seed, device.clone());
         run_stage(
             &mut stage,
-            &pretrain_settings(recipe),
+            &pretrain_settings(recipe, compute),
             &mut base,
             run,
             &device,
@@ -365,7 +368,7 @@ fn learned_lexicon(
     Lexicon::load(path)
 }
 
-fn pretrain_settings(stage: &PretrainRecipe) -> StageSettings {
+fn pretrain_settings(stage: &PretrainRecipe, compute: ComputeRecipe) -> StageSettings {
     StageSettings {
         name: "pretrain",
         steps: stage.steps,
@@ -376,6 +379,7 @@ fn pretrain_settings(stage: &PretrainRecipe) -> StageSettings {
         max_gradient_norm: stage.max_gradient_norm,
         checkpoint_every: stage.checkpoint_every,
         average_decay: 0.0,
+        compute,
     }
 }
 
@@ -391,5 +395,6 @@ fn classifier_settings(recipe: &Recipe) -> StageSettings {
         max_gradient_norm: stage.max_gradient_norm,
         checkpoint_every: stage.checkpoint_every,
         average_decay: stage.ema,
+        compute: recipe.compute,
     }
 }

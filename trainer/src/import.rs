@@ -30,6 +30,7 @@ pub fn language_model(folder: &Path, device: &Device) -> Result<Decoder, TrainEr
         shape,
         vocabulary,
         parameters,
+        tape: None,
     })
 }
 

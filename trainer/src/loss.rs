@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -150,8 +150,8 @@ pub fn language_model_loss(
     let tokens = Tensor::<1, Int>::from_data(TensorData::new(tokens, [count]), device);
     let offsets = Tensor::<2>::from_data(TensorData::new(offsets, [1, count]), device);
     let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [n, 1]), device);
-    let logits = hidden.matmul(embedding.clone().select(0, tokens).transpose()) + offsets;
-    activation::log_softmax(logits, 1)
+    let logits = hidden.matmul(embedding.clone().select(0, tokens).transpose());
+    activation::log_softmax(logits.cast(FloatDType::F32) + offsets, 1)
         .gather(1, targets)
         .neg()
         .mean()

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use burn::tensor::Device;
 use clap::Parser;
+use duoguard_trainer::device::device;
 use duoguard_trainer::error::TrainError;
 use duoguard_trainer::recipe::Recipe;
 use duoguard_trainer::run::{RunOptions, run};
@@ -60,21 +60,4 @@ fn train(arguments: Arguments) -> Result<PathBuf, TrainError> {
             device,
         },
     )
-}
-
-fn device(name: &str) -> Result<Device, TrainError> {
-    let unknown = |reason: &str| TrainError::Device {
-        device: name.to_owned(),
-        reason: reason.to_owned(),
-    };
-    match name {
-        "cpu" => Ok(Device::flex()),
-        #[cfg(feature = "cuda")]
-        "cuda" => Ok(Device::cuda(0)),
-        #[cfg(not(feature = "cuda"))]
-        "cuda" => Err(unknown(
-            "this program was built without CUDA; build it with `--features cuda`",
-        )),
-        _ => Err(unknown("expected cpu or cuda")),
-    }
 }

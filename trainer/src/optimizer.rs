@@ -1,9 +1,10 @@
 //! AdamW with decoupled decay, global-norm clipping and a cosine schedule with warm-up.
 //!
 //! Written here because the clipping that ships with the framework is per parameter,
-//! and because the state must be saved and resumed bit for bit.
+//! and because the state must be saved and resumed bit for bit. Nothing here reads a number
+//! back to the host: on a GPU the next step is queued while this one still computes.
 
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{Device, FloatDType, Gradients, Tensor};
 
 use crate::decoder::Parameter;
 
@@ -18,6 +19,8 @@ pub struct AdamW {
     pub step: usize,
     /// (first, second) moment of each parameter, in the decoder's order.
     pub moments: Vec<[Tensor<2>; 2]>,
+    /// Where the moments are.
+    pub device: Device,
 }
 
 /// What one step needs besides gradients.
@@ -44,38 +47,50 @@ impl AdamW {
                 ]
             })
             .collect();
-        Self { step: 0, moments }
+        Self {
+            step: 0,
+            moments,
+            device,
+        }
     }
 
-    /// Applies summed gradients divided by `accumulated`, and returns the global gradient
-    /// norm before clipping. A parameter that no gradient reached is left alone.
+    /// Applies summed gradients divided by `accumulated`, and returns the global gradient norm before clipping, `[1]`, still on the
+    /// device. A parameter that no gradient reached is left alone.
+    ///
+    /// `parameters` are the 32-bit ones, whatever the network computed with: an update is often smaller than the last place of a
+    /// 16-bit weight, and would be lost there.
     pub fn apply(
         &mut self,
         parameters: &mut [Parameter],
         gradients: &[Option<Tensor<2>>],
         accumulated: usize,
         settings: &StepSettings,
-    ) -> f64 {
+    ) -> Tensor<1> {
         self.step += 1;
-        let squared: f64 = gradients
+        let squares: Vec<Tensor<1>> = gradients
             .iter()
             .flatten()
-            .map(|g| g.clone().square().sum().into_scalar::<f32>() as f64)
-            .sum();
-        let norm = squared.sqrt() / accumulated as f64;
-        let clip = if norm > settings.max_gradient_norm {
-            settings.max_gradient_norm / norm
-        } else {
-            1.0
-        };
-        let scale = (clip / accumulated as f64) as f32;
+            .map(|g| g.clone().square().sum())
+            .collect();
+        let norm = match squares.is_empty() {
+            true => Tensor::zeros([1], &self.device),
+            false => Tensor::cat(squares, 0).sum().sqrt(),
+        }
+        .div_scalar(accumulated as f32);
+        // A norm of zero gives infinity here, and so no clipping.
+        let clip = norm
+            .clone()
+            .recip()
+            .mul_scalar(settings.max_gradient_norm as f32)
+            .clamp_max(1.0);
+        let scale = clip.div_scalar(accumulated as f32).reshape([1, 1]);
         let correction_1 = 1.0 - BETA_1.powi(self.step as i32);
         let correction_2 = 1.0 - BETA_2.powi(self.step as i32);
         for ((parameter, gradient), [first, second]) in
             parameters.iter_mut().zip(gradients).zip(&mut self.moments)
         {
             let Some(gradient) = gradient else { continue };
-            let gradient = gradient.clone().mul_scalar(scale);
+            let gradient = gradient.clone() * scale.clone();
             *first = first.clone().mul_scalar(BETA_1) + gradient.clone().mul_scalar(1.0 - BETA_1);
             *second =
                 second.clone().mul_scalar(BETA_2) + gradient.square().mul_scalar(1.0 - BETA_2);
@@ -98,7 +113,7 @@ impl AdamW {
     }
 }
 
-/// Collects the gradients of `parameters`, adding to what `sum` already holds.
+/// Collects the gradients of `parameters` as 32-bit floats, adding to what `sum` already holds.
 pub fn accumulate(
     parameters: &[Parameter],
     gradients: &mut Gradients,
@@ -106,7 +121,10 @@ pub fn accumulate(
 ) {
     sum.resize(parameters.len(), None);
     for (parameter, total) in parameters.iter().zip(sum) {
-        let gradient = parameter.value.grad_remove(gradients);
+        let gradient = parameter
+            .value
+            .grad_remove(gradients)
+            .map(|gradient| gradient.cast(FloatDType::F32));
         *total = match (total.take(), gradient) {
             (Some(total), Some(gradient)) => Some(total + gradient),
             (total, gradient) => total.or(gradient),
@@ -173,6 +191,7 @@ mod tests {
                 &settings,
             );
             let expected_norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+            let norm = f64::from(norm.into_scalar::<f32>());
             assert!((norm - expected_norm).abs() < 1e-5);
             let clip = (1.0 / expected_norm).min(1.0);
             let (b1, b2) = (0.9f64, 0.98f64);

@@ -1,7 +1,5 @@
 //! Preference pairs, and the direct preference optimisation that learns from them (PAPER.md, steps 5 and 6).
 
-use std::collections::BTreeMap;
-
 use burn::tensor::{Tensor, TensorData, activation};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -92,7 +90,8 @@ pub struct Preference<'a> {
     recipe: &'a PreferenceRecipe,
     seed: u64,
     end: i32,
-    measured: Vec<[f64; 3]>,
+    /// Margin, reward accuracy and log ratio of the pairs of each batch, `[P, 1]` each.
+    measured: Vec<[Tensor<2>; 3]>,
 }
 
 impl<'a> Preference<'a> {
@@ -178,26 +177,25 @@ impl Stage for Preference<'_> {
                 .map(|&place| self.reference[place][side])
                 .collect()
         });
-        let [chosen, rejected] = policy.clone().map(|likelihood| host(&likelihood.inner()));
+        let reference = reference.map(column);
         let beta = self.recipe.beta;
-        for place in 0..batch.len() {
-            let gains = [
-                f64::from(chosen[place] - reference[0][place]),
-                f64::from(rejected[place] - reference[1][place]),
-            ];
-            let margin = beta * (gains[0] - gains[1]);
+        let gains: [Tensor<2>; 2] = std::array::from_fn(|side| {
+            policy[side].clone().inner() - reference[side].clone().inner()
+        });
+        let margin = (gains[0].clone() - gains[1].clone()).mul_scalar(beta);
+        self.measured.push([
+            margin.clone(),
+            margin.greater_elem(0.0).float(),
             // How far the policy has moved: an estimate of KL(policy || reference) on the pairs' own texts.
-            let moved = 0.5 * (gains[0] + gains[1]);
-            self.measured
-                .push([margin, f64::from(u8::from(margin > 0.0)), moved]);
-        }
+            (gains[0].clone() + gains[1].clone()).mul_scalar(0.5),
+        ]);
         let lengths = pairs.clone().map(|p| (p.chosen.len() + 1) as f32).collect();
         let tokens = pairs
             .map(|p| 2 * p.prompt.len() + p.chosen.len() + p.rejected.len() + 2)
             .sum();
         let loss = preference_loss(
             policy,
-            reference.map(column),
+            reference,
             column(lengths),
             beta,
             self.recipe.rpo_alpha,
@@ -207,19 +205,17 @@ impl Stage for Preference<'_> {
 
     /// `margin` (in the units of the loss), `reward_accuracy` in [0, 1], and `log_ratio`: the mean of log(policy / reference) over
     /// the pairs' texts, in nats a text.
-    fn measures(&mut self) -> BTreeMap<String, f64> {
-        let count = self.measured.len().max(1) as f64;
+    fn measures(&mut self) -> Vec<(&'static str, Tensor<1>)> {
+        let batches = std::mem::take(&mut self.measured);
         let names = ["margin", "reward_accuracy", "log_ratio"];
-        let measures = names
-            .iter()
+        names
+            .into_iter()
             .enumerate()
-            .map(|(i, name)| {
-                let sum: f64 = self.measured.iter().map(|m| m[i]).sum();
-                ((*name).to_owned(), sum / count)
+            .map(|(place, name)| {
+                let values = batches.iter().map(|batch| batch[place].clone()).collect();
+                (name, Tensor::cat(values, 0).mean())
             })
-            .collect();
-        self.measured.clear();
-        measures
+            .collect()
     }
 }
 

@@ -57,6 +57,9 @@ pub struct Recipe {
     pub pretrain: Option<PretrainRecipe>,
     /// Stage 1.
     pub classifier: ClassifierRecipe,
+    /// How the stages compute; absent: as is best on a CPU.
+    #[serde(default)]
+    pub compute: ComputeRecipe,
     /// The two-player game; absent: round 0 alone.
     #[serde(default)]
     pub game: Option<GameRecipe>,
@@ -91,6 +94,33 @@ pub struct DataRecipe {
     /// Source -> licence; goes into the model's provenance.
     #[serde(default)]
     pub licences: BTreeMap<String, String>,
+}
+
+/// How the stages compute: what changes memory and speed, and not what is learned.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComputeRecipe {
+    /// What the network computes with while it is trained. The optimizer always keeps 32-bit weights and moments.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Activation checkpointing: keep what enters a layer, and compute the layer again in the backward pass.
+    #[serde(default)]
+    pub recompute_layers: bool,
+    /// Steps whose losses and gradient norms are read from the device at once. Absent: 1 on a CPU, 20 on a GPU, which must not
+    /// wait for the host at every step.
+    #[serde(default)]
+    pub read_every: Option<usize>,
+}
+
+/// A type of float.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// bfloat16: the range of 32-bit floats with 8 bits of mantissa.
+    Bf16,
 }
 
 /// A language model that somebody else trained.
@@ -420,6 +450,13 @@ impl Recipe {
                 "classifier.checkpoint_every",
                 classifier.checkpoint_every > 0,
                 "at least 1",
+            ),
+            (
+                "compute.read_every",
+                self.compute
+                    .read_every
+                    .is_none_or(|n| (1..=1000).contains(&n)),
+                "1 to 1000",
             ),
             (
                 "classifier.ema",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{FloatDType, Tensor, activation};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -221,7 +221,7 @@ pub fn log_likelihood(decoder: &Decoder, rows: &[(&[i32], &[i32])], end: i32) ->
     let logits = hidden.matmul(decoder.head().clone().transpose());
     let count = targets.len();
     let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [count, 1]), &device);
-    let each = activation::log_softmax(logits, 1).gather(1, targets);
+    let each = activation::log_softmax(logits.cast(FloatDType::F32), 1).gather(1, targets);
     // [B, count] of zeros and ones adds a row's tokens up.
     let mut sum = vec![0.0f32; rows.len() * count];
     for (place, row) in owners.iter().enumerate() {

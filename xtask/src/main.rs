@@ -2,6 +2,8 @@
 
 mod cross;
 mod ctest;
+#[cfg(unix)]
+mod cuda;
 mod examples;
 mod figures;
 mod library;
@@ -37,6 +39,7 @@ usage: cargo xtask <command>
   cross arm64|wasm32
           build for another machine, with Debian's compilers: arm64 Linux is run under emulation, wasm32 is compiled
   size    print what the C library weighs, with each feature
+  cuda    build the trainer with CUDA into target/cuda; on Debian, makes sure of the LLVM that this needs (docs/cuda.md)
 
 Not part of test, for they install PyTorch from PyPI (6 GB, into target/transformers):
   peers [BUNDLE [CHECKPOINT]]
@@ -66,6 +69,8 @@ fn main() -> ExitCode {
         }
         ["cross", "arm64"] => root().and_then(|root| cross::arm64(&root)),
         ["cross", "wasm32"] => root().and_then(|root| cross::wasm32(&root)),
+        #[cfg(unix)]
+        ["cuda"] => root().and_then(|root| cuda::build(&root)),
         ["metrics", scores, report] => {
             root().and_then(|root| metrics::compare(&root, &[scores, report]))
         }

@@ -36,6 +36,20 @@ fn every_recipe_of_the_project_is_valid() {
 }
 
 #[test]
+fn computing_is_said_in_one_table() {
+    let with = |table: &str| format!("{MINI}\n[compute]\n{table}\n");
+    let compute = Recipe::parse(Path::new("r.toml"), MINI).unwrap().compute;
+    assert_eq!(compute.precision, Precision::F32);
+    assert!(!compute.recompute_layers && compute.read_every.is_none());
+    let paper = include_str!("../../../recipes/duoguard-0.5b.toml");
+    let compute = Recipe::parse(Path::new("r.toml"), paper).unwrap().compute;
+    assert_eq!(compute.precision, Precision::Bf16);
+    assert!(compute.recompute_layers);
+    assert!(error(&with("read_every = 0")).contains("compute.read_every: expected 1 to 1000"));
+    assert!(error(&with("precision = \"f16\"")).contains("f16"));
+}
+
+#[test]
 fn a_run_starts_from_a_checkpoint_or_from_nothing() {
     let both = format!("{MINI}\n[base]\ncheckpoint = \"Qwen2.5-0.5B\"\n");
     assert!(error(&both).contains("either [base] alone"));

@@ -1,0 +1,80 @@
+//! Whether a device computes what the CPU does: one step of each kind of training, its loss and its gradients.
+//!
+//! `cargo run --release -p duoguard-trainer --example device_check -- --device cpu`, and on a machine with a GPU
+//! `cargo xtask cuda` and `target/cuda/release/examples/device_check --device cuda`. The CPU in 32 bits is the reference, which
+//! agrees with PyTorch. Fails when a row of the table does.
+
+use std::process::ExitCode;
+
+use burn::tensor::Device;
+use clap::Parser;
+use duoguard_trainer::device::device;
+use duoguard_trainer::error::TrainError;
+use duoguard_trainer::probe::{Kind, Probe, find, tiny};
+use duoguard_trainer::recipe::{ComputeRecipe, Precision};
+
+/// Compares the losses and gradients of a small network with those of the CPU in 32 bits.
+#[derive(Parser)]
+struct Arguments {
+    /// cpu, or cuda where the program was built with that feature.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+/// A way to compute, and how far its loss and its gradients may be off: shares of the loss, and of the norm of a gradient.
+const WAYS: [(&str, Precision, bool, f64, f64); 4] = [
+    ("f32", Precision::F32, false, 1e-4, 1e-3),
+    ("f32, layers recomputed", Precision::F32, true, 1e-4, 1e-3),
+    // Eight bits of mantissa are 4e-3 of a number.
+    ("bf16", Precision::Bf16, false, 1e-2, 1e-1),
+    ("bf16, layers recomputed", Precision::Bf16, true, 1e-2, 1e-1),
+];
+
+fn main() -> ExitCode {
+    match check(&Arguments::parse().device) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn check(name: &str) -> Result<bool, TrainError> {
+    let device = device(name)?;
+    let mut all_agree = true;
+    println!(
+        "{:<12} {:<24} {:>12} {:>9} {:>9}  worst gradient",
+        "step", name, "loss", "off", "gradient"
+    );
+    for (step, kind) in Kind::ALL {
+        let probe = Probe {
+            kind,
+            rows: 8,
+            tokens: 24,
+        };
+        let found = |precision, recompute_layers, device: &Device| {
+            let compute = ComputeRecipe {
+                precision,
+                recompute_layers,
+                read_every: None,
+            };
+            find(probe, &tiny(), 7, compute, device)
+        };
+        let expected = found(Precision::F32, false, &Device::flex());
+        for (way, precision, recompute, loss_limit, gradient_limit) in WAYS {
+            let found = found(precision, recompute, &device);
+            let loss = found.loss_error(&expected);
+            let (parameter, gradient) = found.gradient_error(&expected);
+            let agrees = loss < loss_limit && gradient < gradient_limit;
+            all_agree &= agrees;
+            let verdict = if agrees { "" } else { "  DISAGREES" };
+            println!(
+                "{step:<12} {way:<24} {:>12.6} {loss:>9.1e} {gradient:>9.1e}  {parameter}{verdict}",
+                found.loss
+            );
+        }
+    }
+    Ok(all_agree)
+}

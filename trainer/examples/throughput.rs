@@ -1,0 +1,168 @@
+//! Tokens a second and memory of training steps: of the paper's classifier step by default.
+//!
+//! `cargo xtask cuda`, then `target/cuda/release/examples/throughput --device cuda --precision bf16`; beside it, on the same machine,
+//! `python3 trainer/examples/throughput.py`, which prints the same line for PyTorch. `--shape tiny` runs anywhere.
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use clap::{Parser, ValueEnum};
+use duoguard_trainer::decoder::Decoder;
+use duoguard_trainer::device::device;
+use duoguard_trainer::probe::{Kind, Probe, qwen_half_billion, tiny};
+use duoguard_trainer::progress::StepMetrics;
+use duoguard_trainer::recipe::{ComputeRecipe, Precision};
+use duoguard_trainer::stage::{StageSettings, run_stage};
+
+/// Takes training steps on made-up tokens, and prints one line.
+#[derive(Parser)]
+struct Arguments {
+    /// cpu, or cuda where the program was built with that feature.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// The network.
+    #[arg(long, value_enum, default_value = "qwen")]
+    shape: Shape,
+    /// Which stage's step.
+    #[arg(long, value_enum, default_value = "classifier")]
+    step: Step,
+    /// Rows of a batch; of a preference step, half of them are chosen texts.
+    #[arg(long, default_value_t = 40)]
+    rows: usize,
+    /// Tokens of a row.
+    #[arg(long, default_value_t = 128)]
+    tokens: usize,
+    /// What the network computes with.
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: Bits,
+    /// Compute each layer again in the backward pass instead of keeping it.
+    #[arg(long)]
+    recompute: bool,
+    /// Steps that are timed; as many go before them.
+    #[arg(long, default_value_t = 20)]
+    steps: usize,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shape {
+    /// A few thousand parameters.
+    Tiny,
+    /// Qwen2.5-0.5B's.
+    Qwen,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Step {
+    Pretrain,
+    Classifier,
+    Preference,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Bits {
+    F32,
+    Bf16,
+}
+
+fn main() -> ExitCode {
+    match measure(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let plain = device(&arguments.device)?;
+    let device = plain.clone().autodiff();
+    let (shape, vocabulary) = match arguments.shape {
+        Shape::Tiny => tiny(),
+        Shape::Qwen => qwen_half_billion(),
+    };
+    let mut probe = Probe {
+        kind: match arguments.step {
+            Step::Pretrain => Kind::Pretrain,
+            Step::Classifier => Kind::Classifier,
+            Step::Preference => Kind::Preference,
+        },
+        rows: arguments.rows,
+        tokens: arguments.tokens,
+    };
+    let mut decoder = Decoder::new(&shape, vocabulary, 1, &device);
+    let run = Path::new("target").join(format!("throughput-{}", std::process::id()));
+    std::fs::create_dir_all(&run)?;
+    let settings = StageSettings {
+        name: "classifier",
+        steps: 2 * arguments.steps,
+        accumulation: 1,
+        learning_rate: 1e-5,
+        warmup: 0.1,
+        weight_decay: 0.0,
+        max_gradient_norm: 1.0,
+        // A state is saved once, after the last step, and its time is not counted.
+        checkpoint_every: 2 * arguments.steps,
+        average_decay: 0.0,
+        compute: ComputeRecipe {
+            precision: match arguments.precision {
+                Bits::F32 => Precision::F32,
+                Bits::Bf16 => Precision::Bf16,
+            },
+            recompute_layers: arguments.recompute,
+            read_every: Some(arguments.steps),
+        },
+    };
+    let started = Instant::now();
+    let outcome = run_stage(&mut probe, &settings, &mut decoder, &run, &device);
+    let metrics = std::fs::read_to_string(run.join("metrics.jsonl"));
+    std::fs::remove_dir_all(&run)?;
+    outcome?;
+    // The second half: kernels are compiled and tuned, and memory is what it will be.
+    let metrics = metrics?;
+    let last: StepMetrics = serde_json::from_str(metrics.lines().last().unwrap_or_default())?;
+    println!(
+        "burn {} {:?} {:?} {}x{} {:?}{}: {:.0} tokens/s, {:.1} ms a step, {}; {:.0} s in all",
+        arguments.device,
+        arguments.shape,
+        arguments.step,
+        arguments.rows,
+        arguments.tokens,
+        arguments.precision,
+        if arguments.recompute {
+            " recomputed"
+        } else {
+            ""
+        },
+        last.tokens_per_s,
+        last.step_ms,
+        memory(&plain),
+        started.elapsed().as_secs_f64(),
+    );
+    Ok(())
+}
+
+/// What the device's allocator holds, which is the most that it ever needed; of the CPU, the most that the process had.
+fn memory(device: &Device) -> String {
+    const GIB: f64 = (1u64 << 30) as f64;
+    let used = device
+        .memory_pool_usage()
+        .filter(|usage| usage.bytes_reserved > 0);
+    if let Some(usage) = used {
+        return format!("{:.2} GiB reserved", usage.bytes_reserved as f64 / GIB);
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| {
+        line.strip_prefix("VmHWM:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse::<f64>()
+            .ok()
+    });
+    peak.map_or("memory unknown".to_owned(), |kib| {
+        format!("{:.2} GiB at most", kib * 1024.0 / GIB)
+    })
+}
