@@ -81,8 +81,8 @@ impl Model {
         self.inner.tokenizer.encode(text, vocabulary)
     }
 
-    /// About how many tokens a text takes, counted no further than `most`.
-    pub(crate) fn count_tokens(&self, text: &str, most: usize) -> usize {
+    /// About how many tokens a text in UTF-8 takes, counted no further than `most`.
+    pub(crate) fn count_tokens(&self, text: &[u8], most: usize) -> usize {
         self.inner.tokenizer.count(text, most)
     }
 

@@ -7,7 +7,7 @@ use data_encoding::{Encoding, HEXLOWER_PERMISSIVE, Specification};
 
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Edits};
-use super::scan::{MIN_ENCODED, MIN_HEX_PAIRS, Sentence, starts_escape};
+use super::scan::{MIN_ENCODED, MIN_HEX_PAIRS, Sentence, sentences, starts_escape};
 
 /// A text that was found encoded in another.
 pub(super) type Piece = (Range<usize>, String, ChangeKind);
@@ -66,15 +66,13 @@ fn inside(message: String, range: &Range<usize>, depth: usize, pieces: &mut Vec<
 /// The sentences of a text that are likelier to be a language with their letters moved by 13 places. Sentences too short to tell are
 /// taken as the text is.
 pub(super) fn rotated(text: &str, tokens: Tokens<'_>) -> Vec<Piece> {
-    let is_all = is_rotated(text, tokens);
+    let all: Sentence = sentences(text).map(|(_, sentence)| sentence).sum();
+    let is_all = all.is_rotated() && saves_tokens(text, tokens);
     let mut places: Vec<Range<usize>> = Vec::new();
-    let mut start = 0;
-    for sentence in text.split_inclusive(['.', '?', '\n', ':', ';', '"']) {
-        let range = start..start + sentence.len();
-        start = range.end;
+    for (range, sentence) in sentences(text) {
         let is_taken = match is_all {
-            true => !Sentence::of(sentence).is_plain(),
-            false => is_rotated(sentence, tokens),
+            true => !sentence.is_plain(),
+            false => sentence.is_rotated() && saves_tokens(&text[range.clone()], tokens),
         };
         match places.last_mut() {
             Some(last) if is_taken && is_all && last.end == range.start => last.end = range.end,
@@ -89,13 +87,10 @@ pub(super) fn rotated(text: &str, tokens: Tokens<'_>) -> Vec<Piece> {
     places.into_iter().map(piece).collect()
 }
 
-fn is_rotated(text: &str, tokens: Tokens<'_>) -> bool {
-    if !Sentence::of(text).is_rotated() {
-        return false;
-    }
+fn saves_tokens(text: &str, tokens: Tokens<'_>) -> bool {
     let sample = &text[..text.floor_char_boundary(ROT13_SAMPLE)];
-    let before = tokens(sample, usize::MAX);
-    let after = tokens(&rot13(sample), before);
+    let before = tokens(sample.as_bytes(), usize::MAX);
+    let after = tokens(rot13(sample).as_bytes(), before);
     after.saturating_add(before.div_ceil(ROT13_SAVING)) <= before
 }
 
@@ -111,7 +106,6 @@ fn rot13(text: &str) -> String {
 /// Replaces escapes by the characters that they stand for, in a text that escapes letters, which no format asks for.
 pub(super) fn escape_edits(text: &str) -> Edits {
     let mut edits = Edits::default();
-    let mut utf8 = [0; 4];
     let mut letters = 0;
     let mut at = 0;
     while let Some(next) = text[at..].find(['%', '\\', '&']) {
@@ -119,8 +113,7 @@ pub(super) fn escape_edits(text: &str) -> Edits {
         match escape(&text[at..]) {
             Some((length, decoded)) => {
                 letters += usize::from(decoded.is_alphanumeric());
-                let with = decoded.encode_utf8(&mut utf8);
-                edits.replace(at..at + length, with, ChangeKind::Escape);
+                edits.swap(at..at + length, decoded, ChangeKind::Escape);
                 at += length;
             }
             None => at += 1,
@@ -364,7 +357,7 @@ mod tests {
 
     #[test]
     fn rotated_sentences_are_read() {
-        let tokens = |text: &str, _| match text.contains("bake") {
+        let tokens = |text: &[u8], _| match text.windows(4).any(|word| word == b"bake") {
             true => 4,
             false => 10,
         };

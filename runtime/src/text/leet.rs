@@ -46,7 +46,8 @@ pub(super) fn edits(text: &str, tokens: Tokens<'_>) -> Edits {
     let mut edits = Edits::default();
     for (word, spelling) in found {
         let is_better = spelling.as_ref().is_some_and(|spelling| spelling.is_better);
-        if !is_leet && !(is_better && is_leet_shaped(word.text)) {
+        let is_sure = is_better && is_leet_shaped(word.text);
+        if !(is_leet || is_sure) {
             continue;
         }
         let spelling = spelling.or_else(|| speller.spell(&word));
@@ -104,7 +105,8 @@ impl<'a> Speller<'a> {
         };
         let start = self.plain.len();
         let mut least = usize::MAX;
-        // Where both are as good, the case that is expected; a German noun shows itself by being better known as one.
+        let expected = begins;
+        // The case that is expected, unless the word is known as a whole in the other, as a German noun is.
         for (one, begins, is_other) in [
             (b'i', begins, true),
             (b'l', begins, has_one),
@@ -126,8 +128,10 @@ impl<'a> Speller<'a> {
                 () => 0..0,
             };
             self.attempt[capitals].make_ascii_uppercase();
-            let count = self.count(least);
-            if count < least || self.plain.len() == start {
+            let most = if begins == expected { least } else { 2 };
+            let count = self.count(most.min(least));
+            let is_best = count < least && (begins == expected || count <= 1);
+            if is_best || self.plain.len() == start {
                 least = count;
                 self.plain.truncate(start);
                 self.plain += text_of(&self.attempt[1..]);
@@ -143,7 +147,7 @@ impl<'a> Speller<'a> {
     }
 
     fn count(&self, most: usize) -> usize {
-        (self.tokens)(text_of(&self.attempt), most)
+        (self.tokens)(&self.attempt, most)
     }
 
     /// Takes the sign off an address, such as @home; but "@t" is "at", because the tokenizer knows that as a whole.
@@ -300,7 +304,7 @@ fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
         }
         let mut word = &text[start..at];
         let mut has_leet = seen & LEET != 0;
-        if has_leet {
+        if has_leet && (word.starts_with(is_outside) || word.ends_with(is_outside)) {
             word = word.trim_end_matches(is_outside);
             start += word.len() - word.trim_start_matches(is_outside).len();
             word = word.trim_start_matches(is_outside);
@@ -321,7 +325,8 @@ mod tests {
     use crate::text::rewrite::View;
 
     /// Knows the words of the tests: one token each, and one per character of any other word.
-    fn tokens(text: &str, most: usize) -> usize {
+    fn tokens(text: &[u8], most: usize) -> usize {
+        let text = text_of(text);
         const KNOWN: [&str; 10] = [
             "bake", "bread", "at", "At", "home", "illegal", "pastry", "BAKE", "to", "I",
         ];

@@ -81,7 +81,7 @@ pub(super) fn compatibility_edits(text: &str) -> Edits {
         let is_hit = is_letter && !after_number
             || class.is(COMPAT_ASCII) && (after_letter || before_letter());
         if is_hit && let Some(plain) = class::forms(c).plain {
-            edits.swap(at, c, plain, ChangeKind::Compatibility);
+            edits.swap(at..at + c.len_utf8(), plain, ChangeKind::Compatibility);
         }
         (after_letter, after_number) = (is_letter, class.is(NUMBER));
     }
@@ -114,7 +114,8 @@ pub(super) fn confusable_edits(text: &str) -> Edits {
                 && own.is(LETTER)
                 && let Some(letter) = class::forms(c).like[alphabet]
             {
-                edits.swap(start + at, c, letter, ChangeKind::Confusable);
+                let range = start + at..start + at + c.len_utf8();
+                edits.swap(range, letter, ChangeKind::Confusable);
                 has_words |= !is_symbol;
             }
         }

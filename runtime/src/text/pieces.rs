@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use tokenizers::{PreTokenizerWrapper, Tokenizer};
 
-/// Counts the tokens of a text, no further than asked.
-pub(crate) type Tokens<'a> = &'a dyn Fn(&str, usize) -> usize;
+/// Counts the tokens of a text in UTF-8, no further than asked.
+pub(crate) type Tokens<'a> = &'a dyn Fn(&[u8], usize) -> usize;
 
 /// Longer tokens are runs of spaces and signs, and left out.
 const MAX_PIECE_BYTES: usize = 64;
@@ -106,28 +106,26 @@ impl Pieces {
         base
     }
 
-    #[inline]
-    fn child(&self, node: usize, byte: u8) -> Option<usize> {
-        let at = (self.nodes[node].base_and_end >> 1) as usize ^ usize::from(byte);
-        // A node without children has base 0, where only the root's are.
-        let is_child = self.nodes.get(at)?.parent as usize == node + 1;
-        is_child.then_some(at)
-    }
-
     /// The pieces of a text, counted no further than `most`.
-    pub(super) fn count(&self, text: &str, most: usize) -> usize {
-        let bytes = text.as_bytes();
+    pub(super) fn count(&self, bytes: &[u8], most: usize) -> usize {
         let (mut count, mut at) = (0, 0);
         while at < bytes.len() && count < most {
-            let mut node = 0;
+            let (mut node, mut base) = (0_u32, self.nodes[0].base_and_end >> 1);
             // A byte that no piece begins with is one by itself.
             let mut end = at + 1;
-            for (next, byte) in (at + 1..).zip(&bytes[at..]) {
-                let Some(child) = self.child(node, *byte) else {
+            let mut next = at;
+            while let Some(byte) = bytes.get(next) {
+                let child = base ^ u32::from(*byte);
+                // A node without children has base 0, where only the root's are.
+                let Some(found) = self.nodes.get(child as usize) else {
                     break;
                 };
-                node = child;
-                if self.nodes[node].base_and_end & 1 != 0 {
+                if found.parent != node + 1 {
+                    break;
+                }
+                next += 1;
+                (node, base) = (child, found.base_and_end >> 1);
+                if found.base_and_end & 1 != 0 {
                     end = next;
                 }
             }
@@ -198,10 +196,10 @@ mod tests {
             ("ö", 2),
             ("xyz", 3),
         ] {
-            assert_eq!(pieces.count(text, usize::MAX), count, "{text:?}");
-            assert_eq!(pieces.count(text, 1), count.min(1), "{text:?}");
+            assert_eq!(pieces.count(text.as_bytes(), usize::MAX), count, "{text:?}");
+            assert_eq!(pieces.count(text.as_bytes(), 1), count.min(1), "{text:?}");
         }
-        assert_eq!(Pieces::new(std::iter::empty()).count("ab", 9), 2);
+        assert_eq!(Pieces::new(std::iter::empty()).count(b"ab", 9), 2);
     }
 
     #[test]
@@ -209,7 +207,7 @@ mod tests {
         let words: Vec<String> = (0..20_000).map(|n| format!("{:x}.", n * 7919)).collect();
         let tree = Pieces::new(words.iter().map(|word| word.clone().into_bytes()));
         for word in &words {
-            assert_eq!(tree.count(word, usize::MAX), 1, "{word}");
+            assert_eq!(tree.count(word.as_bytes(), usize::MAX), 1, "{word}");
         }
     }
 

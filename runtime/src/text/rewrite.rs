@@ -114,31 +114,27 @@ impl Edits {
         });
     }
 
-    /// Writes one character for the one at `at`. Those in a row are one edit, whose characters still can be told apart.
-    pub(crate) fn swap(&mut self, at: usize, from: char, to: char, kind: ChangeKind) {
-        // At most 4 bytes.
-        let grain = (from.len_utf8() as u8, to.len_utf8() as u8);
-        let end = at + from.len_utf8();
+    /// Writes one character for the part that stands for it, of at most 255 bytes. Those in a row that are of the same lengths are one
+    /// edit, whose characters still can be told apart.
+    pub(crate) fn swap(&mut self, range: Range<usize>, to: char, kind: ChangeKind) {
+        let grain = (range.len() as u8, to.len_utf8() as u8);
         self.with.push(to);
         match self.list.last_mut() {
-            Some(last) if last.range.end == at && last.kind == kind && last.grain == grain => {
-                last.range.end = end;
+            Some(last)
+                if last.range.end == range.start && last.kind == kind && last.grain == grain =>
+            {
+                last.range.end = range.end;
                 last.with.end = self.with.len();
                 last.count += 1;
             }
             _ => self.list.push(Edit {
-                range: at..end,
+                range,
                 kind,
                 count: 1,
                 with: self.with.len() - to.len_utf8()..self.with.len(),
                 grain,
             }),
         }
-    }
-
-    /// Keeps only the edits that are wanted.
-    pub(crate) fn retain(&mut self, is_wanted: impl FnMut(&Edit) -> bool) {
-        self.list.retain(is_wanted);
     }
 }
 
@@ -317,7 +313,7 @@ mod tests {
         let plain = ['b', 'a', 'k', 'e', 'е', 'b'];
         let swapped = text.char_indices().filter(|(_, c)| !c.is_ascii());
         for ((at, c), to) in swapped.zip(plain) {
-            edits.swap(at, c, to, ChangeKind::Compatibility);
+            edits.swap(at..at + c.len_utf8(), to, ChangeKind::Compatibility);
         }
         let counts: Vec<usize> = edits.iter().map(|edit| edit.count).collect();
         assert_eq!(counts, [4, 1, 1]);
@@ -328,13 +324,6 @@ mod tests {
         // Half of a character is all of it.
         assert_eq!(view.origin(7..8), 14..16);
         assert_eq!(view.origin(8..9), 16..19);
-    }
-
-    #[test]
-    fn edits_that_are_not_wanted_are_not_made() {
-        let mut edits = edits(&[(0..1, "x"), (2..3, "yy"), (3..4, "z")]);
-        edits.retain(|edit| edit.range.start != 2);
-        assert_eq!(View::of("abcd").rewritten(&edits).text(), "xbcz");
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! One quick look at a text: which disguises it could hold at all. Most text holds none, and nothing else is done to it.
 
+use std::iter::Sum;
+use std::ops::Range;
+
 use super::class::{self, CASED, INVISIBLE, LETTER, MARK, NUMBER};
 
 /// Single letters in a row that make a spelt-out word.
@@ -71,6 +74,9 @@ const fn kinds() -> [u8; 256] {
 /// How much likelier a letter from A to M is in a language than the one 13 places on, and how much less likely that one is: eight times the
 /// natural logarithm of the ratio of their shares of English, French, Spanish and German letters, the languages counting alike.
 const LIKELIER: [i8; 13] = [1, -11, 3, 15, 6, -13, -10, -3, 14, -7, 8, 12, 14];
+
+/// The weight of a letter, on average, from which on a sentence amid rotated ones is plain. Languages have 2 to 6.
+const SURE: i64 = 2;
 
 /// The same for every byte.
 static WEIGHTS: [i8; 256] = {
@@ -179,28 +185,47 @@ pub(super) struct Sentence {
 }
 
 impl Sentence {
-    pub(super) fn of(text: &str) -> Self {
-        let weights = text.bytes().map(|b| i64::from(WEIGHTS[usize::from(b)]));
-        Self {
-            letters: text.bytes().filter(u8::is_ascii_alphabetic).count(),
-            weight: weights.sum(),
-        }
-    }
-
     fn add(&mut self, other: &Self) {
         self.letters += other.letters;
         self.weight += other.weight;
     }
 
-    /// Whether it is likelier to be of a language as it is.
+    /// Whether it is sure to be of a language as it is.
     pub(super) fn is_plain(&self) -> bool {
-        self.letters >= MIN_ROTATED && self.weight >= 0
+        self.letters >= MIN_ROTATED && self.weight > SURE * self.letters as i64
     }
 
     /// Whether it is likelier to be of a language with its letters moved by 13 places.
     pub(super) fn is_rotated(&self) -> bool {
         self.letters >= MIN_ROTATED && self.weight < 0
     }
+}
+
+impl Sum for Sentence {
+    fn sum<I: Iterator<Item = Self>>(sentences: I) -> Self {
+        let mut all = Self::default();
+        sentences.for_each(|sentence| all.add(&sentence));
+        all
+    }
+}
+
+/// The sentences of a text, each to the sign that ends it.
+pub(super) fn sentences(text: &str) -> impl Iterator<Item = (Range<usize>, Sentence)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at;
+        let mut sentence = Sentence::default();
+        for byte in &text.as_bytes()[start..] {
+            let kind = KINDS[usize::from(*byte)];
+            sentence.letters += usize::from(kind & ALPHABETIC);
+            sentence.weight += i64::from(WEIGHTS[usize::from(*byte)]);
+            at += 1;
+            if kind & STOP != 0 {
+                break;
+            }
+        }
+        (start < at).then_some((start..at, sentence))
+    })
 }
 
 /// What has been seen of the current word, and of those like it before.

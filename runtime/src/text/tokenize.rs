@@ -69,11 +69,15 @@ impl TextTokenizer {
         Ok(ids)
     }
 
-    /// About how many tokens a text has, counted no further than `most`; `most` if it cannot be tokenised.
-    pub(crate) fn count(&self, text: &str, most: usize) -> usize {
-        match self.pieces.get_or_init(|| Pieces::of(&self.tokenizer)) {
-            Some(pieces) => pieces.count(text, most),
-            None => self.ids(text).map_or(most, |ids| ids.len().min(most)),
+    /// About how many tokens a text in UTF-8 has, counted no further than `most`; `most` if it cannot be tokenised.
+    pub(crate) fn count(&self, text: &[u8], most: usize) -> usize {
+        if let Some(pieces) = self.pieces.get_or_init(|| Pieces::of(&self.tokenizer)) {
+            return pieces.count(text, most);
+        }
+        let ids = std::str::from_utf8(text).map(|text| self.ids(text));
+        match ids {
+            Ok(Ok(ids)) => ids.len().min(most),
+            _ => most,
         }
     }
 
