@@ -1,13 +1,14 @@
 //! Throughput of taking disguises off texts, in bytes a second, one thread.
 //!
 //! `cargo bench -p duoguard-benches --bench text`. What is timed is what `Session::check` does to a text before it tokenises it,
-//! the tokens that some rules count included.
+//! the tokens that some rules count included. Paragraphs are repeated; the mixed words do not come again, in plain and in every disguise.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
 use duoguard::Model;
+use duoguard_eval::Disguise;
 
 /// About how long each text is.
 const BYTES: usize = 1 << 20;
@@ -68,6 +69,73 @@ const TEXTS: [(&str, &str); 13] = [
     ),
 ];
 
+/// Sentences of the same content in several languages: a tag, a tabulator, a sentence.
+const SENTENCES: &str = include_str!("../data/parallel.tsv");
+
+/// Program text as it is.
+const SOURCE: [&str; 4] = [
+    include_str!("../../runtime/src/text/scan.rs"),
+    include_str!("../../runtime/src/text/encoded.rs"),
+    include_str!("../../runtime/src/text/words.rs"),
+    include_str!("../../runtime/src/verdict.rs"),
+];
+
+/// Words of languages in Latin letters in a random order, which does not come again. Every third word is put together from the beginning
+/// of one and the end of another, so that most of those are seen once.
+fn mixed_words() -> String {
+    let is_latin = |line: &&str| ["en", "fr", "de", "es", "pt", "it"].contains(&&line[..2]);
+    let lines = SENTENCES.lines().filter(is_latin);
+    let words: Vec<&str> = lines.flat_map(|line| line[3..].split(' ')).collect();
+    let mut state = 1_u64;
+    let mut word = || {
+        // Knuth's MMIX generator; its upper bits are the random ones.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        words[(state >> 33) as usize % words.len()]
+    };
+    let mut text = String::with_capacity(BYTES + 64);
+    for n in 0.. {
+        if text.len() >= BYTES {
+            break;
+        }
+        let first = word();
+        match n % 3 {
+            0 => {
+                let last = word();
+                text += &first[..first.ceil_char_boundary(first.len() / 2)];
+                text += &last[last.floor_char_boundary(last.len() / 2)..];
+            }
+            _ => text += first,
+        }
+        text.push(' ');
+    }
+    text
+}
+
+/// Every text that is measured, by its name.
+fn texts() -> Vec<(String, String)> {
+    let repeated = |(name, paragraph): (&str, &str)| {
+        let text = paragraph.repeat(BYTES / paragraph.len());
+        (name.to_owned(), text)
+    };
+    let mut texts: Vec<_> = TEXTS.into_iter().map(repeated).collect();
+    let source = SOURCE.concat();
+    texts.push((
+        "Rust, source files".to_owned(),
+        source.repeat(BYTES / source.len()),
+    ));
+    let words = mixed_words();
+    let ascii: String = words.chars().filter(char::is_ascii).collect();
+    for disguise in Disguise::ALL {
+        let worn = disguise.apply(&words).or_else(|| disguise.apply(&ascii));
+        let name = format!("mixed words, {}", disguise.name());
+        texts.extend(worn.map(|worn| (name, worn)));
+    }
+    texts.push(("mixed words".to_owned(), words));
+    texts
+}
+
 fn main() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/mini");
     let model = Model::open(path).expect("the bundled model opens");
@@ -77,8 +145,7 @@ fn main() {
         .warm_up_time(Duration::from_millis(500))
         .sample_size(20);
     let mut group = criterion.benchmark_group("views");
-    for (name, paragraph) in TEXTS {
-        let text = paragraph.repeat(BYTES / paragraph.len());
+    for (name, text) in texts() {
         group.throughput(Throughput::Bytes(text.len() as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| black_box(&model).views(black_box(&text)).len());

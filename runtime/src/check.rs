@@ -150,7 +150,7 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn new(model: &Model, joined: &'a Joined<'a>, normalize: bool) -> Self {
         let views = match normalize {
-            true => views(&joined.text, &|text| model.count_tokens(text)),
+            true => views(&joined.text, &|text, most| model.count_tokens(text, most)),
             false => Views::default(),
         };
         Self { joined, views }

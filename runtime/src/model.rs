@@ -81,9 +81,9 @@ impl Model {
         self.inner.tokenizer.encode(text, vocabulary)
     }
 
-    /// How many tokens a text takes; more than any text has if it cannot be tokenised.
-    pub(crate) fn count_tokens(&self, text: &str) -> usize {
-        self.inner.tokenizer.count(text)
+    /// About how many tokens a text in UTF-8 takes, counted no further than `most`.
+    pub(crate) fn count_tokens(&self, text: &[u8], most: usize) -> usize {
+        self.inner.tokenizer.count(text, most)
     }
 
     /// The bytes of a text that a range of its tokens covers. They need not begin or end between characters.
@@ -99,7 +99,7 @@ impl Model {
     /// How else a text reads: without its disguises, and what it holds in encoded form. Empty for ordinary text. These are the views
     /// that [`Session::check`] scores besides the text itself.
     pub fn views(&self, text: &str) -> Vec<(ViewKind, String)> {
-        let views = views(text, &|text| self.count_tokens(text));
+        let views = views(text, &|text, most| self.count_tokens(text, most));
         let normalized = views.normalized.iter().map(|v| (ViewKind::Normalized, v));
         let decoded = views.decoded.iter().map(|v| (ViewKind::Decoded, v));
         let all = normalized.chain(decoded);

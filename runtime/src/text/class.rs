@@ -60,22 +60,47 @@ pub(crate) const LOOKALIKE: u32 = 1 << 17;
 /// A mark whose script is that of its base, not its own: the marks that floods are made of.
 pub(crate) const STACKING: u32 = 1 << 18;
 
+/// The other characters that one may stand for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forms {
+    /// The one character that NFKC makes of it, if it is one and another.
+    pub(crate) plain: Option<char>,
+    /// The letters that it looks like, of each of [`lookalike::ALPHABETS`].
+    pub(crate) like: [Option<char>; lookalike::ALPHABETS.len()],
+}
+
 const PAGE: usize = 256;
 const PAGES: usize = (char::MAX as usize + 1) / PAGE;
 
+struct Page {
+    classes: [Class; PAGE],
+    forms: [Forms; PAGE],
+}
+
 /// Pages are filled when a text first needs them: a language uses a handful of the 4,352.
-static TABLE: [OnceLock<Box<[Class]>>; PAGES] = [const { OnceLock::new() }; PAGES];
+static TABLE: [OnceLock<Box<Page>>; PAGES] = [const { OnceLock::new() }; PAGES];
+
+fn page(c: char) -> &'static Page {
+    TABLE[c as usize / PAGE].get_or_init(|| {
+        let first = c as u32 / PAGE as u32 * PAGE as u32;
+        // Surrogates are no characters; nobody asks for their class.
+        let character = |n: usize| char::from_u32(first + n as u32).unwrap_or('\0');
+        let forms = std::array::from_fn(|n| look_up_forms(character(n)));
+        let classes = std::array::from_fn(|n| look_up(character(n), &forms[n]));
+        Box::new(Page { classes, forms })
+    })
+}
 
 /// The class of a character.
+#[inline]
 pub(crate) fn of(c: char) -> Class {
-    let page = TABLE[c as usize / PAGE].get_or_init(|| {
-        let first = c as u32 / PAGE as u32 * PAGE as u32;
-        (first..first + PAGE as u32)
-            // Surrogates are no characters; nobody asks for their class.
-            .map(|code| look_up(char::from_u32(code).unwrap_or('\0')))
-            .collect()
-    });
-    page[c as usize % PAGE]
+    page(c).classes[c as usize % PAGE]
+}
+
+/// The forms of a character.
+#[inline]
+pub(crate) fn forms(c: char) -> Forms {
+    page(c).forms[c as usize % PAGE]
 }
 
 impl Class {
@@ -90,7 +115,14 @@ impl Class {
     }
 }
 
-fn look_up(c: char) -> Class {
+fn look_up_forms(c: char) -> Forms {
+    Forms {
+        plain: compatible(c),
+        like: lookalike::letters_like(c),
+    }
+}
+
+fn look_up(c: char, forms: &Forms) -> Class {
     let category = CodePointMapData::<GeneralCategory>::new().get(c);
     let script = c.script();
     let mut flags = of_category(category);
@@ -140,13 +172,13 @@ fn look_up(c: char) -> Class {
         STACKING,
         is_mark && !is_ignorable && matches!(script, Script::Inherited | Script::Common),
     );
-    if let Some(plain) = compatible(c) {
+    if let Some(plain) = forms.plain {
         set(COMPAT_ASCII, plain.is_ascii());
         // Half-width kana and Hangul, and Hangul jamo, are how people write, not how they hide.
         let is_ordinary = matches!(plain.script(), Script::Hangul | Script::Katakana);
         set(COMPAT_LETTER, plain.is_alphabetic() && !is_ordinary);
     }
-    set(LOOKALIKE, lookalike::passes_for_another(c));
+    set(LOOKALIKE, lookalike::passes_for_another(c, forms));
     Class { flags, script }
 }
 
@@ -163,7 +195,7 @@ fn of_category(category: GeneralCategory) -> u32 {
 }
 
 /// The one character that NFKC makes of this one, if it is one and another.
-pub(crate) fn compatible(c: char) -> Option<char> {
+fn compatible(c: char) -> Option<char> {
     if c.is_ascii() {
         return None;
     }

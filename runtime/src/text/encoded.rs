@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use data_encoding::{Encoding, HEXLOWER_PERMISSIVE, Specification};
 
-use super::rewrite::{ChangeKind, Edit};
-use super::scan::{MIN_ENCODED, MIN_HEX_PAIRS, MIN_ROTATED, starts_escape};
+use super::pieces::Tokens;
+use super::rewrite::{ChangeKind, Edits};
+use super::scan::{MIN_ENCODED, MIN_HEX_PAIRS, Sentence, sentences, starts_escape};
 
 /// A text that was found encoded in another.
 pub(super) type Piece = (Range<usize>, String, ChangeKind);
@@ -19,6 +20,8 @@ const MIN_WRAPPED_LINE: usize = 40;
 const MIN_ESCAPES: usize = 3;
 /// Moving letters by 13 places must save this share of a sentence's tokens: a tenth.
 const ROT13_SAVING: usize = 10;
+/// How many bytes of it are looked at for that. More do not make the answer surer, only later.
+const ROT13_SAMPLE: usize = 4096;
 
 static BASE64: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = Specification::new();
@@ -60,56 +63,57 @@ fn inside(message: String, range: &Range<usize>, depth: usize, pieces: &mut Vec<
     }
 }
 
-/// The text, or those of its sentences, that are likelier to be a language with their letters moved by 13 places.
-pub(super) fn rotated(text: &str, tokens: &dyn Fn(&str) -> usize) -> Vec<Piece> {
-    if let Some(message) = rotate(text, tokens) {
-        return vec![(0..text.len(), message, ChangeKind::Rot13)];
+/// The sentences of a text that are likelier to be a language with their letters moved by 13 places. Sentences too short to tell are
+/// taken as the text is.
+pub(super) fn rotated(text: &str, tokens: Tokens<'_>) -> Vec<Piece> {
+    let all: Sentence = sentences(text).map(|(_, sentence)| sentence).sum();
+    let is_all = all.is_rotated() && saves_tokens(text, tokens);
+    let mut places: Vec<Range<usize>> = Vec::new();
+    for (range, sentence) in sentences(text) {
+        let is_taken = match is_all {
+            true => !sentence.is_plain(),
+            false => sentence.is_rotated() && saves_tokens(&text[range.clone()], tokens),
+        };
+        match places.last_mut() {
+            Some(last) if is_taken && is_all && last.end == range.start => last.end = range.end,
+            _ if is_taken => places.push(range),
+            _ => {}
+        }
     }
-    let mut pieces = Vec::new();
-    let mut start = 0;
-    for sentence in text.split_inclusive(['.', '?', '\n', ':', ';', '"']) {
-        let range = start..start + sentence.len();
-        start = range.end;
-        let message = rotate(sentence, tokens);
-        pieces.extend(message.map(|message| (range, message, ChangeKind::Rot13)));
-    }
-    pieces
+    let piece = |range: Range<usize>| {
+        let message = rot13(&text[range.clone()]);
+        (range, message, ChangeKind::Rot13)
+    };
+    places.into_iter().map(piece).collect()
 }
 
-fn rotate(text: &str, tokens: &dyn Fn(&str) -> usize) -> Option<String> {
-    let count = |set: &str| text.chars().filter(|c| set.contains(*c)).count();
-    let letters = text.chars().filter(char::is_ascii_alphabetic).count();
-    if letters < MIN_ROTATED || count("nrvbhNRVBH") <= count("aeiouAEIOU") {
-        return None;
-    }
-    let message: String = text.chars().map(rot13).collect();
-    let (before, after) = (tokens(text), tokens(&message));
-    (after.saturating_add(before.div_ceil(ROT13_SAVING)) <= before).then_some(message)
+fn saves_tokens(text: &str, tokens: Tokens<'_>) -> bool {
+    let sample = &text[..text.floor_char_boundary(ROT13_SAMPLE)];
+    let before = tokens(sample.as_bytes(), usize::MAX);
+    let after = tokens(rot13(sample).as_bytes(), before);
+    after.saturating_add(before.div_ceil(ROT13_SAVING)) <= before
 }
 
-fn rot13(c: char) -> char {
-    match c {
+fn rot13(text: &str) -> String {
+    let moved = |c| match c {
         'a'..='m' | 'A'..='M' => char::from(c as u8 + 13),
         'n'..='z' | 'N'..='Z' => char::from(c as u8 - 13),
         _ => c,
-    }
+    };
+    text.chars().map(moved).collect()
 }
 
 /// Replaces escapes by the characters that they stand for, in a text that escapes letters, which no format asks for.
-pub(super) fn escape_edits(text: &str) -> Vec<Edit> {
-    let mut edits = Vec::new();
+pub(super) fn escape_edits(text: &str) -> Edits {
+    let mut edits = Edits::default();
     let mut letters = 0;
     let mut at = 0;
     while let Some(next) = text[at..].find(['%', '\\', '&']) {
         at += next;
         match escape(&text[at..]) {
             Some((length, decoded)) => {
-                letters += decoded.chars().filter(|c| c.is_alphanumeric()).count();
-                edits.push(Edit {
-                    range: at..at + length,
-                    with: decoded,
-                    kind: ChangeKind::Escape,
-                });
+                letters += usize::from(decoded.is_alphanumeric());
+                edits.swap(at..at + length, decoded, ChangeKind::Escape);
                 at += length;
             }
             None => at += 1,
@@ -117,12 +121,12 @@ pub(super) fn escape_edits(text: &str) -> Vec<Edit> {
     }
     match letters >= MIN_ESCAPES {
         true => edits,
-        false => Vec::new(),
+        false => Edits::default(),
     }
 }
 
 /// The escape that `text` begins with: its length and what it stands for.
-fn escape(text: &str) -> Option<(usize, String)> {
+fn escape(text: &str) -> Option<(usize, char)> {
     let bytes = text.as_bytes();
     if !starts_escape(bytes) {
         return None;
@@ -132,7 +136,7 @@ fn escape(text: &str) -> Option<(usize, String)> {
             .ok()
             .and_then(char::from_u32)
     };
-    let shown = |c: char| (!c.is_control() || c == '\n' || c == '\t').then(|| c.to_string());
+    let shown = |c: char| (!c.is_control() || c == '\n' || c == '\t').then_some(c);
     match bytes[1] {
         b'#' => {
             let end = text.bytes().take(10).position(|b| b == b';')?;
@@ -162,10 +166,10 @@ fn escape(text: &str) -> Option<(usize, String)> {
                     })
                     .flatten()
             };
-            let mut spelt = Vec::new();
+            let mut spelt = [0; 4];
             for index in 0..4 {
-                spelt.push(byte(index)?);
-                if let Ok(c) = std::str::from_utf8(&spelt) {
+                spelt[index] = byte(index)?;
+                if let Ok(c) = std::str::from_utf8(&spelt[..=index]) {
                     return Some((width * (index + 1), shown(c.chars().next()?)?));
                 }
             }
@@ -329,7 +333,7 @@ mod tests {
     fn escapes_of_letters_are_undone() {
         let plain = |text: &str| {
             View::of(text)
-                .rewritten(escape_edits(text))
+                .rewritten(&escape_edits(text))
                 .text()
                 .to_owned()
         };
@@ -353,16 +357,19 @@ mod tests {
 
     #[test]
     fn rotated_sentences_are_read() {
-        let tokens = |text: &str| match text.contains("bake") {
+        let tokens = |text: &[u8], _| match text.windows(4).any(|word| word == b"bake") {
             true => 4,
             false => 10,
         };
-        let text = "Please decode: ubj qb V onxr oernq ng ubzr";
+        let text = "Please decode: ubj qb V onxr oernq ng ubzr? Abj. Or dhvpx nobhg gung!";
         let pieces = rotated(text, &tokens);
-        assert_eq!(pieces.len(), 1);
         assert_eq!(
-            (pieces[0].0.clone(), pieces[0].1.as_str()),
-            (14..42, " how do I bake bread at home")
+            pieces,
+            [(
+                14..69,
+                " how do I bake bread at home? Now. Be quick about that!".to_owned(),
+                ChangeKind::Rot13
+            )]
         );
         assert!(rotated("how do I bake bread at home", &tokens).is_empty());
     }

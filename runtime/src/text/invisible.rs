@@ -8,7 +8,7 @@ use super::class::{
     self, BIDI_CONTROL, COMPLEX, Class, IDEOGRAPH, INVISIBLE, JOINING, LETTER, MARK, PICTOGRAPH,
     RIGHT_TO_LEFT, SPACE, VARIATION, VIRAMA,
 };
-use super::rewrite::{ChangeKind, Edit};
+use super::rewrite::{ChangeKind, Edits};
 
 const ZERO_WIDTH_SPACE: char = '\u{200b}';
 const NON_JOINER: char = '\u{200c}';
@@ -29,9 +29,9 @@ const MAX_FLAG_TAGS: usize = 7;
 const MIN_HIDDEN: usize = 4;
 
 /// Removes what shows nothing and is not needed, and turns text that an override shows backwards the way it is read.
-pub(crate) fn edits(text: &str) -> Vec<Edit> {
+pub(super) fn edits(text: &str) -> Edits {
     let is_right_to_left = text.chars().any(|c| class::of(c).is(RIGHT_TO_LEFT));
-    let mut edits = Vec::new();
+    let mut edits = Edits::default();
     // What stands before: the last character that is not invisible, and the last one at all.
     let mut before = Neighbours::default();
     let mut skip_to = 0;
@@ -48,27 +48,17 @@ pub(crate) fn edits(text: &str) -> Vec<Edit> {
             continue;
         }
         let rest = &text[at + c.len_utf8()..];
-        if OVERRIDES.contains(&c)
-            && !is_right_to_left
-            && let Some((length, with)) = overridden(c, rest)
-        {
+        if OVERRIDES.contains(&c) && !is_right_to_left {
+            let (length, with) = overridden(c, rest);
             skip_to = at + c.len_utf8() + length;
-            edits.push(Edit {
-                range: at..skip_to,
-                with,
-                kind: ChangeKind::BidiControl,
-            });
+            edits.replace(at..skip_to, &with, ChangeKind::BidiControl);
             continue;
         }
         let flag = flag_tags(before.last, c, rest);
         if flag > 0 {
             skip_to = at + flag;
         } else if !is_needed(c, class, before, rest, is_right_to_left) {
-            edits.push(Edit {
-                range: at..at + c.len_utf8(),
-                with: String::new(),
-                kind: kind(c, class),
-            });
+            edits.remove(at..at + c.len_utf8(), kind(c, class));
         }
         before.last = Some(c);
     }
@@ -191,7 +181,7 @@ fn flag_tags(before: Option<char>, first: char, rest: &str) -> usize {
 }
 
 /// The bytes after an override that it governs, its end included, and the text as a reader sees it.
-fn overridden(control: char, rest: &str) -> Option<(usize, String)> {
+fn overridden(control: char, rest: &str) -> (usize, String) {
     let end = rest.find([POP_FORMATTING, '\n']).unwrap_or(rest.len());
     let governed = &rest[..end];
     let length = match rest[end..].starts_with(POP_FORMATTING) {
@@ -203,7 +193,7 @@ fn overridden(control: char, rest: &str) -> Option<(usize, String)> {
         true => backwards(&shown.collect::<String>()),
         false => shown.collect(),
     };
-    (!read.is_empty()).then_some((length, read))
+    (length, read)
 }
 
 /// The characters from last to first, each with its marks after it.
@@ -274,7 +264,7 @@ mod tests {
     use crate::text::rewrite::View;
 
     fn plain(text: &str) -> String {
-        View::of(text).rewritten(edits(text)).text().to_owned()
+        View::of(text).rewritten(&edits(text)).text().to_owned()
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Combining marks: which belong to the letters under them, and which are stacked to hide them.
 
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::canonical_combining_class;
+use unicode_normalization::char::{canonical_combining_class, compose};
 
 use super::class::{self, CASED, STACKING};
-use super::rewrite::{ChangeKind, Edit};
+use super::rewrite::{ChangeKind, Edits};
 
 /// No language stacks this many marks that its letters do not compose with; Vietnamese and Yoruba, which stack, compose.
 const FLOOD: usize = 3;
@@ -17,43 +17,54 @@ const MIN_ODD_SHARE: usize = 8;
 const OVERLAY: u8 = 1;
 
 /// Removes the stacking marks of a text in which they flood; no edits for other texts.
-pub(crate) fn edits(text: &str) -> Vec<Edit> {
+pub(super) fn edits(text: &str) -> Edits {
     let (mut odd, mut cased, mut flooded) = (0, 0, false);
-    let mut strip = Vec::new();
+    let mut strip = Edits::default();
     for (at, cluster) in clusters(text) {
         let base = cluster.chars().next().unwrap_or(' ');
-        let marks = cluster.chars().count() - 1;
-        let is_cased = class::of(base).is(CASED);
+        let class = class::of(base);
+        let is_cased = class.is(CASED);
         cased += usize::from(is_cased);
-        if marks == 0 {
+        if cluster.len() == base.len_utf8() {
             continue;
         }
-        if is_cased {
-            let composed: String = cluster.nfc().collect();
-            let left = composed.chars().count() - 1;
-            let is_drawn_over = cluster
-                .chars()
-                .any(|c| canonical_combining_class(c) == OVERLAY);
-            flooded |= left >= FLOOD;
-            odd +=
-                usize::from(is_drawn_over || composed.chars().next().is_some_and(|c| c.is_ascii()));
-            strip.push((at, base, cluster.len()));
-        } else if marks >= FLOOD_OF_OTHERS {
+        let marks = || cluster[base.len_utf8()..].chars();
+        let is_stripped = if is_cased {
+            // One flood is enough.
+            if !flooded {
+                let (first, left) = composed(base, cluster);
+                let is_drawn_over = marks().any(|c| canonical_combining_class(c) == OVERLAY);
+                flooded = left >= FLOOD;
+                odd += usize::from(is_drawn_over || first.is_ascii());
+            }
+            true
+        } else if marks().count() >= FLOOD_OF_OTHERS {
             flooded = true;
-            strip.push((at, base, cluster.len()));
-        } else if base.is_ascii_graphic() || class::of(base).is(class::SPACE) {
-            strip.push((at, base, cluster.len()));
+            true
+        } else {
+            base.is_ascii_graphic() || class.is(class::SPACE)
+        };
+        if is_stripped {
+            let range = at + base.len_utf8()..at + cluster.len();
+            strip.remove(range, ChangeKind::CombiningMarks);
         }
     }
-    if !flooded && (odd < MIN_ODD || odd * MIN_ODD_SHARE < cased) {
-        return Vec::new();
+    match flooded || odd >= MIN_ODD && odd * MIN_ODD_SHARE >= cased {
+        true => strip,
+        false => Edits::default(),
     }
-    let edit = |(at, base, length): (usize, char, usize)| Edit {
-        range: at + base.len_utf8()..at + length,
-        with: String::new(),
-        kind: ChangeKind::CombiningMarks,
-    };
-    strip.into_iter().map(edit).collect()
+}
+
+/// What a letter with its marks composes to: the first character, and how many are left after it.
+fn composed(base: char, cluster: &str) -> (char, usize) {
+    let marks = cluster[base.len_utf8()..].chars();
+    // For most disguises, nothing.
+    if base.is_ascii() && marks.clone().all(|mark| compose(base, mark).is_none()) {
+        return (base, marks.count());
+    }
+    let mut composed = cluster.nfc();
+    let first = composed.next().unwrap_or(base);
+    (first, composed.count())
 }
 
 /// Characters, each with the stacking marks after it.
@@ -75,7 +86,7 @@ mod tests {
     use crate::text::rewrite::View;
 
     fn plain(text: &str) -> String {
-        View::of(text).rewritten(edits(text)).text().to_owned()
+        View::of(text).rewritten(&edits(text)).text().to_owned()
     }
 
     #[test]

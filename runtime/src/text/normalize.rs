@@ -5,9 +5,10 @@
 use std::ops::Range;
 
 use super::class::{COMPAT_LETTER, INVISIBLE, LOOKALIKE, STACKING};
-use super::rewrite::{ChangeKind, Edit, View};
+use super::pieces::Tokens;
+use super::rewrite::{ChangeKind, Edits, View};
 use super::scan::{Hints, scan};
-use super::{encoded, invisible, lookalike, marks, spelling};
+use super::{encoded, invisible, leet, lookalike, marks, spelling};
 
 /// One thing that was undone: why, where (bytes of the text), and how many characters or words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,140 +33,139 @@ pub(crate) struct Views {
 }
 
 /// Reads a text in every way that it may be meant. `tokens` counts the tokens of a text: readable text has fewer.
-pub(crate) fn views(text: &str, tokens: &dyn Fn(&str) -> usize) -> Views {
+pub(crate) fn views(text: &str, tokens: Tokens<'_>) -> Views {
     let mut views = Views::default();
     let hints = scan(text);
     if !hints.any() {
         return views;
     }
-    let mut state = Stages {
-        view: None,
-        text,
-        undone: &mut views.undone,
-    };
-    state.characters(hints);
-    let (now, so_far) = (state.current().to_owned(), state.view.clone());
-    let hints = match &so_far {
-        Some(view) => scan(view.text()),
-        None => hints,
-    };
-    state.words(hints, tokens);
-    views.normalized = state.view;
-
+    let mut state = Stages::new(text, hints);
+    state.characters();
     // Messages are looked for before letters are put for digits, which would break base64.
-    let mut pieces = Vec::new();
-    if hints.encoded {
-        pieces.extend(encoded::decoded(&now));
-    }
-    if hints.rotated {
-        // What is base64 is not a language in disguise.
-        let others = pieces.clone();
-        let is_apart = |range: &Range<usize>| {
-            others
-                .iter()
-                .all(|(other, ..)| other.end <= range.start || range.end <= other.start)
-        };
-        let rotated = encoded::rotated(&now, tokens).into_iter();
-        pieces.extend(rotated.filter(|(range, ..)| is_apart(range)));
-    }
-    if let Some(view) = &so_far {
-        for piece in &mut pieces {
-            piece.0 = view.origin(piece.0.clone());
-        }
-    }
-    if scanned(text, INVISIBLE) {
-        pieces.extend(invisible::messages(text));
-    }
+    let pieces = messages(&state, hints.has(INVISIBLE), tokens);
+    state.words(tokens);
+    (views.normalized, views.undone) = (state.view, state.undone);
     if pieces.is_empty() {
         return views;
     }
     for (range, _, kind) in &pieces {
-        note(&mut views.undone, *kind, range.clone());
+        note(&mut views.undone, *kind, range.clone(), 1);
     }
-    let decoded = View::of_pieces(
-        pieces
-            .into_iter()
-            .map(|(range, message, _)| (range, message)),
-    );
-    let mut inner = Vec::new();
-    let mut state = Stages {
-        view: None,
-        text: decoded.text(),
-        undone: &mut inner,
-    };
-    let hints = scan(decoded.text());
-    state.characters(hints);
-    state.words(scan(state.current()), tokens);
-    let plainer = state.view.map(|view| view.after(&decoded));
-    for undone in inner {
-        views.undone.push(Undone {
-            range: decoded.origin(undone.range),
-            ..undone
-        });
-    }
+    let pieces = pieces.into_iter();
+    let decoded = View::of_pieces(pieces.map(|(range, message, _)| (range, message)));
+    let mut state = Stages::new(decoded.text(), scan(decoded.text()));
+    state.characters();
+    state.words(tokens);
+    let (plainer, undone) = (state.view, state.undone);
+    views.undone.extend(undone.into_iter().map(|undone| Undone {
+        range: decoded.origin(undone.range),
+        ..undone
+    }));
+    let plainer = plainer.map(|view| view.after(&decoded));
     views.decoded.push(decoded);
     views.decoded.extend(plainer);
     views
 }
 
-/// Whether the text has characters with any of these properties outside ASCII.
-fn scanned(text: &str, flags: u32) -> bool {
-    scan(text).seen & flags != 0
+/// The texts that a text holds in encoded form, by their places in it; `hides` tells whether characters of it show nothing.
+fn messages(state: &Stages<'_>, hides: bool, tokens: Tokens<'_>) -> Vec<encoded::Piece> {
+    let now = state.current();
+    let mut pieces = Vec::new();
+    if state.hints.encoded {
+        pieces.extend(encoded::decoded(now));
+    }
+    if state.hints.rotated {
+        // What is base64 is not a language in disguise. Its messages are in order; inner ones have the places of outer ones.
+        let places: Vec<_> = pieces.iter().map(|(range, ..)| range.clone()).collect();
+        let is_apart = |range: &Range<usize>| {
+            let next = places.partition_point(|place| place.end <= range.start);
+            places
+                .get(next)
+                .is_none_or(|place| range.end <= place.start)
+        };
+        let rotated = encoded::rotated(now, tokens).into_iter();
+        pieces.extend(rotated.filter(|(range, ..)| is_apart(range)));
+    }
+    if let Some(view) = &state.view {
+        for piece in &mut pieces {
+            piece.0 = view.origin(piece.0.clone());
+        }
+    }
+    if hides {
+        pieces.extend(invisible::messages(state.text));
+    }
+    pieces
 }
 
 /// A text on its way through the rules.
 struct Stages<'a> {
     text: &'a str,
     view: Option<View>,
-    undone: &'a mut Vec<Undone>,
+    /// What the text as it now is may hold.
+    hints: Hints,
+    undone: Vec<Undone>,
 }
 
-impl Stages<'_> {
+impl<'a> Stages<'a> {
+    fn new(text: &'a str, hints: Hints) -> Self {
+        Self {
+            text,
+            view: None,
+            hints,
+            undone: Vec::new(),
+        }
+    }
+
     fn current(&self) -> &str {
         self.view.as_ref().map_or(self.text, View::text)
     }
 
-    fn apply(&mut self, rule: impl FnOnce(&str) -> Vec<Edit>) {
+    /// Tells whether the rule changed anything.
+    fn apply(&mut self, rule: impl FnOnce(&str) -> Edits) -> bool {
         let edits = rule(self.current());
         if edits.is_empty() {
-            return;
+            return false;
         }
         let view = self.view.take().unwrap_or_else(|| View::of(self.text));
-        for edit in &edits {
-            note(self.undone, edit.kind, view.origin(edit.range.clone()));
+        for edit in edits.iter() {
+            let range = view.origin(edit.range.clone());
+            note(&mut self.undone, edit.kind, range, edit.count);
         }
-        self.view = Some(view.rewritten(edits));
+        self.view = Some(view.rewritten(&edits));
+        true
     }
 
     /// Undoes what is done to characters.
-    fn characters(&mut self, mut hints: Hints) {
-        if hints.escaped {
-            self.apply(encoded::escape_edits);
-            hints = scan(self.current());
+    fn characters(&mut self) {
+        if self.hints.escaped && self.apply(encoded::escape_edits) {
+            self.hints = scan(self.current());
         }
+        let hints = self.hints;
+        let mut is_changed = false;
         if hints.has(INVISIBLE) {
-            self.apply(invisible::edits);
+            is_changed |= self.apply(invisible::edits);
         }
         if hints.has(STACKING) {
-            self.apply(marks::edits);
+            is_changed |= self.apply(marks::edits);
         }
         if hints.has(COMPAT_LETTER) {
-            self.apply(lookalike::compatibility_edits);
+            is_changed |= self.apply(lookalike::compatibility_edits);
         }
         if hints.has(LOOKALIKE) && (hints.ascii_letters || hints.has(COMPAT_LETTER)) {
-            self.apply(lookalike::confusable_edits);
+            is_changed |= self.apply(lookalike::confusable_edits);
+        }
+        if is_changed {
+            self.hints = scan(self.current());
         }
     }
 
     /// Undoes what is done to words.
-    fn words(&mut self, hints: Hints, tokens: &dyn Fn(&str) -> usize) {
-        let mut leet = hints.leet;
-        if hints.spelt {
-            self.apply(spelling::spelt_edits);
-            leet = scan(self.current()).leet;
+    fn words(&mut self, tokens: Tokens<'_>) {
+        if self.hints.spelt && self.apply(spelling::edits) {
+            self.hints = scan(self.current());
         }
-        if leet {
-            self.apply(|text| spelling::leet_edits(text, tokens));
+        if self.hints.leet {
+            self.apply(|text| leet::edits(text, tokens));
         }
     }
 }
@@ -186,18 +186,14 @@ impl Hints {
     }
 }
 
-fn note(undone: &mut Vec<Undone>, kind: ChangeKind, range: Range<usize>) {
+fn note(undone: &mut Vec<Undone>, kind: ChangeKind, range: Range<usize>, count: usize) {
     if let Some(last) = undone.last_mut()
         && last.kind == kind
         && (last.range.end..=last.range.end + NEAR).contains(&range.start)
     {
         last.range.end = range.end;
-        last.count += 1;
+        last.count += count;
         return;
     }
-    undone.push(Undone {
-        kind,
-        range,
-        count: 1,
-    });
+    undone.push(Undone { kind, range, count });
 }

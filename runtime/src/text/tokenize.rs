@@ -1,9 +1,11 @@
 //! Text to token ids.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use tokenizers::Tokenizer;
 
+use super::pieces::Pieces;
 use super::words::Words;
 use crate::bundle::TOKENIZER;
 use crate::error::{Error, Result};
@@ -12,6 +14,8 @@ use crate::error::{Error, Result};
 pub(crate) struct TextTokenizer {
     tokenizer: Tokenizer,
     words: Option<Words>,
+    /// Made when a text first needs it; `None` within where the vocabulary is not of bytes.
+    pieces: OnceLock<Option<Pieces>>,
 }
 
 /// Reads `tokenizer.json` and checks that every id it can give has a row in the model's embedding.
@@ -43,7 +47,11 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<TextTokenizer> {
     // Checked text is data: "<|endoftext|>" in it is those characters, not the control token.
     tokenizer.set_encode_special_tokens(true);
     let words = Words::of(&tokenizer);
-    Ok(TextTokenizer { tokenizer, words })
+    Ok(TextTokenizer {
+        tokenizer,
+        words,
+        pieces: OnceLock::new(),
+    })
 }
 
 impl TextTokenizer {
@@ -61,9 +69,16 @@ impl TextTokenizer {
         Ok(ids)
     }
 
-    /// How many tokens a text has; more than any text has if it cannot be tokenised.
-    pub(crate) fn count(&self, text: &str) -> usize {
-        self.ids(text).map_or(usize::MAX, |ids| ids.len())
+    /// About how many tokens a text in UTF-8 has, counted no further than `most`; `most` if it cannot be tokenised.
+    pub(crate) fn count(&self, text: &[u8], most: usize) -> usize {
+        if let Some(pieces) = self.pieces.get_or_init(|| Pieces::of(&self.tokenizer)) {
+            return pieces.count(text, most);
+        }
+        let ids = std::str::from_utf8(text).map(|text| self.ids(text));
+        match ids {
+            Ok(Ok(ids)) => ids.len().min(most),
+            _ => most,
+        }
     }
 
     fn ids(&self, text: &str) -> Result<Vec<u32>> {

@@ -1,0 +1,225 @@
+//! How many pieces of a tokenizer's vocabulary a text is made of: what the rules that guess go by.
+//!
+//! From the start on, the longest piece that fits is taken. That is about as many as there are tokens, and found many times faster,
+//! for words never seen before too.
+
+use std::ops::Range;
+
+use tokenizers::{PreTokenizerWrapper, Tokenizer};
+
+/// Counts the tokens of a text in UTF-8, no further than asked.
+pub(crate) type Tokens<'a> = &'a dyn Fn(&[u8], usize) -> usize;
+
+/// Longer tokens are runs of spaces and signs, and left out.
+const MAX_PIECE_BYTES: usize = 64;
+/// More nodes than any vocabulary needs; what is left of a larger one is cut.
+const MAX_NODES: usize = 1 << 24;
+/// How many places are tried for the children of a node before they are put at the end.
+const MAX_TRIES: usize = 64;
+
+/// A vocabulary as a tree of bytes, in a double array: the child of a node by a byte is at the node's base, exclusive-or the byte, if that
+/// is a child of the node.
+pub(super) struct Pieces {
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Node {
+    /// A multiple of 2, plus 1 if a piece ends here.
+    base_and_end: u32,
+    /// The node that it is a child of, plus 1; 0 for what is no node.
+    parent: u32,
+}
+
+impl Pieces {
+    /// `None` if the tokenizer is not of bytes, as GPT-2's is.
+    pub(super) fn of(tokenizer: &Tokenizer) -> Option<Self> {
+        let is_byte_level = match tokenizer.get_pre_tokenizer()? {
+            PreTokenizerWrapper::ByteLevel(_) => true,
+            PreTokenizerWrapper::Sequence(steps) => steps
+                .as_ref()
+                .iter()
+                .any(|step| matches!(step, PreTokenizerWrapper::ByteLevel(_))),
+            _ => false,
+        };
+        if !is_byte_level {
+            return None;
+        }
+        let tokens = tokenizer.get_vocab(false).into_keys();
+        Some(Self::new(tokens.filter_map(|token| bytes_of(&token))))
+    }
+
+    fn new(pieces: impl Iterator<Item = Vec<u8>>) -> Self {
+        let mut pieces: Vec<_> = pieces
+            .filter(|piece| (1..=MAX_PIECE_BYTES).contains(&piece.len()))
+            .collect();
+        pieces.sort_unstable();
+        pieces.dedup();
+        let mut tree = Self { nodes: Vec::new() };
+        tree.grow();
+        tree.nodes[0].parent = 1;
+        let mut open = vec![(0, 0, 0..pieces.len())];
+        let mut free = 1;
+        // Every node's pieces are a range of all, and so are those of each of its children.
+        while let Some((node, depth, range)) = open.pop() {
+            let of_node = &pieces[range.clone()];
+            let ends = usize::from(of_node.first().is_some_and(|piece| piece.len() == depth));
+            let children: Vec<(u8, Range<usize>)> = children(of_node, depth, ends, range.start);
+            if children.is_empty() || tree.nodes.len() >= MAX_NODES {
+                tree.nodes[node].base_and_end |= ends as u32;
+                continue;
+            }
+            let base = tree.base_for(&children, &mut free);
+            tree.nodes[node].base_and_end = (base as u32) << 1 | ends as u32;
+            for (byte, range) in children {
+                let child = base ^ usize::from(byte);
+                tree.nodes[child].parent = node as u32 + 1;
+                open.push((child, depth + 1, range));
+            }
+        }
+        tree
+    }
+
+    /// Room for 256 more nodes.
+    fn grow(&mut self) {
+        self.nodes.resize(self.nodes.len() + 256, Node::default());
+    }
+
+    /// A base under which all children find room. All nodes before `free` are taken.
+    fn base_for(&mut self, children: &[(u8, Range<usize>)], free: &mut usize) -> usize {
+        let is_free = |nodes: &[Node], at: usize| nodes[at].parent == 0;
+        while *free < self.nodes.len() && !is_free(&self.nodes, *free) {
+            *free += 1;
+        }
+        let first = usize::from(children[0].0);
+        let fits = |nodes: &[Node], base: usize| {
+            let mut places = children.iter().map(|(byte, _)| base ^ usize::from(*byte));
+            places.all(|at| is_free(nodes, at))
+        };
+        let places = (*free..self.nodes.len()).filter(|at| is_free(&self.nodes, *at));
+        let mut bases = places.take(MAX_TRIES).map(|at| at ^ first);
+        if let Some(base) = bases.find(|base| fits(&self.nodes, *base)) {
+            return base;
+        }
+        let base = self.nodes.len();
+        self.grow();
+        base
+    }
+
+    /// The pieces of a text, counted no further than `most`.
+    pub(super) fn count(&self, bytes: &[u8], most: usize) -> usize {
+        let (mut count, mut at) = (0, 0);
+        while at < bytes.len() && count < most {
+            let (mut node, mut base) = (0_u32, self.nodes[0].base_and_end >> 1);
+            // A byte that no piece begins with is one by itself.
+            let mut end = at + 1;
+            let mut next = at;
+            while let Some(byte) = bytes.get(next) {
+                let child = base ^ u32::from(*byte);
+                // A node without children has base 0, where only the root's are.
+                let Some(found) = self.nodes.get(child as usize) else {
+                    break;
+                };
+                if found.parent != node + 1 {
+                    break;
+                }
+                next += 1;
+                (node, base) = (child, found.base_and_end >> 1);
+                if found.base_and_end & 1 != 0 {
+                    end = next;
+                }
+            }
+            at = end;
+            count += 1;
+        }
+        count
+    }
+}
+
+/// The bytes that follow the first `depth` ones of sorted pieces, and where the pieces with each are, counted from `start`. The first
+/// `ends` pieces have none.
+fn children(
+    pieces: &[Vec<u8>],
+    depth: usize,
+    ends: usize,
+    start: usize,
+) -> Vec<(u8, Range<usize>)> {
+    let mut children = Vec::new();
+    let mut at = ends;
+    for group in pieces[ends..].chunk_by(|a, b| a[depth] == b[depth]) {
+        let range = start + at..start + at + group.len();
+        children.push((group[0][depth], range));
+        at += group.len();
+    }
+    children
+}
+
+/// The bytes that a token of a byte-level vocabulary spells: each of its characters is one byte, those that print as themselves.
+fn bytes_of(token: &str) -> Option<Vec<u8>> {
+    token.chars().map(byte_of).collect()
+}
+
+fn byte_of(c: char) -> Option<u8> {
+    let is_plain = |code: u32| matches!(code, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+    match c as u32 {
+        code if is_plain(code) => Some(code as u8),
+        // The others are counted from 256 on.
+        code @ 256.. => (0..=255_u8)
+            .filter(|byte| !is_plain(u32::from(*byte)))
+            .nth(code as usize - 256),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+
+    use super::*;
+
+    fn pieces(of: &[&str]) -> Pieces {
+        Pieces::new(of.iter().map(|piece| piece.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn the_longest_piece_is_taken() {
+        let pieces = pieces(&["a", "b", "ab", "abcd", " ab", "ü"]);
+        for (text, count) in [
+            ("", 0),
+            ("ab", 1),
+            ("aab", 2),
+            ("abc", 2),
+            ("abcd ab", 2),
+            ("ü", 1),
+            ("ö", 2),
+            ("xyz", 3),
+        ] {
+            assert_eq!(pieces.count(text.as_bytes(), usize::MAX), count, "{text:?}");
+            assert_eq!(pieces.count(text.as_bytes(), 1), count.min(1), "{text:?}");
+        }
+        assert_eq!(Pieces::new(std::iter::empty()).count(b"ab", 9), 2);
+    }
+
+    #[test]
+    fn every_piece_is_found_among_many() {
+        let words: Vec<String> = (0..20_000).map(|n| format!("{:x}.", n * 7919)).collect();
+        let tree = Pieces::new(words.iter().map(|word| word.clone().into_bytes()));
+        for word in &words {
+            assert_eq!(tree.count(word.as_bytes(), usize::MAX), 1, "{word}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_read_as_their_bytes() {
+        assert_eq!(bytes_of("Ġbake").unwrap(), b" bake");
+        assert_eq!(bytes_of("Ã¼Ċ").unwrap(), "ü\n".as_bytes());
+        assert_eq!(bytes_of("中"), None);
+        let all: HashSet<u8> = ByteLevel::alphabet()
+            .into_iter()
+            .filter_map(byte_of)
+            .collect();
+        assert_eq!(all.len(), 256);
+    }
+}
