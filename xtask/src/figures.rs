@@ -63,10 +63,11 @@ pub fn quality(root: &Path, benchmarks: &str, data: Option<&str>) -> Result<(), 
         let line = [program, "eval", "--model", MODEL, "--engine", engine];
         let mut command = words(root, line);
         command.args(["--benchmarks", benchmarks, "--scores"]);
-        command.arg(file(engine, "jsonl")).arg("--json");
+        command.arg(file(engine, "jsonl")).arg("--report");
+        command.arg(file(engine, "html")).arg("--json");
         command
             .arg(file(engine, "json"))
-            .env("ORT_DYLIB_PATH", runtime);
+            .env("ORT_DYLIB_PATH", &runtime);
         finish(command, "duoguard eval")?;
     }
     let read = |path: PathBuf| library::read(&path);
@@ -75,6 +76,7 @@ pub fn quality(root: &Path, benchmarks: &str, data: Option<&str>) -> Result<(), 
         &read(file(ENGINES[1], "jsonl"))?,
     )?;
     let [first, second] = ENGINES;
+    println!("the pages: {}/*.html", folder.display());
     println!("{first} and {second} give the same verdict on {equal} of {rows} rows");
     let line = format!("{first},{second},{equal},{rows}");
     record::append(
@@ -203,7 +205,7 @@ mod tests {
             "results": [{"language": "En", "rows": 4, "positives": 2}, {"language": "En", "rows": 2, "positives": 2}]}"#;
         let linear = aurocs("En xstest rows 4\nEn mean AUROC of 5 sets: 78.6\n");
         let expected = "mini,rten,En,0.77500,,0.60000,0.83333,";
-        let lines = |linear| quality_lines(report, linear).unwrap();
+        let lines = |linear: &HashMap<String, f64>| quality_lines(report, linear).unwrap();
         assert_eq!(lines(&HashMap::new()), [expected]);
         assert_eq!(lines(&linear), [format!("{expected}0.786")]);
     }
