@@ -568,12 +568,15 @@ fn quality(records: &Records) -> Option<String> {
 fn agreement(records: &Records) -> Option<String> {
     let row = records.get("agreement")?.rows().next()?;
     let (equal, rows) = (row.number("equal")?, row.number("rows")?);
+    let count = grouped(row.text("rows"));
+    let on = match row.text("equal") == row.text("rows") {
+        true => format!("all {count}"),
+        false => format!("{:.2} % of {count}", 100.0 * equal / rows),
+    };
     Some(format!(
-        "{} and {} give the same verdict on {:.2} % of {} rows of the benchmarks ({}, `cargo xtask figures`).",
+        "{} and {} give the same verdict on {on} rows of the benchmarks ({}, `cargo xtask quality`).",
         engine_name(row.text("first")),
         engine_name(row.text("second")),
-        100.0 * equal / rows,
-        grouped(row.text("rows")),
         records.get("agreement")?.day()
     ))
 }
