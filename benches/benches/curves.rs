@@ -1,21 +1,18 @@
 //! How the cost of a check grows: with the length of the text, to 100,000 characters, and with the number of sessions on one model.
 //!
-//! `cargo bench -p duoguard-benches --bench curves` prints two tables an engine and appends them, dated, to
-//! `benches/record/<machine>/lengths.csv` and `sessions.csv`. The last column of the first is what to look at: time a token is flat where the
-//! cost is linear.
+//! `cargo bench -p duoguard-benches --bench curves` measures what `benches/data/curves.tsv` lists, prints two tables an engine and appends
+//! them, dated, to `benches/record/<machine>/lengths.csv` and `sessions.csv`. The last column of the first is what to look at: time a token
+//! is flat where the cost is linear.
 
 use std::hint::black_box;
 
 use duoguard::Input;
 use duoguard_benches::{
-    Times, available_engines, measures, memory_bytes, model, record, session, texts,
+    Times, available_engines, measures, memory_bytes, model, record, rows, session, texts,
 };
 
 const RUNS: usize = 20;
-const CHARACTERS: [usize; 9] = [
-    100, 300, 1_000, 3_000, 10_000, 20_000, 40_000, 70_000, 100_000,
-];
-const SESSIONS: [usize; 5] = [1, 2, 4, 8, 16];
+const CASES: &str = "data/curves.tsv";
 
 fn main() {
     let (lengths, sessions) = (lengths(), sessions());
@@ -33,11 +30,20 @@ fn main() {
     }
 }
 
+/// The numbers of a kind in the file of cases.
+fn cases(kind: &str) -> Vec<usize> {
+    let found = rows(CASES).into_iter().filter(|[of, _]| of == kind);
+    found
+        .map(|[_, number]| number.parse().expect("a number"))
+        .collect()
+}
+
 fn lengths() -> Vec<String> {
-    let (runs, characters) = match measures() {
-        true => (RUNS, &CHARACTERS[..]),
-        false => (1, &CHARACTERS[..3]),
-    };
+    let mut characters = cases("characters");
+    let runs = if measures() { RUNS } else { 1 };
+    if !measures() {
+        characters.truncate(3);
+    }
     let model = model();
     let texts = texts();
     let text = &texts.first().expect("there are texts").1;
@@ -45,7 +51,7 @@ fn lengths() -> Vec<String> {
     println!("engine        chars  tokens windows  check p50 [p10, p90] ms  memory MB  us a token");
     for engine in available_engines() {
         let mut session = session(&model, &engine.name);
-        for &length in characters {
+        for &length in &characters {
             let long: String = text.chars().chain([' ']).cycle().take(length).collect();
             let input = Input::prompt(&long);
             let verdict = session.check(&input).expect("it runs");
@@ -78,6 +84,7 @@ fn lengths() -> Vec<String> {
 }
 
 fn sessions() -> Vec<String> {
+    let counts = cases("sessions");
     let model = model();
     let texts = texts();
     let mut lines = Vec::new();
@@ -85,7 +92,7 @@ fn sessions() -> Vec<String> {
     for engine in available_engines() {
         let mut open = Vec::new();
         let mut first = 0;
-        for count in SESSIONS {
+        for &count in &counts {
             while open.len() < count {
                 let mut session = session(&model, &engine.name);
                 // Working memory is taken by the first check.

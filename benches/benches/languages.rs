@@ -1,5 +1,5 @@
-//! What a check of the same text costs in every language, and what part of it is normalising and tokenising: the text as it is, and
-//! lengthened to 128 tokens.
+//! What a check of the same text costs in every language, and what part of it is normalising and tokenising: the text as it is, lengthened
+//! to 128 tokens, and to 500 characters, of which languages make different numbers of tokens.
 //!
 //! `cargo bench -p duoguard-benches --bench languages` prints a table and appends it, dated, to
 //! `benches/record/<machine>/languages.csv`. `DUOGUARD_MODEL` names another bundle, `DUOGUARD_TEXTS` another file of lines
@@ -13,13 +13,25 @@ use duoguard_benches::{
 };
 
 const RUNS: usize = 200;
-/// The length at which the parts of a check are judged.
-const TOKENS: usize = 128;
-const COLUMNS: &str = "model,engine,language,chars,tokens,check_p50_ms,check_p10_ms,check_p90_ms,normalize_p50_ms,tokenize_p50_ms,engine_p50_ms";
+/// The lengths: as it is, so many tokens, so many characters.
+const LENGTHS: [(&str, Length); 3] = [
+    ("text", Length::Text),
+    ("128 tokens", Length::Tokens(128)),
+    ("500 characters", Length::Characters(500)),
+];
+const COLUMNS: &str = "model,engine,length,language,chars,tokens,check_p50_ms,check_p10_ms,check_p90_ms,normalize_p50_ms,tokenize_p50_ms,engine_p50_ms";
+
+#[derive(Clone, Copy)]
+enum Length {
+    Text,
+    Tokens(usize),
+    Characters(usize),
+}
 
 fn main() {
     let runs = if measures() { RUNS } else { 1 };
     let model = model();
+    let window = model.manifest().limits.window_tokens;
     let texts = texts();
     let mut lines = Vec::new();
     println!(
@@ -27,17 +39,28 @@ fn main() {
     );
     for engine in available_engines() {
         let mut session = session(&model, &engine.name);
-        for tokens in [None, Some(TOKENS)] {
+        for (length, of) in LENGTHS {
+            println!("{}: {length}", engine.name);
             let mut first = None;
             for (language, text) in &texts {
-                let text = match tokens {
-                    Some(tokens) => of_tokens(&model, text, tokens),
-                    None => text.clone(),
+                let text = match of {
+                    Length::Text => text.clone(),
+                    Length::Tokens(tokens) => of_tokens(&model, text, tokens),
+                    Length::Characters(count) => {
+                        text.chars().chain([' ']).cycle().take(count).collect()
+                    }
                 };
                 let ids = model.tokenize(&text).expect("it tokenises");
                 let normalize = Times::of(runs, || drop(black_box(model.views(&text))));
                 let tokenize = Times::of(runs, || drop(black_box(model.tokenize(&text))));
-                let network = Times::of(runs, || drop(black_box(session.logits(&ids))));
+                // A longer text is checked in windows, which overlap.
+                let network = match ids.len() <= window {
+                    true => {
+                        let mut work = || drop(black_box(session.logits(&ids).expect("it runs")));
+                        Times::of(runs, &mut work).p50
+                    }
+                    false => f64::NAN,
+                };
                 let input = Input::prompt(&text);
                 let check = Times::of(runs, || {
                     drop(black_box(session.check(&input).expect("it runs")))
@@ -52,11 +75,11 @@ fn main() {
                     normalize.p50,
                     tokenize.p50,
                     100.0 * (normalize.p50 + tokenize.p50) / check.p50,
-                    network.p50,
+                    network,
                     check.p50 / *first.get_or_insert(check.p50),
                 );
                 lines.push(format!(
-                    "{},{},{language},{chars},{count},{:.4},{:.4},{:.4},{:.4},{:.4},{:.4}",
+                    "{},{},{length},{language},{chars},{count},{:.4},{:.4},{:.4},{:.4},{:.4},{:.4}",
                     model.manifest().name,
                     engine.name,
                     check.p50,
@@ -64,7 +87,7 @@ fn main() {
                     check.p90,
                     normalize.p50,
                     tokenize.p50,
-                    network.p50,
+                    network,
                 ));
             }
         }

@@ -15,6 +15,7 @@ use duoguard_benches::{
 };
 
 const CASES: &str = "data/latency.tsv";
+const COLUMNS: &str = "model,engine,what,tokens,threads,texts,p50_ms,p10_ms,p90_ms,floor_ms";
 /// Int8 multiply-adds a second of one core, in 10^12 operations, where `DUOGUARD_TOPS` does not say: measured
 /// on a Zen 4 core with AVX-512 VNNI. On another machine, measure and set it.
 const TOPS: f64 = 0.467;
@@ -129,7 +130,7 @@ fn main() {
                 times.p50 / floor,
             );
             lines.push(format!(
-                "{},{},{what},{},{},{},{:.4},{:.4},{:.4}",
+                "{},{},{what},{},{},{},{:.4},{:.4},{:.4},{floor:.4}",
                 model.manifest().name,
                 engine.name,
                 case.tokens,
@@ -143,8 +144,7 @@ fn main() {
     }
     assert!(!lines.is_empty(), "no engine is available, or no case");
     if measures() {
-        let columns = "model,engine,what,tokens,threads,texts,p50_ms,p10_ms,p90_ms";
-        record("latency.csv", columns, &lines);
+        record("latency.csv", COLUMNS, &lines);
     }
     criterion.final_summary();
 }

@@ -3,24 +3,29 @@
 The same texts go through, one at a time and on one thread:
   duoguard rten, duoguard onnxruntime  the C library through ctypes: normalising, tokenising, network, verdict
   onnxruntime (Python)                 tokenizers and ONNX Runtime on the bundle's own model.onnx
-  transformers fp32, bf16              tokenizers and PyTorch on the checkpoint; without one, on random weights of the bundle's shape, whose
-                                       cost is the same
-Rounds go by turns, so that other work on the machine slows everybody. Prints medians, spread and ratios, and appends them to a dated CSV.
+  transformers fp32, bf16              tokenizers and PyTorch
+  llama.cpp f16, q8_0                  tokenizers and llama-cpp-python, on a GGUF file of the network
+The last two run the checkpoint, or without one the bundle's own network with its weights widened. Before anything is timed, the logits of all are
+compared. Rounds go by turns, so that other work on the machine slows everybody. Prints medians, spread and ratios, and appends them to
+`benches/record/<machine>/peers.csv`. DUOGUARD_MACHINE names the machine.
 """
 
 import csv
-import datetime
-import json
 import os
 import pathlib
 import statistics
 import sys
+import tempfile
 import time
 
+import numpy
 import onnxruntime
 import torch
 import transformers
 from tokenizers import Tokenizer
+
+import llama
+from network import Network
 
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "examples/python"))
@@ -29,74 +34,87 @@ import duoguard  # noqa: E402
 ROUNDS = 40
 TOKENS = [16, 64, 128, 256]
 FIRST = "duoguard rten"
+REFERENCE = "transformers fp32"
+# How far logits may be from the reference's. What differs is what is rounded: all, weights, weights and activations, activations by tensor.
+TOLERANCES = {"transformers bf16": 0.1, "llama.cpp f16": 0.01, "llama.cpp q8_0": 0.1, "onnxruntime (Python)": 0.2}
 
 
 def texts(tokenizer, text):
     """Beginnings of the text, over and over, of about so many tokens."""
     for count in TOKENS:
-        encoding = tokenizer.encode(" ".join([text] * (count // 8)), add_special_tokens=False)
-        yield text_of(encoding, " ".join([text] * (count // 8)), count)
+        long = " ".join([text] * (count // 8))
+        encoding = tokenizer.encode(long, add_special_tokens=False)
+        yield long[: encoding.offsets[count - 1][1]]
 
 
-def text_of(encoding, text, count):
-    return text[: encoding.offsets[count - 1][1]]
-
-
-def torch_model(bundle, checkpoint, dtype):
+def torch_model(network, checkpoint, dtype):
     kind = transformers.Qwen2ForSequenceClassification
     if checkpoint:
         return kind.from_pretrained(checkpoint, dtype=dtype).eval()
-    shape = json.loads((bundle / "manifest.json").read_text())["architecture"]
+    shape = network.shape
     config = transformers.Qwen2Config(
         vocab_size=shape["vocabulary"], hidden_size=shape["hidden"], intermediate_size=shape["intermediate"],
         num_hidden_layers=shape["layers"], num_attention_heads=shape["heads"], num_key_value_heads=shape["kv_heads"],
-        max_position_embeddings=shape["max_position"], num_labels=12, pad_token_id=None, tie_word_embeddings=True,
+        max_position_embeddings=shape["max_position"], num_labels=network.labels, pad_token_id=None, tie_word_embeddings=True,
+        rms_norm_eps=shape["norm_eps"], rope_parameters={"rope_type": "default", "rope_theta": shape["rope_theta"]},
     )
-    torch.manual_seed(1)
-    return kind(config).to(dtype).eval()
+    model = kind(config)
+    model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in network.tensors.items()})
+    return model.to(dtype).eval()
 
 
-def peers(bundle, checkpoint):
-    """Name -> what checks a text."""
+def peers(bundle, checkpoint, folder):
+    """The tokenizer; name -> what checks a text; name -> what computes logits from ids."""
+    network = Network.of_checkpoint(torch_model(None, checkpoint, torch.float32)) if checkpoint else Network.of_bundle(bundle)
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
-    ids = lambda text: tokenizer.encode(text, add_special_tokens=False).ids  # noqa: E731
     model = duoguard.Model(bundle)
-    found = {}
-    for engine in ("rten", "onnxruntime"):
-        found[f"duoguard {engine}"] = model.session(engine, 1).check
+    checks = {f"duoguard {engine}": model.session(engine, 1).check for engine in ("rten", "onnxruntime")}
+    logits = {}
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    network = onnxruntime.InferenceSession(str(bundle / "model.onnx"), options, providers=["CPUExecutionProvider"])
-    name = network.get_inputs()[0].name
-    found["onnxruntime (Python)"] = lambda text: network.run(None, {name: [ids(text)]})
+    session = onnxruntime.InferenceSession(str(bundle / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    argument = session.get_inputs()[0].name
+    logits["onnxruntime (Python)"] = lambda ids: session.run(None, {argument: [ids]})[0][0]
+
     torch.set_num_threads(1)
     for kind, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        network_of_kind = torch_model(bundle, checkpoint, dtype)
 
-        def check(text, network_of_kind=network_of_kind):
+        def run(ids, model=torch_model(network, checkpoint, dtype)):
             with torch.inference_mode():
-                return network_of_kind(input_ids=torch.tensor([ids(text)])).logits.sigmoid()
+                return model(input_ids=torch.tensor([ids])).logits[0].float().numpy()
 
-        found[f"transformers {kind}"] = check
-    return tokenizer, found
+        logits[f"transformers {kind}"] = run
+    for kind in ("F16", "Q8_0"):
+        logits[f"llama.cpp {kind.lower()}"] = llama.Classifier(network, kind, folder, max(TOKENS)).logits
+
+    for name, run in logits.items():
+
+        def check(text, run=run):
+            return 1 / (1 + numpy.exp(-run(tokenizer.encode(text, add_special_tokens=False).ids)))
+
+        checks[name] = check
+    return tokenizer, checks, logits
 
 
-def processor():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return os.uname().machine
+def compare(tokenizer, logits, cuts):
+    """Refuses to time networks that say different things."""
+    for name, tolerance in TOLERANCES.items():
+        worst = 0
+        for cut in cuts:
+            ids = tokenizer.encode(cut, add_special_tokens=False).ids
+            worst = max(worst, numpy.abs(logits[name](ids) - logits[REFERENCE](ids)).max())
+        print(f"{name:22} logits within {worst:.4f} of {REFERENCE}'s; at most {tolerance} is allowed")
+        if not worst <= tolerance:
+            raise SystemExit(f"{name} does not compute the same network")
 
 
 def record(rows):
-    name = f"{processor()}-{os.cpu_count()}-cores"
-    plain = "".join(c.lower() if c.isascii() and c.isalnum() else "-" for c in name)
-    folder = ROOT / "benches/record" / os.environ.get("DUOGUARD_MACHINE", plain)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "peers.csv"
+    path = ROOT / "benches/record" / os.environ["DUOGUARD_MACHINE"] / "peers.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         if new:
             writer.writeheader()
         writer.writerows(rows)
@@ -106,28 +124,30 @@ def record(rows):
 def main():
     bundle = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "models/mini")
     checkpoint = sys.argv[2] if len(sys.argv) > 2 else None
-    tokenizer, found = peers(bundle, checkpoint)
-    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    versions = f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__}, transformers {transformers.__version__}"
-    weights = "the checkpoint's weights" if checkpoint else "random weights of the bundle's shape"
-    print(f"{bundle.name}, {today}, {processor()}, one thread; {versions}, {weights}; median of {ROUNDS} [10th, 90th percentile], ms")
+    versions = "; ".join([
+        f"onnxruntime {onnxruntime.__version__}", f"torch {torch.__version__}", f"transformers {transformers.__version__}", llama.version(),
+    ])
     text = (ROOT / "benches/data/parallel.tsv").read_text().splitlines()[0].split("\t", 1)[1]
-    rows = []
-    for count, cut in zip(TOKENS, texts(tokenizer, text)):
-        times = {name: [] for name in found}
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer, checks, logits = peers(bundle, checkpoint, pathlib.Path(folder))
+    cuts = list(texts(tokenizer, text))
+    compare(tokenizer, logits, cuts)
+    print(f"{bundle.name}, one thread; {versions}; median of {ROUNDS} [10th, 90th percentile], ms")
+    now, rows = int(time.time()), []
+    for count, cut in zip(TOKENS, cuts):
+        times = {name: [] for name in checks}
         for _ in range(ROUNDS + 3):
-            for name, check in found.items():
+            for name, check in checks.items():
                 started = time.perf_counter()
                 check(cut)
                 times[name].append((time.perf_counter() - started) * 1e3)
         medians = {name: statistics.median(of[3:]) for name, of in times.items()}
         for name, of in times.items():
             low, *_, high = statistics.quantiles(of[3:], n=10)
-            ratio = medians[name] / medians[FIRST]
-            print(f"{count:4} tokens  {name:22} {medians[name]:9.3f} [{low:.3f}, {high:.3f}]  {ratio:6.2f} times {FIRST}")
+            print(f"{count:4} tokens  {name:22} {medians[name]:9.3f} [{low:.3f}, {high:.3f}]  {medians[name] / medians[FIRST]:6.2f} times {FIRST}")
             rows.append(dict(
-                date=today, bundle=bundle.name, tokens=count, peer=name, p50_ms=f"{medians[name]:.4f}", p10_ms=f"{low:.4f}",
-                p90_ms=f"{high:.4f}", ratio=f"{ratio:.3f}", versions=versions,
+                unix_s=now, model=bundle.name, peer=name, tokens=count, p50_ms=f"{medians[name]:.4f}", p10_ms=f"{low:.4f}",
+                p90_ms=f"{high:.4f}", versions=versions,
             ))
     record(rows)
 

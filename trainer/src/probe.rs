@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::checkpoint::host;
 use crate::decoder::{CATEGORIES, Decoder};
-use crate::loss::{Targets, candidates, classifier_loss, language_model_loss};
+use crate::loss::{Candidates, Targets, classifier_loss, language_model_loss};
 use crate::preference::preference_loss;
 use crate::recipe::{ClassifierLoss, ComputeRecipe, ModelRecipe};
 use crate::sample::log_likelihood;
@@ -64,9 +64,9 @@ impl Stage for Probe {
         let device = decoder.embedding().device();
         let loss = match self.kind {
             Kind::Pretrain => {
-                let (all, targets) = candidates(&ids[1..], 0, decoder.vocabulary, 0);
+                let all = Candidates::draw(&ids[1..], 0, decoder.vocabulary, 0);
                 let hidden = decoder.hidden(&ids[..count], rows, tokens);
-                language_model_loss(hidden, decoder.head(), &all, &targets, &device)
+                language_model_loss(hidden, decoder.head(), all, &device)
             }
             Kind::Classifier => {
                 let logits = decoder.logits(&ids[..count], &vec![tokens as i32; rows], tokens);

@@ -11,6 +11,8 @@ mod metrics;
 mod onnxruntime;
 mod packages;
 mod process;
+mod record;
+mod tables;
 mod transformers;
 mod vulkan;
 
@@ -40,12 +42,17 @@ usage: cargo xtask <command>
           build for another machine, with Debian's compilers: arm64 Linux is run under emulation, wasm32 is compiled
   size    print what the C library weighs, with each feature
   cuda    build the trainer with CUDA into target/cuda; on Debian, makes sure of the LLVM that this needs (docs/cuda.md)
+  quality BENCHMARKS [DATA]
+          judge the bundled model on both engines, and the linear model on the training data, and record it
+  tables [MACHINE]
+          write the figures that a machine recorded, this one or another, into README.md and docs/measuring.md
 
-Not part of test, for they install PyTorch from PyPI (6 GB, into target/transformers):
+Not part of test, for they install PyTorch from PyPI (6 GB, into target/transformers), and peers and figures build llama.cpp:
   peers [BUNDLE [CHECKPOINT]]
-          time checks beside those of transformers and of ONNX Runtime in Python, and record them
-  figures [BENCHMARKS]
-          measure every figure of the README again: speed, memory, size, peers; with the folder of the benchmarks, quality
+          time checks beside those of transformers, of llama.cpp and of ONNX Runtime in Python, and record them
+  figures [BENCHMARKS [DATA]]
+          measure every figure of README.md and docs/measuring.md again, and write them there: speed, memory, size, peers; with the folder
+          of the benchmarks, quality; with that of the training data, the linear model's
   golden  make the golden checkpoints of export/tests/golden again, with transformers
   real-shape SHAPE TOKENIZER.json [SCHEME]
           measure the export of a random checkpoint of a real shape: qwen2.5-0.5b or llama-3.2-1b
@@ -77,10 +84,15 @@ fn main() -> ExitCode {
         ["peers", ref rest @ ..] if rest.len() <= 2 => {
             root().and_then(|root| transformers::peers(&root, rest))
         }
-        ["figures"] => root().and_then(|root| figures::measure(&root, None)),
-        ["figures", benchmarks] => {
-            root().and_then(|root| figures::measure(&root, Some(benchmarks)))
+        ["figures", ref rest @ ..] if rest.len() <= 2 => root().and_then(|root| {
+            let [benchmarks, data] = [0, 1].map(|at| rest.get(at).copied());
+            figures::measure(&root, benchmarks, data)
+        }),
+        ["quality", benchmarks, ref rest @ ..] if rest.len() <= 1 => {
+            root().and_then(|root| figures::quality(&root, benchmarks, rest.first().copied()))
         }
+        ["tables"] => root().and_then(|root| tables::fill(&root, &record::machine())),
+        ["tables", machine] => root().and_then(|root| tables::fill(&root, machine)),
         ["golden"] => root().and_then(|root| transformers::golden(&root)),
         ["real-shape", ref rest @ ..] if (2..=3).contains(&rest.len()) => {
             root().and_then(|root| transformers::real_shape(&root, rest))

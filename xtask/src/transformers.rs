@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::onnxruntime;
 use crate::process::finish;
+use crate::{onnxruntime, record};
 
 /// Pinned, so that golden values can be made again to the last bit.
 const PACKAGES: [&str; 3] = [
@@ -12,6 +12,11 @@ const PACKAGES: [&str; 3] = [
     "transformers==5.23.0",
     "onnxruntime==1.32.0",
 ];
+/// What the comparison of peers needs besides. llama.cpp is built from source, for this machine, so that it uses what the processor has.
+const PEERS: [&str; 2] = ["llama-cpp-python==0.3.36", "gguf==0.19.0"];
+/// The library alone, without its tools.
+const LLAMA_CPP: &str = "-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF \
+                         -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF";
 const LIBRARY: &str = match cfg!(target_os = "macos") {
     true => "libduoguard.dylib",
     false => "libduoguard.so",
@@ -36,15 +41,16 @@ pub fn real_shape(root: &Path, arguments: &[&str]) -> Result<(), String> {
     run(root, "real.py", &all)
 }
 
-/// Times checks beside those of `transformers` and of ONNX Runtime in Python: perhaps of another bundle and of its checkpoint.
+/// Times checks beside those of `transformers`, llama.cpp and ONNX Runtime in Python: perhaps of another bundle and of its checkpoint.
 pub fn peers(root: &Path, arguments: &[&str]) -> Result<(), String> {
     const SCRIPT: &str = "benches/peers/peers.py";
     let onnxruntime = onnxruntime::fetch(root)?;
     crate::cargo(root, &["build", "--release", "-p", "duoguard-ffi"], "cargo")?;
-    let mut command = Command::new(environment(root)?);
+    let mut command = Command::new(environment(root, &PEERS)?);
     command
         .arg(root.join(SCRIPT))
         .args(arguments)
+        .env("DUOGUARD_MACHINE", record::machine())
         .env(
             "DUOGUARD_LIBRARY",
             root.join("target/release").join(LIBRARY),
@@ -54,7 +60,7 @@ pub fn peers(root: &Path, arguments: &[&str]) -> Result<(), String> {
 }
 
 fn run(root: &Path, script: &str, arguments: &[&str]) -> Result<(), String> {
-    let python = environment(root)?;
+    let python = environment(root, &[])?;
     let mut command = Command::new(&python);
     command
         .arg(root.join(SCRIPTS).join(script))
@@ -63,19 +69,24 @@ fn run(root: &Path, script: &str, arguments: &[&str]) -> Result<(), String> {
     finish(command, &format!("{SCRIPTS}/{script}"))
 }
 
-/// Python with the packages. `DUOGUARD_PYTHON` may name one that has them already.
-fn environment(root: &Path) -> Result<PathBuf, String> {
+/// Python with the packages, and some more. `DUOGUARD_PYTHON` may name one that has them already.
+fn environment(root: &Path, more: &[&str]) -> Result<PathBuf, String> {
     if let Some(python) = std::env::var_os("DUOGUARD_PYTHON") {
         return Ok(python.into());
     }
-    virtual_environment(&root.join("target/transformers"), &PACKAGES)
+    virtual_environment(
+        &root.join("target/transformers"),
+        &[&PACKAGES, more].concat(),
+    )
 }
 
 /// The Python of a virtual environment with these packages, which is made where it is not yet.
 pub(crate) fn virtual_environment(folder: &Path, packages: &[&str]) -> Result<PathBuf, String> {
     let python = folder.join("bin/python");
     let installed = folder.join("installed");
-    if std::fs::read_to_string(&installed).is_ok_and(|found| found == packages.join("\n")) {
+    let found = std::fs::read_to_string(&installed).unwrap_or_default();
+    let mut all: Vec<&str> = found.lines().collect();
+    if packages.iter().all(|package| all.contains(package)) {
         return Ok(python);
     }
     let mut make = Command::new("python3");
@@ -83,12 +94,15 @@ pub(crate) fn virtual_environment(folder: &Path, packages: &[&str]) -> Result<Pa
     finish(make, "python3 -m venv (Debian: apt install python3-venv)")?;
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--disable-pip-version-check"]);
-    install.args(packages);
+    install.args(packages).env("CMAKE_ARGS", LLAMA_CPP);
     finish(
         install,
         "pip install, which needs a package index it can reach,",
     )?;
-    std::fs::write(&installed, packages.join("\n"))
+    let name = |package: &str| package.split("==").next().map(str::to_owned);
+    all.retain(|old| packages.iter().all(|new| name(new) != name(old)));
+    all.extend(packages);
+    std::fs::write(&installed, all.join("\n"))
         .map_err(|e| format!("cannot write {}: {e}", installed.display()))?;
     Ok(python)
 }

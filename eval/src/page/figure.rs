@@ -7,8 +7,13 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::Table;
 use crate::error::{EvalError, Result};
 
-const WIDTH: u32 = 860;
+const WIDTH: u32 = 980;
 const HEIGHT: u32 = 380;
+/// Room for the names of the series, beside the plot.
+const LEGEND: i32 = 215;
+const FONT: (&str, u32) = ("sans-serif", 17);
+/// Of the names of more groups, only every second, third ... is written.
+const NAMED_GROUPS: usize = 12;
 /// One colour a series, in their order; a seventh series has the first colour again.
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0x00, 0x72, 0xB2),
@@ -200,8 +205,8 @@ fn draw_bars(
 ) -> Drawn<'static> {
     let mut chart = ChartBuilder::on(area)
         .margin(12)
-        .margin_right(190)
-        .x_label_area_size(36)
+        .margin_right(LEGEND)
+        .x_label_area_size(28)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..groups.len().max(1) as f64, axis.range())?;
     chart
@@ -209,12 +214,14 @@ fn draw_bars(
         .disable_x_mesh()
         .x_labels(0)
         .y_desc(&axis.title)
-        .label_style(("sans-serif", 14))
+        .y_label_formatter(&tick)
+        .label_style(FONT)
         .max_light_lines(1)
         .draw()?;
-    let style = ("sans-serif", 14).into_font().color(&BLACK);
+    let style = FONT.into_font().color(&BLACK);
     let style = style.pos(Pos::new(HPos::Center, VPos::Top));
-    for (group, name) in groups.iter().enumerate() {
+    let step = groups.len().div_ceil(NAMED_GROUPS).max(1);
+    for (group, name) in groups.iter().enumerate().step_by(step) {
         let (x, y) = chart.backend_coord(&(group as f64 + 0.5, axis.from));
         area.draw(&Text::new(*name, (x, y + 10), style.clone()))?;
     }
@@ -244,7 +251,7 @@ fn draw_points(
 ) -> Drawn<'static> {
     let mut chart = ChartBuilder::on(area)
         .margin(12)
-        .margin_right(190)
+        .margin_right(LEGEND)
         .x_label_area_size(48)
         .y_label_area_size(64)
         .build_cartesian_2d(across.range(), up.range())?;
@@ -252,7 +259,9 @@ fn draw_points(
         .configure_mesh()
         .x_desc(&across.title)
         .y_desc(&up.title)
-        .label_style(("sans-serif", 14))
+        .x_label_formatter(&tick)
+        .y_label_formatter(&tick)
+        .label_style(FONT)
         .max_light_lines(1)
         .draw()?;
     if diagonal {
@@ -280,14 +289,10 @@ fn draw_points(
 /// The names of the series, beside the plot.
 fn legend<'n>(area: &Area<'_>, names: impl Iterator<Item = &'n str>) -> Drawn<'static> {
     for (index, name) in names.enumerate() {
-        let (x, y) = (WIDTH as i32 - 176, 24 + 24 * index as i32);
+        let (x, y) = (WIDTH as i32 - LEGEND + 14, 24 + 24 * index as i32);
         let colour = COLOURS[index % COLOURS.len()];
         area.draw(&Rectangle::new([(x, y), (x + 14, y + 14)], colour.filled()))?;
-        area.draw(&Text::new(
-            name.to_owned(),
-            (x + 22, y),
-            ("sans-serif", 14).into_font(),
-        ))?;
+        area.draw(&Text::new(name.to_owned(), (x + 22, y), FONT.into_font()))?;
     }
     Ok(())
 }
@@ -308,6 +313,13 @@ fn points_table(series: &[Series<(f64, f64)>], (across, up): (&Axis, &Axis)) -> 
     table
 }
 
+/// A number beside an axis, without needless zeros.
+fn tick(value: &f64) -> String {
+    // Adding 0 makes the negative zero positive.
+    let rounded = (value * 1e3).round() / 1e3 + 0.0;
+    format!("{rounded}")
+}
+
 fn number(value: Option<f64>) -> String {
     value.map_or_else(
         || "-".to_owned(),
@@ -319,4 +331,29 @@ fn number(value: Option<f64>) -> String {
             }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_have_no_needless_zeros() {
+        let values = [0.0, -0.000_01, 0.1 + 0.2, 100.0, -7.5];
+        assert_eq!(
+            values.map(|value| tick(&value)),
+            ["0", "0", "0.3", "100", "-7.5"]
+        );
+    }
+
+    #[test]
+    fn of_many_groups_some_are_named() {
+        let names: Vec<String> = (0..20).map(|number| format!("bin {number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let series = [Series::new("rows", vec![Some(1.0); 20])];
+        let axis = Axis::new("rows", 0.0, 1.0);
+        let figure = Figure::bars("T", "c", &names, &series, &axis).unwrap();
+        assert_eq!(figure.svg().matches("bin ").count(), 10);
+        assert_eq!(figure.table().rows.len(), 20);
+    }
 }
