@@ -148,8 +148,8 @@ typedef struct duoguard_model duoguard_model;
 
 /* Opens the bundle in a folder.
  *
- * path   The folder that holds manifest.json, tokenizer.json, model.onnx and weights.data. On Windows in UTF-8; elsewhere the bytes that the
- *        system uses. Not NULL.
+ * path   The folder that holds manifest.json, tokenizer.json, model.onnx and weights.data, and stream.onnx if its manifest lists that. On
+ *        Windows in UTF-8; elsewhere the bytes that the system uses. Not NULL.
  * out    Receives the model, which the caller owns. Not NULL.
  * error  May be NULL.
  *
@@ -168,7 +168,8 @@ typedef struct duoguard_file {
 
 /* Opens a bundle from memory, for where it is not a folder: assets of a phone app, an archive, a resource of the program.
  *
- * files       The files, in any order. Each file of a bundle must be there once; files with other names are ignored.
+ * files       The files, in any order. Each file of a bundle must be there once, but stream.onnx may be left out: streams then have no
+ *             cache. Files with other names are ignored.
  * file_count  How many.
  * out, error  As for duoguard_model_open.
  *
@@ -290,13 +291,16 @@ typedef struct duoguard_stream duoguard_stream;
  * the call only. */
 typedef struct duoguard_stream_options {
     uint32_t struct_size;    /* sizeof(duoguard_stream_options) */
-    uint32_t debounce_bytes; /* bytes of new text after which a push draws a verdict; 0 = auto, which is 256. A verdict costs about one
-                                window of the network, however little is new */
+    uint32_t debounce_bytes; /* bytes of new text after which a push draws a verdict; 0 = auto, which is 256. A verdict costs what is
+                                new with a cache, and about one window of the network without, however little is new */
     const char *prompt;      /* the prompt that the streamed response answers, in UTF-8; NULL, 0: the stream is itself a prompt */
     size_t prompt_size;      /* its bytes */
+    uint32_t rescore;        /* 1: verdicts on the way score whole windows, without a cache; 0: with one where there is one, see
+                                duoguard_stream_uses_cache */
+    uint32_t reserved;       /* 0 */
 } duoguard_stream_options;
 
-#define DUOGUARD_STREAM_OPTIONS_INIT { sizeof(duoguard_stream_options), 0, NULL, 0 }
+#define DUOGUARD_STREAM_OPTIONS_INIT { sizeof(duoguard_stream_options), 0, NULL, 0, 0, 0 }
 
 /* Begins a stream.
  *
@@ -308,6 +312,12 @@ typedef struct duoguard_stream_options {
  * Fails with DUOGUARD_INVALID_ARGUMENT (also: a prompt that is not UTF-8), _UNSUPPORTED (an option that this library does not know) or _PANIC. */
 DUOGUARD_API duoguard_status duoguard_stream_new(duoguard_session *session, const duoguard_stream_options *options, duoguard_stream **out,
                                                  duoguard_error *error);
+
+/* Whether verdicts on the way go on from what was computed for the one before, and so cost only what is new: 1 if the bundle has the
+ * graph for it (stream.onnx), the engine can run it (rten and onnxruntime can, wgpu cannot) and `rescore` is not set; otherwise 0, as
+ * for NULL. With a cache, the last window of a verdict on the way is shorter than a check would take, and its scores may differ by about
+ * what quantising changes. The verdict of duoguard_stream_finish never uses it. No other thread may be using the stream exclusively. */
+DUOGUARD_API uint32_t duoguard_stream_uses_cache(const duoguard_stream *stream);
 
 /* Takes the next bytes, and gives a verdict on the text so far if enough of it is new. It is an early look: it may flag what the finished text
  * does not, and the other way round.

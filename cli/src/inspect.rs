@@ -15,6 +15,7 @@ use crate::cli::InspectArgs;
 use crate::failure::Failure;
 
 const MANIFEST: &str = "manifest.json";
+const STREAM_GRAPH: &str = "stream.onnx";
 const READ_BYTES: usize = 1 << 20;
 
 pub(crate) fn run(arguments: &InspectArgs) -> Result<Outcome, Failure> {
@@ -129,6 +130,7 @@ fn describe(manifest: &Manifest) -> String {
         "name       {} (bundle format {})\n\
          network    {}: {} layers of {}, {} heads ({} for keys and values), feed-forward {}, vocabulary {}\n\
          windows    {} tokens, {} shared with the next\n\
+         streams    {}\n\
          languages  {}\n\
          categories and thresholds: a score above its threshold is unsafe\n",
         manifest.name,
@@ -142,6 +144,7 @@ fn describe(manifest: &Manifest) -> String {
         a.vocabulary,
         manifest.limits.window_tokens,
         manifest.limits.overlap_tokens,
+        streams(manifest),
         languages(manifest),
     );
     thresholds(&mut text, manifest);
@@ -149,6 +152,13 @@ fn describe(manifest: &Manifest) -> String {
     certificate::describe(&mut text, &manifest.certificate);
     section(&mut text, "provenance", &manifest.provenance);
     text
+}
+
+fn streams(manifest: &Manifest) -> &'static str {
+    match manifest.files.contains_key(STREAM_GRAPH) {
+        true => "a verdict on the way costs what is new, with the engines that can",
+        false => "a verdict on the way costs a window: there is no stream.onnx",
+    }
 }
 
 fn languages(manifest: &Manifest) -> String {

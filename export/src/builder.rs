@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use prost::Message;
 
 use crate::onnx::{
-    AttributeProto, DataType, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorProto, ValueInfoProto,
+    AttributeProto, DataType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    ValueInfoProto,
 };
 use crate::weights::{FILE, Layout, Tensor};
 
@@ -112,8 +112,9 @@ impl<'a> Builder<'a> {
         output
     }
 
-    pub(crate) fn finish(self) -> Graph<'a> {
+    pub(crate) fn finish(self, ports: Ports) -> Graph<'a> {
         Graph {
+            ports,
             nodes: self.nodes,
             constants: self.constants,
             tensors: self.tensors,
@@ -121,8 +122,15 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// What a whole graph takes and gives.
+pub(crate) struct Ports {
+    pub(crate) inputs: Vec<ValueInfoProto>,
+    pub(crate) outputs: Vec<ValueInfoProto>,
+}
+
 /// A finished graph and the tensors it points to.
 pub(crate) struct Graph<'a> {
+    ports: Ports,
     nodes: Vec<(usize, NodeProto)>,
     constants: Vec<TensorProto>,
     pub(crate) tensors: Vec<Tensor<'a>>,
@@ -140,16 +148,13 @@ pub(crate) struct Stage {
 
 impl Graph<'_> {
     /// The ONNX file, and where the tensors lie in `weights.data`.
-    pub(crate) fn whole(&self, labels: usize) -> (Vec<u8>, Layout) {
+    pub(crate) fn whole(&self) -> (Vec<u8>, Layout) {
         let layout = Layout::new(&self.tensors.iter().collect::<Vec<_>>());
-        let [batch, tokens] = ["batch", "tokens"].map(Dimension::Named);
-        let input = ValueInfoProto::new("input_ids", DataType::Int64, Some(&[batch, tokens]));
-        let logits = [Dimension::Named("batch"), Dimension::Fixed(labels)];
-        let output = ValueInfoProto::new("logits", DataType::Float, Some(&logits));
         let nodes = self.nodes.iter().map(|(_, node)| node.clone()).collect();
         let tensors: Vec<_> = self.tensors.iter().collect();
         let initializer = self.initializers(&tensors, &layout);
-        let onnx = encode(nodes, initializer, vec![input], vec![output]);
+        let Ports { inputs, outputs } = &self.ports;
+        let onnx = encode(nodes, initializer, inputs.clone(), outputs.clone());
         (onnx, layout)
     }
 

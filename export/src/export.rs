@@ -73,7 +73,7 @@ impl Default for ExportOptions {
 /// What an export did and measured.
 #[derive(Clone, Debug)]
 pub struct ExportReport {
-    /// Size of the four files together.
+    /// Size of the files together.
     pub bundle_bytes: u64,
     /// The largest difference between the logits of the fp32 graph and of its judges, the reference and the golden values.
     pub fp32_parity_max_error: f64,

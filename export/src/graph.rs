@@ -1,27 +1,40 @@
 //! The decoder as an ONNX graph that ONNX Runtime and rten both run, and both fuse.
 //!
-//! Shapes: B batch, T tokens, C hidden, H query heads, K key/value heads, D head size, L labels. The only input is `input_ids` [B, T],
-//! never padded; the only output `logits` [B, L]. Stage 0 makes the embedding and the lengths, stage n the n-th layer.
+//! Shapes: B batch, T tokens, C hidden, H query heads, K key/value heads, D head size, L labels. The input is `input_ids` [B, T], never
+//! padded; the output `logits` [B, L]. A graph for streams also takes the keys and values of P tokens before, and gives those of all
+//! P + T. Stage 0 makes the embedding and the lengths, stage n the n-th layer.
 
-use crate::builder::{Builder, Graph};
+use crate::attention::cache_ports;
+use crate::builder::{Builder, Graph, Ports};
 use crate::checkpoint::{Checkpoint, EMBEDDING, NORM, SCORE, in_layer};
 use crate::config::Config;
 use crate::error::ExportError;
 use crate::linear::{self, Projection, le_bytes, transpose};
-use crate::onnx::{AttributeProto, DataType};
+use crate::onnx::{AttributeProto, DataType, Dimension, ValueInfoProto};
 use crate::quantize::BLOCK;
 use crate::scheme::{Plan, Precision};
 
 /// The values of stage 0 that are integers.
 pub(crate) const LENGTHS: [&str; 3] = [TOKENS, LAST_POSITIONS, LAST_POSITION];
-/// T, a scalar.
+/// P + T, a scalar.
 pub(crate) const TOKENS: &str = "tokens";
-/// T - 1 for every row, [B].
+/// P + T - 1 for every row, [B].
 pub(crate) const LAST_POSITIONS: &str = "last_positions";
-/// T - 1, [1].
+/// P + T - 1, [1].
 pub(crate) const LAST_POSITION: &str = "last_position_i64";
+/// P, [1].
+pub(crate) const FIRST_POSITION: &str = "first_position";
 /// [B, T, C]
 pub(crate) const EMBEDDED: &str = "embedding";
+
+/// What a graph is for. Its tensors are the same either way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Whole windows: P is 0.
+    Window,
+    /// Windows that grow: each run goes on from the keys and values of the tokens before.
+    Stream,
+}
 
 /// The longest sequence that the graph accepts: as long as the network was made for, within what the runtime allows.
 pub(crate) fn max_position(config: &Config) -> usize {
@@ -41,10 +54,12 @@ pub(crate) fn projections(config: &Config, layer: usize) -> Vec<String> {
 pub(crate) fn build<'a>(
     checkpoint: &'a Checkpoint,
     plan: &'a Plan,
+    form: Form,
 ) -> Result<Graph<'a>, ExportError> {
     let mut network = Network {
         checkpoint,
         plan,
+        form,
         builder: Builder::new(),
         uneven: None,
     };
@@ -54,14 +69,35 @@ pub(crate) fn build<'a>(
             "the scheme {} takes weights in blocks of {BLOCK}, but {name} has {inputs} inputs, which is no multiple of that; choose another scheme",
             plan.quantize.name()
         ))),
-        None => Ok(network.builder.finish()),
+        None => Ok(network.builder.finish(ports(checkpoint, form))),
     }
 }
 
-struct Network<'a> {
-    checkpoint: &'a Checkpoint,
+fn ports(checkpoint: &Checkpoint, form: Form) -> Ports {
+    let [batch, tokens] = ["batch", "tokens"].map(Dimension::Named);
+    let ids = ValueInfoProto::new("input_ids", DataType::Int64, Some(&[batch, tokens]));
+    let shape = [
+        Dimension::Named("batch"),
+        Dimension::Fixed(checkpoint.labels()),
+    ];
+    let logits = ValueInfoProto::new("logits", DataType::Float, Some(&shape));
+    let mut ports = Ports {
+        inputs: vec![ids],
+        outputs: vec![logits],
+    };
+    if form == Form::Stream {
+        let config = checkpoint.config();
+        ports.inputs.extend(cache_ports(config, "past", "past"));
+        ports.outputs.extend(cache_ports(config, "present", "all"));
+    }
+    ports
+}
+
+pub(crate) struct Network<'a> {
+    pub(crate) checkpoint: &'a Checkpoint,
     plan: &'a Plan,
-    builder: Builder<'a>,
+    pub(crate) form: Form,
+    pub(crate) builder: Builder<'a>,
     /// A projection that does not divide into blocks, though the plan wants it to.
     uneven: Option<(String, usize)>,
 }
@@ -132,7 +168,7 @@ impl<'a> Network<'a> {
             .push("logits", "MatMul", &[&x, &score], &["logits"]);
     }
 
-    /// What attention wants to know about lengths. Rows are never padded, so all of it follows from the shape of the input.
+    /// What attention wants to know about lengths. Rows are never padded, so all of it follows from the shapes of the inputs.
     fn lengths(&mut self) {
         let builder = &mut self.builder;
         linear::constants(builder);
@@ -179,7 +215,20 @@ impl<'a> Network<'a> {
 
         builder.node("shape", "Shape", &["input_ids"]);
         builder.node("batch", "Gather", &["shape", "first"]);
-        builder.node("tokens_i64", "Gather", &["shape", "one"]);
+        match self.form {
+            Form::Window => {
+                builder.node("tokens_i64", "Gather", &["shape", "one"]);
+                builder.constant(FIRST_POSITION, DataType::Int64, &[1], &i64s(&[0]));
+            }
+            Form::Stream => {
+                builder.constant("cached_axis", DataType::Int64, &[], &i64s(&[2]));
+                builder.node("new_tokens", "Gather", &["shape", "one"]);
+                builder.node("past_shape", "Shape", &["layers.0.past_key"]);
+                builder.node("past_tokens", "Gather", &["past_shape", "cached_axis"]);
+                builder.node(FIRST_POSITION, "Unsqueeze", &["past_tokens", "first"]);
+                builder.node("tokens_i64", "Add", &["past_tokens", "new_tokens"]);
+            }
+        }
         builder.cast(TOKENS, "tokens_i64", DataType::Int32);
         builder.node("last_position", "Sub", &[TOKENS, "one_i32"]);
         builder.node(LAST_POSITIONS, "Expand", &["last_position", "batch"]);
@@ -209,111 +258,8 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Grouped-query attention up to, not including, its output projection. [B, T, C]
-    fn attention(&mut self, layer: usize, x: &str) -> String {
-        let config = self.checkpoint.config();
-        let own = |name: &str| format!("layers.{layer}.{name}");
-        let packed = self.attention_input(layer, &own("qkv"), x, &["q", "k", "v"]);
-        let inputs = [
-            &packed,
-            "",
-            "",
-            "",
-            "",
-            LAST_POSITIONS,
-            TOKENS,
-            "rotary.cos",
-            "rotary.sin",
-        ];
-        let (name, key, value) = (own("attention"), own("present_key"), own("present_value"));
-        // ONNX Runtime writes the keys and values somewhere even if nobody reads them.
-        self.builder.contrib_push(
-            &name,
-            "GroupQueryAttention",
-            &inputs,
-            &[&name, &key, &value],
-        );
-        self.builder
-            .attribute(AttributeProto::int("num_heads", config.heads as i64));
-        self.builder
-            .attribute(AttributeProto::int("kv_num_heads", config.kv_heads as i64));
-        self.builder.attribute(AttributeProto::int("do_rotary", 1));
-        name
-    }
-
-    /// As [`attention`](Self::attention), for the last token alone: no other is asked for after the last layer. [B, C]
-    ///
-    /// GroupQueryAttention wants as many queries as keys, so this is spelled out.
-    fn last_attention(&mut self, layer: usize, x: &str) -> String {
-        let config = self.checkpoint.config();
-        let own = |name: &str| format!("layers.{layer}.{name}");
-        let last = self.last_token(&own("pool"), x);
-        let query = self.attention_input(layer, &own("q"), &last, &["q"]);
-        let packed = self.attention_input(layer, &own("kv"), x, &["k", "v"]);
-        let (key, value) = (own("key"), own("value"));
-        let builder = &mut self.builder;
-        builder.push(&own("split_kv"), "Split", &[&packed], &[&key, &value]);
-        builder.attribute(AttributeProto::int("axis", -1));
-        builder.attribute(AttributeProto::int("num_outputs", 2));
-        // Keys stand at the positions from 0, the query at the last one.
-        let key = self.rotate(&key, "first", config.kv_heads);
-        let builder = &mut self.builder;
-        let query = builder.node(&own("query"), "Unsqueeze", &[&query, "token_axis"]);
-        let query = self.rotate(&query, LAST_POSITION, config.heads);
-        let builder = &mut self.builder;
-        let query = builder.node(&own("query_pooled"), "Squeeze", &[&query, "token_axis"]);
-        // [B, K, H / K, D]
-        let query = builder.node(&own("query_heads"), "Reshape", &[&query, "split_query"]);
-        let mut heads = |name: &str, x: &str, order: [i64; 4]| {
-            let split = builder.node(&format!("{name}_heads"), "Reshape", &[x, "split_keys"]);
-            let turned = builder.node(&format!("{name}_turned"), "Transpose", &[&split]);
-            builder.attribute(AttributeProto::ints("perm", &order));
-            turned
-        };
-        let key = heads(&own("key"), &key, [0, 2, 3, 1]); // [B, K, D, T]
-        let value = heads(&own("value"), &value, [0, 2, 1, 3]); // [B, K, T, D]
-        let scores = builder.node(&own("scores"), "MatMul", &[&query, &key]);
-        let scores = builder.node(&own("scores_scaled"), "Mul", &[&scores, "attention_scale"]);
-        let weights = builder.node(&own("attention_weights"), "Softmax", &[&scores]);
-        builder.attribute(AttributeProto::int("axis", -1));
-        let mixed = builder.node(&own("mixed"), "MatMul", &[&weights, &value]);
-        builder.node(&own("attention"), "Reshape", &[&mixed, "join_heads"])
-    }
-
-    /// Rotary embedding of `x` [B, T, heads * D], whose first token stands at `position`.
-    fn rotate(&mut self, x: &str, position: &str, heads: usize) -> String {
-        let name = format!("{x}_rotated");
-        let inputs = [x, position, "rotary.cos", "rotary.sin"];
-        self.builder.contrib_node(&name, "RotaryEmbedding", &inputs);
-        self.builder
-            .attribute(AttributeProto::int("num_heads", heads as i64));
-        name
-    }
-
-    /// Queries, keys or values, side by side, with their biases.
-    fn attention_input(&mut self, layer: usize, name: &str, x: &str, parts: &[&str]) -> String {
-        let checkpoint = self.checkpoint;
-        let tensors = |kind: &str| -> Vec<String> {
-            let tensor = |part| in_layer(layer, &format!("self_attn.{part}_proj.{kind}"));
-            parts.iter().map(tensor).collect()
-        };
-        let product = self.linear(name, x, tensors("weight"));
-        if !checkpoint.config().qkv_bias {
-            return product;
-        }
-        let biases = tensors("bias");
-        let width = biases.iter().map(|bias| checkpoint.shape(bias)[0]).sum();
-        let bias = format!("{name}.bias");
-        self.builder
-            .tensor(&bias, DataType::Float, vec![width], move || {
-                le_bytes(biases.iter().flat_map(|bias| checkpoint.tensor(bias)))
-            });
-        self.builder
-            .node(&format!("{name}_biased"), "Add", &[&product, &bias])
-    }
-
     /// [B, T, C] to [B, C]
-    fn last_token(&mut self, name: &str, x: &str) -> String {
+    pub(crate) fn last_token(&mut self, name: &str, x: &str) -> String {
         let row = self.builder.node(name, "Gather", &[x, "minus_one"]);
         self.builder.attribute(AttributeProto::int("axis", 1));
         row
@@ -359,7 +305,7 @@ impl<'a> Network<'a> {
     }
 
     /// `x` times matrices of the checkpoint, in the precision of the plan.
-    fn linear(&mut self, name: &str, x: &str, parts: Vec<String>) -> String {
+    pub(crate) fn linear(&mut self, name: &str, x: &str, parts: Vec<String>) -> String {
         let projection = Projection {
             checkpoint: self.checkpoint,
             parts,

@@ -11,7 +11,7 @@ use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value};
 use crate::builder::Stage;
 use crate::checkpoint::{Checkpoint, EMBEDDING};
 use crate::error::ExportError;
-use crate::graph::{self, EMBEDDED, LAST_POSITION, LAST_POSITIONS, LENGTHS, TOKENS};
+use crate::graph::{self, EMBEDDED, Form, LAST_POSITION, LAST_POSITIONS, LENGTHS, TOKENS};
 use crate::parallel;
 use crate::scheme::{Plan, Precision, Quantize};
 use crate::weights::FILE;
@@ -25,7 +25,7 @@ pub(crate) fn logits(
     windows: &[Vec<u32>],
 ) -> Result<Vec<Vec<f32>>, ExportError> {
     let plan = Plan::new(Quantize::None);
-    let graph = graph::build(checkpoint, &plan)?;
+    let graph = graph::build(checkpoint, &plan, Form::Window)?;
     let mut logits = Vec::new();
     let mut rest = windows;
     while !rest.is_empty() {
@@ -56,7 +56,7 @@ pub(crate) fn sensitivities(
     windows: &[Vec<u32>],
 ) -> Result<Vec<(String, f64)>, ExportError> {
     let float = Plan::new(Quantize::None);
-    let graph = graph::build(checkpoint, &float)?;
+    let graph = graph::build(checkpoint, &float, Form::Window)?;
     let mut names = Vec::new();
     // The windows in fp32, then those of each projection quantised so far.
     let mut sequences: Vec<_> = windows.iter().map(|ids| start(checkpoint, ids)).collect();
@@ -65,7 +65,7 @@ pub(crate) fn sensitivities(
         for name in graph::projections(checkpoint.config(), stage - 1) {
             let mut plan = float.clone();
             plan.exceptions.insert(name.clone(), Precision::Int8Tensor);
-            let graph = graph::build(checkpoint, &plan)?;
+            let graph = graph::build(checkpoint, &plan, Form::Window)?;
             let layer = Layer::new(&graph, stage)?;
             changed.extend(layer.run(&sequences[..windows.len()])?);
             names.push(name);

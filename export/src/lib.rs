@@ -13,6 +13,7 @@
 //! # Ok::<(), duoguard_export::ExportError>(())
 //! ```
 
+mod attention;
 mod builder;
 mod bundle;
 mod calibrate;

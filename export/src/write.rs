@@ -12,7 +12,7 @@ use crate::bundle::write_file;
 use crate::calibrate;
 use crate::checkpoint::Checkpoint;
 use crate::error::ExportError;
-use crate::graph::{self, max_position};
+use crate::graph::{self, Form, max_position};
 use crate::scheme::Plan;
 use crate::weights;
 
@@ -49,8 +49,10 @@ pub(crate) fn write(
     labels: Option<&[String]>,
     folder: &Path,
 ) -> Result<Written, ExportError> {
-    let graph = graph::build(checkpoint, plan)?;
-    let (onnx, layout) = graph.whole(checkpoint.labels());
+    let graph = graph::build(checkpoint, plan, Form::Window)?;
+    let (onnx, layout) = graph.whole();
+    // Points into the same weights.
+    let (stream, _) = graph::build(checkpoint, plan, Form::Stream)?.whole();
     let mut files = BTreeMap::new();
     let mut bytes = 0;
     let mut add = |name: &str, (hash, size): (String, u64)| {
@@ -68,6 +70,10 @@ pub(crate) fn write(
     add(
         "model.onnx",
         write_file(&folder.join("model.onnx"), |out| out.write_all(&onnx))?,
+    );
+    add(
+        "stream.onnx",
+        write_file(&folder.join("stream.onnx"), |out| out.write_all(&stream))?,
     );
     let weights = write_file(&folder.join(weights::FILE), |out| {
         layout.write(&graph.tensors.iter().collect::<Vec<_>>(), out)

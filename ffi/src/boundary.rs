@@ -295,6 +295,8 @@ pub unsafe extern "C" fn duoguard_stream_new(
                 debounce_bytes: 0,
                 prompt: ptr::null(),
                 prompt_size: 0,
+                rescore: 0,
+                reserved: 0,
             };
             let given = known_options(options, unset, &CStreamOptions::ENDS, "stream_options")?;
             let prompt = match (given.prompt.is_null(), given.prompt_size) {
@@ -305,9 +307,30 @@ pub unsafe extern "C" fn duoguard_stream_new(
                 0 => None,
                 bytes => Some(bytes as usize),
             };
-            let stream = StreamHandle::new(session, prompt, debounce)?;
+            if given.rescore > 1 || given.reserved != 0 {
+                let message = "stream_options.rescore is 0 or 1, and stream_options.reserved 0, in this library; expected that, or a newer library";
+                return Err(Failure::new(Status::Unsupported, message));
+            }
+            let cache = given.rescore == 0;
+            let stream = StreamHandle::new(session, prompt, debounce, cache)?;
             out.write_unaligned(Box::into_raw(Box::new(stream)));
             Ok(())
+        })
+    }
+}
+
+/// `duoguard_stream_uses_cache`.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn duoguard_stream_uses_cache(stream: *const StreamHandle) -> u32 {
+    // SAFETY: `stream` is NULL or alive, and nobody changes it meanwhile, as the header says.
+    unsafe {
+        value(0, || {
+            stream
+                .as_ref()
+                .map_or(0, |stream| stream.uses_cache().into())
         })
     }
 }

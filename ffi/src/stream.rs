@@ -19,12 +19,14 @@ impl StreamHandle {
         session: &mut SessionHandle,
         prompt: Option<&str>,
         debounce_bytes: Option<usize>,
+        cache: bool,
     ) -> Result<Self, Failure> {
         let defaults = StreamOptions::default();
         let options = StreamOptions {
             prompt: prompt.map(str::to_owned),
             language: session.language().map(str::to_owned),
             debounce_bytes: debounce_bytes.unwrap_or(defaults.debounce_bytes),
+            cache,
             ..defaults
         };
         let stream = session.guarded(|session| Ok(Stream::new(session, options)))?;
@@ -32,6 +34,10 @@ impl StreamHandle {
             stream,
             poisoned: false,
         })
+    }
+
+    pub(crate) fn uses_cache(&self) -> bool {
+        self.stream.uses_cache()
     }
 
     pub(crate) fn push(

@@ -56,11 +56,17 @@ pub struct CStreamOptions {
     pub(crate) debounce_bytes: u32,
     pub(crate) prompt: *const c_char,
     pub(crate) prompt_size: usize,
+    pub(crate) rescore: u32,
+    pub(crate) reserved: u32,
 }
 
 impl CStreamOptions {
     /// Where each field ends that a caller may or may not have.
-    pub(crate) const ENDS: [usize; 2] = [offset_of!(Self, prompt), size_of::<Self>()];
+    pub(crate) const ENDS: [usize; 3] = [
+        offset_of!(Self, prompt),
+        offset_of!(Self, rescore),
+        size_of::<Self>(),
+    ];
 }
 
 /// `duoguard_verdict`.
@@ -166,6 +172,14 @@ pub(crate) fn layouts() -> impl Iterator<Item = (&'static str, usize)> {
         (
             "stream_options.prompt_size",
             offset_of!(CStreamOptions, prompt_size),
+        ),
+        (
+            "stream_options.rescore",
+            offset_of!(CStreamOptions, rescore),
+        ),
+        (
+            "stream_options.reserved",
+            offset_of!(CStreamOptions, reserved),
         ),
         ("sizeof verdict", size_of::<CVerdict>()),
         ("verdict.struct_size", offset_of!(CVerdict, struct_size)),

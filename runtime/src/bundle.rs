@@ -1,4 +1,4 @@
-//! A bundle: the four files of a model, from a folder or from memory, verified.
+//! A bundle: the files of a model, from a folder or from memory, verified.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,8 +18,12 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 pub(crate) const GRAPH: &str = "model.onnx";
 pub(crate) const WEIGHTS: &str = "weights.data";
-/// The files of a bundle.
+pub(crate) const STREAM: &str = "stream.onnx";
+/// The files that every bundle has.
 pub const BUNDLE_FILES: [&str; 4] = [MANIFEST, TOKENIZER, GRAPH, WEIGHTS];
+/// The files that a bundle may have besides; the manifest lists those that it has. `stream.onnx` is the graph with which streams go on
+/// from the keys and values of the text so far.
+pub const OPTIONAL_BUNDLE_FILES: [&str; 1] = [STREAM];
 /// Those whose SHA-256 the manifest must give.
 pub(crate) const HASHED_FILES: [&str; 3] = [TOKENIZER, GRAPH, WEIGHTS];
 
@@ -41,7 +45,8 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Opens the bundle in the folder `path`. Files other than [`BUNDLE_FILES`] are ignored.
+    /// Opens the bundle in the folder `path`. Files other than [`BUNDLE_FILES`] and the [`OPTIONAL_BUNDLE_FILES`] that its manifest lists
+    /// are ignored.
     ///
     /// `weights.data` is memory-mapped, not read: while the bundle, or a model or session made from it, is alive, the file must not
     /// be changed in place or truncated. Replacing it by renaming another file over it is safe.
@@ -60,57 +65,80 @@ impl Bundle {
         let read = |name: &'static str, limit| Ok((name, read_file(&folder.join(name), limit)?));
         let in_folder =
             |error: Error| Error::new(error.kind(), format!("{}: {error}", folder.display()));
-        let files = BTreeMap::from([
-            read(MANIFEST, MAX_MANIFEST_BYTES)?,
+        let (_, json) = read(MANIFEST, MAX_MANIFEST_BYTES)?;
+        let manifest = Manifest::from_json(&json).map_err(in_folder)?;
+        let mut files = BTreeMap::from([
+            (MANIFEST, json),
             read(TOKENIZER, MAX_TOKENIZER_BYTES)?,
             read(GRAPH, MAX_GRAPH_BYTES)?,
         ]);
+        if manifest.files.contains_key(STREAM) {
+            files.extend([read(STREAM, MAX_GRAPH_BYTES)?]);
+        }
         let weights = Weights::map(&folder.join(WEIGHTS))?;
-        let bundle = Self::verified(files, weights).map_err(in_folder)?;
+        let bundle = Self::verified(manifest, files, weights).map_err(in_folder)?;
         Ok(Self {
             folder: Some(folder.to_owned()),
             ..bundle
         })
     }
 
-    /// Copies a bundle from (file name, contents) pairs; names other than [`BUNDLE_FILES`] are ignored.
+    /// Copies a bundle from (file name, contents) pairs; names other than [`BUNDLE_FILES`] and the [`OPTIONAL_BUNDLE_FILES`] that its
+    /// manifest lists are ignored. The latter may be left out: without `stream.onnx`, streams have no cache.
     pub fn from_memory<N: AsRef<str>, B: AsRef<[u8]>>(
         files: impl IntoIterator<Item = (N, B)>,
     ) -> Result<Self> {
         let given: Vec<(N, B)> = files.into_iter().collect();
-        let find = |name: &'static str, limit: u64| {
+        let find_any = |name: &'static str, limit: u64| {
             let mut found = given.iter().filter(|(given, _)| given.as_ref() == name);
-            let (_, bytes) = found.next().ok_or_else(|| {
-                let expected = BUNDLE_FILES.join(", ");
-                Error::argument(format!(
-                    "{name}: not among the files given; a bundle consists of {expected}"
-                ))
-            })?;
+            let Some((_, bytes)) = found.next() else {
+                return Ok(None);
+            };
             if found.next().is_some() {
                 return Err(Error::argument(format!("{name}: given more than once")));
             }
             let bytes = bytes.as_ref();
             check_size(name, bytes.len() as u64, limit)?;
-            Ok(bytes)
+            Ok(Some(bytes))
         };
-        let files = BTreeMap::from([
-            (MANIFEST, find(MANIFEST, MAX_MANIFEST_BYTES)?.to_vec()),
+        let find = |name: &'static str, limit: u64| {
+            find_any(name, limit)?.ok_or_else(|| {
+                let expected = BUNDLE_FILES.join(", ");
+                Error::argument(format!(
+                    "{name}: not among the files given; a bundle consists of {expected}"
+                ))
+            })
+        };
+        let json = find(MANIFEST, MAX_MANIFEST_BYTES)?;
+        let mut files = BTreeMap::from([
+            (MANIFEST, json.to_vec()),
             (TOKENIZER, find(TOKENIZER, MAX_TOKENIZER_BYTES)?.to_vec()),
             (GRAPH, find(GRAPH, MAX_GRAPH_BYTES)?.to_vec()),
         ]);
-        let weights = Weights::from_bytes(find(WEIGHTS, u64::MAX)?)?;
-        Self::verified(files, weights)
+        let weights = find(WEIGHTS, u64::MAX)?;
+        let manifest = Manifest::from_json(json)?;
+        if manifest.files.contains_key(STREAM) {
+            let stream = find_any(STREAM, MAX_GRAPH_BYTES)?;
+            files.extend(stream.map(|bytes| (STREAM, bytes.to_vec())));
+        }
+        Self::verified(manifest, files, Weights::from_bytes(weights)?)
     }
 
-    fn verified(files: BTreeMap<&'static str, Vec<u8>>, weights: Weights) -> Result<Self> {
-        let manifest = Manifest::from_json(&files[MANIFEST])?;
+    fn verified(
+        manifest: Manifest,
+        files: BTreeMap<&'static str, Vec<u8>>,
+        weights: Weights,
+    ) -> Result<Self> {
         let bundle = Self {
             folder: None,
             manifest,
             files,
             weights: Arc::new(weights),
         };
-        for name in HASHED_FILES {
+        let optional = OPTIONAL_BUNDLE_FILES
+            .into_iter()
+            .filter(|name| bundle.files.contains_key(name));
+        for name in HASHED_FILES.into_iter().chain(optional) {
             bundle.check_hash(name)?;
         }
         check_weights(&bundle.weights)?;
@@ -122,7 +150,7 @@ impl Bundle {
         &self.manifest
     }
 
-    /// The bytes of one of [`BUNDLE_FILES`]; empty for any other name.
+    /// The bytes of one of its files; empty for any other name.
     pub fn file(&self, name: &str) -> &[u8] {
         match name {
             WEIGHTS => &self.weights,
@@ -130,7 +158,8 @@ impl Bundle {
         }
     }
 
-    pub(crate) fn into_parts(self) -> (Manifest, Graph) {
+    /// The manifest, the graph, and the graph for streams if there is one.
+    pub(crate) fn into_parts(self) -> (Manifest, Graph, Option<Graph>) {
         let manifest = &self.manifest;
         let hashes = [GRAPH, WEIGHTS].map(|name| manifest.files.get(name).map_or("", |hash| hash));
         let scheme = manifest.quantization.get("scheme");
@@ -140,9 +169,10 @@ impl Bundle {
             model_type: manifest.architecture.model_type.clone(),
             scheme: scheme.and_then(|scheme| scheme.as_str().map(str::to_owned)),
         };
-        let graph = Graph::from_parts(self.files[GRAPH].as_slice().into(), self.weights);
-        let graph = graph.of_bundle(origin);
-        (self.manifest, graph)
+        let graph = |onnx: &Vec<u8>| Graph::from_parts(onnx[..].into(), Arc::clone(&self.weights));
+        let stream = self.files.get(STREAM).map(graph);
+        let graph = graph(&self.files[GRAPH]).of_bundle(origin);
+        (self.manifest, graph, stream)
     }
 
     fn check_hash(&self, name: &str) -> Result<()> {

@@ -9,20 +9,29 @@ use crate::options::{CheckOptions, Coverage, Join};
 use crate::policy::{Calibration, is_language_tag};
 use crate::text::normalize::{Undone, Views, views};
 use crate::text::rewrite::View;
-use crate::text::window::windows;
+use crate::text::window::{LastWindow, windows};
 use crate::text::{MAX_TEXT_BYTES, language};
 use crate::verdict::{
     Change, Input, MAX_CHANGES, ScoredView, Span, Verdict, ViewKind, flagged_category,
 };
 
-/// Computes the logits of a window of tokens. The flag says whether it is the last of its text, whose place more text would move.
-pub(crate) type Score<'a> = dyn FnMut(&[u32], bool) -> Result<Vec<f32>> + 'a;
+/// A window to score, as the network takes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window<'a> {
+    pub(crate) tokens: &'a [u32],
+    /// Whether it is the last of its text, which more text would change.
+    pub(crate) is_last: bool,
+}
+
+/// Computes the logits of a window.
+pub(crate) type Score<'a> = dyn FnMut(Window<'_>) -> Result<Vec<f32>> + 'a;
 
 /// Draws the verdict on an input.
 pub(crate) fn check(
     model: &Model,
     input: &Input<'_>,
     options: &CheckOptions,
+    last: LastWindow,
     score: &mut Score<'_>,
 ) -> Result<Verdict> {
     let policy = &model.manifest().policy;
@@ -41,6 +50,7 @@ pub(crate) fn check(
     let thresholds = policy.thresholds_with(model.categories(), tag, options)?;
     let mut tally = Tally {
         model,
+        last,
         coverage: options.coverage.checked()?,
         calibration: policy.calibration(model.categories(), tag),
         scores: vec![0.0; model.categories().len()],
@@ -203,6 +213,7 @@ fn language_of<'a>(input: &Input<'a>, readings: &[Reading<'_>]) -> Result<&'a st
 /// What has been scored so far.
 struct Tally<'a> {
     model: &'a Model,
+    last: LastWindow,
     coverage: Coverage,
     calibration: Vec<Calibration>,
     scores: Vec<f32>,
@@ -249,11 +260,11 @@ impl Tally<'_> {
             tokens_scored: scored,
             windows: 0,
         };
-        for range in windows(scored, self.model.manifest().limits) {
-            let logits = score(
-                &self.model.window(&tokens[range.clone()]),
-                range.end == scored,
-            )?;
+        for range in windows(scored, self.model.manifest().limits, self.last) {
+            let logits = score(Window {
+                tokens: &self.model.window(&tokens[range.clone()]),
+                is_last: range.end == scored,
+            })?;
             let mut largest = 0.0_f32;
             let calibrated = logits.iter().zip(&self.calibration);
             for ((logit, calibration), score) in calibrated.zip(&mut self.scores) {

@@ -5,10 +5,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::bundle::WEIGHTS;
+mod stream;
+
+pub(crate) use self::stream::{CacheShape, StreamGraph};
+use crate::bundle::{GRAPH, WEIGHTS};
 use crate::engine::{self, Engine, EngineChoice, LoadedRten, Weights};
 use crate::error::{Error, Result};
-use crate::onnx::{self, Outline};
+use crate::onnx::{self, External, Outline, Port};
 
 /// The graph's only input: int64, `[batch, tokens]`.
 pub(crate) const INPUT: &str = "input_ids";
@@ -121,9 +124,7 @@ impl Graph {
     /// What the network's norms add to the mean square: the one number of a decoder that is not among its tensors.
     #[cfg(feature = "wgpu")]
     pub(crate) fn norm_epsilon(&self) -> Result<f32> {
-        let outline = onnx::outline(&self.onnx).map_err(|what| {
-            Error::model(format!("model.onnx: damaged: {what}; get the bundle again"))
-        })?;
+        let outline = self.outline(GRAPH)?;
         match outline.epsilons[..] {
             [first, ref rest @ ..] if rest.iter().all(|other| *other == first) && first >= 0.0 => {
                 Ok(first)
@@ -134,80 +135,104 @@ impl Graph {
         }
     }
 
+    /// What the graph needs and gives; `file` is its name in a bundle.
+    fn outline(&self, file: &str) -> Result<Outline> {
+        onnx::outline(&self.onnx).map_err(|what| refused(file, format!("damaged: {what}")))
+    }
+
     /// Checks the contract on the bytes, before an engine sees them: engines differ in what they let pass. ONNX Runtime, for one,
     /// would read external data from any file that the graph names.
     pub(crate) fn validate(&self, categories: Option<usize>) -> Result<()> {
-        let refused = |what: String| {
-            Error::model(format!(
-                "model.onnx: {what}; get the bundle again or export the model again"
-            ))
-        };
-        let outline =
-            onnx::outline(&self.onnx).map_err(|what| refused(format!("damaged: {what}")))?;
         let Outline {
             inputs,
             outputs,
             external,
             ..
-        } = outline;
+        } = self.outline(GRAPH)?;
         match &inputs[..] {
             [input] if input.name == INPUT => {}
             _ => {
-                return Err(refused(format!(
-                    "the inputs are {inputs:?}; expected {INPUT} alone"
-                )));
+                return Err(refused(
+                    GRAPH,
+                    format!("the inputs are {inputs:?}; expected {INPUT} alone"),
+                ));
             }
         }
         match &outputs[..] {
             [output] if output.name == OUTPUT => {
-                if let (Some(expected), Some(found)) = (categories, output.last_size)
-                    && found != expected as u64
-                {
-                    return Err(refused(format!(
-                        "{OUTPUT} has {found} columns, but manifest.json lists {expected} categories"
-                    )));
+                if let Some(expected) = categories {
+                    check_columns(GRAPH, output, expected)?;
                 }
             }
             _ => {
-                return Err(refused(format!(
-                    "the outputs are {outputs:?}; expected {OUTPUT} alone"
-                )));
+                return Err(refused(
+                    GRAPH,
+                    format!("the outputs are {outputs:?}; expected {OUTPUT} alone"),
+                ));
             }
         }
-        for tensor in external {
-            if tensor.location != WEIGHTS {
-                return Err(refused(format!(
+        check_external(GRAPH, external, self.weights.len() as u64)
+    }
+}
+
+fn refused(file: &str, what: String) -> Error {
+    Error::model(format!(
+        "{file}: {what}; get the bundle again or export the model again"
+    ))
+}
+
+fn check_columns(file: &str, output: &Port, expected: usize) -> Result<()> {
+    match output.shape.last() {
+        Some(Some(found)) if *found != expected as u64 => Err(refused(
+            file,
+            format!("{OUTPUT} has {found} columns, but manifest.json lists {expected} categories"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that tensors outside the graph lie in `weights.data`, whose size is given.
+fn check_external(file: &str, external: Vec<External>, size: u64) -> Result<()> {
+    for tensor in external {
+        if tensor.location != WEIGHTS {
+            return Err(refused(
+                file,
+                format!(
                     "tensor {:?} is stored in {:?}; expected {WEIGHTS}",
                     tensor.name, tensor.location
-                )));
-            }
-            // ONNX Runtime reads as much as the shape needs, whatever the length says.
-            let length = match (tensor.length, tensor.needed) {
-                (Some(length), Some(needed)) if length == needed => length,
-                (length, needed) => {
-                    let size = |size: Option<u64>| {
-                        size.map_or("an unknown number of".to_owned(), |size| size.to_string())
-                    };
-                    return Err(refused(format!(
+                ),
+            ));
+        }
+        // ONNX Runtime reads as much as the shape needs, whatever the length says.
+        let length = match (tensor.length, tensor.needed) {
+            (Some(length), Some(needed)) if length == needed => length,
+            (length, needed) => {
+                let size = |size: Option<u64>| {
+                    size.map_or("an unknown number of".to_owned(), |size| size.to_string())
+                };
+                return Err(refused(
+                    file,
+                    format!(
                         "tensor {:?} is stored in {} bytes, but its shape and type need {} bytes",
                         tensor.name,
                         size(length),
                         size(needed)
-                    )));
-                }
-            };
-            let end = tensor.offset.checked_add(length);
-            if end.is_none_or(|end| end > self.weights.len() as u64) {
-                return Err(refused(format!(
-                    "tensor {:?} is stored at {} with length {length}, beyond the end of {WEIGHTS} at {}",
-                    tensor.name,
-                    tensor.offset,
-                    self.weights.len()
-                )));
+                    ),
+                ));
             }
+        };
+        let end = tensor.offset.checked_add(length);
+        if end.is_none_or(|end| end > size) {
+            return Err(refused(
+                file,
+                format!(
+                    "tensor {:?} is stored at {} with length {length}, beyond the end of {WEIGHTS} at {size}",
+                    tensor.name, tensor.offset
+                ),
+            ));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn shared<T>(

@@ -34,6 +34,7 @@ mod verdict;
 
 pub use bundle::{
     BUNDLE_FILES, Bundle, MAX_GRAPH_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES,
+    OPTIONAL_BUNDLE_FILES,
 };
 pub use engine::{
     AutoEngine, Engine, EngineChoice, EngineInfo, Graph, MAX_THREADS, TokenBatch, Weights,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::{HASHED_FILES, OPTIONAL_BUNDLE_FILES};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 
@@ -189,13 +190,18 @@ impl Manifest {
     }
 
     fn validate_files(&self) -> Result<()> {
-        for name in crate::bundle::HASHED_FILES {
-            let Some(hash) = self.files.get(name) else {
+        for name in HASHED_FILES {
+            if !self.files.contains_key(name) {
                 return Err(Error::model(format!(
                     "manifest.json: files has no entry for {name}; expected its SHA-256"
                 )));
-            };
-            if hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
+            }
+        }
+        for name in HASHED_FILES.into_iter().chain(OPTIONAL_BUNDLE_FILES) {
+            let hash = self.files.get(name);
+            if let Some(hash) = hash
+                && (hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()))
+            {
                 return Err(Error::model(format!(
                     "manifest.json: files[{name:?}] is {hash:?}; expected 64 hexadecimal digits"
                 )));

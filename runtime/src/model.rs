@@ -10,12 +10,13 @@ use std::sync::Arc;
 use crate::bundle::{Bundle, TOKENIZER};
 use crate::engine::{AutoEngine, Graph, choose_auto};
 use crate::error::{Error, Result};
+use crate::graph::StreamGraph;
 use crate::manifest::Manifest;
 use crate::session::{Session, SessionOptions};
 use crate::text::MAX_TEXT_BYTES;
 use crate::text::normalize::views;
 use crate::text::tokenize::{self, TextTokenizer};
-use crate::text::window::windows;
+use crate::text::window::{LastWindow, windows};
 use crate::verdict::ViewKind;
 
 /// A model, immutable and shared: clones are cheap and may be used from any thread at once.
@@ -28,6 +29,7 @@ struct Inner {
     manifest: Manifest,
     tokenizer: TextTokenizer,
     graph: Graph,
+    stream: Option<StreamGraph>,
 }
 
 impl Model {
@@ -42,13 +44,16 @@ impl Model {
             bundle.file(TOKENIZER),
             bundle.manifest().architecture.vocabulary,
         )?;
-        let (manifest, graph) = bundle.into_parts();
+        let (manifest, graph, stream) = bundle.into_parts();
         graph.validate(Some(manifest.categories.len()))?;
+        let stream = stream.map(|graph| StreamGraph::new(graph, &manifest));
+        let stream = stream.transpose()?;
         Ok(Self {
             inner: Arc::new(Inner {
                 manifest,
                 tokenizer,
                 graph,
+                stream,
             }),
         })
     }
@@ -109,7 +114,7 @@ impl Model {
 
     /// The windows that cover the tokens of a text, each as the network takes it: with the model's prefix before it.
     pub fn windows(&self, tokens: &[u32]) -> Vec<Vec<u32>> {
-        windows(tokens.len(), self.manifest().limits)
+        windows(tokens.len(), self.manifest().limits, LastWindow::Full)
             .map(|range| self.window(&tokens[range]).into_owned())
             .collect()
     }
@@ -142,7 +147,12 @@ impl Model {
     /// change, `onnxruntime` sessions have a copy each.
     pub fn session(&self, options: &SessionOptions) -> Result<Session> {
         let engine = self.inner.graph.open(&options.engine, options.threads)?;
-        Session::new(self.clone(), engine)
+        Session::new(self.clone(), engine, options.threads)
+    }
+
+    /// The graph for streams, if the bundle has one.
+    pub(crate) fn stream_graph(&self) -> Option<&StreamGraph> {
+        self.inner.stream.as_ref()
     }
 }
 

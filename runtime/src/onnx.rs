@@ -17,8 +17,8 @@ pub(crate) struct Outline {
 #[derive(Debug, Default)]
 pub(crate) struct Port {
     pub(crate) name: String,
-    /// The size of the last dimension, if the graph fixes it.
-    pub(crate) last_size: Option<u64>,
+    /// The sizes of its dimensions, as far as the graph fixes them.
+    pub(crate) shape: Vec<Option<u64>>,
 }
 
 /// A tensor that is stored outside the graph.
@@ -221,19 +221,29 @@ fn read_port(port: &[u8]) -> Parsed<Port> {
                 let Some(shape) = message(tensor, TENSOR_TYPE_SHAPE)? else {
                     continue;
                 };
-                let Some(dimension) = message(shape, SHAPE_DIMENSION)? else {
-                    continue;
-                };
-                for field in fields(dimension) {
-                    if let (DIMENSION_VALUE, Value::Number(size)) = field? {
-                        result.last_size = Some(size);
-                    }
-                }
+                result.shape = read_shape(shape)?;
             }
             _ => {}
         }
     }
     Ok(result)
+}
+
+fn read_shape(shape: &[u8]) -> Parsed<Vec<Option<u64>>> {
+    let mut sizes = Vec::new();
+    for field in fields(shape) {
+        let (SHAPE_DIMENSION, Value::Bytes(dimension)) = field? else {
+            continue;
+        };
+        let mut size = None;
+        for field in fields(dimension) {
+            if let (DIMENSION_VALUE, Value::Number(value)) = field? {
+                size = Some(value);
+            }
+        }
+        sizes.push(size);
+    }
+    Ok(sizes)
 }
 
 /// The last submessage with the given field number.

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
-use crate::check::check;
-use crate::engine::{Engine, EngineChoice, TokenBatch};
+use crate::check::{Window, check};
+use crate::engine::{self, Engine, EngineChoice, KeyValues, Past, StreamEngine, TokenBatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::options::CheckOptions;
 use crate::text::tokenize;
+use crate::text::window::LastWindow;
 use crate::verdict::{Input, Verdict};
 
 /// How [`Model::session`] opens an engine.
@@ -35,12 +36,24 @@ impl Default for SessionOptions {
 pub struct Session {
     model: Model,
     engine: Box<dyn Engine>,
+    threads: NonZeroUsize,
+    /// Opened for the first stream that goes on from what it has computed.
+    stream: Option<Box<dyn StreamEngine>>,
 }
 
 impl Session {
     /// Runs one token, so that a graph that does not fit the manifest is found now and not at the first check.
-    pub(crate) fn new(model: Model, engine: Box<dyn Engine>) -> Result<Self> {
-        let mut session = Self { model, engine };
+    pub(crate) fn new(
+        model: Model,
+        engine: Box<dyn Engine>,
+        threads: NonZeroUsize,
+    ) -> Result<Self> {
+        let mut session = Self {
+            model,
+            engine,
+            threads,
+            stream: None,
+        };
         session.logits(&[0])?;
         Ok(session)
     }
@@ -59,7 +72,8 @@ impl Session {
     /// Checks a text as the options say.
     pub fn check_with(&mut self, input: &Input<'_>, options: &CheckOptions) -> Result<Verdict> {
         let model = self.model.clone();
-        check(&model, input, options, &mut |tokens, _| self.logits(tokens))
+        let mut score = |window: Window<'_>| self.logits(window.tokens);
+        check(&model, input, options, LastWindow::Full, &mut score)
     }
 
     /// The model that this is a session of.
@@ -69,22 +83,59 @@ impl Session {
 
     /// The raw logits, one per category, of one window of 1 to `max_position` tokens.
     pub fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
-        let manifest = self.model.manifest();
-        let limit = manifest.architecture.max_position;
-        if tokens.is_empty() || tokens.len() > limit {
-            return Err(Error::argument(format!(
-                "a window of {} tokens; expected 1 to {limit}, the model's max_position",
-                tokens.len()
-            )));
-        }
-        tokenize::check_ids(tokens, manifest.architecture.vocabulary)?;
-        let mut logits = vec![0.0; manifest.categories.len()];
+        let mut logits = self.room_for(tokens, tokens.len())?;
         let batch = TokenBatch {
             ids: tokens,
             rows: 1,
             tokens: tokens.len(),
         };
         self.engine.run(&batch, &mut logits)?;
+        self.finite(logits)
+    }
+
+    /// Whether [`logits_after`](Self::logits_after) can compute.
+    pub(crate) fn has_cache(&self) -> bool {
+        self.model.stream_graph().is_some() && engine::has_streams(self.engine.name())
+    }
+
+    /// The logits of the last of `tokens`, which follow those of `past`, and the keys and values of all of them.
+    pub(crate) fn logits_after(
+        &mut self,
+        past: Past<'_>,
+        tokens: &[u32],
+    ) -> Result<(Vec<f32>, KeyValues)> {
+        let mut logits = self.room_for(tokens, past.tokens() + tokens.len())?;
+        let engine = match (&mut self.stream, self.model.stream_graph()) {
+            (Some(engine), _) => engine,
+            (none, Some(graph)) => none.insert(engine::open_stream(
+                self.engine.name(),
+                graph,
+                self.threads,
+            )?),
+            (None, None) => {
+                return Err(Error::unsupported(
+                    "the bundle has no stream.onnx; score whole windows",
+                ));
+            }
+        };
+        let present = engine.run(past, tokens, &mut logits)?;
+        Ok((self.finite(logits)?, present))
+    }
+
+    /// Room for the logits of tokens that are in order and make a window of `length` in the end.
+    fn room_for(&self, tokens: &[u32], length: usize) -> Result<Vec<f32>> {
+        let manifest = self.model.manifest();
+        let limit = manifest.architecture.max_position;
+        if tokens.is_empty() || length > limit {
+            return Err(Error::argument(format!(
+                "a window of {length} tokens; expected 1 to {limit}, the model's max_position"
+            )));
+        }
+        tokenize::check_ids(tokens, manifest.architecture.vocabulary)?;
+        Ok(vec![0.0; manifest.categories.len()])
+    }
+
+    fn finite(&self, logits: Vec<f32>) -> Result<Vec<f32>> {
         // A comparison with NaN is false, which would read as safe.
         match logits.iter().position(|logit| !logit.is_finite()) {
             Some(index) => Err(Error::new(

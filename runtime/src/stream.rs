@@ -1,17 +1,19 @@
 //! A text that is checked while it is still being written.
 
+mod cache;
 mod memory;
 mod tail;
 
 use self::memory::Memory;
 pub use self::memory::StreamWork;
 use self::tail::{Layout, Tail};
-use crate::check::check;
+use crate::check::{Window, check};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::{CheckOptions, Join};
 use crate::session::Session;
 use crate::text::MAX_TEXT_BYTES;
+use crate::text::window::LastWindow;
 use crate::verdict::{Input, Verdict};
 
 /// How a [`Stream`] works.
@@ -23,9 +25,12 @@ pub struct StreamOptions {
     pub prompt: Option<String>,
     /// The BCP-47 tag of the text's language; identified from the text when absent.
     pub language: Option<String>,
-    /// New bytes after which a push draws a new verdict. Each costs about one window of the network, so that less than a
-    /// window's stride of text between two verdicts multiplies the cost of the whole; 0 draws one at every push.
+    /// New bytes after which a push draws a new verdict; 0 draws one at every push. With a cache each costs what is new; without, about
+    /// one window of the network, so that less than a window's stride of text between two verdicts multiplies the cost of the whole.
     pub debounce_bytes: usize,
+    /// Whether verdicts on the way go on from the keys and values that were computed before, where the bundle and the engine can; see
+    /// [`Stream::uses_cache`]. Without, they score whole windows, as the verdict at the end always does.
+    pub cache: bool,
 }
 
 impl Default for StreamOptions {
@@ -36,6 +41,7 @@ impl Default for StreamOptions {
             prompt: None,
             language: None,
             debounce_bytes: 256,
+            cache: true,
         }
     }
 }
@@ -45,7 +51,9 @@ impl Default for StreamOptions {
 /// It is state alone: a session computes, and one session may serve many streams by turns. [`Stream::finish`] gives exactly the
 /// verdict that [`Session::check_with`] gives on the whole text, whatever the pieces were. Verdicts on the way are early looks:
 /// they score the windows that are complete and the last one as far as it has come, so that they may flag what the finished text does
-/// not, and the other way round where a disguise shows only as a whole.
+/// not, and the other way round where a disguise shows only as a whole. With a cache ([`Stream::uses_cache`]) the last one begins a
+/// stride after the one before it, and int8 activations are scaled over the new tokens: its logits differ from those of a whole window
+/// by about what quantising changes.
 #[derive(Clone, Debug)]
 pub struct Stream {
     model: Model,
@@ -54,6 +62,7 @@ pub struct Stream {
     /// What is scored: the prompt before it, where they are joined, included.
     text: String,
     layout: Layout,
+    uses_cache: bool,
     /// The bytes of a character whose rest has not come yet.
     unfinished: Vec<u8>,
     tail: Option<Tail>,
@@ -74,6 +83,7 @@ impl Stream {
         Self {
             model: session.model().clone(),
             engine: session.engine().to_owned(),
+            uses_cache: options.cache && session.has_cache(),
             layout: Layout {
                 prompt: 0..before.len().saturating_sub(1),
                 stream_start: before.len(),
@@ -108,22 +118,31 @@ impl Stream {
         self.accept(session)?;
         self.memory.next_look();
         let (model, options) = (&self.model, &self.options);
-        let mut score = |tokens: &[u32], is_last| self.memory.score(session, tokens, is_last);
+        let last = match self.uses_cache {
+            true => LastWindow::Growing,
+            false => LastWindow::Full,
+        };
         let tail = match &mut self.tail {
             Some(tail) => tail,
-            // A prompt that is scored on its own is scored once.
+            // A prompt that is scored on its own is whole, and is scored once.
             none => none.insert(match (&options.prompt, options.check.join) {
                 (Some(prompt), Join::Separate) if !prompt.is_empty() => {
                     let input = Input {
                         language: options.language.as_deref(),
                         ..Input::prompt(prompt)
                     };
-                    Tail::after(Some(check(model, &input, &options.check, &mut score)?))
+                    let score = &mut |window: Window<'_>| self.memory.score(session, window);
+                    let verdict = check(model, &input, &options.check, LastWindow::Full, score)?;
+                    Tail::after(Some(verdict))
                 }
                 _ => Tail::after(None),
             }),
         };
-        let how = (&options.check, options.language.as_deref());
+        let mut score = |window: Window<'_>| match last {
+            LastWindow::Growing => self.memory.score_grown(session, window),
+            LastWindow::Full => self.memory.score(session, window),
+        };
+        let how = (&options.check, options.language.as_deref(), last);
         let verdict = tail.check(model, (&self.text, &self.layout), how, &mut score)?;
         self.judged = self.text.len();
         if verdict.flagged && self.flagged_at.is_none() {
@@ -151,8 +170,9 @@ impl Stream {
             language: self.options.language.as_deref(),
         };
         let memory = &mut self.memory;
-        let mut score = |tokens: &[u32], is_last| memory.score(session, tokens, is_last);
-        check(&self.model, &input, &self.options.check, &mut score)
+        let mut score = |window: Window<'_>| memory.score(session, window);
+        let options = &self.options.check;
+        check(&self.model, &input, options, LastWindow::Full, &mut score)
     }
 
     /// The streamed text so far, without its unfinished character.
@@ -163,6 +183,12 @@ impl Stream {
     /// The length of the streamed text, in bytes, when a verdict on the way first flagged it; it stays, whatever comes later.
     pub fn flagged_at(&self) -> Option<usize> {
         self.flagged_at
+    }
+
+    /// Whether verdicts on the way cost what is new of the text, and not a whole window each: the options ask for it, the bundle has the
+    /// graph `stream.onnx`, and the engine can run it. All engines of this crate can but `wgpu`.
+    pub fn uses_cache(&self) -> bool {
+        self.uses_cache
     }
 
     /// What the verdicts so far have cost.

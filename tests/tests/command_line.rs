@@ -202,7 +202,8 @@ fn a_damaged_bundle_is_refused() {
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for name in duoguard::BUNDLE_FILES {
+    let optional = duoguard::OPTIONAL_BUNDLE_FILES;
+    for name in duoguard::BUNDLE_FILES.into_iter().chain(optional) {
         fs::copy(from.join(name), to.join(name)).unwrap();
     }
 }

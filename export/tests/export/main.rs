@@ -6,4 +6,5 @@ mod damaged;
 mod parity;
 mod publishing;
 mod shards;
+mod streams;
 mod support;

@@ -48,7 +48,7 @@ fn largest_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-fn shapes() -> Vec<Recipe> {
+pub fn shapes() -> Vec<Recipe> {
     let base = Recipe::default();
     vec![
         base.clone(),

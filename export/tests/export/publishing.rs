@@ -39,6 +39,7 @@ fn a_bundle_is_replaced_only_when_forced() {
         "README.md",
         "manifest.json",
         "model.onnx",
+        "stream.onnx",
         "tokenizer.json",
         "weights.data",
     ];

@@ -32,6 +32,8 @@ int main(void) {
     OFFSET(stream_options, debounce_bytes);
     OFFSET(stream_options, prompt);
     OFFSET(stream_options, prompt_size);
+    OFFSET(stream_options, rescore);
+    OFFSET(stream_options, reserved);
     SIZE(verdict);
     OFFSET(verdict, struct_size);
     OFFSET(verdict, flagged);

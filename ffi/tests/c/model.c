@@ -95,6 +95,20 @@ static void test_open_memory(const char *folder) {
     CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "model.onnx: data", duoguard_model_open_memory(wrong, FILES, &none, &error));
     CHECK(none == NULL);
 
+    /* Without the graph for streams there is a model, whose streams have no cache. */
+    memcpy(wrong, given.files, sizeof wrong);
+    wrong[3] = wrong[4];
+    CHECK(duoguard_model_open_memory(wrong, FILES - 1, &none, NULL) == DUOGUARD_OK);
+    {
+        duoguard_session *session = open_session(none);
+        duoguard_stream *stream = NULL;
+        CHECK(duoguard_stream_new(session, NULL, &stream, NULL) == DUOGUARD_OK);
+        CHECK(duoguard_stream_uses_cache(stream) == 0);
+        duoguard_stream_free(stream);
+        duoguard_session_free(session);
+        duoguard_model_free(none);
+    }
+
     /* The files were copied. */
     bundle_free(&given);
     {

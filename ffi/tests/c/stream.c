@@ -82,6 +82,13 @@ static void test_refusals(const duoguard_model *model, duoguard_session *session
     CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "stream_options.prompt", duoguard_stream_new(session, &options, &out, &error));
     options.prompt = "a\xff!";
     CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "byte 1", duoguard_stream_new(session, &options, &out, &error));
+    options.prompt = NULL;
+    options.prompt_size = 0;
+    options.rescore = 2;
+    CHECK_FAILS(DUOGUARD_UNSUPPORTED, "rescore", duoguard_stream_new(session, &options, &out, &error));
+    options.rescore = 0;
+    options.reserved = 1;
+    CHECK_FAILS(DUOGUARD_UNSUPPORTED, "reserved", duoguard_stream_new(session, &options, &out, &error));
     CHECK(out == NULL);
 
     CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "stream is NULL",
@@ -118,6 +125,25 @@ static void test_refusals(const duoguard_model *model, duoguard_session *session
     duoguard_stream_free(NULL);
 }
 
+/* The bundle has the graph for it; programs that know nothing of the option have it too. */
+static void test_cache(duoguard_session *session) {
+    duoguard_stream_options options = DUOGUARD_STREAM_OPTIONS_INIT;
+    duoguard_stream *stream = begin(session, &options);
+    uint32_t cached = duoguard_stream_uses_cache(stream);
+
+    CHECK(cached == (strcmp(duoguard_session_engine(session), "wgpu") != 0));
+    CHECK(duoguard_stream_uses_cache(NULL) == 0);
+    duoguard_stream_free(stream);
+    options.rescore = 1;
+    stream = begin(session, &options);
+    CHECK(duoguard_stream_uses_cache(stream) == 0);
+    duoguard_stream_free(stream);
+    options.struct_size = offsetof(duoguard_stream_options, rescore);
+    stream = begin(session, &options);
+    CHECK(duoguard_stream_uses_cache(stream) == cached);
+    duoguard_stream_free(stream);
+}
+
 void test_stream(const char *folder) {
     duoguard_model *model = open_model(folder), *twin = open_model(folder);
     duoguard_session *session = open_session(model), *stranger = open_session(twin);
@@ -126,6 +152,7 @@ void test_stream(const char *folder) {
 
     test_equal_to_a_check(session, 0);
     test_equal_to_a_check(session, 1);
+    test_cache(session);
     test_refusals(model, session);
 
     /* A stream lives on without what it was made with. */

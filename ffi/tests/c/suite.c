@@ -3,7 +3,7 @@
 
 int failures = 0;
 
-static const char *const NAMES[FILES] = {"manifest.json", "tokenizer.json", "model.onnx", "weights.data"};
+static const char *const NAMES[FILES] = {"manifest.json", "tokenizer.json", "model.onnx", "stream.onnx", "weights.data"};
 
 static void *allocated(size_t size) {
     void *memory = malloc(size);

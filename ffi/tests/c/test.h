@@ -35,7 +35,7 @@ extern int failures;
         }                                                                                                    \
     } while (0)
 
-enum { FILES = 4 };
+enum { FILES = 5 };
 
 /* The files of a bundle, read into memory that the program owns. */
 typedef struct bundle {

@@ -1,6 +1,7 @@
 //! What computes: the engines, in one table.
 
 mod auto;
+mod cache;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod rten;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use self::auto::AutoEngine;
 pub(crate) use self::auto::choose as choose_auto;
+pub(crate) use self::cache::{KeyValues, Past, StreamEngine};
 pub(crate) use self::rten::Loaded as LoadedRten;
 pub use self::weights::Weights;
 #[cfg(feature = "wgpu")]
@@ -25,6 +27,7 @@ pub use self::wgpu::{ForwardCost, GpuAdapter, gpu_adapters};
 pub(crate) use self::wgpu::{Resident as ResidentWgpu, forward_cost};
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::graph::Graph;
+use crate::graph::StreamGraph;
 
 /// The most threads that one session may ask for: more than any machine has use for, and a typing error beyond it starts none.
 pub const MAX_THREADS: usize = 1024;
@@ -91,6 +94,8 @@ struct EngineEntry {
     /// What was found on this machine, or why it cannot be used and how to get it.
     available: fn() -> std::result::Result<String, String>,
     open: fn(&Graph, NonZeroUsize) -> Result<Box<dyn Engine>>,
+    /// Opens a graph for streams; `None` if the engine cannot go on from earlier keys and values.
+    open_stream: Option<fn(&StreamGraph, NonZeroUsize) -> Result<Box<dyn StreamEngine>>>,
 }
 
 /// All engines, in the order in which [`EngineChoice::Auto`] tries them.
@@ -99,18 +104,21 @@ const ENGINES: &[EngineEntry] = &[
         name: rten::NAME,
         available: rten::available,
         open: rten::open,
+        open_stream: Some(rten::open_stream),
     },
     #[cfg(feature = "onnxruntime")]
     EngineEntry {
         name: onnxruntime::NAME,
         available: onnxruntime::available,
         open: onnxruntime::open,
+        open_stream: Some(onnxruntime::open_stream),
     },
     #[cfg(feature = "wgpu")]
     EngineEntry {
         name: wgpu::NAME,
         available: wgpu::available,
         open: wgpu::open,
+        open_stream: None,
     },
 ];
 
@@ -177,6 +185,28 @@ pub(crate) fn open(
     (entry.open)(graph, threads)
 }
 
+/// Whether an engine can go on from earlier keys and values.
+pub(crate) fn has_streams(name: &str) -> bool {
+    ENGINES
+        .iter()
+        .any(|entry| entry.name == name && entry.open_stream.is_some())
+}
+
+/// Opens a validated graph for streams on the named engine, which a session already uses.
+pub(crate) fn open_stream(
+    name: &str,
+    graph: &StreamGraph,
+    threads: NonZeroUsize,
+) -> Result<Box<dyn StreamEngine>> {
+    let entry = ENGINES.iter().find(|entry| entry.name == name);
+    match entry.and_then(|entry| entry.open_stream) {
+        Some(open) => open(graph, threads),
+        None => Err(Error::unsupported(format!(
+            "engine {name}: it cannot go on from earlier keys and values; score whole windows on it"
+        ))),
+    }
+}
+
 /// Checks a batch before it reaches an engine that would trust it.
 fn check_batch(engine: &str, batch: &TokenBatch<'_>) -> Result<()> {
     let TokenBatch { ids, rows, tokens } = *batch;
@@ -190,22 +220,21 @@ fn check_batch(engine: &str, batch: &TokenBatch<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Copies an engine's output out, if it has the shape that was asked for.
+/// Copies an engine's output out, if it has the shape that was asked for. `file` is the graph.
 fn take_logits(
-    engine: &str,
-    batch: &TokenBatch<'_>,
+    (engine, file): (&str, &str),
+    rows: usize,
     shape: &[usize],
     found: &[f32],
     logits: &mut [f32],
 ) -> Result<()> {
-    if !matches!(shape, [rows, _] if *rows == batch.rows) || found.len() != logits.len() {
+    if !matches!(shape, [found, _] if *found == rows) || found.len() != logits.len() {
         return Err(Error::new(
             ErrorKind::InvalidModel,
             format!(
-                "model.onnx: engine {engine} gives logits of shape {shape:?}; expected [{}, {}], a row a text and a column a category \
+                "{file}: engine {engine} gives logits of shape {shape:?}; expected [{rows}, {}], a row a text and a column a category \
                  of manifest.json",
-                batch.rows,
-                logits.len() / batch.rows.max(1)
+                logits.len() / rows.max(1)
             ),
         ));
     }

@@ -8,14 +8,14 @@ use std::sync::{Arc, OnceLock};
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
-use ort::session::Session;
 use ort::session::builder::SessionBuilder;
+use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
 
-use super::{Engine, TokenBatch, check_batch, take_logits};
-use crate::bundle::WEIGHTS;
+use super::{Engine, KeyValues, Past, StreamEngine, TokenBatch, check_batch, take_logits};
+use crate::bundle::{GRAPH, STREAM, WEIGHTS};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, INPUT, OUTPUT};
+use crate::graph::{Graph, INPUT, OUTPUT, StreamGraph};
 
 pub(super) const NAME: &str = "onnxruntime";
 
@@ -154,11 +154,21 @@ struct OnnxRuntime {
 }
 
 pub(super) fn open(graph: &Graph, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+    let session = loaded(graph, GRAPH, (1, 1), threads)?;
+    Ok(Box::new(OnnxRuntime { session }))
+}
+
+fn loaded(
+    graph: &Graph,
+    file: &str,
+    (inputs, outputs): (usize, usize),
+    threads: NonZeroUsize,
+) -> Result<Session> {
     let library =
         library().map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
     let refused = |cause: String| {
         Error::model(format!(
-            "model.onnx: engine {NAME} cannot load it: {cause}; get the bundle again or try another engine"
+            "{file}: engine {NAME} cannot load it: {cause}; get the bundle again or try another engine"
         ))
     };
     let mut builder = configured(library, graph, threads)
@@ -166,14 +176,33 @@ pub(super) fn open(graph: &Graph, threads: NonZeroUsize) -> Result<Box<dyn Engin
     let session = builder
         .commit_from_memory(graph.onnx())
         .map_err(|cause| refused(cause.to_string()))?;
-    if session.inputs().len() != 1 || session.outputs().len() != 1 {
+    let found = (session.inputs().len(), session.outputs().len());
+    if found != (inputs, outputs) {
         return Err(refused(format!(
-            "{} inputs and {} outputs; expected {INPUT} and {OUTPUT}",
-            session.inputs().len(),
-            session.outputs().len()
+            "{} inputs and {} outputs; expected {inputs} and {outputs}",
+            found.0, found.1
         )));
     }
-    Ok(Box::new(OnnxRuntime { session }))
+    Ok(session)
+}
+
+struct OnnxRuntimeStream {
+    session: Session,
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+}
+
+pub(super) fn open_stream(
+    stream: &StreamGraph,
+    threads: NonZeroUsize,
+) -> Result<Box<dyn StreamEngine>> {
+    let (inputs, outputs) = (stream.inputs(), stream.outputs());
+    let count = (inputs.len(), outputs.len());
+    Ok(Box::new(OnnxRuntimeStream {
+        session: loaded(&stream.graph, STREAM, count, threads)?,
+        inputs,
+        outputs,
+    }))
 }
 
 fn configured(
@@ -221,19 +250,56 @@ impl Engine for OnnxRuntime {
             .session
             .run(ort::inputs![INPUT => ids])
             .map_err(|cause| failed("cannot run model.onnx", cause))?;
-        let not_found = || Error::model(format!("model.onnx: it has no output named {OUTPUT}"));
-        let output = outputs.get(OUTPUT).ok_or_else(not_found)?;
-        let (shape, found) = output.try_extract_tensor::<f32>().map_err(|cause| {
-            Error::model(format!(
-                "model.onnx: {OUTPUT} is not a float32 tensor: {cause}"
-            ))
-        })?;
-        let shape: Vec<usize> = shape
-            .iter()
-            .map(|size| usize::try_from(*size).unwrap_or(0))
-            .collect();
-        take_logits(NAME, batch, &shape, found, logits)
+        let (shape, found) = output(&outputs, GRAPH, OUTPUT)?;
+        take_logits((NAME, GRAPH), batch.rows, &shape, found, logits)
     }
+}
+
+impl StreamEngine for OnnxRuntimeStream {
+    fn run(&mut self, past: Past<'_>, ids: &[u32], logits: &mut [f32]) -> Result<KeyValues> {
+        let batch = TokenBatch {
+            ids,
+            rows: 1,
+            tokens: ids.len(),
+        };
+        check_batch(NAME, &batch)?;
+        let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
+        let take = |cause| failed("cannot take the tokens so far", cause);
+        let ids = TensorRef::from_array_view(([1, ids.len()], &ids[..])).map_err(take)?;
+        let mut values: Vec<SessionInputValue<'_>> = vec![ids.into()];
+        let parts: Vec<_> = past.contiguous().collect();
+        for (shape, part) in &parts {
+            let part = TensorRef::from_array_view((*shape, &part[..])).map_err(take)?;
+            values.push(part.into());
+        }
+        let inputs: Vec<_> = self.inputs.iter().map(String::as_str).zip(values).collect();
+        let outputs = self
+            .session
+            .run(inputs)
+            .map_err(|cause| failed("cannot run stream.onnx", cause))?;
+        let (shape, found) = output(&outputs, STREAM, OUTPUT)?;
+        take_logits((NAME, STREAM), 1, &shape, found, logits)?;
+        let part = |name: &String| {
+            let (shape, values) = output(&outputs, STREAM, name)?;
+            Ok((shape, values.to_vec()))
+        };
+        let parts: Vec<_> = self.outputs[1..].iter().map(part).collect::<Result<_>>()?;
+        past.followed_by(NAME, batch.tokens, parts)
+    }
+}
+
+fn output<'a>(
+    outputs: &'a SessionOutputs<'_>,
+    file: &str,
+    name: &str,
+) -> Result<(Vec<usize>, &'a [f32])> {
+    let not_found = || Error::model(format!("{file}: it has no output named {name}"));
+    let output = outputs.get(name).ok_or_else(not_found)?;
+    let (shape, found) = output.try_extract_tensor::<f32>().map_err(|cause| {
+        Error::model(format!("{file}: {name} is not a float32 tensor: {cause}"))
+    })?;
+    let shape = shape.iter().map(|size| usize::try_from(*size).unwrap_or(0));
+    Ok((shape.collect(), found))
 }
 
 fn failed(action: &str, cause: impl Display) -> Error {

@@ -3,12 +3,13 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value};
+use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView, ValueView};
+use rten_tensor::NdTensorView;
 
-use super::{Engine, TokenBatch, Weights, check_batch, take_logits};
-use crate::bundle::WEIGHTS;
+use super::{Engine, KeyValues, Past, StreamEngine, TokenBatch, Weights, check_batch, take_logits};
+use crate::bundle::{GRAPH, STREAM, WEIGHTS};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, INPUT, OUTPUT};
+use crate::graph::{Graph, INPUT, OUTPUT, StreamGraph};
 
 pub(super) const NAME: &str = "rten";
 
@@ -20,18 +21,35 @@ pub(super) fn available() -> std::result::Result<String, String> {
 pub(crate) struct Loaded {
     // Declared before `_weights`, which it borrows from, and so dropped before it.
     model: Model,
-    input: NodeId,
-    output: NodeId,
+    inputs: Vec<NodeId>,
+    outputs: Vec<NodeId>,
     _weights: Arc<Weights>,
 }
 
 impl Loaded {
-    fn new(onnx: &[u8], weights: Arc<Weights>) -> Result<Self> {
-        let refused = |cause: &dyn std::fmt::Display| {
-            Error::model(format!(
-                "model.onnx: engine {NAME} cannot load it: {cause}; get the bundle again or try another engine"
-            ))
-        };
+    /// Loads `graph`, whose name in the bundle is `file`, with these inputs and outputs.
+    fn shared(
+        graph: &Graph,
+        file: &str,
+        inputs: &[String],
+        outputs: &[String],
+    ) -> Result<Arc<Self>> {
+        graph.shared_rten(|| {
+            let weights = Arc::clone(graph.weights());
+            Self::new(graph.onnx(), weights, inputs, outputs).map_err(|cause| {
+                Error::model(format!(
+                    "{file}: engine {NAME} cannot load it: {cause}; get the bundle again or try another engine"
+                ))
+            })
+        })
+    }
+
+    fn new(
+        onnx: &[u8],
+        weights: Arc<Weights>,
+        inputs: &[String],
+        outputs: &[String],
+    ) -> std::result::Result<Self, Box<dyn std::error::Error>> {
         let bytes: &[u8] = &weights;
         // SAFETY: `bytes` stays valid and unchanged as long as `weights` is alive. `Loaded` keeps `weights` until after `model`, the
         // only thing that holds on to the slice, is dropped, and `model` is private: what `run` returns owns its data.
@@ -41,17 +59,29 @@ impl Loaded {
         options
             .prepack_weights(true)
             .external_data_static(WEIGHTS, bytes);
-        let model = options
-            .load(onnx.to_vec())
-            .map_err(|cause| refused(&cause))?;
-        let input = model.node_id(INPUT).map_err(|cause| refused(&cause))?;
-        let output = model.node_id(OUTPUT).map_err(|cause| refused(&cause))?;
+        let model = options.load(onnx.to_vec())?;
+        let ids = |names: &[String]| names.iter().map(|name| model.node_id(name)).collect();
+        let (inputs, outputs): (std::result::Result<_, _>, std::result::Result<_, _>) =
+            (ids(inputs), ids(outputs));
         Ok(Self {
+            inputs: inputs?,
+            outputs: outputs?,
             model,
-            input,
-            output,
             _weights: weights,
         })
+    }
+
+    fn run(
+        &self,
+        file: &str,
+        inputs: Vec<ValueOrView<'_>>,
+        pool: &Arc<ThreadPool>,
+    ) -> Result<Vec<Value>> {
+        let inputs = self.inputs.iter().copied().zip(inputs).collect();
+        let options = RunOptions::default().with_thread_pool(Some(Arc::clone(pool)));
+        self.model
+            .run(inputs, &self.outputs, Some(options))
+            .map_err(|cause| failed(&format!("cannot run {file}"), cause))
     }
 }
 
@@ -61,9 +91,22 @@ struct Rten {
 }
 
 pub(super) fn open(graph: &Graph, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
-    let loaded = graph.shared_rten(|| Loaded::new(graph.onnx(), Arc::clone(graph.weights())))?;
-    let pool = Arc::new(ThreadPool::with_num_threads(threads.get()));
-    Ok(Box::new(Rten { loaded, pool }))
+    let (inputs, outputs) = ([INPUT.to_owned()], [OUTPUT.to_owned()]);
+    Ok(Box::new(Rten {
+        loaded: Loaded::shared(graph, GRAPH, &inputs, &outputs)?,
+        pool: Arc::new(ThreadPool::with_num_threads(threads.get())),
+    }))
+}
+
+pub(super) fn open_stream(
+    stream: &StreamGraph,
+    threads: NonZeroUsize,
+) -> Result<Box<dyn StreamEngine>> {
+    let (inputs, outputs) = (stream.inputs(), stream.outputs());
+    Ok(Box::new(Rten {
+        loaded: Loaded::shared(&stream.graph, STREAM, &inputs, &outputs)?,
+        pool: Arc::new(ThreadPool::with_num_threads(threads.get())),
+    }))
 }
 
 impl Engine for Rten {
@@ -73,37 +116,67 @@ impl Engine for Rten {
 
     fn run(&mut self, batch: &TokenBatch<'_>, logits: &mut [f32]) -> Result<()> {
         check_batch(NAME, batch)?;
-        let Loaded {
-            model,
-            input,
-            output,
-            ..
-        } = &*self.loaded;
-        // rten computes int64 as int32. An id that does not fit could not be a row of an embedding either.
-        let ids = batch
-            .ids
-            .iter()
-            .map(|id| i32::try_from(*id))
-            .collect::<std::result::Result<Vec<_>, _>>();
-        let ids = ids.map_err(|_| {
+        let ids = token_ids([batch.rows, batch.tokens], batch.ids)?;
+        let found = self.loaded.run(GRAPH, vec![ids.into()], &self.pool)?;
+        take(GRAPH, batch.rows, found.into_iter().next(), logits)
+    }
+}
+
+impl StreamEngine for Rten {
+    fn run(&mut self, past: Past<'_>, ids: &[u32], logits: &mut [f32]) -> Result<KeyValues> {
+        let batch = TokenBatch {
+            ids,
+            rows: 1,
+            tokens: ids.len(),
+        };
+        check_batch(NAME, &batch)?;
+        let mut inputs: Vec<ValueOrView<'_>> = vec![token_ids([1, ids.len()], ids)?.into()];
+        for (shape, part) in past.parts() {
+            let part = NdTensorView::try_from_data(shape, part)
+                .map_err(|cause| failed("cannot take the keys and values", cause))?;
+            let part = part.slice((.., .., ..past.tokens()));
+            inputs.push(ValueView::from(part).into());
+        }
+        let mut found = self.loaded.run(STREAM, inputs, &self.pool)?.into_iter();
+        take(STREAM, 1, found.next(), logits)?;
+        let part = |value: Value| {
+            let (shape, values) = value
+                .into_shape_vec::<f32, 4>()
+                .map_err(|cause| not_float(STREAM, "a key or value", cause))?;
+            Ok((shape.to_vec(), values))
+        };
+        let parts: Vec<_> = found.map(part).collect::<Result<_>>()?;
+        past.followed_by(NAME, ids.len(), parts)
+    }
+}
+
+/// rten computes int64 as int32. An id that does not fit could not be a row of an embedding either.
+fn token_ids(shape: [usize; 2], ids: &[u32]) -> Result<Value> {
+    let ids = ids.iter().map(|id| i32::try_from(*id));
+    let ids = ids
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(|_| {
             Error::argument(format!(
                 "engine {NAME}: a token id is larger than {}",
                 i32::MAX
             ))
         })?;
-        let ids = Value::from_shape([batch.rows, batch.tokens], ids)
-            .map_err(|cause| failed("cannot take the tokens", cause))?;
-        let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.pool)));
-        let [found] = model
-            .run_n(vec![(*input, ids.into())], [*output], Some(options))
-            .map_err(|cause| failed("cannot run model.onnx", cause))?;
-        let (shape, found) = found.into_shape_vec::<f32, 2>().map_err(|cause| {
-            Error::model(format!(
-                "model.onnx: {OUTPUT} is not a float32 matrix: {cause}"
-            ))
-        })?;
-        take_logits(NAME, batch, &shape, &found, logits)
-    }
+    Value::from_shape(shape, ids).map_err(|cause| failed("cannot take the tokens", cause))
+}
+
+fn take(file: &str, rows: usize, found: Option<Value>, logits: &mut [f32]) -> Result<()> {
+    let none = || Error::model(format!("{file}: engine {NAME} gives no {OUTPUT}"));
+    let (shape, found) = found
+        .ok_or_else(none)?
+        .into_shape_vec::<f32, 2>()
+        .map_err(|cause| not_float(file, OUTPUT, cause))?;
+    take_logits((NAME, file), rows, &shape, &found, logits)
+}
+
+fn not_float(file: &str, what: &str, cause: impl std::fmt::Display) -> Error {
+    Error::model(format!(
+        "{file}: {what} is not a float32 tensor of the expected rank: {cause}"
+    ))
 }
 
 fn failed(action: &str, cause: impl std::fmt::Display) -> Error {

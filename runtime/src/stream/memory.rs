@@ -1,7 +1,9 @@
-//! Windows that need not be scored twice.
+//! Windows that need not be scored twice, and those that are scored as far as they have grown.
 
 use std::collections::HashMap;
 
+use super::cache::Cache;
+use crate::check::Window;
 use crate::error::Result;
 use crate::session::Session;
 
@@ -11,22 +13,25 @@ const MAX_REMEMBERED: usize = 16_384;
 /// What a stream's verdicts have cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamWork {
-    /// Windows that the network computed.
+    /// Windows that the network computed, whole or what was new of them.
     pub windows: usize,
-    /// Their tokens.
+    /// The tokens that it computed for them.
     pub tokens: usize,
     /// Windows that were needed again and were known.
     pub windows_reused: usize,
+    /// Tokens of windows that were not computed, because their keys and values were in the cache.
+    pub tokens_cached: usize,
 }
 
 /// The logits of windows that were scored before. A window is scored alone, so that its logits depend on its tokens only, and what
-/// is remembered is exactly what would be computed.
+/// is settled is exactly what would be computed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
     settled: HashMap<Box<[u32]>, Vec<f32>>,
     /// The last windows of the texts of this look and the one before it: more text moves them, and they are not met again.
     ends: Vec<End>,
     ends_before: Vec<End>,
+    cache: Cache,
     work: StreamWork,
 }
 
@@ -36,6 +41,7 @@ impl Memory {
     /// Forgets the last windows of the look before the last.
     pub(super) fn next_look(&mut self) {
         self.ends_before = std::mem::take(&mut self.ends);
+        self.cache.next_look();
     }
 
     pub(super) fn work(&self) -> StreamWork {
@@ -43,25 +49,43 @@ impl Memory {
     }
 
     /// The logits of a window, remembered or computed.
-    pub(super) fn score(
-        &mut self,
-        session: &mut Session,
-        tokens: &[u32],
-        is_last: bool,
-    ) -> Result<Vec<f32>> {
-        if let Some(logits) = self.find(tokens) {
+    pub(super) fn score(&mut self, session: &mut Session, window: Window<'_>) -> Result<Vec<f32>> {
+        if let Some(logits) = self.find(window.tokens) {
             let logits = logits.clone();
             self.work.windows_reused += 1;
             return Ok(logits);
         }
-        let logits = session.logits(tokens)?;
+        let logits = session.logits(window.tokens)?;
         self.work.windows += 1;
-        self.work.tokens += tokens.len();
-        if is_last {
-            self.ends.push((tokens.into(), logits.clone()));
+        self.work.tokens += window.tokens.len();
+        if window.is_last {
+            self.ends.push((window.tokens.into(), logits.clone()));
         } else if self.settled.len() < MAX_REMEMBERED {
-            self.settled.insert(tokens.into(), logits.clone());
+            self.settled.insert(window.tokens.into(), logits.clone());
         }
+        Ok(logits)
+    }
+
+    /// As [`score`](Self::score), but a window that has grown is computed from where it was before. With int8 activations, which are
+    /// scaled over what is computed at once, its logits are near those of the whole window, and are not remembered as such.
+    pub(super) fn score_grown(
+        &mut self,
+        session: &mut Session,
+        window: Window<'_>,
+    ) -> Result<Vec<f32>> {
+        let known = self.find(window.tokens).cloned();
+        if let Some(logits) = known.or_else(|| self.cache.find(window.tokens)) {
+            self.work.windows_reused += 1;
+            return Ok(logits);
+        }
+        // A complete window of which nothing is known costs the same either way, and is needed again in the end.
+        if !window.is_last && !self.cache.knows(session.model(), window.tokens) {
+            return self.score(session, window);
+        }
+        let (logits, cached) = self.cache.score(session, window.tokens)?;
+        self.work.windows += 1;
+        self.work.tokens += window.tokens.len() - cached;
+        self.work.tokens_cached += cached;
         Ok(logits)
     }
 

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::options::{CheckOptions, Coverage};
 use crate::text::language;
-use crate::text::window::windows;
+use crate::text::window::{LastWindow, windows};
 use crate::verdict::{Input, MAX_CHANGES, Span, Verdict, flagged_category};
 
 /// Where the parts of the caller's input lie in the text that a stream scores.
@@ -64,7 +64,7 @@ impl Tail {
         &mut self,
         model: &Model,
         (text, layout): (&str, &Layout),
-        (options, language): (&CheckOptions, Option<&str>),
+        (options, language, last): (&CheckOptions, Option<&str>, LastWindow),
         score: &mut Score<'_>,
     ) -> Result<Verdict> {
         let mut of_rest = CheckOptions {
@@ -83,7 +83,7 @@ impl Tail {
             language: language.or(known),
             ..Input::prompt(&text[self.start..])
         };
-        let latest = check(model, &input, &of_rest, score)?;
+        let latest = check(model, &input, &of_rest, last, score)?;
         let rest_tokens = latest.tokens;
         let mut verdict = self.placed(latest, layout);
         if let Some(settled) = &self.settled {
@@ -137,7 +137,7 @@ impl Tail {
         let mut settled = verdict.clone();
         settled.tokens -= rest_tokens - strides * stride;
         settled.tokens_scored = settled.tokens_scored.min(settled.tokens);
-        settled.windows -= windows(rest_tokens, limits).count() - strides;
+        settled.windows -= windows(rest_tokens, limits, LastWindow::Full).count() - strides;
         self.settled = Some(settled);
         Ok(())
     }

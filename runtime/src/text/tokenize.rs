@@ -95,6 +95,14 @@ impl TextTokenizer {
 
     /// The bytes of a text that a range of its tokens covers.
     pub(crate) fn span(&self, text: &str, tokens: Range<usize>) -> Result<Range<usize>> {
+        if tokens.is_empty() {
+            return Ok(0..0);
+        }
+        let words = self.words.as_ref();
+        if let Some(span) = words.and_then(|w| w.span(&self.tokenizer, text, tokens.clone())) {
+            let span = span.map_err(|cause| failed(text, cause))?;
+            return Ok(span.start..span.end.clamp(span.start, text.len()));
+        }
         let encoding = self.tokenizer.encode(text, false);
         let encoding = encoding.map_err(|cause| failed(text, cause))?;
         let offsets = encoding.get_offsets().get(tokens).unwrap_or_default();

@@ -4,11 +4,24 @@ use std::ops::Range;
 
 use crate::manifest::Limits;
 
-/// The windows over `tokens` tokens: full ones from the start, the last aligned to the end.
+/// Where the last window of a text begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastWindow {
+    /// So that it is full, as networks are trained on full windows and a short tail would be judged without its context: it moves
+    /// with every token that the text grows by.
+    Full,
+    /// A stride after the one before, so that it stays where it is while the text grows. It has at least the overlap as context.
+    Growing,
+}
+
+/// The windows over `tokens` tokens: full ones from the start, a stride apart, and the last, which ends where the text does.
 ///
-/// Their union is the whole text. Every window of a text longer than one is full, because networks are trained on full windows
-/// and a short tail would be judged without its context.
-pub(crate) fn windows(tokens: usize, limits: Limits) -> impl Iterator<Item = Range<usize>> {
+/// Their union is the whole text.
+pub(crate) fn windows(
+    tokens: usize,
+    limits: Limits,
+    last: LastWindow,
+) -> impl Iterator<Item = Range<usize>> {
     let Limits {
         window_tokens,
         overlap_tokens,
@@ -19,7 +32,10 @@ pub(crate) fn windows(tokens: usize, limits: Limits) -> impl Iterator<Item = Ran
         _ => 1 + tokens.saturating_sub(window_tokens).div_ceil(stride),
     };
     (0..count).map(move |index| {
-        let start = (index * stride).min(tokens.saturating_sub(window_tokens));
+        let start = match last {
+            LastWindow::Full => (index * stride).min(tokens.saturating_sub(window_tokens)),
+            LastWindow::Growing => index * stride,
+        };
         start..(start + window_tokens).min(tokens)
     })
 }
@@ -35,6 +51,7 @@ mod tests {
                 window_tokens,
                 overlap_tokens,
             },
+            LastWindow::Full,
         )
         .collect()
     }
@@ -73,6 +90,31 @@ mod tests {
                             .all(|pair| pair[1].start + overlap <= pair[0].end)
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_growing_window_stays_where_it_is_until_the_next_begins() {
+        for (window_tokens, overlap_tokens) in [(1, 0), (4, 0), (4, 1), (5, 4), (8, 3)] {
+            let limits = Limits {
+                window_tokens,
+                overlap_tokens,
+            };
+            let stride = window_tokens - overlap_tokens;
+            let at = |tokens, last| windows(tokens, limits, last).collect::<Vec<_>>();
+            for tokens in 1..40 {
+                let growing = at(tokens, LastWindow::Growing);
+                let full = at(tokens, LastWindow::Full);
+                assert_eq!(growing.len(), full.len());
+                let (last, before) = growing.split_last().unwrap();
+                assert_eq!(before, &full[..before.len()]);
+                assert_eq!((last.start % stride, last.end), (0, tokens));
+                assert!(last.len() > overlap_tokens || before.is_empty());
+                let next = at(tokens + 1, LastWindow::Growing);
+                let grown = next[growing.len() - 1].clone();
+                assert_eq!(grown.start, last.start);
+                assert!(grown.end == tokens + 1 || grown.end == tokens);
             }
         }
     }

@@ -5,9 +5,12 @@
 //! each alone: [`Words::of`] knows the one such pipeline that our trainer makes, GPT-2's. All else goes to the crate as a whole.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use tokenizers::{ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
+use tokenizers::{
+    ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer,
+};
 use unicode_normalization::{IsNormalized, is_nfc_quick};
 
 use super::class::{self, LETTER, NUMBER, SPACE};
@@ -18,9 +21,11 @@ const CAPACITY: usize = 8 << 10;
 const MAX_WORD_BYTES: usize = 48;
 
 /// A memory of words. Sessions that find it in use by another do without.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Words {
     seen: Mutex<Seen>,
+    /// Whether tokens also lie in a word alone where they lie in it as part of a text.
+    has_places: bool,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +55,15 @@ impl Words {
         };
         let mut added = tokenizer.get_added_tokens_decoder().into_values();
         let is_known = normalizes && splits && is_certain && added.all(|token| token.special);
-        is_known.then(Self::default)
+        let has_places = match tokenizer.get_post_processor() {
+            None => true,
+            Some(PostProcessorWrapper::ByteLevel(trim)) => !trim.add_prefix_space,
+            Some(_) => false,
+        };
+        is_known.then(|| Self {
+            seen: Mutex::default(),
+            has_places,
+        })
     }
 
     /// The ids of a text; `None` if the text as a whole has to be given to the tokenizer.
@@ -59,34 +72,90 @@ impl Words {
         tokenizer: &Tokenizer,
         text: &str,
     ) -> Option<tokenizers::Result<Vec<u32>>> {
-        if !text.is_ascii() && is_nfc_quick(text.chars()) != IsNormalized::Yes {
-            return None;
-        }
-        let mut seen = match self.seen.try_lock() {
-            Ok(seen) => seen,
-            Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
-            Err(TryLockError::WouldBlock) => return None,
-        };
+        let mut seen = self.seen_of(text)?;
         let mut ids = Vec::with_capacity(text.len() / 4 + 1);
         let mut rest = text;
         while !rest.is_empty() {
             let (word, after) = rest.split_at(word_end(rest));
-            if !seen.recall(word, &mut ids) {
-                match tokenizer.encode_fast(word, false) {
-                    Ok(encoding) => {
-                        ids.extend_from_slice(encoding.get_ids());
-                        seen.keep(word, encoding.get_ids());
-                    }
-                    Err(cause) => return Some(Err(cause)),
-                }
+            if let Err(cause) = seen.encode(tokenizer, word, &mut ids) {
+                return Some(Err(cause));
             }
             rest = after;
         }
         Some(Ok(ids))
     }
+
+    /// The bytes that a range of a text's tokens covers; `None` as for [`encode`](Self::encode).
+    pub(crate) fn span(
+        &self,
+        tokenizer: &Tokenizer,
+        text: &str,
+        tokens: Range<usize>,
+    ) -> Option<tokenizers::Result<Range<usize>>> {
+        let mut seen = self.seen_of(text).filter(|_| self.has_places)?;
+        let (mut ids, mut span) = (Vec::new(), None);
+        let (mut before, mut start) = (0, 0);
+        while start < text.len() && before < tokens.end {
+            let word = &text[start..][..word_end(&text[start..])];
+            ids.clear();
+            if let Err(cause) = seen.encode(tokenizer, word, &mut ids) {
+                return Some(Err(cause));
+            }
+            let after = before + ids.len();
+            // Of the words between, nobody asks where in them the tokens lie.
+            let has_first = (before..after).contains(&tokens.start);
+            if has_first || (before..after).contains(&(tokens.end - 1)) {
+                let encoding = match tokenizer.encode(word, false) {
+                    Ok(encoding) => encoding,
+                    Err(cause) => return Some(Err(cause)),
+                };
+                let within =
+                    tokens.start.saturating_sub(before)..(tokens.end - before).min(ids.len());
+                let offsets = encoding.get_offsets().get(within).unwrap_or_default();
+                let first = offsets.iter().map(|(first, _)| first + start).min();
+                let last = offsets.iter().map(|(_, last)| last + start).max();
+                let known = span.unwrap_or((first, last));
+                span = Some((known.0.or(first), last.or(known.1)));
+            }
+            (before, start) = (after, start + word.len());
+        }
+        let (first, last) = match before >= tokens.end {
+            true => span.unwrap_or_default(),
+            // There are not so many tokens.
+            false => (None, None),
+        };
+        Some(Ok(first.unwrap_or(0)..last.unwrap_or(0)))
+    }
+
+    /// The words seen before, if a text's words can be taken one by one and nobody else is looking.
+    fn seen_of(&self, text: &str) -> Option<MutexGuard<'_, Seen>> {
+        if !text.is_ascii() && is_nfc_quick(text.chars()) != IsNormalized::Yes {
+            return None;
+        }
+        match self.seen.try_lock() {
+            Ok(seen) => Some(seen),
+            Err(TryLockError::Poisoned(poisoned)) => Some(PoisonError::into_inner(poisoned)),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
 }
 
 impl Seen {
+    /// Appends the ids of a word.
+    fn encode(
+        &mut self,
+        tokenizer: &Tokenizer,
+        word: &str,
+        ids: &mut Vec<u32>,
+    ) -> tokenizers::Result<()> {
+        if !self.recall(word, ids) {
+            let encoding = tokenizer.encode_fast(word, false)?;
+            ids.extend_from_slice(encoding.get_ids());
+            self.keep(word, encoding.get_ids());
+        }
+        Ok(())
+    }
+
     /// Appends the ids of a word, if they are known.
     fn recall(&mut self, word: &str, ids: &mut Vec<u32>) -> bool {
         if let Some(known) = self.recent.get(word) {
@@ -234,6 +303,27 @@ mod tests {
             // Once to learn the words, and once to know them.
             agree(&words, &tokenizer, &text);
             agree(&words, &tokenizer, &text);
+        }
+
+        #[test]
+        fn tokens_lie_where_the_tokenizer_says(
+            text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){1,40}",
+            ends in any::<[prop::sample::Index; 2]>(),
+        ) {
+            let tokenizer = tokenizer();
+            let words = Words::of(&tokenizer).unwrap();
+            let whole = tokenizer.encode(text.as_str(), false).unwrap();
+            let count = whole.get_ids().len();
+            let ends = ends.map(|end| end.index(count));
+            let (start, end) = (ends[0].min(ends[1]), ends[0].max(ends[1]) + 1);
+            let offsets = &whole.get_offsets()[start..end];
+            let first = offsets.iter().map(|(first, _)| *first).min().unwrap();
+            let last = offsets.iter().map(|(_, last)| *last).max().unwrap();
+            if let Some(found) = words.span(&tokenizer, &text, start..end) {
+                prop_assert_eq!(found.unwrap(), first..last);
+                let beyond = words.span(&tokenizer, &text, start..count + 1);
+                prop_assert_eq!(beyond.unwrap().unwrap(), 0..0);
+            }
         }
     }
 

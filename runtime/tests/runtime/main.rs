@@ -1,6 +1,7 @@
 //! The runtime, from a bundle on disk to a verdict. One binary, so that it links once.
 
 mod bundle;
+mod cached_stream;
 mod coverage;
 mod damaged_graph;
 mod disguises;

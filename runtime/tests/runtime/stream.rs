@@ -90,6 +90,7 @@ fn a_look_at_a_long_text_says_what_a_check_says() {
                 prompt: prompt.map(str::to_owned),
                 language: Some("en".to_owned()),
                 debounce_bytes: 0,
+                ..StreamOptions::default()
             },
         );
         for word in words {
@@ -188,6 +189,7 @@ proptest! {
             prompt: prompt.map(str::to_owned),
             language: None,
             debounce_bytes,
+            ..StreamOptions::default()
         });
         for cut in cuts.windows(2) {
             stream.push(&mut session, &text.as_bytes()[cut[0]..cut[1]]).unwrap();

@@ -81,7 +81,7 @@ pub fn open(files: Files) -> duoguard::Result<duoguard::Model> {
     duoguard::Model::from_bundle(duoguard::Bundle::from_memory(files.seal())?)
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))

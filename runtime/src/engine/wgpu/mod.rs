@@ -31,6 +31,7 @@ use self::network::Network;
 use self::plan::{Plan, most_tokens};
 pub(crate) use self::resident::Resident;
 use super::{Engine, TokenBatch, check_batch, take_logits};
+use crate::bundle::GRAPH;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 
@@ -132,8 +133,8 @@ impl Engine for Wgpu {
             found.extend(self.run_part(&part)?);
         }
         take_logits(
-            NAME,
-            batch,
+            (NAME, GRAPH),
+            batch.rows,
             &[batch.rows, self.resident.dimensions.categories],
             &found,
             logits,
