@@ -137,49 +137,6 @@ fn streams_of_benchmark_texts_equal_checks() {
     println!("10000 streams of {bytes} bytes, {looks} verdicts on the way: all equal");
 }
 
-/// Prints what a stream costs beside one check; `cargo test --release -p duoguard-tests -- --ignored --nocapture stream`.
-#[test]
-#[ignore = "a measurement, for docs/text.md"]
-fn what_a_stream_costs() {
-    let mut session = session();
-    let text = benign(200).join(" ");
-    let input = Input::prompt(&text);
-    let once = session.check(&input).unwrap();
-    let started = std::time::Instant::now();
-    for _ in 0..5 {
-        session.check(&input).unwrap();
-    }
-    let one_shot = started.elapsed().as_secs_f64() / 5.0;
-    let window = session.model().manifest().limits.window_tokens;
-    let once_tokens = once.windows * window.min(once.tokens);
-    for debounce_bytes in [0, 64, 256, 1024, usize::MAX] {
-        let options = StreamOptions {
-            debounce_bytes,
-            ..StreamOptions::default()
-        };
-        let mut stream = Stream::new(&session, options);
-        let started = std::time::Instant::now();
-        let mut looks = 0;
-        for piece in text.split_inclusive(' ') {
-            looks += usize::from(
-                stream
-                    .push(&mut session, piece.as_bytes())
-                    .unwrap()
-                    .is_some(),
-            );
-        }
-        assert_eq!(stream.finish(&mut session).unwrap(), once);
-        let work = stream.work();
-        println!(
-            "debounce {debounce_bytes}: {looks} verdicts, {} windows, {} tokens ({:.1} x one-shot), {:.1} x its time",
-            work.windows,
-            work.tokens,
-            work.tokens as f64 / once_tokens as f64,
-            started.elapsed().as_secs_f64() / one_shot
-        );
-    }
-}
-
 #[test]
 fn an_encoded_text_has_the_language_of_what_it_says() {
     let mut session = session();

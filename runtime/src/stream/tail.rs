@@ -51,12 +51,17 @@ pub(super) struct Tail {
     start: usize,
     /// The verdict on what lies before.
     settled: Option<Verdict>,
+    /// The language of the text, once more text does not change it.
+    language: Option<&'static str>,
 }
 
 impl Tail {
     /// A tail behind another text that has a verdict.
     pub(super) fn after(settled: Option<Verdict>) -> Self {
-        Self { start: 0, settled }
+        Self {
+            settled,
+            ..Self::default()
+        }
     }
 
     /// The verdict on all of `text` so far, which only ever grows.
@@ -77,10 +82,9 @@ impl Tail {
             let left = max_tokens.saturating_sub(settled.tokens).max(1);
             of_rest.coverage = Coverage::Partial { max_tokens: left };
         }
-        let identified = language::identify(text);
-        let known = (identified != language::UNDETERMINED).then_some(identified);
+        let known = || Some(self.identify(text)).filter(|tag| *tag != language::UNDETERMINED);
         let input = Input {
-            language: language.or(known),
+            language: language.or_else(known),
             ..Input::prompt(&text[self.start..])
         };
         let latest = check(model, &input, &of_rest, last, score)?;
@@ -97,6 +101,14 @@ impl Tail {
         verdict.flagged = verdict.category.is_some();
         self.settle(model, text, rest_tokens, &verdict)?;
         Ok(verdict)
+    }
+
+    fn identify(&mut self, text: &str) -> &'static str {
+        let found = self.language.unwrap_or_else(|| language::identify(text));
+        if language::is_settled(text) {
+            self.language = Some(found);
+        }
+        found
     }
 
     /// The verdict on the rest with its places told in the caller's input.

@@ -18,6 +18,11 @@ pub(crate) fn identify(text: &str) -> &'static str {
     guess(text).map_or(UNDETERMINED, |(tag, _)| tag)
 }
 
+/// Whether text that comes after this one changes nothing about its language any more.
+pub(crate) fn is_settled(text: &str) -> bool {
+    text.len() >= SAMPLE_BYTES
+}
+
 /// The language of a text, and how sure that is, from 0 to 1; `None` unless it is fairly sure.
 pub(crate) fn guess(text: &str) -> Option<(&'static str, f64)> {
     let sample = &text[..text.floor_char_boundary(SAMPLE_BYTES)];
