@@ -95,8 +95,10 @@ struct EngineEntry {
     available: fn() -> std::result::Result<String, String>,
     open: fn(&Graph, NonZeroUsize) -> Result<Box<dyn Engine>>,
     /// Opens a graph for streams; `None` if the engine cannot go on from earlier keys and values.
-    open_stream: Option<fn(&StreamGraph, NonZeroUsize) -> Result<Box<dyn StreamEngine>>>,
+    open_stream: Option<OpenStream>,
 }
+
+type OpenStream = fn(&StreamGraph, NonZeroUsize) -> Result<Box<dyn StreamEngine>>;
 
 /// All engines, in the order in which [`EngineChoice::Auto`] tries them.
 const ENGINES: &[EngineEntry] = &[
