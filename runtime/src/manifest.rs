@@ -190,18 +190,16 @@ impl Manifest {
     }
 
     fn validate_files(&self) -> Result<()> {
-        for name in HASHED_FILES {
-            if !self.files.contains_key(name) {
+        for name in HASHED_FILES.into_iter().chain(OPTIONAL_BUNDLE_FILES) {
+            let Some(hash) = self.files.get(name) else {
+                if OPTIONAL_BUNDLE_FILES.contains(&name) {
+                    continue;
+                }
                 return Err(Error::model(format!(
                     "manifest.json: files has no entry for {name}; expected its SHA-256"
                 )));
-            }
-        }
-        for name in HASHED_FILES.into_iter().chain(OPTIONAL_BUNDLE_FILES) {
-            let hash = self.files.get(name);
-            if let Some(hash) = hash
-                && (hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()))
-            {
+            };
+            if hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return Err(Error::model(format!(
                     "manifest.json: files[{name:?}] is {hash:?}; expected 64 hexadecimal digits"
                 )));
