@@ -80,7 +80,10 @@ pub fn build(root: &Path) -> Result<(), String> {
     );
     if !data_home().is_some_and(|home| home.join(&name).join(SENTINEL).exists()) {
         let home = root.join("target/llvm/share");
-        prepare(&root.join("target/llvm"), &home.join(&name))?;
+        // Written once: were it written anew, everything above LLVM would be compiled again.
+        if !home.join(&name).join(SENTINEL).exists() {
+            prepare(&root.join("target/llvm"), &home.join(&name))?;
+        }
         command.env("XDG_DATA_HOME", home);
     }
     finish(command, "cargo build --features cuda")?;
@@ -127,7 +130,7 @@ fn prepare(work: &Path, prefix: &Path) -> Result<(), String> {
         false => fetched(work)?,
     };
     let libraries = prefix.join("lib");
-    // Made anew each time: it is a few hundred links.
+    // What an attempt that was cut short has left.
     let _ = fs::remove_dir_all(prefix);
     let failed = |e: std::io::Error| format!("cannot prepare {}: {e}", prefix.display());
     fs::create_dir_all(prefix.join("bin")).map_err(failed)?;
