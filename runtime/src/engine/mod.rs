@@ -88,6 +88,8 @@ pub struct EngineInfo {
     pub detail: String,
 }
 
+type OpenStream = fn(&StreamGraph, NonZeroUsize) -> Result<Box<dyn StreamEngine>>;
+
 /// A row of the table: all that the rest of the crate knows about an engine.
 struct EngineEntry {
     name: &'static str,
@@ -95,7 +97,7 @@ struct EngineEntry {
     available: fn() -> std::result::Result<String, String>,
     open: fn(&Graph, NonZeroUsize) -> Result<Box<dyn Engine>>,
     /// Opens a graph for streams; `None` if the engine cannot go on from earlier keys and values.
-    open_stream: Option<fn(&StreamGraph, NonZeroUsize) -> Result<Box<dyn StreamEngine>>>,
+    open_stream: Option<OpenStream>,
 }
 
 /// All engines, in the order in which [`EngineChoice::Auto`] tries them.
