@@ -88,6 +88,8 @@ pub struct EngineInfo {
     pub detail: String,
 }
 
+type OpenStream = fn(&StreamGraph, NonZeroUsize) -> Result<Box<dyn StreamEngine>>;
+
 /// A row of the table: all that the rest of the crate knows about an engine.
 struct EngineEntry {
     name: &'static str,
