@@ -100,8 +100,6 @@ struct EngineEntry {
     open_stream: Option<OpenStream>,
 }
 
-type OpenStream = fn(&StreamGraph, NonZeroUsize) -> Result<Box<dyn StreamEngine>>;
-
 /// All engines, in the order in which [`EngineChoice::Auto`] tries them.
 const ENGINES: &[EngineEntry] = &[
     EngineEntry {
