@@ -46,8 +46,8 @@ pub(super) fn edits(text: &str, tokens: Tokens<'_>) -> Edits {
     let mut edits = Edits::default();
     for (word, spelling) in found {
         let is_better = spelling.as_ref().is_some_and(|spelling| spelling.is_better);
-        let is_sure = is_better && is_leet_shaped(word.text);
-        if !(is_leet || is_sure) {
+        let is_sure = || is_better && is_leet_shaped(word.text);
+        if !(is_leet || is_sure()) {
             continue;
         }
         let spelling = spelling.or_else(|| speller.spell(&word));

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::class::{COMPAT_LETTER, INVISIBLE, LOOKALIKE, STACKING};
+use super::encoded::Piece;
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Edits, View};
 use super::scan::{Hints, scan};
@@ -42,8 +43,16 @@ pub(crate) fn views(text: &str, tokens: Tokens<'_>) -> Views {
     let mut state = Stages::new(text, hints);
     state.characters();
     // Messages are looked for before letters are put for digits, which would break base64.
-    let pieces = messages(&state, hints.has(INVISIBLE), tokens);
+    let mut pieces = state.messages();
+    let written = state.hints.rotated.then(|| state.clone());
     state.words(tokens);
+    // Leet, which is short of vowels, looks like a language in disguise until it is undone.
+    if let Some(written) = written.filter(|_| state.hints.rotated) {
+        written.rotated(tokens, &mut pieces);
+    }
+    if hints.has(INVISIBLE) {
+        pieces.extend(invisible::messages(text));
+    }
     (views.normalized, views.undone) = (state.view, state.undone);
     if pieces.is_empty() {
         return views;
@@ -67,37 +76,8 @@ pub(crate) fn views(text: &str, tokens: Tokens<'_>) -> Views {
     views
 }
 
-/// The texts that a text holds in encoded form, by their places in it; `hides` tells whether characters of it show nothing.
-fn messages(state: &Stages<'_>, hides: bool, tokens: Tokens<'_>) -> Vec<encoded::Piece> {
-    let now = state.current();
-    let mut pieces = Vec::new();
-    if state.hints.encoded {
-        pieces.extend(encoded::decoded(now));
-    }
-    if state.hints.rotated {
-        // What is base64 is not a language in disguise. Its messages are in order; inner ones have the places of outer ones.
-        let places: Vec<_> = pieces.iter().map(|(range, ..)| range.clone()).collect();
-        let is_apart = |range: &Range<usize>| {
-            let next = places.partition_point(|place| place.end <= range.start);
-            places
-                .get(next)
-                .is_none_or(|place| range.end <= place.start)
-        };
-        let rotated = encoded::rotated(now, tokens).into_iter();
-        pieces.extend(rotated.filter(|(range, ..)| is_apart(range)));
-    }
-    if let Some(view) = &state.view {
-        for piece in &mut pieces {
-            piece.0 = view.origin(piece.0.clone());
-        }
-    }
-    if hides {
-        pieces.extend(invisible::messages(state.text));
-    }
-    pieces
-}
-
 /// A text on its way through the rules.
+#[derive(Clone)]
 struct Stages<'a> {
     text: &'a str,
     view: Option<View>,
@@ -164,8 +144,42 @@ impl<'a> Stages<'a> {
         if self.hints.spelt && self.apply(spelling::edits) {
             self.hints = scan(self.current());
         }
-        if self.hints.leet {
-            self.apply(|text| leet::edits(text, tokens));
+        if self.hints.leet && self.apply(|text| leet::edits(text, tokens)) {
+            self.hints = scan(self.current());
+        }
+    }
+
+    /// The texts that this one holds in encoded form, by their places in the first.
+    fn messages(&self) -> Vec<Piece> {
+        let mut pieces = match self.hints.encoded {
+            true => encoded::decoded(self.current()),
+            false => Vec::new(),
+        };
+        for piece in &mut pieces {
+            piece.0 = self.origin(piece.0.clone());
+        }
+        pieces
+    }
+
+    /// Adds the sentences that are a language with its letters moved to the messages, which are in order.
+    fn rotated(&self, tokens: Tokens<'_>, pieces: &mut Vec<Piece>) {
+        // What is base64 is not a language in disguise.
+        let messages = pieces.len();
+        for mut piece in encoded::rotated(self.current(), tokens) {
+            piece.0 = self.origin(piece.0);
+            let before =
+                pieces[..messages].partition_point(|(place, ..)| place.end <= piece.0.start);
+            let next = pieces[..messages].get(before);
+            if next.is_none_or(|(place, ..)| piece.0.end <= place.start) {
+                pieces.push(piece);
+            }
+        }
+    }
+
+    fn origin(&self, range: Range<usize>) -> Range<usize> {
+        match &self.view {
+            Some(view) => view.origin(range),
+            None => range,
         }
     }
 }
