@@ -73,11 +73,12 @@ const TEXTS: [(&str, &str); 13] = [
 const SENTENCES: &str = include_str!("../data/parallel.tsv");
 
 /// Program text as it is.
-const SOURCE: [&str; 4] = [
-    include_str!("../../runtime/src/text/scan.rs"),
-    include_str!("../../runtime/src/text/encoded.rs"),
-    include_str!("../../runtime/src/text/words.rs"),
+const SOURCE: [&str; 5] = [
     include_str!("../../runtime/src/verdict.rs"),
+    include_str!("../../runtime/src/onnx.rs"),
+    include_str!("../../runtime/src/manifest.rs"),
+    include_str!("../../runtime/src/options.rs"),
+    include_str!("../../eval/src/metrics.rs"),
 ];
 
 /// Words of languages in Latin letters in a random order, which does not come again. Every third word is put together from the beginning
@@ -120,7 +121,7 @@ fn texts() -> Vec<(String, String)> {
         (name.to_owned(), text)
     };
     let mut texts: Vec<_> = TEXTS.into_iter().map(repeated).collect();
-    let source = SOURCE.concat();
+    let source: String = SOURCE.concat().chars().filter(char::is_ascii).collect();
     texts.push((
         "Rust, source files".to_owned(),
         source.repeat(BYTES / source.len()),
