@@ -71,12 +71,7 @@ impl Model {
     /// The token ids of a text of at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES) bytes. No special tokens are added, and none
     /// are recognised in the text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
-        if text.len() > MAX_TEXT_BYTES {
-            return Err(Error::argument(format!(
-                "text of {} bytes; at most {MAX_TEXT_BYTES} are tokenised in one call: take it in parts",
-                text.len()
-            )));
-        }
+        check_length(text, "tokenised")?;
         self.encode(text)
     }
 
@@ -101,15 +96,20 @@ impl Model {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// How else a text reads: without its disguises, and what it holds in encoded form. Empty for ordinary text. These are the views
-    /// that [`Session::check`] scores besides the text itself.
-    pub fn views(&self, text: &str) -> Vec<(ViewKind, String)> {
+    /// How else a text of at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES) bytes reads: without its disguises, and what it holds in
+    /// encoded form. Empty for ordinary text. These are the views that [`Session::check`] scores besides the text itself.
+    ///
+    /// # Errors
+    /// A longer text.
+    pub fn views(&self, text: &str) -> Result<Vec<(ViewKind, String)>> {
+        check_length(text, "read")?;
         let views = views(text, &|text, most| self.count_tokens(text, most));
         let normalized = views.normalized.iter().map(|v| (ViewKind::Normalized, v));
         let decoded = views.decoded.iter().map(|v| (ViewKind::Decoded, v));
         let all = normalized.chain(decoded);
-        all.map(|(kind, view)| (kind, view.text().to_owned()))
-            .collect()
+        Ok(all
+            .map(|(kind, view)| (kind, view.text().to_owned()))
+            .collect())
     }
 
     /// The windows that cover the tokens of a text, each as the network takes it: with the model's prefix before it.
@@ -153,6 +153,15 @@ impl Model {
     /// The graph for streams, if the bundle has one.
     pub(crate) fn stream_graph(&self) -> Option<&StreamGraph> {
         self.inner.stream.as_ref()
+    }
+}
+
+fn check_length(text: &str, done: &str) -> Result<()> {
+    match text.len() {
+        0..=MAX_TEXT_BYTES => Ok(()),
+        length => Err(Error::argument(format!(
+            "text of {length} bytes; at most {MAX_TEXT_BYTES} are {done} in one call: take it in parts"
+        ))),
     }
 }
 

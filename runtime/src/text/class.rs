@@ -11,7 +11,7 @@ use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_normalization::UnicodeNormalization;
 use unicode_script::{Script, UnicodeScript};
 
-use super::lookalike;
+use super::{invisible, lookalike};
 
 /// A character's properties, as flags, and its script.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,16 @@ pub(crate) struct Class {
     flags: u32,
     /// The Script property.
     pub(crate) script: Script,
+    alphabets: Alphabets,
+}
+
+/// Which of [`lookalike::ALPHABETS`] a letter can be read in, a bit for each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Alphabets {
+    /// Its own.
+    pub(crate) own: u8,
+    /// Its own, and those that it looks like a letter of.
+    pub(crate) fitting: u8,
 }
 
 /// General category L*.
@@ -59,6 +69,10 @@ pub(crate) const COMPAT_ASCII: u32 = 1 << 16;
 pub(crate) const LOOKALIKE: u32 = 1 << 17;
 /// A mark whose script is that of its base, not its own: the marks that floods are made of.
 pub(crate) const STACKING: u32 = 1 << 18;
+/// Canonical combining class 1: a mark drawn over its letter.
+pub(crate) const OVERLAY: u32 = 1 << 19;
+/// Spells an ASCII character without showing it: U+E0020 to U+E007E.
+pub(crate) const TAG: u32 = 1 << 20;
 
 /// The other characters that one may stand for.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +123,11 @@ impl Class {
         self.flags
     }
 
+    /// Which alphabets it can be read in.
+    pub(crate) fn alphabets(self) -> Alphabets {
+        self.alphabets
+    }
+
     /// Whether the character has any of these properties.
     pub(crate) fn is(self, flags: u32) -> bool {
         self.flags & flags != 0
@@ -144,6 +163,8 @@ fn look_up(c: char, forms: &Forms) -> Class {
     );
     let combining = CodePointMapData::<CanonicalCombiningClass>::new().get(c);
     set(VIRAMA, combining == CanonicalCombiningClass::Virama);
+    set(OVERLAY, combining == CanonicalCombiningClass::Overlay);
+    set(TAG, invisible::tag(c).is_some());
     let joining = CodePointMapData::<JoiningType>::new().get(c);
     let joins = [
         JoiningType::DualJoining,
@@ -179,7 +200,11 @@ fn look_up(c: char, forms: &Forms) -> Class {
         set(COMPAT_LETTER, plain.is_alphabetic() && !is_ordinary);
     }
     set(LOOKALIKE, lookalike::passes_for_another(c, forms));
-    Class { flags, script }
+    Class {
+        flags,
+        script,
+        alphabets: lookalike::alphabets(script, forms),
+    }
 }
 
 fn of_category(category: GeneralCategory) -> u32 {
@@ -236,7 +261,7 @@ mod tests {
             ('🙂', PICTOGRAPH, LETTER),
         ] {
             let class = of(c);
-            for bit in (0..20).map(|n| 1 << n) {
+            for bit in (0..21).map(|n| 1 << n) {
                 assert!(has & bit == 0 || class.is(bit), "{c:?} lacks {bit:#x}");
             }
             assert!(!class.is(has_not), "{c:?} has one of {has_not:#x}");

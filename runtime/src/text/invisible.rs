@@ -6,7 +6,7 @@ use unicode_script::Script;
 
 use super::class::{
     self, BIDI_CONTROL, COMPLEX, Class, IDEOGRAPH, INVISIBLE, JOINING, LETTER, MARK, PICTOGRAPH,
-    RIGHT_TO_LEFT, SPACE, VARIATION, VIRAMA,
+    RIGHT_TO_LEFT, SPACE, TAG, VARIATION, VIRAMA,
 };
 use super::rewrite::{ChangeKind, Edits};
 
@@ -29,8 +29,9 @@ const MAX_FLAG_TAGS: usize = 7;
 const MIN_HIDDEN: usize = 4;
 
 /// Removes what shows nothing and is not needed, and turns text that an override shows backwards the way it is read.
-pub(super) fn edits(text: &str) -> Edits {
-    let is_right_to_left = text.chars().any(|c| class::of(c).is(RIGHT_TO_LEFT));
+///
+/// `is_right_to_left` tells whether the text has a letter that runs so.
+pub(super) fn edits(text: &str, is_right_to_left: bool) -> Edits {
     let mut edits = Edits::default();
     // What stands before: the last character that is not invisible, and the last one at all.
     let mut before = Neighbours::default();
@@ -58,23 +59,24 @@ pub(super) fn edits(text: &str) -> Edits {
         if flag > 0 {
             skip_to = at + flag;
         } else if !is_needed(c, class, before, rest, is_right_to_left) {
-            edits.remove(at..at + c.len_utf8(), kind(c, class));
+            edits.remove(at..at + c.len_utf8(), kind(class));
         }
         before.last = Some(c);
     }
     edits
 }
 
-/// Messages spelt in characters that show nothing: tag characters, or runs of variation selectors.
-pub(crate) fn messages(text: &str) -> Vec<(Range<usize>, String, ChangeKind)> {
+/// Messages spelt in characters that show nothing: tag characters, or runs of variation selectors. `seen` are the properties of
+/// the text's characters.
+pub(crate) fn messages(text: &str, seen: u32) -> Vec<(Range<usize>, String, ChangeKind)> {
     let mut found = Vec::new();
-    hidden(text, ChangeKind::Tag, tag, &mut found);
-    hidden(
-        text,
-        ChangeKind::VariationSelector,
-        selected_byte,
-        &mut found,
-    );
+    if seen & TAG != 0 {
+        hidden(text, (TAG, ChangeKind::Tag), tag, &mut found);
+    }
+    if seen & VARIATION != 0 {
+        let kind = (VARIATION, ChangeKind::VariationSelector);
+        hidden(text, kind, selected_byte, &mut found);
+    }
     found.sort_by_key(|(range, ..)| range.start);
     found
 }
@@ -85,8 +87,8 @@ struct Neighbours {
     last: Option<char>,
 }
 
-fn kind(c: char, class: Class) -> ChangeKind {
-    if tag(c).is_some() {
+fn kind(class: Class) -> ChangeKind {
+    if class.is(TAG) {
         ChangeKind::Tag
     } else if class.is(VARIATION) {
         ChangeKind::VariationSelector
@@ -188,29 +190,35 @@ fn overridden(control: char, rest: &str) -> (usize, String) {
         true => end + POP_FORMATTING.len_utf8(),
         false => end,
     };
-    let shown = governed.chars().filter(|c| !class::of(*c).is(INVISIBLE));
-    let read: String = match control == RIGHT_TO_LEFT_OVERRIDE {
-        true => backwards(&shown.collect::<String>()),
-        false => shown.collect(),
-    };
+    let mut read = String::with_capacity(governed.len());
+    if control == RIGHT_TO_LEFT_OVERRIDE {
+        backwards(governed, &mut read);
+    } else {
+        read.extend(governed.chars().filter(|c| !class::of(*c).is(INVISIBLE)));
+    }
     (length, read)
 }
 
-/// The characters from last to first, each with its marks after it.
-fn backwards(text: &str) -> String {
-    let mut result = String::with_capacity(text.len());
-    let mut end = text.len();
-    for (at, c) in text.char_indices().rev() {
-        if !class::of(c).is(MARK) || at == 0 {
-            result += &text[at..end];
-            end = at;
+/// Writes what shows of the characters from last to first, each with its marks after it.
+fn backwards(text: &str, read: &mut String) {
+    let mut marks: Vec<char> = Vec::new();
+    for c in text.chars().rev() {
+        let class = class::of(c);
+        if class.is(INVISIBLE | MARK) {
+            marks.extend(Some(c).filter(|_| !class.is(INVISIBLE)));
+            continue;
+        }
+        read.push(c);
+        if !marks.is_empty() {
+            read.extend(marks.drain(..).rev());
         }
     }
-    result
+    // Marks that the text begins with are on nothing.
+    read.extend(marks.into_iter().rev());
 }
 
 /// The ASCII character that a tag character spells.
-fn tag(c: char) -> Option<u8> {
+pub(super) fn tag(c: char) -> Option<u8> {
     let code = (c as u32).checked_sub(TAGS)?;
     (0x20..0x7f).contains(&code).then_some(code as u8)
 }
@@ -224,9 +232,10 @@ fn selected_byte(c: char) -> Option<u8> {
     }
 }
 
+/// Adds the runs of characters of a property that spell a text.
 fn hidden(
     text: &str,
-    kind: ChangeKind,
+    (property, kind): (u32, ChangeKind),
     spelt: fn(char) -> Option<u8>,
     found: &mut Vec<(Range<usize>, String, ChangeKind)>,
 ) {
@@ -236,7 +245,8 @@ fn hidden(
     // One more character than the text has, to end the last run.
     let characters = text.char_indices().map(|(at, c)| (at, Some(c)));
     for (at, c) in characters.chain([(text.len(), None)]) {
-        match c.and_then(spelt) {
+        let is_hidden = |c: &char| class::of(*c).is(property);
+        match c.filter(is_hidden).and_then(spelt) {
             Some(byte) => {
                 if bytes.is_empty() {
                     start = at;
@@ -262,9 +272,12 @@ fn hidden(
 mod tests {
     use super::*;
     use crate::text::rewrite::View;
+    use crate::text::scan::scan;
 
     fn plain(text: &str) -> String {
-        View::of(text).rewritten(&edits(text)).text().to_owned()
+        let is_right_to_left = scan(text).seen & RIGHT_TO_LEFT != 0;
+        let edits = edits(text, is_right_to_left);
+        View::edited(text, edits).text().to_owned()
     }
 
     #[test]
@@ -315,16 +328,19 @@ mod tests {
             .collect();
         let text = format!("hi {tags}!");
         assert_eq!(
-            messages(&text),
+            messages(&text, TAG),
             [(3..19, "bake".to_owned(), ChangeKind::Tag)]
         );
         let selectors: String = "bake"
             .bytes()
             .map(|b| char::from_u32(0xe0100 + u32::from(b) - 16).unwrap())
             .collect();
-        assert_eq!(messages(&format!("🙂{selectors}"))[0].1, "bake");
+        assert_eq!(messages(&format!("🙂{selectors}"), VARIATION)[0].1, "bake");
         assert_eq!(
-            messages("🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}"),
+            messages(
+                "🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+                TAG
+            ),
             []
         );
     }

@@ -339,7 +339,7 @@ mod tests {
 
     fn plain(text: &str) -> String {
         let edits = edits(text, &tokens);
-        View::of(text).rewritten(&edits).text().to_owned()
+        View::edited(text, edits).text().to_owned()
     }
 
     #[test]

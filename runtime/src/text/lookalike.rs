@@ -8,7 +8,9 @@ use unicode_script::{Script, UnicodeScript};
 use unicode_security::GeneralSecurityProfile;
 use unicode_security::confusable_detection::skeleton;
 
-use super::class::{self, COMPAT_ASCII, COMPAT_LETTER, Forms, LETTER, LOOKALIKE, MARK, NUMBER};
+use super::class::{
+    self, Alphabets, COMPAT_ASCII, COMPAT_LETTER, Class, Forms, LETTER, LOOKALIKE, MARK, NUMBER,
+};
 use super::rewrite::{ChangeKind, Edits};
 
 /// The alphabets whose letters are mixed to deceive: those whose words have case and share shapes.
@@ -19,6 +21,7 @@ pub(super) const ALPHABETS: [(Script, RangeInclusive<char>); 3] = [
 ];
 /// The place of Latin among them.
 const LATIN: usize = 0;
+const LATIN_BIT: u8 = 1 << LATIN;
 
 /// Shorter words in letters of another alphabet are no disguise by themselves.
 const MIN_WORD: usize = 3;
@@ -50,6 +53,17 @@ pub(super) fn letters_like(c: char) -> [Option<char>; ALPHABETS.len()] {
         let letter = letters.iter().find(same_case).or(letters.first());
         letter.copied().filter(|letter| *letter != c)
     })
+}
+
+/// The alphabets that a letter can be read in, by its script and the letters that it looks like.
+pub(super) fn alphabets(own: Script, forms: &Forms) -> Alphabets {
+    let mut alphabets = Alphabets::default();
+    for (index, (script, _)) in ALPHABETS.iter().enumerate() {
+        let is_own = own == *script;
+        alphabets.own |= u8::from(is_own) << index;
+        alphabets.fitting |= u8::from(is_own || forms.like[index].is_some()) << index;
+    }
+    alphabets
 }
 
 /// Whether a letter looks like one of another alphabet, or is an unusual form of one of its own.
@@ -98,16 +112,11 @@ pub(super) fn confusable_edits(text: &str) -> Edits {
     // One letter alone, or two of two alphabets (ΔT), are a symbol more often than a word, unless there are disguised words around
     // them.
     let mut has_words = false;
-    for (start, word) in words(text) {
-        if word.is_ascii() && mostly_latin {
-            continue;
-        }
-        let Some(alphabet) = reads_as(word, mostly_latin) else {
-            continue;
-        };
+    let mut read = |word: Option<(usize, Word)>, end: usize| {
+        let (start, word) = word?;
+        let alphabet = word.reads_as(mostly_latin)?;
         let script = ALPHABETS[alphabet].0;
-        let is_symbol = word.chars().nth(MIN_WORD - 1).is_none();
-        for (at, c) in word.char_indices() {
+        for (at, c) in text[start..end].char_indices() {
             let own = class::of(c);
             let is_foreign = own.script != script || !c.is_ascii() && own.is(LOOKALIKE);
             if is_foreign
@@ -116,10 +125,22 @@ pub(super) fn confusable_edits(text: &str) -> Edits {
             {
                 let range = start + at..start + at + c.len_utf8();
                 edits.swap(range, letter, ChangeKind::Confusable);
-                has_words |= !is_symbol;
+                has_words |= word.characters >= MIN_WORD;
             }
         }
+        Some(())
+    };
+    let mut word: Option<(usize, Word)> = None;
+    for (at, c) in text.char_indices() {
+        let class = class::of(c);
+        if class.is(LETTER | MARK) {
+            let (_, word) = word.get_or_insert_with(|| (at, Word::default()));
+            word.add(c, class);
+        } else {
+            read(word.take(), at);
+        }
     }
+    read(word, text.len());
     match has_words {
         true => edits,
         false => Edits::default(),
@@ -129,68 +150,78 @@ pub(super) fn confusable_edits(text: &str) -> Edits {
 /// Whether most of the letters that can be of one alphabet only are Latin.
 fn is_mostly_latin(text: &str) -> bool {
     let (mut latin, mut other) = (0_usize, 0_usize);
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
+        // What is left cannot turn it.
+        if latin.abs_diff(other) > text.len() - at {
+            break;
+        }
         let class = class::of(c);
         if !class.is(LETTER) {
             continue;
         }
         let is_latin = class.script == Script::Latin;
         // A letter from A to z may be one of another alphabet in disguise.
-        let is_doubtful = || {
-            class::forms(c).like[LATIN + 1..]
-                .iter()
-                .any(Option::is_some)
-        };
-        latin += usize::from(is_latin && !(c.is_ascii() && is_doubtful()));
+        let is_doubtful = c.is_ascii() && class.alphabets().fitting & !LATIN_BIT != 0;
+        latin += usize::from(is_latin && !is_doubtful);
         other += usize::from(!is_latin && !class.is(LOOKALIKE));
     }
     latin > other
 }
 
-/// Runs of letters and marks.
-fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut rest = 0;
-    std::iter::from_fn(move || {
-        let is_inside = |c: char| class::of(c).is(LETTER | MARK);
-        let start = rest + text[rest..].find(is_inside)?;
-        let end = text[start..]
-            .find(|c| !is_inside(c))
-            .map_or(text.len(), |n| start + n);
-        rest = end;
-        Some((start, &text[start..end]))
-    })
+/// What is known of a run of letters and marks.
+struct Word {
+    characters: usize,
+    is_ascii: bool,
+    /// The script of its first letter.
+    script: Option<Script>,
+    is_mixed: bool,
+    /// The alphabets that all of its letters can be read in, a bit for each.
+    fitting: u8,
+    /// How many letters are of each alphabet.
+    own: [u32; ALPHABETS.len()],
 }
 
-/// The alphabet that a word with letters of another would be read in; `None` to leave it as it is.
-fn reads_as(word: &str, mostly_latin: bool) -> Option<usize> {
-    // Per alphabet: whether all letters pass for its own, and how many are.
-    let mut alphabets = ALPHABETS.map(|(script, _)| (script, true, 0_usize));
-    let mut first = None;
-    let mut is_mixed = false;
-    for c in word.chars() {
-        let class = class::of(c);
+impl Default for Word {
+    fn default() -> Self {
+        Self {
+            characters: 0,
+            is_ascii: true,
+            script: None,
+            is_mixed: false,
+            fitting: u8::MAX,
+            own: [0; ALPHABETS.len()],
+        }
+    }
+}
+
+impl Word {
+    fn add(&mut self, c: char, class: Class) {
+        self.characters += 1;
+        self.is_ascii &= c.is_ascii();
         if !class.is(LETTER) {
-            continue;
+            return;
         }
-        is_mixed |= *first.get_or_insert(class.script) != class.script;
-        let like = class::forms(c).like;
-        for ((script, fits, count), like) in alphabets.iter_mut().zip(like) {
-            let is_own = class.script == *script;
-            *fits &= is_own || like.is_some();
-            *count += usize::from(is_own);
+        self.is_mixed |= *self.script.get_or_insert(class.script) != class.script;
+        let alphabets = class.alphabets();
+        self.fitting &= alphabets.fitting;
+        for (index, count) in self.own.iter_mut().enumerate() {
+            *count += u32::from(alphabets.own >> index & 1);
         }
     }
-    if !is_mixed && first? != Script::Latin {
-        return (mostly_latin && alphabets[LATIN].1).then_some(LATIN);
+
+    /// The alphabet that a word with letters of another would be read in; `None` to leave it as it is.
+    fn reads_as(&self, mostly_latin: bool) -> Option<usize> {
+        if self.is_ascii && mostly_latin {
+            return None;
+        }
+        if !self.is_mixed && self.script? != Script::Latin {
+            return (mostly_latin && self.fitting & LATIN_BIT != 0).then_some(LATIN);
+        }
+        // Where a word could be of either, it is of the one that the text is of, then of the one with more of its letters.
+        (0..ALPHABETS.len())
+            .filter(|index| self.fitting >> index & 1 != 0)
+            .max_by_key(|index| (mostly_latin == (*index == LATIN), self.own[*index]))
     }
-    let fitting = alphabets
-        .iter()
-        .enumerate()
-        .filter(|(_, (_, fits, _))| *fits);
-    // Where a word could be of either, it is of the one that the text is of, then of the one with more of its letters.
-    let best =
-        fitting.max_by_key(|(index, (.., count))| (mostly_latin == (*index == LATIN), *count));
-    best.map(|(index, _)| index)
 }
 
 #[cfg(test)]
@@ -199,9 +230,9 @@ mod tests {
     use crate::text::rewrite::View;
 
     fn plain(text: &str) -> String {
-        let text = View::of(text).rewritten(&compatibility_edits(text));
+        let text = View::edited(text, compatibility_edits(text));
         let edits = confusable_edits(text.text());
-        text.rewritten(&edits).text().to_owned()
+        text.rewritten(edits).text().to_owned()
     }
 
     #[test]

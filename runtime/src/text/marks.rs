@@ -1,9 +1,8 @@
 //! Combining marks: which belong to the letters under them, and which are stacked to hide them.
 
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::{canonical_combining_class, compose};
 
-use super::class::{self, CASED, STACKING};
+use super::class::{self, CASED, OVERLAY, STACKING};
 use super::rewrite::{ChangeKind, Edits};
 
 /// No language stacks this many marks that its letters do not compose with; Vietnamese and Yoruba, which stack, compose.
@@ -13,13 +12,14 @@ const FLOOD_OF_OTHERS: usize = 6;
 /// Struck-out or lone odd letters occur; this many, and this share of the letters, are a disguise.
 const MIN_ODD: usize = 3;
 const MIN_ODD_SHARE: usize = 8;
-/// The canonical combining class of marks drawn over a letter.
-const OVERLAY: u8 = 1;
+/// Letters with marks that are remembered: a text has few that differ.
+const REMEMBERED: usize = 256;
 
 /// Removes the stacking marks of a text in which they flood; no edits for other texts.
 pub(super) fn edits(text: &str) -> Edits {
     let (mut odd, mut cased, mut flooded) = (0, 0, false);
     let mut strip = Edits::default();
+    let mut seen = [("", Composed::default()); REMEMBERED];
     for (at, cluster) in clusters(text) {
         let base = cluster.chars().next().unwrap_or(' ');
         let class = class::of(base);
@@ -32,10 +32,12 @@ pub(super) fn edits(text: &str) -> Edits {
         let is_stripped = if is_cased {
             // One flood is enough.
             if !flooded {
-                let (first, left) = composed(base, cluster);
-                let is_drawn_over = marks().any(|c| canonical_combining_class(c) == OVERLAY);
-                flooded = left >= FLOOD;
-                odd += usize::from(is_drawn_over || first.is_ascii());
+                let (known, composed) = &mut seen[place(cluster)];
+                if *known != cluster {
+                    (*known, *composed) = (cluster, Composed::of(cluster));
+                }
+                flooded = composed.left >= FLOOD;
+                odd += usize::from(composed.is_odd);
             }
             true
         } else if marks().count() >= FLOOD_OF_OTHERS {
@@ -55,16 +57,31 @@ pub(super) fn edits(text: &str) -> Edits {
     }
 }
 
-/// What a letter with its marks composes to: the first character, and how many are left after it.
-fn composed(base: char, cluster: &str) -> (char, usize) {
-    let marks = cluster[base.len_utf8()..].chars();
-    // For most disguises, nothing.
-    if base.is_ascii() && marks.clone().all(|mark| compose(base, mark).is_none()) {
-        return (base, marks.count());
+/// What a letter with its marks composes to.
+#[derive(Clone, Copy, Default)]
+struct Composed {
+    /// Marks that are left.
+    left: usize,
+    /// Whether a mark is drawn over the letter, or none composes with it though it is of ASCII.
+    is_odd: bool,
+}
+
+impl Composed {
+    fn of(cluster: &str) -> Self {
+        let mut composed = cluster.nfc();
+        let first = composed.next();
+        let is_drawn_over = cluster.chars().any(|c| class::of(c).is(OVERLAY));
+        Self {
+            left: composed.count(),
+            is_odd: is_drawn_over || first.is_some_and(|first| first.is_ascii()),
+        }
     }
-    let mut composed = cluster.nfc();
-    let first = composed.next().unwrap_or(base);
-    (first, composed.count())
+}
+
+/// Where a letter with its marks is remembered.
+fn place(cluster: &str) -> usize {
+    let mix = |hash: usize, byte: u8| hash.wrapping_mul(31).wrapping_add(usize::from(byte));
+    cluster.bytes().fold(0, mix) % REMEMBERED
 }
 
 /// Characters, each with the stacking marks after it.
@@ -86,7 +103,7 @@ mod tests {
     use crate::text::rewrite::View;
 
     fn plain(text: &str) -> String {
-        View::of(text).rewritten(&edits(text)).text().to_owned()
+        View::edited(text, edits(text)).text().to_owned()
     }
 
     #[test]

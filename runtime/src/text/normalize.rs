@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::class::{COMPAT_LETTER, INVISIBLE, LOOKALIKE, STACKING};
+use super::class::{COMPAT_LETTER, INVISIBLE, LOOKALIKE, RIGHT_TO_LEFT, STACKING};
 use super::encoded::Piece;
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Edits, View};
@@ -50,9 +50,7 @@ pub(crate) fn views(text: &str, tokens: Tokens<'_>) -> Views {
     if let Some(written) = written.filter(|_| state.hints.rotated) {
         written.rotated(tokens, &mut pieces);
     }
-    if hints.has(INVISIBLE) {
-        pieces.extend(invisible::messages(text));
-    }
+    pieces.extend(invisible::messages(text, hints.seen));
     (views.normalized, views.undone) = (state.view, state.undone);
     if pieces.is_empty() {
         return views;
@@ -106,12 +104,14 @@ impl<'a> Stages<'a> {
         if edits.is_empty() {
             return false;
         }
-        let view = self.view.take().unwrap_or_else(|| View::of(self.text));
         for edit in edits.iter() {
-            let range = view.origin(edit.range.clone());
-            note(&mut self.undone, edit.kind, range, edit.count);
+            let range = self.origin(edit.range());
+            note(&mut self.undone, edit.kind, range, edit.count());
         }
-        self.view = Some(view.rewritten(&edits));
+        self.view = Some(match self.view.take() {
+            Some(view) => view.rewritten(edits),
+            None => View::edited(self.text, edits),
+        });
         true
     }
 
@@ -123,7 +123,8 @@ impl<'a> Stages<'a> {
         let hints = self.hints;
         let mut is_changed = false;
         if hints.has(INVISIBLE) {
-            is_changed |= self.apply(invisible::edits);
+            let is_right_to_left = hints.has(RIGHT_TO_LEFT);
+            is_changed |= self.apply(|text| invisible::edits(text, is_right_to_left));
         }
         if hints.has(STACKING) {
             is_changed |= self.apply(marks::edits);

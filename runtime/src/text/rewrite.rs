@@ -55,24 +55,28 @@ impl ChangeKind {
 }
 
 /// What to write instead of parts of a text: parts in order that do not overlap, and begin and end between characters.
+///
+/// A text in disguise has an edit for every few bytes of it, and what they weigh is what undoing it costs: they are kept small, and are
+/// the map of the rewritten text as well.
 #[derive(Debug, Default)]
 pub(crate) struct Edits {
     list: Vec<Edit>,
-    /// What they write, in one string: texts in disguise have an edit for every few bytes.
+    /// What they write, in one string.
     with: String,
 }
 
-/// A part of a text, and what to write instead of it.
-#[derive(Clone, Debug)]
+/// A part of a text, and what to write instead of it. Places are bytes; a text has at most
+/// [`MAX_TEXT_BYTES`](super::MAX_TEXT_BYTES), and what is encoded in it no more than a few times as many.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Edit {
-    /// Bytes of the text.
-    pub(crate) range: Range<usize>,
+    start: u32,
+    end: u32,
+    /// How much of the text before it no edit changes.
+    kept: u32,
+    /// Where what is written for it ends in [`Edits::with`]; it begins where that of the edit before ends.
+    with_end: u32,
     /// Why.
     pub(crate) kind: ChangeKind,
-    /// How many characters or words it changes.
-    pub(crate) count: usize,
-    /// The part of [`Edits::with`] that is written; empty to remove.
-    with: Range<usize>,
     grain: Grain,
 }
 
@@ -81,6 +85,26 @@ type Grain = (u8, u8);
 
 const COPY: Grain = (1, 1);
 const UNEVEN: Grain = (0, 0);
+
+impl Edit {
+    /// The part of the text.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// How many characters or words it changes.
+    pub(crate) fn count(&self) -> usize {
+        match self.grain {
+            (0, _) => 1,
+            (from, _) => self.range().len() / usize::from(from),
+        }
+    }
+
+    /// Where what is written for it ends in the rewritten text.
+    fn shown_end(&self) -> usize {
+        (self.kept + self.with_end) as usize
+    }
+}
 
 impl Edits {
     pub(crate) fn is_empty(&self) -> bool {
@@ -93,25 +117,18 @@ impl Edits {
 
     /// Where the last of them ends.
     pub(crate) fn end(&self) -> usize {
-        self.list.last().map_or(0, |edit| edit.range.end)
+        self.list.last().map_or(0, |edit| edit.end as usize)
     }
 
     /// Leaves a part out.
     pub(crate) fn remove(&mut self, range: Range<usize>, kind: ChangeKind) {
-        self.replace(range, "", kind);
+        self.push(range, kind, UNEVEN);
     }
 
     /// Writes `with` for a part.
     pub(crate) fn replace(&mut self, range: Range<usize>, with: &str, kind: ChangeKind) {
-        let start = self.with.len();
         self.with.push_str(with);
-        self.list.push(Edit {
-            range,
-            kind,
-            count: 1,
-            with: start..self.with.len(),
-            grain: UNEVEN,
-        });
+        self.push(range, kind, UNEVEN);
     }
 
     /// Writes one character for the part that stands for it, of at most 255 bytes. Those in a row that are of the same lengths are one
@@ -121,20 +138,30 @@ impl Edits {
         self.with.push(to);
         match self.list.last_mut() {
             Some(last)
-                if last.range.end == range.start && last.kind == kind && last.grain == grain =>
+                if last.end as usize == range.start && last.kind == kind && last.grain == grain =>
             {
-                last.range.end = range.end;
-                last.with.end = self.with.len();
-                last.count += 1;
+                last.end = range.end as u32;
+                last.with_end = self.with.len() as u32;
             }
-            _ => self.list.push(Edit {
-                range,
-                kind,
-                count: 1,
-                with: self.with.len() - to.len_utf8()..self.with.len(),
-                grain,
-            }),
+            _ => self.push(range, kind, grain),
         }
+    }
+
+    /// Adds an edit that writes what [`Edits::with`] ends with.
+    fn push(&mut self, range: Range<usize>, kind: ChangeKind, grain: Grain) {
+        let (start, end) = (range.start as u32, range.end as u32);
+        let (kept, copied) = self
+            .list
+            .last()
+            .map_or((0, 0), |last| (last.kept, last.end));
+        self.list.push(Edit {
+            start,
+            end,
+            kept: kept + (start - copied),
+            with_end: self.with.len() as u32,
+            kind,
+            grain,
+        });
     }
 }
 
@@ -146,9 +173,16 @@ pub(crate) struct View {
     maps: Vec<Map>,
 }
 
-/// Consecutive stretches of a text; the end of one is the start of the next.
-type Map = Vec<Stretch>;
+/// Where the bytes of a text came from.
+#[derive(Clone, Debug)]
+enum Map {
+    /// From between the edits and from what they write; with how many bytes there are.
+    Edited(Vec<Edit>, usize),
+    /// From pieces, each of which begins at a place of the text and came from a range.
+    Pieces(Vec<(usize, Range<usize>)>),
+}
 
+/// A part of a rewritten text that was copied, or written by one edit, or is a piece.
 #[derive(Clone, Debug)]
 struct Stretch {
     /// Where it begins in the rewritten text.
@@ -159,32 +193,31 @@ struct Stretch {
 }
 
 impl View {
-    /// The text itself.
-    pub(crate) fn of(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            maps: Vec::new(),
-        }
-    }
-
     /// The pieces put together with line breaks; each came from its range of the text.
     pub(crate) fn of_pieces(pieces: impl IntoIterator<Item = (Range<usize>, String)>) -> Self {
         let mut view = Self::default();
-        let mut map = Map::new();
+        let mut map = Vec::new();
         for (origin, piece) in pieces {
             if !view.text.is_empty() {
                 view.text.push('\n');
             }
             // The break belongs to the piece before it, so that stretches touch.
-            map.push(Stretch {
-                start: view.text.len(),
-                origin,
-                grain: UNEVEN,
-            });
+            map.push((view.text.len(), origin));
             view.text += &piece;
         }
-        view.maps.push(map);
+        view.maps.push(Map::Pieces(map));
         view
+    }
+
+    /// A text with `edits` made.
+    pub(crate) fn edited(text: &str, edits: Edits) -> Self {
+        Self::default().then(text, edits)
+    }
+
+    /// The view with `edits` made.
+    pub(crate) fn rewritten(mut self, edits: Edits) -> Self {
+        let text = std::mem::take(&mut self.text);
+        self.then(&text, edits)
     }
 
     /// What it says.
@@ -192,39 +225,19 @@ impl View {
         &self.text
     }
 
-    /// The view with `edits` made.
-    pub(crate) fn rewritten(mut self, edits: &Edits) -> Self {
-        if edits.is_empty() {
-            return self;
-        }
-        let mut text = String::with_capacity(self.text.len());
-        let mut map = Map::with_capacity(edits.list.len() * 2 + 1);
-        let mut copied = 0;
-        let copy = |text: &mut String, map: &mut Map, origin: Range<usize>| {
-            if !origin.is_empty() {
-                map.push(Stretch {
-                    start: text.len(),
-                    origin: origin.clone(),
-                    grain: COPY,
-                });
-                text.push_str(&self.text[origin]);
-            }
-        };
+    /// The view of which `text` is the text, with `edits` made.
+    fn then(mut self, text: &str, edits: Edits) -> Self {
+        let mut shown = String::with_capacity(text.len() + edits.with.len());
+        let (mut copied, mut written) = (0, 0);
         for edit in &edits.list {
-            copy(&mut text, &mut map, copied..edit.range.start);
-            copied = edit.range.end;
-            if !edit.with.is_empty() {
-                map.push(Stretch {
-                    start: text.len(),
-                    origin: edit.range.clone(),
-                    grain: edit.grain,
-                });
-                text.push_str(&edits.with[edit.with.clone()]);
-            }
+            let with_end = edit.with_end as usize;
+            push(&mut shown, &text[copied..edit.start as usize]);
+            push(&mut shown, &edits.with[written..with_end]);
+            (copied, written) = (edit.end as usize, with_end);
         }
-        copy(&mut text, &mut map, copied..self.text.len());
-        self.maps.push(map);
-        self.text = text;
+        shown.push_str(&text[copied..]);
+        self.maps.push(Map::Edited(edits.list, shown.len()));
+        self.text = shown;
         self
     }
 
@@ -239,21 +252,92 @@ impl View {
         self.maps
             .iter()
             .rev()
-            .fold(range, |range, map| origin(map, range))
+            .fold(range, |range, map| map.origin(range))
     }
 }
 
-fn origin(map: &Map, range: Range<usize>) -> Range<usize> {
-    let of_byte = |at: usize| {
-        let index = map.partition_point(|stretch| stretch.start <= at);
-        map.get(index.saturating_sub(1))
+/// Adds to a text what most often is one byte or none.
+#[inline]
+fn push(text: &mut String, more: &str) {
+    match more.as_bytes() {
+        [] => {}
+        [byte] => text.push(char::from(*byte)),
+        _ => text.push_str(more),
+    }
+}
+
+impl Map {
+    fn origin(&self, range: Range<usize>) -> Range<usize> {
+        let Some(first) = self.of_byte(range.start) else {
+            return 0..0;
+        };
+        let last = range.end.saturating_sub(1).max(range.start);
+        let last = self.of_byte(last).unwrap_or_else(|| first.clone());
+        let start = first.before(range.start);
+        start..last.after(range.end).max(start)
+    }
+
+    /// The stretch that a byte of the rewritten text is in, or the last one before it.
+    fn of_byte(&self, at: usize) -> Option<Stretch> {
+        match self {
+            Self::Edited(edits, length) => of_edited(edits, *length, at),
+            Self::Pieces(pieces) => {
+                let after = pieces.partition_point(|(start, _)| *start <= at);
+                let (start, origin) = pieces.get(after.saturating_sub(1))?;
+                Some(Stretch {
+                    start: *start,
+                    origin: origin.clone(),
+                    grain: UNEVEN,
+                })
+            }
+        }
+    }
+}
+
+fn of_edited(edits: &[Edit], length: usize, at: usize) -> Option<Stretch> {
+    let at = at.min(length.checked_sub(1)?);
+    // Where an edit writes begins where that of the one before ends, and what is kept between them.
+    let written = |index: usize| {
+        index
+            .checked_sub(1)
+            .map_or(0, |i| edits[i].with_end as usize)
     };
-    let Some(first) = of_byte(range.start) else {
-        return 0..0;
+    let start_of = |index: usize| written(index) + edits[index].kept as usize;
+    let (mut after, mut end) = (0, edits.len());
+    while after < end {
+        let middle = after.midpoint(end);
+        match start_of(middle) <= at {
+            true => after = middle + 1,
+            false => end = middle,
+        }
+    }
+    let Some(index) = after.checked_sub(1) else {
+        let end = edits.first().map_or(length, |edit| edit.start as usize);
+        return Some(Stretch {
+            start: 0,
+            origin: 0..end,
+            grain: COPY,
+        });
     };
-    let last = of_byte(range.end.saturating_sub(1).max(range.start)).unwrap_or(first);
-    let start = first.before(range.start);
-    start..last.after(range.end).max(start)
+    let edit = &edits[index];
+    let copied = edit.shown_end();
+    if at < copied {
+        return Some(Stretch {
+            start: start_of(index),
+            origin: edit.range(),
+            grain: edit.grain,
+        });
+    }
+    let start = edit.end as usize;
+    let end = match edits.get(after) {
+        Some(next) => next.start as usize,
+        None => start + (length - copied),
+    };
+    Some(Stretch {
+        start: copied,
+        origin: start..end,
+        grain: COPY,
+    })
 }
 
 impl Stretch {
@@ -294,9 +378,9 @@ mod tests {
 
     #[test]
     fn bytes_are_traced_through_several_rewritings() {
-        let second = View::of("ab--cd==ef").rewritten(&edits(&[(2..4, ""), (6..8, "+")]));
+        let second = View::edited("ab--cd==ef", edits(&[(2..4, ""), (6..8, "+")]));
         assert_eq!(second.text(), "abcd+ef");
-        let third = second.clone().rewritten(&edits(&[(0..1, "xyz")]));
+        let third = second.clone().rewritten(edits(&[(0..1, "xyz")]));
         assert_eq!(third.text(), "xyzbcd+ef");
         assert_eq!(second.origin(2..4), 4..6);
         assert_eq!(second.origin(4..5), 6..8);
@@ -315,9 +399,9 @@ mod tests {
         for ((at, c), to) in swapped.zip(plain) {
             edits.swap(at..at + c.len_utf8(), to, ChangeKind::Compatibility);
         }
-        let counts: Vec<usize> = edits.iter().map(|edit| edit.count).collect();
+        let counts: Vec<usize> = edits.iter().map(Edit::count).collect();
         assert_eq!(counts, [4, 1, 1]);
-        let view = View::of(text).rewritten(&edits);
+        let view = View::edited(text, edits);
         assert_eq!(view.text(), "<bake>еb");
         assert_eq!(view.origin(2..4), 4..10);
         assert_eq!(view.origin(0..6), 0..14);
@@ -333,7 +417,7 @@ mod tests {
         assert_eq!(view.origin(0..3), 3..9);
         assert_eq!(view.origin(4..7), 20..30);
         assert_eq!(view.origin(1..5), 3..30);
-        let shorter = View::of(view.text()).rewritten(&edits(&[(0..4, "")]));
+        let shorter = View::edited(view.text(), edits(&[(0..4, "")]));
         assert_eq!(shorter.after(&view).origin(0..3), 20..30);
     }
 }

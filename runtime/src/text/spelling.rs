@@ -1,8 +1,8 @@
 //! Words spelt letter by letter.
 
-use std::collections::BTreeSet;
+use std::ops::Range;
 
-use super::class::{self, CASED, INVISIBLE, LETTER, MARK, NUMBER, PICTOGRAPH, SPACE};
+use super::class::{self, CASED, Class, INVISIBLE, LETTER, MARK, NUMBER, PICTOGRAPH, SPACE};
 use super::rewrite::{ChangeKind, Edits};
 use super::scan::MIN_SPELT;
 
@@ -14,67 +14,159 @@ const MAX_SIGNS: usize = 6;
 /// Joins words that are spelt as single letters, whatever stands between the letters.
 pub(super) fn edits(text: &str) -> Edits {
     let mut edits = Edits::default();
-    let mut stretch: Vec<Cell> = Vec::new();
-    for word in words(text) {
+    let mut stretch = Stretch::default();
+    // How far the next cell is from the one before.
+    let mut gap = Gap::default();
+    let mut at = 0;
+    while let Some(first) = text[at..].chars().next() {
+        let (start, end) = (at, at + first.len_utf8());
+        if !is_cell(first) {
+            gap.add(first);
+            at = end;
+            continue;
+        }
+        at = end + cells(&text[end..]);
+        let is_alone = at == end;
         // Only alphabets with case: elsewhere one letter is often a word.
-        let is_single =
-            word.text.chars().count() == 1 && class::of(word.first()).is(CASED | NUMBER);
-        let gap_before = stretch.last().map(|last| &text[last.end..word.start]);
-        let is_near = gap_before
-            .is_none_or(|gap| signs_in(gap).count() <= MAX_SIGNS && spaces_in(gap) <= MAX_SPACES);
+        let class = class::of(first);
+        let is_single = is_alone && class.is(CASED | NUMBER);
+        let is_near = gap.signs <= MAX_SIGNS && gap.spaces <= MAX_SPACES;
         if !is_single || !is_near {
-            join(text, &stretch, &mut edits);
+            stretch.join(text, &mut edits);
             stretch.clear();
         }
         if is_single {
-            stretch.push(Cell {
-                start: word.start,
-                end: word.start + word.text.len(),
-                is_letter: class::of(word.first()).is(LETTER),
-            });
+            stretch.push(start..end, class.is(LETTER), &gap);
         }
+        gap = Gap::default();
     }
-    join(text, &stretch, &mut edits);
+    stretch.join(text, &mut edits);
     edits
 }
 
-struct Cell {
-    start: usize,
-    end: usize,
-    is_letter: bool,
+/// Single letters and digits in a row.
+#[derive(Default)]
+struct Stretch {
+    /// Where each is. Half the size of ranges: a text that is spelt out has millions.
+    cells: Vec<(u32, u32)>,
+    letters: usize,
+    /// What the gaps between them tell.
+    separator: Separator,
+}
+
+impl Stretch {
+    fn push(&mut self, cell: Range<usize>, is_letter: bool, gap_before: &Gap) {
+        if !self.cells.is_empty() {
+            self.separator.learn(gap_before);
+        }
+        self.cells.push((cell.start as u32, cell.end as u32));
+        self.letters += usize::from(is_letter);
+    }
+
+    fn clear(&mut self) {
+        self.cells.clear();
+        self.letters = 0;
+        self.separator = Separator::default();
+    }
+
+    /// Joins them to words, if they are spelt out.
+    fn join(&mut self, text: &str, edits: &mut Edits) {
+        let letters = self.letters;
+        if letters < MIN_SPELT || letters * 2 < self.cells.len() {
+            return;
+        }
+        let (Some(first), Some(last)) = (self.cells.first(), self.cells.last()) else {
+            return;
+        };
+        let (first, last) = (first.0 as usize, last.1 as usize);
+        let separator = &mut self.separator;
+        if !separator.signs.is_empty() {
+            separator.spaces = 0;
+        }
+        let leading = first - separator.leading(&text[edits.end()..first])..first;
+        let trailing = last..last + separator.trailing(&text[last..]);
+        let mut kept = String::new();
+        let mut edit = |range: Range<usize>, after_cell| {
+            let gap = &text[range.clone()];
+            if after_cell && separator.is(gap) {
+                edits.remove(range, ChangeKind::SpacedLetters);
+                return;
+            }
+            separator.without(gap, after_cell, &mut kept);
+            if gap != kept {
+                edits.replace(range, &kept, ChangeKind::SpacedLetters);
+            }
+        };
+        edit(leading, false);
+        for pair in self.cells.windows(2) {
+            edit(pair[0].1 as usize..pair[1].0 as usize, true);
+        }
+        edit(trailing, true);
+    }
+}
+
+/// What stands between two cells.
+#[derive(Default)]
+struct Gap {
+    signs: usize,
+    spaces: usize,
+    /// The last of the signs.
+    sign: Option<char>,
+    has_pictographs: bool,
+}
+
+impl Gap {
+    fn add(&mut self, c: char) {
+        let class = class::of(c);
+        if class.is(SPACE) {
+            self.spaces += 1;
+        } else if is_shown(class) {
+            self.signs += 1;
+            self.sign = Some(c);
+        }
+        self.has_pictographs |= class.is(PICTOGRAPH);
+    }
 }
 
 /// What stands between letters of a word: signs, or if there are none, white space of the least width.
+#[derive(Default)]
 struct Separator {
-    signs: BTreeSet<char>,
+    signs: Vec<char>,
     has_pictographs: bool,
     spaces: usize,
 }
 
 impl Separator {
-    fn of(gaps: &[&str]) -> Self {
-        let bare = gaps.iter().filter(|gap| spaces_in(gap) == 0);
-        let signs: BTreeSet<char> = bare.filter_map(|gap| one(signs_in(gap))).collect();
-        let spaces = match signs.is_empty() {
-            true => gaps
-                .iter()
-                .map(|gap| spaces_in(gap))
-                .filter(|n| *n > 0)
-                .min(),
-            false => None,
-        };
-        let is_pictograph = |c: char| class::of(c).is(PICTOGRAPH);
-        Self {
-            signs,
-            has_pictographs: gaps.iter().any(|gap| gap.chars().any(is_pictograph)),
-            spaces: spaces.unwrap_or(0),
+    /// Takes what it can tell from one more gap.
+    fn learn(&mut self, gap: &Gap) {
+        self.has_pictographs |= gap.has_pictographs;
+        match gap.sign {
+            Some(sign) if gap.spaces == 0 && gap.signs == 1 => {
+                if !self.signs.contains(&sign) {
+                    self.signs.push(sign);
+                }
+            }
+            _ if gap.spaces > 0 && (self.spaces == 0 || gap.spaces < self.spaces) => {
+                self.spaces = gap.spaces;
+            }
+            _ => {}
         }
     }
 
-    /// The gap without what separates characters: the other signs, and a space where there is more space than that.
+    /// Whether a gap, as most are, is one separator.
+    fn is(&self, gap: &str) -> bool {
+        let mut characters = gap.chars();
+        match (characters.next(), characters.next()) {
+            (Some(' '), None) => self.spaces > 0,
+            (Some(sign), None) => self.signs.contains(&sign),
+            _ => false,
+        }
+    }
+
+    /// Writes to `kept` the gap without what separates characters: the other signs, and a space where there is more space than that.
     /// `after_cell` tells whether the gap follows a character of the word, so that a separator is due.
-    fn without(&self, gap: &str, after_cell: bool) -> String {
-        let mut kept = String::new();
+    fn without(&self, gap: &str, after_cell: bool, kept: &mut String) {
+        kept.clear();
         let mut spaces = 0;
         // A full stop between letters separates; the next one, and one that begins a word, ends a sentence.
         let mut is_due = after_cell;
@@ -89,7 +181,7 @@ impl Separator {
                 kept.push(' ');
             }
             spaces = 0;
-            if !is_sign(c) || self.has_pictographs && class.is(PICTOGRAPH) {
+            if !is_shown(class) || self.has_pictographs && class.is(PICTOGRAPH) {
                 continue;
             }
             let separates = is_due && self.signs.contains(&c);
@@ -101,7 +193,6 @@ impl Separator {
         if spaces > self.spaces {
             kept.push(' ');
         }
-        kept
     }
 
     /// How many bytes of `text`, which comes before a spelt-out word, are signs spelt out with it, from the beginning of the line of them.
@@ -114,7 +205,7 @@ impl Separator {
                 if spaces > self.spaces || c == '\n' {
                     break;
                 }
-            } else if is_sign(c) && !is_cell(c) {
+            } else if is_sign(c) {
                 spaces = 0;
                 start = at;
             } else {
@@ -142,7 +233,7 @@ impl Separator {
                 if spaces > self.spaces {
                     return end;
                 }
-            } else if is_sign(c) && !is_cell(c) {
+            } else if is_sign(c) {
                 spaces = 0;
                 end = at + c.len_utf8();
             } else {
@@ -153,86 +244,31 @@ impl Separator {
     }
 }
 
-/// Whether a character shows something.
+/// Whether a character shows something, and is no mark on another.
+fn is_shown(class: Class) -> bool {
+    !class.is(INVISIBLE | MARK | SPACE)
+}
+
 fn is_sign(c: char) -> bool {
-    !class::of(c).is(INVISIBLE | MARK | SPACE)
+    is_shown(class::of(c)) && !is_cell(c)
 }
 
-fn signs_in(gap: &str) -> impl Iterator<Item = char> {
-    gap.chars().filter(|c| is_sign(*c))
-}
-
-fn spaces_in(gap: &str) -> usize {
-    gap.chars().filter(|c| class::of(*c).is(SPACE)).count()
-}
-
-fn one(mut items: impl Iterator<Item = char>) -> Option<char> {
-    let first = items.next();
-    first.filter(|_| items.next().is_none())
-}
-
-fn join(text: &str, stretch: &[Cell], edits: &mut Edits) {
-    let letters = stretch.iter().filter(|cell| cell.is_letter).count();
-    if letters < MIN_SPELT || letters * 2 < stretch.len() {
-        return;
-    }
-    let ranges: Vec<_> = stretch
-        .windows(2)
-        .map(|pair| pair[0].end..pair[1].start)
-        .collect();
-    let gaps: Vec<&str> = ranges.iter().map(|range| &text[range.clone()]).collect();
-    let separator = Separator::of(&gaps);
-    let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else {
-        return;
-    };
-    let leading = first.start - separator.leading(&text[edits.end()..first.start])..first.start;
-    let trailing = last.end..last.end + separator.trailing(&text[last.end..]);
-    let leading = std::iter::once((leading, false));
-    let others = ranges
-        .into_iter()
-        .chain([trailing])
-        .map(|range| (range, true));
-    for (range, after_cell) in leading.chain(others) {
-        let gap = &text[range.clone()];
-        let with = separator.without(gap, after_cell);
-        if gap != with {
-            edits.replace(range, &with, ChangeKind::SpacedLetters);
+/// The bytes of the characters that a text begins with and that may be part of a word.
+fn cells(text: &str) -> usize {
+    let ascii = text.bytes().take_while(u8::is_ascii_alphanumeric).count();
+    match text.as_bytes().get(ascii) {
+        Some(byte) if !byte.is_ascii() => {
+            let rest = &text[ascii..];
+            ascii + rest.find(|c| !is_cell(c)).unwrap_or(rest.len())
         }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Word<'a> {
-    start: usize,
-    text: &'a str,
-}
-
-impl Word<'_> {
-    fn first(&self) -> char {
-        self.text.chars().next().unwrap_or(' ')
+        _ => ascii,
     }
 }
 
 /// Whether a character may be part of a word.
 pub(super) fn is_cell(c: char) -> bool {
-    let is_other = |class: class::Class| class.is(LETTER | NUMBER | MARK) && !class.is(INVISIBLE);
+    let is_other = |class: Class| class.is(LETTER | NUMBER | MARK) && !class.is(INVISIBLE);
     c.is_ascii_alphanumeric() || !c.is_ascii() && is_other(class::of(c))
-}
-
-/// The words of a text.
-fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
-    let mut rest = 0;
-    std::iter::from_fn(move || {
-        let start = rest + text[rest..].find(is_cell)?;
-        let end = text[start..]
-            .find(|c| !is_cell(c))
-            .map_or(text.len(), |n| start + n);
-        rest = end;
-        Some(Word {
-            start,
-            text: &text[start..end],
-        })
-    })
 }
 
 #[cfg(test)]
@@ -241,7 +277,7 @@ mod tests {
     use crate::text::rewrite::View;
 
     fn plain(text: &str) -> String {
-        View::of(text).rewritten(&edits(text)).text().to_owned()
+        View::edited(text, edits(text)).text().to_owned()
     }
 
     #[test]
