@@ -1,12 +1,13 @@
 //! What the benchmarks share: times of many runs, a text of a wished length, and the record that each machine keeps.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use duoguard::{EngineChoice, EngineInfo, Model, Session, SessionOptions, engines};
+
+mod machine;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// After this long no other run is begun, so that slow engines do not hold up the rest.
@@ -168,47 +169,10 @@ pub fn memory_bytes() -> usize {
 /// # Panics
 /// If the record cannot be written.
 pub fn record(name: &str, columns: &str, lines: &[String]) {
-    let folder = Path::new(ROOT).join("record").join(machine());
-    fs::create_dir_all(&folder).expect("the folder of the records can be made");
-    let path = folder.join(name);
-    let new = !path.exists();
-    let mut file = File::options()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .expect("the record opens");
-    if new {
-        writeln!(file, "unix_s,{columns}").expect("the record is written");
-    }
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |t| t.as_secs());
-    for line in lines {
-        writeln!(file, "{now},{line}").expect("the record is written");
-    }
-    println!("appended to {}", path.display());
-}
-
-/// `DUOGUARD_MACHINE`, or the processor's name and its cores, as a folder's name.
-fn machine() -> String {
-    if let Ok(name) = std::env::var("DUOGUARD_MACHINE") {
-        return name;
-    }
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let name = line.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_lowercase()
-        } else {
-            '-'
-        }
-    };
-    format!(
-        "{}-{cores}-cores",
-        name.chars().map(plain).collect::<String>()
-    )
+    let records = Path::new(ROOT).join("record");
+    let path = machine::append(&records, &machine::machine(), name, columns, lines);
+    println!(
+        "appended to {}",
+        path.expect("the record is written").display()
+    );
 }

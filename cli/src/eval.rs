@@ -10,6 +10,7 @@ use duoguard_eval::{
     measure_robustness, read_benchmarks, read_benign, table, write_scores,
 };
 use indicatif::{ProgressBar, ProgressStyle};
+use time::OffsetDateTime;
 
 use crate::Outcome;
 use crate::certificate;
@@ -106,7 +107,7 @@ fn made_by(arguments: &EvalArgs) -> String {
         arguments.languages.join(","),
         arguments.model.threads,
         processor().unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
-        today(),
+        OffsetDateTime::now_utc().date(),
     )
 }
 
@@ -115,44 +116,6 @@ fn processor() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
-}
-
-/// Today in UTC, as year-month-day.
-fn today() -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    date(since.map_or(0, |elapsed| elapsed.as_secs() / 86_400))
-}
-
-/// The date so many days after 1970-01-01.
-fn date(mut days: u64) -> String {
-    let leap = |year: u64| {
-        (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400)
-    };
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let lengths = [
-        31,
-        28 + u64::from(leap(year)),
-        31,
-        30,
-        31,
-        30,
-        31,
-        31,
-        30,
-        31,
-        30,
-        31,
-    ];
-    let mut month = 0;
-    while days >= lengths[month] {
-        days -= lengths[month];
-        month += 1;
-    }
-    format!("{year}-{:02}-{:02}", month + 1, days + 1)
 }
 
 /// The languages without repetitions, which would count twice.
@@ -192,19 +155,6 @@ mod tests {
     fn a_language_counts_once() {
         let languages = ["En", "De", "en", "De"].map(str::to_owned);
         assert_eq!(distinct(&languages), ["En", "De"]);
-    }
-
-    #[test]
-    fn days_become_dates() {
-        let days = [0, 59, 11_016, 19_782, 20_781];
-        let dates = [
-            "1970-01-01",
-            "1970-03-01",
-            "2000-02-29",
-            "2024-02-29",
-            "2026-11-24",
-        ];
-        assert_eq!(days.map(date), dates);
     }
 
     #[test]

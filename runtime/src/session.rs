@@ -84,11 +84,7 @@ impl Session {
     /// The raw logits, one per category, of one window of 1 to `max_position` tokens.
     pub fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
         let mut logits = self.room_for(tokens, tokens.len())?;
-        let batch = TokenBatch {
-            ids: tokens,
-            rows: 1,
-            tokens: tokens.len(),
-        };
+        let batch = TokenBatch::one(tokens);
         self.engine.run(&batch, &mut logits)?;
         self.finite(logits)
     }

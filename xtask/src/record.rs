@@ -1,9 +1,14 @@
 //! What this machine measured last, from `benches/record/<machine>`.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
+
+use time::OffsetDateTime;
+
+#[path = "../../benches/src/machine.rs"]
+mod machine;
+
+pub use machine::machine;
 
 /// Where the records are; a folder in it is a machine.
 const RECORDS: &str = "benches/record";
@@ -89,7 +94,8 @@ impl Record {
     /// The day of the run, as year-month-day.
     pub fn day(&self) -> String {
         let seconds = self.rows().next().and_then(|row| row.number("unix_s"));
-        date(seconds.unwrap_or(0.0) as u64 / 86_400)
+        let time = OffsetDateTime::from_unix_timestamp(seconds.unwrap_or(0.0) as i64);
+        time.map_or_else(|_| String::new(), |time| time.date().to_string())
     }
 }
 
@@ -113,60 +119,10 @@ pub fn append(
     columns: &str,
     rows: &[String],
 ) -> Result<(), String> {
-    let path: PathBuf = root.join(RECORDS).join(machine).join(name);
-    let mut text = match path.exists() {
-        true => crate::library::read(&path)?,
-        false => format!("unix_s,{columns}\n"),
-    };
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs());
-    for row in rows {
-        text += &format!("{now},{row}\n");
-    }
-    crate::library::write(&path, &text)
-}
-
-/// `DUOGUARD_MACHINE`, or the processor's name and its cores, as the benchmarks name this machine's folder.
-pub fn machine() -> String {
-    if let Ok(name) = std::env::var("DUOGUARD_MACHINE") {
-        return name;
-    }
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let name = line.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
-    let plain = |c: char| match c.is_ascii_alphanumeric() {
-        true => c.to_ascii_lowercase(),
-        false => '-',
-    };
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    format!(
-        "{}-{cores}-cores",
-        name.chars().map(plain).collect::<String>()
-    )
-}
-
-/// The date so many days after 1970-01-01.
-fn date(mut days: u64) -> String {
-    let is_leap = |year: u64| {
-        (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400)
-    };
-    let mut year = 1970;
-    while days >= 365 + u64::from(is_leap(year)) {
-        days -= 365 + u64::from(is_leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(is_leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < length {
-            break;
-        }
-        (days, month) = (days - length, month + 1);
-    }
-    format!("{year}-{month:02}-{:02}", days + 1)
+    let records = root.join(RECORDS);
+    machine::append(&records, machine, name, columns, rows)
+        .map(drop)
+        .map_err(|cause| format!("{name} of {}: {cause}", records.join(machine).display()))
 }
 
 #[cfg(test)]
@@ -200,18 +156,5 @@ mod tests {
             let reason = Record::parse(text).unwrap_err();
             assert!(reason.contains(part), "{reason}");
         }
-    }
-
-    #[test]
-    fn days_become_dates() {
-        let days = [0, 59, 11_016, 19_782, 20_781];
-        let dates = [
-            "1970-01-01",
-            "1970-03-01",
-            "2000-02-29",
-            "2024-02-29",
-            "2026-11-24",
-        ];
-        assert_eq!(days.map(date), dates);
     }
 }

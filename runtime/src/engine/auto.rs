@@ -141,11 +141,8 @@ mod gpu {
         for length in LENGTHS {
             let tokens = length.min(max_position);
             // Every vocabulary has a first token.
-            let batch = TokenBatch {
-                ids: &vec![0; tokens],
-                rows: 1,
-                tokens,
-            };
+            let ids = vec![0; tokens];
+            let batch = TokenBatch::one(&ids);
             let mut fastest = f64::INFINITY;
             engine.run(&batch, &mut logits)?;
             for _ in 0..RUNS {

@@ -43,6 +43,17 @@ pub struct TokenBatch<'a> {
     pub tokens: usize,
 }
 
+impl<'a> TokenBatch<'a> {
+    /// One sequence.
+    pub fn one(ids: &'a [u32]) -> Self {
+        Self {
+            ids,
+            rows: 1,
+            tokens: ids.len(),
+        }
+    }
+}
+
 /// Something that runs a graph. Used by one thread at a time.
 pub trait Engine: Send {
     /// The engine's name in the table of engines.

@@ -257,11 +257,7 @@ impl Engine for OnnxRuntime {
 
 impl StreamEngine for OnnxRuntimeStream {
     fn run(&mut self, past: Past<'_>, ids: &[u32], logits: &mut [f32]) -> Result<KeyValues> {
-        let batch = TokenBatch {
-            ids,
-            rows: 1,
-            tokens: ids.len(),
-        };
+        let batch = TokenBatch::one(ids);
         check_batch(NAME, &batch)?;
         let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
         let take = |cause| failed("cannot take the tokens so far", cause);

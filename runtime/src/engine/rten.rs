@@ -124,12 +124,7 @@ impl Engine for Rten {
 
 impl StreamEngine for Rten {
     fn run(&mut self, past: Past<'_>, ids: &[u32], logits: &mut [f32]) -> Result<KeyValues> {
-        let batch = TokenBatch {
-            ids,
-            rows: 1,
-            tokens: ids.len(),
-        };
-        check_batch(NAME, &batch)?;
+        check_batch(NAME, &TokenBatch::one(ids))?;
         let mut inputs: Vec<ValueOrView<'_>> = vec![token_ids([1, ids.len()], ids)?.into()];
         for (shape, part) in past.parts() {
             let part = NdTensorView::try_from_data(shape, part)
