@@ -135,6 +135,7 @@ impl FirstJudge<'_> {
                 Ok(Prompt {
                     ids,
                     seed: self.seed,
+                    favoured: Vec::new(),
                 })
             })
             .collect();
@@ -144,6 +145,7 @@ impl FirstJudge<'_> {
             top_p: 1.0,
             max_tokens: RATING_TOKENS,
             end: voice.end,
+            favour: 0.0,
         };
         let opinion = |ids: Option<Vec<i32>>| {
             let rating = ids.and_then(|ids| parse_rating(&voice.text(&ids)));

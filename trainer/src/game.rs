@@ -28,7 +28,7 @@ use crate::theory::empirical_gain;
 use crate::validation::write_rows;
 
 /// Seeds whose proposals are written at once; what a killed run loses at most.
-const CHUNK_SEEDS: usize = 32;
+const CHUNK_SEEDS: usize = 256;
 /// The source of synthetic rows.
 const SYNTHETIC: &str = "synthetic";
 

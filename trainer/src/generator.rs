@@ -64,6 +64,7 @@ impl<'a> LocalGenerator<'a> {
                 top_p: recipe.top_p,
                 max_tokens: recipe.max_tokens,
                 end: voice.end,
+                favour: recipe.generator.favour(),
             },
         }
     }
@@ -74,8 +75,10 @@ impl Generator for LocalGenerator<'_> {
         let prompts: Result<Vec<Prompt>, TrainError> = requests
             .par_iter()
             .map(|r| {
+                let ids = self.voice.writing(r.seed_text, r.language, r.is_unsafe)?;
                 Ok(Prompt {
-                    ids: self.voice.writing(r.seed_text, r.language, r.is_unsafe)?,
+                    favoured: self.voice.given(&ids).to_vec(),
+                    ids,
                     seed: r.randomness,
                 })
             })

@@ -23,6 +23,8 @@ pub struct SamplingSettings {
     pub max_tokens: usize,
     /// The token that ends a text.
     pub end: i32,
+    /// Added to the logits of the tokens that a prompt favours, until they are written; in nats, 0 for none.
+    pub favour: f64,
 }
 
 /// A prompt to continue, and the seed of its randomness.
@@ -32,6 +34,8 @@ pub struct Prompt {
     pub ids: Vec<i32>,
     /// The same prompt and seed give the same text, whatever is written beside it.
     pub seed: u64,
+    /// Tokens that the text should have, each as often as it stands here; see [`SamplingSettings::favour`].
+    pub favoured: Vec<i32>,
 }
 
 /// The continuation of each prompt without the end token, or `None` where it did not end in time.
@@ -68,6 +72,29 @@ struct Row {
     place: usize,
     rng: ChaCha8Rng,
     written: Vec<i32>,
+    /// What it should have and has not yet.
+    missing: Vec<i32>,
+}
+
+impl Row {
+    /// Writes one more token, or `None` at the end of the text.
+    fn next(&mut self, logits: &mut [f32], settings: &SamplingSettings) -> Option<i32> {
+        self.missing.iter().enumerate().for_each(|(at, token)| {
+            // Once for each token, however often it is missing.
+            if !self.missing[..at].contains(token) {
+                logits[*token as usize] += settings.favour as f32;
+            }
+        });
+        let token = draw(logits, settings, &mut self.rng);
+        if token == settings.end {
+            return None;
+        }
+        if let Some(at) = self.missing.iter().position(|missing| *missing == token) {
+            self.missing.swap_remove(at);
+        }
+        self.written.push(token);
+        Some(token)
+    }
 }
 
 /// Continues prompts of one length, each as often as it has places.
@@ -96,6 +123,7 @@ fn write(
                 place,
                 rng: ChaCha8Rng::seed_from_u64(prompts[place].seed),
                 written: Vec::new(),
+                missing: prompts[place].favoured.clone(),
             });
         }
     }
@@ -107,16 +135,13 @@ fn write(
     cache = cache.select(&sources, batch.len());
     let room = decoder.shape.max_position.saturating_sub(length);
     for _ in 0..settings.max_tokens.min(room) {
-        let logits = host(&hidden.matmul(decoder.head().clone().transpose()));
+        let mut logits = host(&hidden.matmul(decoder.head().clone().transpose()));
         let mut going_on = Vec::new();
         for (index, row) in rows.iter_mut().enumerate() {
-            let logits = &logits[index * decoder.vocabulary..][..decoder.vocabulary];
-            let token = draw(logits, settings, &mut row.rng);
-            if token == settings.end {
-                texts[row.place] = Some(std::mem::take(&mut row.written));
-            } else {
-                row.written.push(token);
-                going_on.push(index);
+            let logits = &mut logits[index * decoder.vocabulary..][..decoder.vocabulary];
+            match row.next(logits, settings) {
+                Some(_) => going_on.push(index),
+                None => texts[row.place] = Some(std::mem::take(&mut row.written)),
             }
         }
         if going_on.is_empty() {
@@ -242,6 +267,7 @@ mod tests {
         top_p: 1.0,
         max_tokens: 12,
         end: 0,
+        favour: 0.0,
     };
 
     fn decoder() -> Decoder {
@@ -309,6 +335,7 @@ mod tests {
             .map(|i| Prompt {
                 ids: vec![1 + i % 3; 2 + (i % 2) as usize],
                 seed: i as u64,
+                favoured: Vec::new(),
             })
             .collect();
         let together = sample(&decoder, &prompts, &SETTINGS);
@@ -319,6 +346,36 @@ mod tests {
                 text
             );
         }
+    }
+
+    #[test]
+    fn what_is_favoured_is_written_once_each() {
+        let decoder = decoder();
+        let texts = |favour: f64| {
+            let prompts: Vec<Prompt> = (0..20)
+                .map(|seed| Prompt {
+                    ids: vec![4, 5, 6],
+                    seed,
+                    favoured: vec![9, 7, 9],
+                })
+                .collect();
+            let settings = SamplingSettings { favour, ..SETTINGS };
+            sample(&decoder, &prompts, &settings)
+        };
+        let long: Vec<Vec<i32>> = texts(1e4).into_iter().flatten().collect();
+        assert!(!long.is_empty());
+        for text in &long {
+            let mut first = text[..3].to_vec();
+            first.sort_unstable();
+            assert_eq!(first, [7, 9, 9], "{text:?}");
+        }
+        // What was written is favoured no more.
+        assert!(
+            long.iter()
+                .any(|text| text[3..].iter().any(|id| *id != 7 && *id != 9))
+        );
+        let has_all = |text: &Vec<i32>| text.contains(&7) && text.contains(&9);
+        assert!(!texts(0.0).iter().flatten().all(has_all));
     }
 
     #[test]
@@ -340,6 +397,7 @@ mod tests {
                 .map(|seed| Prompt {
                     ids: a.to_vec(),
                     seed,
+                    favoured: Vec::new(),
                 })
                 .collect();
             let settings = SamplingSettings {

@@ -123,6 +123,14 @@ impl Voice {
         }
     }
 
+    /// The tokens of a prompt that the text should have: those of the gloss.
+    pub fn given<'a>(&self, prompt: &'a [i32]) -> &'a [i32] {
+        match &self.manner {
+            Manner::Chat(_) => &[],
+            Manner::Gloss(_) => prompt.split(|id| *id == END).next().unwrap_or(&[]),
+        }
+    }
+
     /// What an instructed writer is given to answer with a rating.
     ///
     /// # Errors

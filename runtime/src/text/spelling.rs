@@ -1,5 +1,6 @@
 //! Words spelt letter by letter.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::class::{self, CASED, Class, INVISIBLE, LETTER, MARK, NUMBER, PICTOGRAPH, SPACE};
@@ -131,7 +132,8 @@ impl Gap {
 /// What stands between letters of a word: signs, or if there are none, white space of the least width.
 #[derive(Default)]
 struct Separator {
-    signs: Vec<char>,
+    /// A set, because a text may have another sign in every gap.
+    signs: BTreeSet<char>,
     has_pictographs: bool,
     spaces: usize,
 }
@@ -142,9 +144,7 @@ impl Separator {
         self.has_pictographs |= gap.has_pictographs;
         match gap.sign {
             Some(sign) if gap.spaces == 0 && gap.signs == 1 => {
-                if !self.signs.contains(&sign) {
-                    self.signs.push(sign);
-                }
+                self.signs.insert(sign);
             }
             _ if gap.spaces > 0 && (self.spaces == 0 || gap.spaces < self.spaces) => {
                 self.spaces = gap.spaces;

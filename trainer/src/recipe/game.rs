@@ -66,6 +66,16 @@ pub enum GeneratorRecipe {
     Endpoint(EndpointRecipe),
 }
 
+impl GeneratorRecipe {
+    /// Nats by which words that a writer is given are favoured: our own one's.
+    pub fn favour(&self) -> f64 {
+        match self {
+            Self::Own(own) => own.favour,
+            _ => 0.0,
+        }
+    }
+}
+
 /// Fine-tuning of our own generator.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +96,9 @@ pub struct OwnGeneratorRecipe {
     pub negatives: usize,
     /// Share of the examples that are labelled seeds with translations, which teach the safe and unsafe prefixes.
     pub seed_share: f64,
+    /// Nats by which words of the gloss are favoured when it writes, each until it is written; 0: not at all. A small network knows
+    /// better how words go together than which ones it was given.
+    pub favour: f64,
     /// Steps between saved states.
     pub checkpoint_every: usize,
 }
@@ -306,6 +319,11 @@ impl OwnGeneratorRecipe {
                 "game.generator.seed_share",
                 share(self.seed_share),
                 "a share in [0, 1]",
+            ),
+            (
+                "game.generator.favour",
+                self.favour >= 0.0 && self.favour.is_finite(),
+                "0 or a positive number",
             ),
             (
                 "game.generator.checkpoint_every",
