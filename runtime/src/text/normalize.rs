@@ -8,7 +8,7 @@ use super::class::{COMPAT_LETTER, INVISIBLE, LOOKALIKE, RIGHT_TO_LEFT, STACKING}
 use super::encoded::Piece;
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Edits, View};
-use super::scan::{Hints, scan};
+use super::scan::{Hints, is_rotated, scan};
 use super::{encoded, invisible, leet, lookalike, marks, spelling};
 
 /// One thing that was undone: why, where (bytes of the text), and how many characters or words.
@@ -146,7 +146,8 @@ impl<'a> Stages<'a> {
             self.hints = scan(self.current());
         }
         if self.hints.leet && self.apply(|text| leet::edits(text, tokens)) {
-            self.hints = scan(self.current());
+            // Nothing else is asked from here on.
+            self.hints.rotated = is_rotated(self.current());
         }
     }
 

@@ -168,6 +168,17 @@ pub(super) fn scan(text: &str) -> Hints {
     hints
 }
 
+/// Whether a sentence, or the text as a whole, is likelier to be of a language with its letters moved by 13 places.
+pub(super) fn is_rotated(text: &str) -> bool {
+    let mut all = Sentence::default();
+    let mut is_any = false;
+    for (_, sentence) in sentences(text) {
+        is_any |= sentence.is_rotated();
+        all.add(&sentence);
+    }
+    is_any || all.is_rotated()
+}
+
 /// Whether an escape of a character may begin here.
 pub(super) fn starts_escape(bytes: &[u8]) -> bool {
     match bytes {
@@ -325,6 +336,7 @@ mod tests {
         assert!(scan("b%61ke").escaped && scan("&#98;").escaped && scan("\\x62").escaped);
         assert!(scan("Ubj qb V onxr oernq ng ubzr").rotated);
         assert!(scan("Jve onpxra Oebg").rotated);
+        assert!(is_rotated("I bake. Ubj qb V onxr oernq") && !is_rotated("I bake bread at home."));
         assert!(scan("b\u{200b}ake").seen & class::INVISIBLE != 0);
         assert!(scan("b\u{8}ake").seen & class::INVISIBLE != 0);
     }

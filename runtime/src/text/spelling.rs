@@ -19,7 +19,11 @@ pub(super) fn edits(text: &str) -> Edits {
     // How far the next cell is from the one before.
     let mut gap = Gap::default();
     let mut at = 0;
-    while let Some(first) = text[at..].chars().next() {
+    while let Some(byte) = text.as_bytes().get(at) {
+        let first = match byte.is_ascii() {
+            true => char::from(*byte),
+            false => text[at..].chars().next().unwrap_or(' '),
+        };
         let (start, end) = (at, at + first.len_utf8());
         if !is_cell(first) {
             gap.add(first);
