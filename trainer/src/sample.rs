@@ -352,14 +352,19 @@ mod tests {
     fn what_is_favoured_is_written_once_each() {
         let decoder = decoder();
         let texts = |favour: f64| {
-            let prompts: Vec<Prompt> = (0..20)
+            let prompts: Vec<Prompt> = (0..300)
                 .map(|seed| Prompt {
                     ids: vec![4, 5, 6],
                     seed,
                     favoured: vec![9, 7, 9],
                 })
                 .collect();
-            let settings = SamplingSettings { favour, ..SETTINGS };
+            let settings = SamplingSettings {
+                favour,
+                temperature: 1.0,
+                max_tokens: 28,
+                ..SETTINGS
+            };
             sample(&decoder, &prompts, &settings)
         };
         let long: Vec<Vec<i32>> = texts(1e4).into_iter().flatten().collect();
