@@ -10,12 +10,18 @@
 //! It computes in the type of its parameters, 32-bit or bfloat16. Sums that many small numbers go into are taken in 32 bits
 //! either way: the mean square of a norm, the softmax, the gradient of the embedding, the classifier's logits.
 
+mod cache;
+mod places;
+
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::recipe::ModelRecipe;
 use crate::recompute::Tape;
+
+pub use cache::Cache;
+pub(crate) use places::Places;
 
 /// The number of unsafe categories, and of the classifier's logits.
 pub const CATEGORIES: usize = 12;
@@ -276,72 +282,6 @@ impl Decoder {
     }
 }
 
-/// Keys and values of the tokens that a decoder has read, per layer: `[B x K, past, D]`.
-#[derive(Clone, Debug, Default)]
-pub struct Cache {
-    layers: Vec<(Tensor<3>, Tensor<3>)>,
-    tokens: usize,
-}
-
-impl Cache {
-    /// Tokens of each row that have been read.
-    pub fn tokens(&self) -> usize {
-        self.tokens
-    }
-
-    /// The same cache for other rows: row i of the new one is row `rows[i]` of this one, of `count` in all.
-    pub fn select(&self, rows: &[usize], count: usize) -> Self {
-        let layers = self
-            .layers
-            .iter()
-            .map(|(keys, values)| {
-                (
-                    select_rows(keys, rows, count),
-                    select_rows(values, rows, count),
-                )
-            })
-            .collect();
-        Self {
-            layers,
-            tokens: self.tokens,
-        }
-    }
-
-    /// All keys and values of a layer, the new ones last.
-    fn extend(
-        &mut self,
-        layer: usize,
-        keys: Tensor<3>,
-        values: Tensor<3>,
-    ) -> (Tensor<3>, Tensor<3>) {
-        let both = match self.layers.get(layer) {
-            Some((past_keys, past_values)) => (
-                Tensor::cat(vec![past_keys.clone(), keys], 1),
-                Tensor::cat(vec![past_values.clone(), values], 1),
-            ),
-            None => (keys, values),
-        };
-        match self.layers.get_mut(layer) {
-            Some(kept) => *kept = both.clone(),
-            None => self.layers.push(both.clone()),
-        }
-        both
-    }
-}
-
-fn select_rows(tensor: &Tensor<3>, rows: &[usize], count: usize) -> Tensor<3> {
-    let heads = tensor.dims()[0] / count;
-    let places: Vec<i32> = rows
-        .iter()
-        .flat_map(|row| (0..heads).map(move |head| (row * heads + head) as i32))
-        .collect();
-    let places = Tensor::<1, Int>::from_data(
-        TensorData::new(places, [rows.len() * heads]),
-        &tensor.device(),
-    );
-    tensor.clone().select(0, places)
-}
-
 impl Parameter {
     /// A trainable parameter from host values.
     pub fn new(name: String, values: Vec<f32>, dims: [usize; 2], device: &Device) -> Self {
@@ -389,93 +329,6 @@ fn rms_norm(x: Tensor<2>, weight: Tensor<2>, eps: f64) -> Tensor<2> {
         .sqrt()
         .recip();
     (x * scale * weight.cast(FloatDType::F32)).cast(dtype)
-}
-
-/// What the layers of one pass share: the rows' size, positions and mask. None of it is trained.
-#[derive(Clone, Debug)]
-pub(crate) struct Places {
-    /// B and T.
-    size: [usize; 2],
-    rope: Rope,
-    mask: Tensor<3>,
-}
-
-impl Places {
-    /// For B rows of T tokens that follow `past` others.
-    pub(crate) fn new(decoder: &Decoder, past: usize, size: [usize; 2]) -> Self {
-        let embedding = decoder.embedding();
-        let device = embedding.device().without_autodiff();
-        let groups = decoder.shape.heads / decoder.shape.kv_heads;
-        let dtype = embedding.dtype().into();
-        Self {
-            size,
-            rope: Rope::new(&decoder.shape, past, size[1], dtype, &device),
-            mask: causal_mask(groups, past, size[1], &device),
-        }
-    }
-}
-
-/// `[1, G x T, past + T]`: zero where a query may look, a very negative number where it may not.
-fn causal_mask(groups: usize, past: usize, tokens: usize, device: &Device) -> Tensor<3> {
-    let mut mask = Vec::with_capacity(groups * tokens * (past + tokens));
-    for _ in 0..groups {
-        for query in past..past + tokens {
-            mask.extend((0..past + tokens).map(|key| if key <= query { 0.0f32 } else { -1e9 }));
-        }
-    }
-    let shape = [1, groups * tokens, past + tokens];
-    Tensor::from_data(TensorData::new(mask, shape), device)
-}
-
-/// Rotary position tables `[1, 1, T, D]` (RoFormer, in the half-split layout of Qwen2).
-#[derive(Clone, Debug)]
-struct Rope {
-    cos: Tensor<4>,
-    sin: Tensor<4>,
-    half: usize,
-}
-
-impl Rope {
-    /// For the positions `past..past + tokens`.
-    fn new(
-        shape: &ModelRecipe,
-        past: usize,
-        tokens: usize,
-        dtype: FloatDType,
-        device: &Device,
-    ) -> Self {
-        let size = shape.head_size();
-        let half = size / 2;
-        let rope = duoguard_export::Rope {
-            theta: shape.rope_theta,
-            scaling: shape.rope_scaling,
-        };
-        let angle = |t: usize, i: usize| rope.angle(t, i, size);
-        let table = |f: fn(f64) -> f64| {
-            let values: Vec<f32> = (past..past + tokens)
-                .flat_map(|t| (0..half).map(move |i| f(angle(t, i)) as f32))
-                .collect();
-            Tensor::<4>::from_data(TensorData::new(values, [1, 1, tokens, half]), device)
-                .cast(dtype)
-        };
-        Self {
-            cos: table(f64::cos),
-            sin: table(f64::sin),
-            half,
-        }
-    }
-
-    fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
-        let first = x.clone().narrow(3, 0, self.half);
-        let second = x.narrow(3, self.half, self.half);
-        Tensor::cat(
-            vec![
-                first.clone() * self.cos.clone() - second.clone() * self.sin.clone(),
-                second * self.cos.clone() + first * self.sin.clone(),
-            ],
-            3,
-        )
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
 //! One round of the two-player game (PAPER.md, "The loop, one iteration").
 
-use std::collections::BTreeMap;
+mod summary;
+
+pub use summary::{Exploitability, Summary};
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use duoguard_eval::BenchmarkSet;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::author::{Author, FirstJudge};
-use crate::checkpoint::{load_weights, write_atomically, write_json};
+use crate::checkpoint::{load_weights, write_atomically};
 use crate::classifier::score_texts;
 use crate::data::{Corpus, SeedRow, append_rows};
 use crate::decoder::Decoder;
@@ -20,12 +22,12 @@ use crate::ground::Ground;
 use crate::judge::{ConsistencyJudge, Exhibit, Judge, Opinion, agrees};
 use crate::measure::measure;
 use crate::players::Remote;
-use crate::preference::{Level, Preference, Standing, TokenPair, pair};
-use crate::proposal::{Fate, Filters, Proposal};
+use crate::preference::{Preference, Standing, TokenPair, pair};
+use crate::proposal::{Fate, Filters, Proposal, lines, read_whole_chunks};
 use crate::recipe::{ClassifierStart, GameRecipe, GeneratorRecipe, JudgeRecipe};
 use crate::stage::{StageSettings, run_stage};
-use crate::theory::empirical_gain;
 use crate::validation::write_rows;
+use summary::Levels;
 
 /// Seeds whose proposals are written at once; what a killed run loses at most.
 const CHUNK_SEEDS: usize = 256;
@@ -455,115 +457,6 @@ impl Round<'_> {
         run_stage(&mut stage, &settings, &mut learner, self.folder, device)?;
         Ok(Some(learner))
     }
-
-    /// What a person wants to know of the round: `summary.json`.
-    fn summarise(
-        &self,
-        seeds: &[&SeedRow],
-        proposals: &[Proposal],
-        levels: &Levels,
-        data: &Corpus,
-        retrained: &Decoder,
-    ) -> Result<(), TrainError> {
-        let mut fates: BTreeMap<String, BTreeMap<Fate, usize>> = BTreeMap::new();
-        for proposal in proposals {
-            let fates = fates.entry(proposal.language.clone()).or_default();
-            *fates
-                .entry(proposal.fate.unwrap_or(Fate::LabelLost))
-                .or_default() += 1;
-        }
-        let mut rows: BTreeMap<String, usize> = BTreeMap::new();
-        for row in &data.rows {
-            *rows.entry(row.lang.clone()).or_default() += 1;
-        }
-        let summary = Summary {
-            round: self.number,
-            seeds: seeds.len(),
-            fates,
-            levels: levels.clone(),
-            rows,
-            exploitability: self.exploitability(seeds, proposals, retrained),
-        };
-        let path = self.file("summary.json");
-        let value = serde_json::to_value(&summary)
-            .map_err(|e| TrainError::invalid(&path, e.to_string()))?;
-        write_json(&path, &value)
-    }
-
-    /// From the proposals that kept their label; `None` when there is none.
-    fn exploitability(
-        &self,
-        seeds: &[&SeedRow],
-        proposals: &[Proposal],
-        retrained: &Decoder,
-    ) -> Option<Exploitability> {
-        let shown: Vec<&Proposal> = proposals
-            .iter()
-            .filter(|p| matches!(p.fate, Some(Fate::Correct | Fate::Misclassified)))
-            .collect();
-        let texts: Vec<&str> = shown.iter().filter_map(|p| p.text.as_deref()).collect();
-        let window = self.game.ground.recipe.classifier.window_tokens;
-        let rescored = score_texts(retrained, &self.game.ground.tokenizer, &texts, window);
-        let surprises = |scores: &mut dyn Iterator<Item = f32>| -> Vec<f64> {
-            let shown = shown.iter().zip(scores);
-            shown
-                .map(|(p, score)| surprise(score, seeds[p.seed].is_unsafe))
-                .collect()
-        };
-        let before = surprises(&mut shown.iter().filter_map(|p| p.score));
-        let after = surprises(&mut rescored.into_iter());
-        let mut by_seed: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
-        for (proposal, surprise) in shown.iter().zip(&before) {
-            let key = (proposal.seed, proposal.language.as_str());
-            by_seed.entry(key).or_default().push(*surprise);
-        }
-        let groups: Vec<Vec<f64>> = by_seed.into_values().collect();
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        Some(Exploitability {
-            mean_surprise_nats: mean(&before),
-            generator_gain_nats: empirical_gain(&groups, self.game.recipe.preference.beta)?,
-            classifier_gain_nats: mean(&before) - mean(&after),
-        })
-    }
-}
-
-/// Language -> level -> pairs looked for.
-type Levels = BTreeMap<String, BTreeMap<Level, usize>>;
-
-/// A round in numbers; its file is also the mark that the round is finished.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Summary {
-    /// From 1.
-    pub round: usize,
-    /// Seeds drawn.
-    pub seeds: usize,
-    /// Language -> fate -> proposals.
-    pub fates: BTreeMap<String, BTreeMap<Fate, usize>>,
-    /// Language -> level -> seeds.
-    pub levels: BTreeMap<String, BTreeMap<Level, usize>>,
-    /// Language -> rows of S(t).
-    pub rows: BTreeMap<String, usize>,
-    /// Absent when no proposal kept its label.
-    pub exploitability: Option<Exploitability>,
-}
-
-/// How far the players are from answering each other best, on the proposals that kept their label. Estimates: of the generator's best
-/// response only what it wrote is known, and of the classifier's only what retraining found.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Exploitability {
-    /// Mean of -ln p(the seed's label | proposal) under the classifier of the round before.
-    pub mean_surprise_nats: f64,
-    /// What the generator could gain by choosing among its proposals for a seed; see [`empirical_gain`].
-    pub generator_gain_nats: f64,
-    /// What retraining took off the mean surprise.
-    pub classifier_gain_nats: f64,
-}
-
-fn surprise(score: f32, is_unsafe: bool) -> f64 {
-    let score = f64::from(score).clamp(1e-6, 1.0 - 1e-6);
-    -if is_unsafe { score } else { 1.0 - score }.ln()
 }
 
 fn undecided(proposals: &[Proposal]) -> Vec<usize> {
@@ -574,39 +467,4 @@ fn undecided(proposals: &[Proposal]) -> Vec<usize> {
 
 fn fooled(score: f32, is_unsafe: bool) -> bool {
     (score > 0.5) != is_unsafe
-}
-
-fn lines(proposals: &[Proposal]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for proposal in proposals {
-        // A struct of strings and numbers always has a JSON form.
-        bytes.extend(serde_json::to_vec(proposal).unwrap_or_default());
-        bytes.push(b'\n');
-    }
-    bytes
-}
-
-/// The proposals of the chunks that were written whole. The last chunk of all may be short, and is then written again.
-fn read_whole_chunks(path: &Path, chunk_lines: usize) -> Result<Vec<Proposal>, TrainError> {
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let text = fs::read_to_string(path).map_err(|e| TrainError::io("read", path, e))?;
-    let mut proposals = Vec::new();
-    for line in text
-        .split_inclusive('\n')
-        .filter(|line| line.ends_with('\n'))
-    {
-        match serde_json::from_str(line) {
-            Ok(proposal) => proposals.push(proposal),
-            Err(e) => {
-                return Err(TrainError::invalid(
-                    path,
-                    format!("line {}: {e}", proposals.len() + 1),
-                ));
-            }
-        }
-    }
-    proposals.truncate(proposals.len() / chunk_lines * chunk_lines);
-    Ok(proposals)
 }

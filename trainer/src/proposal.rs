@@ -1,6 +1,8 @@
 //! A proposal and its fate: what the filters, the judge and the classifier made of it.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -179,6 +181,45 @@ impl LanguageIdentifier {
         let language = self.detector.detect_lang(text)?;
         self.tags.get(language.code()).map(String::as_str)
     }
+}
+
+/// The lines of a file of proposals.
+pub(crate) fn lines(proposals: &[Proposal]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for proposal in proposals {
+        // A struct of strings and numbers always has a JSON form.
+        bytes.extend(serde_json::to_vec(proposal).unwrap_or_default());
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+/// The proposals of the chunks that were written whole. The last chunk of all may be short, and is then written again.
+pub(crate) fn read_whole_chunks(
+    path: &Path,
+    chunk_lines: usize,
+) -> Result<Vec<Proposal>, TrainError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(path).map_err(|e| TrainError::io("read", path, e))?;
+    let mut proposals = Vec::new();
+    for line in text
+        .split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'))
+    {
+        match serde_json::from_str(line) {
+            Ok(proposal) => proposals.push(proposal),
+            Err(e) => {
+                return Err(TrainError::invalid(
+                    path,
+                    format!("line {}: {e}", proposals.len() + 1),
+                ));
+            }
+        }
+    }
+    proposals.truncate(proposals.len() / chunk_lines * chunk_lines);
+    Ok(proposals)
 }
 
 #[cfg(test)]

@@ -72,28 +72,28 @@ struct Row {
     place: usize,
     rng: ChaCha8Rng,
     written: Vec<i32>,
-    /// What it should have and has not yet.
-    missing: Vec<i32>,
+    /// What it should have and has not yet, and how often.
+    missing: BTreeMap<i32, usize>,
 }
 
 impl Row {
-    /// Writes one more token, or `None` at the end of the text.
-    fn next(&mut self, logits: &mut [f32], settings: &SamplingSettings) -> Option<i32> {
-        self.missing.iter().enumerate().for_each(|(at, token)| {
-            // Once for each token, however often it is missing.
-            if !self.missing[..at].contains(token) {
-                logits[*token as usize] += settings.favour as f32;
-            }
-        });
+    /// Writes one more token; tells whether the text goes on.
+    fn go_on(&mut self, logits: &mut [f32], settings: &SamplingSettings) -> bool {
+        for token in self.missing.keys() {
+            logits[*token as usize] += settings.favour as f32;
+        }
         let token = draw(logits, settings, &mut self.rng);
         if token == settings.end {
-            return None;
-        }
-        if let Some(at) = self.missing.iter().position(|missing| *missing == token) {
-            self.missing.swap_remove(at);
+            return false;
         }
         self.written.push(token);
-        Some(token)
+        if let Some(count) = self.missing.get_mut(&token) {
+            *count -= 1;
+            if *count == 0 {
+                self.missing.remove(&token);
+            }
+        }
+        true
     }
 }
 
@@ -118,12 +118,16 @@ fn write(
     let mut rows = Vec::new();
     for (source, (_, places)) in batch.iter().enumerate() {
         for &place in places {
+            let mut missing = BTreeMap::new();
+            for &token in &prompts[place].favoured {
+                *missing.entry(token).or_default() += 1;
+            }
             sources.push(source);
             rows.push(Row {
                 place,
                 rng: ChaCha8Rng::seed_from_u64(prompts[place].seed),
                 written: Vec::new(),
-                missing: prompts[place].favoured.clone(),
+                missing,
             });
         }
     }
@@ -139,9 +143,9 @@ fn write(
         let mut going_on = Vec::new();
         for (index, row) in rows.iter_mut().enumerate() {
             let logits = &mut logits[index * decoder.vocabulary..][..decoder.vocabulary];
-            match row.next(logits, settings) {
-                Some(_) => going_on.push(index),
-                None => texts[row.place] = Some(std::mem::take(&mut row.written)),
+            match row.go_on(logits, settings) {
+                true => going_on.push(index),
+                false => texts[row.place] = Some(std::mem::take(&mut row.written)),
             }
         }
         if going_on.is_empty() {

@@ -2,15 +2,15 @@
 //!
 //! `<!-- figures of MACHINE: BLOCK -->` begins one, `<!-- end of figures -->` ends it. A test compares what stands there with the record.
 
+mod blocks;
+mod cells;
+
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 
 use crate::library::{read, write};
 use crate::record::Record;
-
-mod blocks;
-mod cells;
 
 const DOCUMENTS: [&str; 2] = ["README.md", "docs/measuring.md"];
 const BEGIN: &str = "<!-- figures of ";

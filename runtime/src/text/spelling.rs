@@ -75,7 +75,7 @@ impl Stretch {
     }
 
     /// Joins them to words, if they are spelt out.
-    fn join(&mut self, text: &str, edits: &mut Edits) {
+    fn join(&self, text: &str, edits: &mut Edits) {
         let letters = self.letters;
         if letters < MIN_SPELT || letters * 2 < self.cells.len() {
             return;
@@ -84,10 +84,7 @@ impl Stretch {
             return;
         };
         let (first, last) = (first.0 as usize, last.1 as usize);
-        let separator = &mut self.separator;
-        if !separator.signs.is_empty() {
-            separator.spaces = 0;
-        }
+        let separator = &self.separator;
         let leading = first - separator.leading(&text[edits.end()..first])..first;
         let trailing = last..last + separator.trailing(&text[last..]);
         let mut kept = String::new();
@@ -139,10 +136,19 @@ struct Separator {
     /// A set, because a text may have another sign in every gap.
     signs: BTreeSet<char>,
     has_pictographs: bool,
-    spaces: usize,
+    /// The least white space of a gap that has some.
+    least_space: usize,
 }
 
 impl Separator {
+    /// How much white space separates: none where signs do.
+    fn spaces(&self) -> usize {
+        match self.signs.is_empty() {
+            true => self.least_space,
+            false => 0,
+        }
+    }
+
     /// Takes what it can tell from one more gap.
     fn learn(&mut self, gap: &Gap) {
         self.has_pictographs |= gap.has_pictographs;
@@ -150,8 +156,8 @@ impl Separator {
             Some(sign) if gap.spaces == 0 && gap.signs == 1 => {
                 self.signs.insert(sign);
             }
-            _ if gap.spaces > 0 && (self.spaces == 0 || gap.spaces < self.spaces) => {
-                self.spaces = gap.spaces;
+            _ if gap.spaces > 0 && (self.least_space == 0 || gap.spaces < self.least_space) => {
+                self.least_space = gap.spaces;
             }
             _ => {}
         }
@@ -161,7 +167,7 @@ impl Separator {
     fn is(&self, gap: &str) -> bool {
         let mut characters = gap.chars();
         match (characters.next(), characters.next()) {
-            (Some(' '), None) => self.spaces > 0,
+            (Some(' '), None) => self.spaces() > 0,
             (Some(sign), None) => self.signs.contains(&sign),
             _ => false,
         }
@@ -181,7 +187,7 @@ impl Separator {
                 is_due = false;
                 continue;
             }
-            if spaces > self.spaces {
+            if spaces > self.spaces() {
                 kept.push(' ');
             }
             spaces = 0;
@@ -194,7 +200,7 @@ impl Separator {
             }
             is_due = !separates;
         }
-        if spaces > self.spaces {
+        if spaces > self.spaces() {
             kept.push(' ');
         }
     }
@@ -206,7 +212,7 @@ impl Separator {
         for (at, c) in text.char_indices().rev() {
             if class::of(c).is(SPACE) {
                 spaces += 1;
-                if spaces > self.spaces || c == '\n' {
+                if spaces > self.spaces() || c == '\n' {
                     break;
                 }
             } else if is_sign(c) {
@@ -234,7 +240,7 @@ impl Separator {
         for (at, c) in text.char_indices() {
             if class::of(c).is(SPACE) {
                 spaces += 1;
-                if spaces > self.spaces {
+                if spaces > self.spaces() {
                     return end;
                 }
             } else if is_sign(c) {

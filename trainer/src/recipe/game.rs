@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Check, below_one, positive, share};
+use super::checks::{Check, below_one, positive, share};
 
 /// The two-player game.
 #[derive(Clone, Debug, Deserialize)]
