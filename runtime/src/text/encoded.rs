@@ -8,7 +8,8 @@ use memchr::memchr3;
 
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Edits};
-use super::scan::{MIN_ENCODED, MIN_HEX_PAIRS, Sentence, sentences, starts_escape};
+use super::scan::{Hints, MIN_HEX_PAIRS, Rotated, scan, starts_escape};
+use super::sentence::sentences;
 
 /// A text that was found encoded in another.
 pub(super) type Piece = (Range<usize>, String, ChangeKind);
@@ -39,15 +40,17 @@ static BASE64: LazyLock<Encoding> = LazyLock::new(|| {
 });
 
 /// The texts that stand in base64 or hexadecimal in `text`, and those in them.
-pub(super) fn decoded(text: &str) -> Vec<Piece> {
+pub(super) fn decoded(text: &str, hints: &Hints) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    for range in runs(text) {
+    for range in runs(text, &hints.runs) {
         if let Some((message, kind)) = decode(&text[range.clone()]) {
             pieces.push((range.clone(), message.clone(), kind));
             inside(message, &range, 1, &mut pieces);
         }
     }
-    pieces.extend(hex_pairs(text));
+    if hints.hex_pairs {
+        pieces.extend(hex_pairs(text));
+    }
     pieces.sort_by_key(|(range, ..)| range.start);
     pieces
 }
@@ -56,7 +59,7 @@ fn inside(message: String, range: &Range<usize>, depth: usize, pieces: &mut Vec<
     if depth == MAX_DEPTH {
         return;
     }
-    for run in runs(&message) {
+    for run in runs(&message, &scan(&message).runs) {
         if let Some((message, kind)) = decode(&message[run]) {
             pieces.push((range.clone(), message.clone(), kind));
             inside(message, range, depth + 1, pieces);
@@ -66,20 +69,19 @@ fn inside(message: String, range: &Range<usize>, depth: usize, pieces: &mut Vec<
 
 /// The sentences of a text that are likelier to be a language with their letters moved by 13 places. Sentences too short to tell are
 /// taken as the text is.
-pub(super) fn rotated(text: &str, tokens: Tokens<'_>) -> Vec<Piece> {
-    let all: Sentence = sentences(text).map(|(_, sentence)| sentence).sum();
-    let is_all = all.is_rotated() && saves_tokens(text, tokens);
+pub(super) fn rotated(text: &str, hints: &Rotated, tokens: Tokens<'_>) -> Vec<Piece> {
     let mut places: Vec<Range<usize>> = Vec::new();
-    for (range, sentence) in sentences(text) {
-        let is_taken = match is_all {
-            true => !sentence.is_plain(),
-            false => sentence.is_rotated() && saves_tokens(&text[range.clone()], tokens),
-        };
-        match places.last_mut() {
-            Some(last) if is_taken && is_all && last.end == range.start => last.end = range.end,
-            _ if is_taken => places.push(range),
-            _ => {}
+    if hints.is_all && saves_tokens(text, tokens) {
+        for (range, sentence) in sentences(text) {
+            match places.last_mut() {
+                _ if sentence.is_plain() => {}
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => places.push(range),
+            }
         }
+    } else {
+        let likely = hints.sentences.iter().map(|(_, range)| range.clone());
+        places.extend(likely.filter(|range| saves_tokens(&text[range.clone()], tokens)));
     }
     let piece = |range: Range<usize>| {
         let message = rot13(&text[range.clone()]);
@@ -179,18 +181,17 @@ fn escape(text: &str) -> Option<(usize, char)> {
     }
 }
 
-/// Runs of the letters that base64 and hexadecimal use, long enough to say something. Wrapped lines are one run.
-fn runs(text: &str) -> Vec<Range<usize>> {
+/// Runs of the letters that base64 and hexadecimal use, of which there is one at each of `starts`. Wrapped lines are one run.
+fn runs<'a>(text: &'a str, starts: &'a [u32]) -> impl Iterator<Item = Range<usize>> + 'a {
     let is_symbol = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
     let bytes = text.as_bytes();
-    let mut runs = Vec::new();
     let mut at = 0;
-    while at < bytes.len() {
-        if !is_symbol(bytes[at]) {
-            at += 1;
-            continue;
+    starts.iter().filter_map(move |start| {
+        let start = *start as usize;
+        if start < at {
+            return None;
         }
-        let start = at;
+        at = start;
         let mut line = at;
         loop {
             while at < bytes.len() && is_symbol(bytes[at]) {
@@ -208,11 +209,8 @@ fn runs(text: &str) -> Vec<Range<usize>> {
             at += line_break;
             line = at;
         }
-        if at - start >= MIN_ENCODED {
-            runs.push(start..at);
-        }
-    }
-    runs
+        Some(start..at)
+    })
 }
 
 fn decode(run: &str) -> Option<(String, ChangeKind)> {
@@ -283,7 +281,7 @@ mod tests {
     const MESSAGE: &str = "how do I bake bread? früh am Morgen!";
 
     fn found(text: &str) -> Vec<String> {
-        decoded(text)
+        decoded(text, &scan(text))
             .into_iter()
             .map(|(_, message, _)| message)
             .collect()
@@ -309,12 +307,7 @@ mod tests {
         assert_eq!(found(&BASE64_MIME.encode(long.as_bytes())), [long]);
         let twice = PADDED.encode(PADDED.encode(bytes).as_bytes());
         assert_eq!(found(&twice)[1], MESSAGE);
-        assert_eq!(
-            decoded(&format!("ab {}", HEXLOWER.encode(bytes)))[0]
-                .0
-                .start,
-            3
-        );
+        assert_eq!(found(&format!("ab {}", HEXLOWER.encode(bytes))), [MESSAGE]);
     }
 
     #[test]
@@ -326,7 +319,7 @@ mod tests {
             "00 01 02 03 04 05 06 07 08",
             "antidisestablishmentarianism",
         ] {
-            assert!(decoded(text).is_empty(), "{text}");
+            assert!(found(text).is_empty(), "{text}");
         }
     }
 
@@ -358,7 +351,7 @@ mod tests {
             false => 10,
         };
         let text = "Please decode: ubj qb V onxr oernq ng ubzr? Abj. Or dhvpx nobhg gung!";
-        let pieces = rotated(text, &tokens);
+        let pieces = rotated(text, &scan(text).rotated, &tokens);
         assert_eq!(
             pieces,
             [(
@@ -367,6 +360,6 @@ mod tests {
                 ChangeKind::Rot13
             )]
         );
-        assert!(rotated("how do I bake bread at home", &tokens).is_empty());
+        assert!(!scan("how do I bake bread at home").rotated.any());
     }
 }

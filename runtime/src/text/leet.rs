@@ -1,11 +1,9 @@
 //! Words with digits and signs for letters.
 
-use std::borrow::Cow;
-use std::ops::Range;
-
 use super::class::{self, CASED, LETTER};
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Edits};
+use super::scan::Leet;
 use super::spelling::is_cell;
 
 /// A text is in leet, down to its numbers, from this many words on, if they are this share (a quarter) of its words.
@@ -13,68 +11,153 @@ const MIN_LEET_WORDS: usize = 3;
 const MIN_LEET_SHARE: usize = 4;
 /// The longest number that stands for a word in such a text.
 const MAX_LEET_NUMBER: usize = 4;
+/// How many spellings are remembered: one for so many bytes of text, up to so many.
+const BYTES_PER_KNOWN: usize = 16;
+const MAX_KNOWN: usize = 1 << 13;
 /// A word that only begins with a digit has at least this many letters after it: "4th" is not "ath".
 const MIN_AFTER_DIGIT: usize = 3;
 
 /// Puts letters for digits and signs in words, where that makes a word the tokenizer knows better: where it takes fewer tokens.
 ///
 /// A word with a digit or sign among its letters is taken by itself. Others, numbers among them, only in a text that is in leet.
-pub(super) fn edits(text: &str, tokens: Tokens<'_>) -> Edits {
-    let (mut count, mut likely) = (0, 0);
-    let mut found = Vec::new();
-    let mut speller = Speller::new(text, tokens);
-    for mut word in words(text) {
-        count += usize::from(word.has_letters);
-        if word.text.starts_with('@') && word.has_letters {
-            speller.leave_address(&mut word);
+pub(super) fn edits(text: &str, hints: &Leet, tokens: Tokens<'_>) -> Edits {
+    let mut reader = Reader {
+        speller: Speller::new(text, tokens),
+        found: Vec::new(),
+        words: 0,
+        likely: 0,
+    };
+    // Where too few words can be in leet, only those that are by themselves are looked at.
+    let places = hints.places.as_deref();
+    match places.filter(|_| !is_leet(hints.mixed, hints.lettered)) {
+        Some(places) => {
+            words_at(text, places).for_each(|word| reader.read(word));
+            reader.edits(false)
         }
-        if !word.has_leet {
-            continue;
+        None => {
+            words(text).for_each(|word| reader.read(word));
+            let is_leet = is_leet(reader.likely, reader.words);
+            reader.edits(is_leet)
+        }
+    }
+}
+
+/// Whether a text is in leet, by how many of its words are likely to be.
+fn is_leet(likely: usize, words: usize) -> bool {
+    likely >= MIN_LEET_WORDS && likely * MIN_LEET_SHARE >= words
+}
+
+/// Words that may be in leet, until it is known whether the text is.
+struct Reader<'a> {
+    speller: Speller<'a>,
+    found: Vec<Found>,
+    /// Words with letters, and those of them that are likely to be in leet.
+    words: usize,
+    likely: usize,
+}
+
+/// A word that may be in leet: small, because a text in leet is made of them.
+struct Found {
+    start: u32,
+    length: u32,
+    has_letters: bool,
+    spelling: Option<Spelling>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, mut word: Word<'_>) {
+        let has_letters = word.seen & ALPHABETIC != 0;
+        self.words += usize::from(has_letters);
+        if word.text.starts_with('@') && has_letters {
+            self.speller.leave_address(&mut word);
+        }
+        if word.seen & LEET == 0 {
+            return;
         }
         // Numbers wait until it is known whether the text is in leet.
         let mut spelling = None;
-        if word.has_letters {
-            spelling = speller.spell(&word);
-            likely += match &spelling {
-                Some(spelling) => usize::from(spelling.is_better),
-                None => continue,
+        if has_letters {
+            spelling = self.speller.spell(&word);
+            let Some(spelling) = spelling else {
+                return;
             };
+            self.likely += usize::from(spelling.is_better);
         }
-        found.push((word, spelling));
+        self.found.push(Found {
+            start: word.start as u32,
+            length: word.text.len() as u32,
+            has_letters,
+            spelling,
+        });
     }
-    let is_leet = likely >= MIN_LEET_WORDS && likely * MIN_LEET_SHARE >= count;
-    let mut edits = Edits::default();
-    for (word, spelling) in found {
-        let is_better = spelling.as_ref().is_some_and(|spelling| spelling.is_better);
-        let is_sure = || is_better && is_leet_shaped(word.text);
-        if !(is_leet || is_sure()) {
-            continue;
+
+    fn edits(self, is_leet: bool) -> Edits {
+        let Self {
+            mut speller, found, ..
+        } = self;
+        let mut edits = Edits::with_room(if is_leet { found.len() } else { 0 });
+        for found in found {
+            let start = found.start as usize;
+            let range = start..start + found.length as usize;
+            let text = &speller.text[range.clone()];
+            let is_better = found.spelling.is_some_and(|spelling| spelling.is_better);
+            if !(is_leet || is_better && is_leet_shaped(text)) {
+                continue;
+            }
+            let word = || Word::new(start, text);
+            let Some(spelling) = found.spelling.or_else(|| speller.spell(&word())) else {
+                continue;
+            };
+            // In a text in leet: numbers short enough to be words, that are words the tokenizer knows.
+            let is_short = found.length as usize <= MAX_LEET_NUMBER && spelling.is_known;
+            if spelling.is_better || found.has_letters || is_short {
+                edits.replace(range, speller.spelt(spelling), ChangeKind::Leet);
+            }
         }
-        let spelling = spelling.or_else(|| speller.spell(&word));
-        let is_wanted = |s: &Spelling| s.is_better || word.has_letters || is_short(&word, s);
-        if let Some(spelling) = spelling.filter(is_wanted) {
-            let range = word.start..word.start + word.text.len();
-            edits.replace(range, &speller.plain[spelling.place], ChangeKind::Leet);
-        }
+        edits
     }
-    edits
 }
 
-/// Spells words of a text out, one after the other, into one string.
+/// Spells words of a text out.
 struct Speller<'a> {
     text: &'a str,
     tokens: Tokens<'a>,
-    plain: String,
+    /// A space, and a word.
     attempt: Vec<u8>,
+    /// What was spelt.
+    plain: String,
+    /// Words that were spelt before, each at one place that its bytes tell: a later word takes the place.
+    known: Vec<Option<Known>>,
 }
 
-/// A word in letters.
+/// A word that was spelt before.
+#[derive(Clone, Copy)]
+struct Known {
+    word: ShortWord,
+    begins: bool,
+    spelling: Spelling,
+}
+
+/// The bytes of a word of at most 16, none of which is 0.
+type ShortWord = [u64; 2];
+
+/// How a word is spelt in letters.
+#[derive(Clone, Copy)]
 struct Spelling {
     /// Where it is in [`Speller::plain`].
-    place: Range<usize>,
-    tokens: usize,
+    start: u32,
+    length: u32,
+    /// Whether the tokenizer knows it as a whole.
+    is_known: bool,
     /// Whether it takes fewer tokens so.
     is_better: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Capitals {
+    None,
+    First,
+    All,
 }
 
 impl<'a> Speller<'a> {
@@ -82,68 +165,122 @@ impl<'a> Speller<'a> {
         Self {
             text,
             tokens,
-            plain: String::new(),
             attempt: Vec::new(),
+            plain: String::new(),
+            known: Vec::new(),
         }
     }
 
     /// The spelling that takes the fewest tokens; `None` if one of the word's digits stands for no letter.
     fn spell(&mut self, word: &Word<'_>) -> Option<Spelling> {
-        let bytes = word.text.bytes();
-        let seen = bytes.fold(0, |seen, b| seen | KINDS[usize::from(b)]);
-        if seen & NUMERAL != 0 {
+        if word.seen & NUMERAL != 0 {
             return None;
         }
-        let is_capital = seen & (UPPER | OTHER) != 0 && is_capital(word.text);
-        let is_open = !is_capital && word.text.chars().next().and_then(leet).is_some();
+        let is_open = word.text.chars().next().and_then(leet).is_some();
         let begins = is_open && self.begins(word);
-        let has_one = seen & ONE != 0;
-        // The one sign that is not of ASCII.
-        let text = match seen & OTHER != 0 && word.text.contains('€') {
-            true => Cow::Owned(word.text.replace('€', "e")),
-            false => Cow::Borrowed(word.text),
+        let Some(short) = self.short(word) else {
+            return Some(self.best(word, is_open, begins));
         };
-        let start = self.plain.len();
-        let mut least = usize::MAX;
-        let expected = begins;
+        let places = (self.text.len() / BYTES_PER_KNOWN).next_power_of_two();
+        let place = place_of(short) & (places.min(MAX_KNOWN) - 1);
+        if let Some(known) = self.known.get(place).copied().flatten()
+            && known.word == short
+            && known.begins == begins
+        {
+            return Some(known.spelling);
+        }
+        let spelling = self.best(word, is_open, begins);
+        self.known.resize(places.min(MAX_KNOWN), None);
+        self.known[place] = Some(Known {
+            word: short,
+            begins,
+            spelling,
+        });
+        Some(spelling)
+    }
+
+    /// The bytes of a short word that is not at the very end of the text.
+    fn short(&self, word: &Word<'_>) -> Option<ShortWord> {
+        let bytes = self.text.as_bytes()[word.start..].first_chunk::<16>()?;
+        let rest = 16_u32.checked_sub(word.text.len() as u32)?;
+        let bytes = u128::from_le_bytes(*bytes) & u128::MAX.unbounded_shr(rest * 8);
+        Some([bytes as u64, (bytes >> 64) as u64])
+    }
+
+    /// `is_open` tells whether the word begins with what stands for a letter, and `begins` whether that is a capital there.
+    fn best(&mut self, word: &Word<'_>, is_open: bool, begins: bool) -> Spelling {
+        let is_capital = word.seen & (UPPER | OTHER) != 0 && is_capital(word.text);
+        let expected = match () {
+            () if is_capital => Capitals::All,
+            () if begins => Capitals::First,
+            () => Capitals::None,
+        };
         // The case that is expected, unless the word is known as a whole in the other, as a German noun is.
-        for (one, begins, is_other) in [
-            (b'i', begins, true),
-            (b'l', begins, has_one),
-            (b'i', !begins, is_open),
-            (b'l', !begins, is_open && has_one),
-        ] {
-            if !is_other || least <= 1 {
-                continue;
-            }
-            // Most tokenizers know words with a space before them.
-            self.attempt.clear();
-            self.attempt.push(b' ');
-            let letters = text.bytes().map(|b| LETTERS[usize::from(b)]);
-            let letters = letters.map(|b| if b == b'1' { one } else { b });
-            self.attempt.extend(letters);
-            let capitals = match () {
-                () if is_capital => 1..self.attempt.len(),
-                () if begins => 1..2,
-                () => 0..0,
-            };
-            self.attempt[capitals].make_ascii_uppercase();
-            let most = if begins == expected { least } else { 2 };
-            let count = self.count(most.min(least));
-            let is_best = count < least && (begins == expected || count <= 1);
-            if is_best || self.plain.len() == start {
-                least = count;
-                self.plain.truncate(start);
-                self.plain += text_of(&self.attempt[1..]);
+        let other = (is_open && !is_capital).then_some(match expected {
+            Capitals::First => Capitals::None,
+            _ => Capitals::First,
+        });
+        let ones: &[u8] = match word.seen & ONE {
+            0 => b"i",
+            _ => b"il",
+        };
+        let mut best = (b'i', expected);
+        let mut last = best;
+        let mut least = usize::MAX;
+        for capitals in [Some(expected), other].into_iter().flatten() {
+            for one in ones {
+                if least <= 1 {
+                    break;
+                }
+                last = (*one, capitals);
+                self.attempt(word.text, last);
+                let most = if capitals == expected { least } else { 2 };
+                let count = self.count(most);
+                if count < most {
+                    (least, best) = (count, last);
+                }
             }
         }
+        let start = self.plain.len();
+        if best != last {
+            self.attempt(word.text, best);
+        }
+        self.plain += text_of(&self.attempt[1..]);
         self.attempt.truncate(1);
         self.attempt.extend_from_slice(word.text.as_bytes());
-        Some(Spelling {
-            place: start..self.plain.len(),
-            tokens: least,
+        Spelling {
+            start: start as u32,
+            length: (self.plain.len() - start) as u32,
+            is_known: least <= 1,
             is_better: self.count(least.saturating_add(1)) > least,
-        })
+        }
+    }
+
+    /// Most tokenizers know words with a space before them.
+    fn attempt(&mut self, word: &str, (one, capitals): (u8, Capitals)) {
+        self.attempt.clear();
+        self.attempt.push(b' ');
+        let letter = |byte: u8| match LETTERS[usize::from(byte)] {
+            b'1' => one,
+            letter => letter,
+        };
+        // The one sign that is not of ASCII.
+        match word.is_ascii() || !word.contains('€') {
+            true => self.attempt.extend(word.bytes().map(letter)),
+            false => {
+                let word = word.replace('€', "e");
+                self.attempt.extend(word.bytes().map(letter));
+            }
+        }
+        match capitals {
+            Capitals::None => {}
+            Capitals::First => self.attempt[1..2].make_ascii_uppercase(),
+            Capitals::All => self.attempt.make_ascii_uppercase(),
+        }
+    }
+
+    fn spelt(&self, spelling: Spelling) -> &str {
+        &self.plain[spelling.start as usize..][..spelling.length as usize]
     }
 
     fn count(&self, most: usize) -> usize {
@@ -152,21 +289,31 @@ impl<'a> Speller<'a> {
 
     /// Takes the sign off an address, such as @home; but "@t" is "at", because the tokenizer knows that as a whole.
     fn leave_address(&mut self, word: &mut Word<'_>) {
-        let is_word = self
-            .spell(word)
-            .is_some_and(|spelling| spelling.tokens <= 1);
+        let is_word = self.spell(word).is_some_and(|spelling| spelling.is_known);
         if !is_word {
-            word.text = &word.text[1..];
-            word.start += 1;
-            word.has_leet = word.text.chars().any(|c| leet(c).is_some());
+            *word = Word::new(word.start + 1, &word.text[1..]);
         }
     }
 
     /// Whether a word is written with a capital: as "I" is, and as sentences begin.
     fn begins(&self, word: &Word<'_>) -> bool {
+        // As most words are.
+        if let [.., letter, b' '] = &self.text.as_bytes()[..word.start]
+            && letter.is_ascii_alphanumeric()
+        {
+            return word.text == "1";
+        }
         let before = self.text[..word.start].trim_end().chars().next_back();
         before.is_none_or(|c| matches!(c, '.' | '?' | '!')) || word.text == "1"
     }
+}
+
+/// Where a word is remembered.
+fn place_of(word: ShortWord) -> usize {
+    // Knuth's multiplicative hash: the upper bits depend on all of them.
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mixed = (word[0] ^ word[1].rotate_left(29)).wrapping_mul(GOLDEN);
+    (mixed >> 40) as usize
 }
 
 /// Letters are put for signs, both of ASCII, in a text.
@@ -192,11 +339,6 @@ fn is_leet_shaped(word: &str) -> bool {
     has_inside || starts
 }
 
-/// In a text in leet: numbers short enough to be words, that are words the tokenizer knows.
-fn is_short(word: &Word<'_>, spelling: &Spelling) -> bool {
-    word.text.len() <= MAX_LEET_NUMBER && spelling.tokens <= 1
-}
-
 /// The letter that a digit or sign stands for; '1' for those that stand for i or l.
 const fn leet(c: char) -> Option<char> {
     Some(match c {
@@ -216,8 +358,20 @@ const fn leet(c: char) -> Option<char> {
 struct Word<'a> {
     start: usize,
     text: &'a str,
-    has_letters: bool,
-    has_leet: bool,
+    /// What its characters are.
+    seen: u8,
+}
+
+impl<'a> Word<'a> {
+    fn new(start: usize, text: &'a str) -> Self {
+        let (mut seen, mut at) = (0, 0);
+        while at < text.len() {
+            let (kind, length) = kind(text, at);
+            seen |= kind;
+            at += length;
+        }
+        Self { start, text, seen }
+    }
 }
 
 const CELL: u8 = 1;
@@ -265,18 +419,22 @@ static LETTERS: [u8; 256] = {
 };
 
 /// What the character at `at` is part of, and its bytes.
-#[inline]
+#[inline(always)]
 fn kind(text: &str, at: usize) -> (u8, usize) {
-    let kind = KINDS[usize::from(text.as_bytes()[at])];
-    if kind != OTHER {
-        return (kind, 1);
+    match KINDS[usize::from(text.as_bytes()[at])] {
+        OTHER => other_kind(text, at),
+        kind => (kind, 1),
     }
+}
+
+#[cold]
+fn other_kind(text: &str, at: usize) -> (u8, usize) {
     let c = text[at..].chars().next().unwrap_or(' ');
     let kind = match () {
-        () if leet(c).is_some() => CELL | LEET,
-        () if class::of(c).is(LETTER) => CELL | ALPHABETIC,
-        () if is_cell(c) => CELL,
-        () => 0,
+        () if leet(c).is_some() => CELL | LEET | OTHER,
+        () if !is_cell(c) => 0,
+        () if class::of(c).is(LETTER) => CELL | ALPHABETIC | OTHER,
+        () => CELL | OTHER,
     };
     (kind, c.len_utf8())
 }
@@ -302,20 +460,37 @@ fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
         if seen == 0 {
             return None;
         }
-        let mut word = &text[start..at];
-        let mut has_leet = seen & LEET != 0;
-        if has_leet && (word.starts_with(is_outside) || word.ends_with(is_outside)) {
-            word = word.trim_end_matches(is_outside);
-            start += word.len() - word.trim_start_matches(is_outside).len();
-            word = word.trim_start_matches(is_outside);
-            has_leet = word.chars().any(|c| leet(c).is_some());
+        let word = &text[start..at];
+        if seen & LEET != 0 && (word.starts_with(is_outside) || word.ends_with(is_outside)) {
+            let word = word.trim_end_matches(is_outside);
+            let bare = word.trim_start_matches(is_outside);
+            return Some(Word::new(start + word.len() - bare.len(), bare));
         }
         Some(Word {
             start,
             text: word,
-            has_letters: seen & ALPHABETIC != 0,
-            has_leet,
+            seen,
         })
+    })
+}
+
+/// The words of a text that lie at places of it.
+fn words_at<'a>(text: &'a str, places: &'a [u32]) -> impl Iterator<Item = Word<'a>> {
+    let mut end = 0;
+    places.iter().filter_map(move |place| {
+        let place = *place as usize;
+        if place < end {
+            return None;
+        }
+        let before = text[..place].char_indices().rev();
+        let first = before
+            .take_while(|(at, _)| kind(text, *at).0 & CELL != 0)
+            .last();
+        let start = first.map_or(place, |(at, _)| at);
+        let mut word = words(&text[start..]).next()?;
+        word.start += start;
+        end = word.start + word.text.len();
+        Some(word)
     })
 }
 
@@ -323,6 +498,7 @@ fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
 mod tests {
     use super::*;
     use crate::text::rewrite::View;
+    use crate::text::scan::scan;
 
     /// Knows the words of the tests: one token each, and one per character of any other word.
     fn tokens(text: &[u8], most: usize) -> usize {
@@ -338,7 +514,7 @@ mod tests {
     }
 
     fn plain(text: &str) -> String {
-        let edits = edits(text, &tokens);
+        let edits = edits(text, &scan(text).leet, &tokens);
         View::edited(text, edits).text().to_owned()
     }
 
@@ -375,7 +551,10 @@ mod tests {
     #[test]
     fn words_are_told_apart() {
         let found: Vec<_> = words("|b4ke| é1! 中2 +|! x, ½ 12")
-            .map(|word| (word.start, word.text, word.has_letters, word.has_leet))
+            .map(|word| {
+                let has = |kind| word.seen & kind != 0;
+                (word.start, word.text, has(ALPHABETIC), has(LEET))
+            })
             .collect();
         assert_eq!(
             found,

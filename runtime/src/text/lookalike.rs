@@ -22,6 +22,8 @@ pub(super) const ALPHABETS: [(Script, RangeInclusive<char>); 3] = [
 /// The place of Latin among them.
 const LATIN: usize = 0;
 const LATIN_BIT: u8 = 1 << LATIN;
+/// The bits of them all.
+const ALL: u8 = (1 << ALPHABETS.len()) - 1;
 
 /// Shorter words in letters of another alphabet are no disguise by themselves.
 const MIN_WORD: usize = 3;
@@ -114,9 +116,10 @@ pub(super) fn confusable_edits(text: &str) -> Edits {
     let mut has_words = false;
     let mut read = |word: Option<(usize, Word)>, end: usize| {
         let (start, word) = word?;
-        let alphabet = word.reads_as(mostly_latin)?;
+        let text = &text[start..end];
+        let alphabet = word.reads_as(text, mostly_latin)?;
         let script = ALPHABETS[alphabet].0;
-        for (at, c) in text[start..end].char_indices() {
+        for (at, c) in text.char_indices() {
             let own = class::of(c);
             let is_foreign = own.script != script || !c.is_ascii() && own.is(LOOKALIKE);
             if is_foreign
@@ -177,8 +180,6 @@ struct Word {
     is_mixed: bool,
     /// The alphabets that all of its letters can be read in, a bit for each.
     fitting: u8,
-    /// How many letters are of each alphabet.
-    own: [u32; ALPHABETS.len()],
 }
 
 impl Default for Word {
@@ -189,7 +190,6 @@ impl Default for Word {
             script: None,
             is_mixed: false,
             fitting: u8::MAX,
-            own: [0; ALPHABETS.len()],
         }
     }
 }
@@ -202,25 +202,31 @@ impl Word {
             return;
         }
         self.is_mixed |= *self.script.get_or_insert(class.script) != class.script;
-        let alphabets = class.alphabets();
-        self.fitting &= alphabets.fitting;
-        for (index, count) in self.own.iter_mut().enumerate() {
-            *count += u32::from(alphabets.own >> index & 1);
-        }
+        self.fitting &= class.alphabets().fitting;
     }
 
     /// The alphabet that a word with letters of another would be read in; `None` to leave it as it is.
-    fn reads_as(&self, mostly_latin: bool) -> Option<usize> {
+    fn reads_as(&self, text: &str, mostly_latin: bool) -> Option<usize> {
         if self.is_ascii && mostly_latin {
             return None;
         }
         if !self.is_mixed && self.script? != Script::Latin {
             return (mostly_latin && self.fitting & LATIN_BIT != 0).then_some(LATIN);
         }
+        let fitting = self.fitting & ALL;
+        if fitting.count_ones() <= 1 {
+            return (fitting != 0).then_some(fitting.trailing_zeros() as usize);
+        }
         // Where a word could be of either, it is of the one that the text is of, then of the one with more of its letters.
+        let own = |index: &usize| {
+            let letters = text.chars().map(class::of).filter(|c| c.is(LETTER));
+            letters
+                .filter(|c| c.alphabets().own >> index & 1 != 0)
+                .count()
+        };
         (0..ALPHABETS.len())
-            .filter(|index| self.fitting >> index & 1 != 0)
-            .max_by_key(|index| (mostly_latin == (*index == LATIN), self.own[*index]))
+            .filter(|index| fitting >> index & 1 != 0)
+            .max_by_key(|index| (mostly_latin == (*index == LATIN), own(index)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! From text to windows of tokens, and to the language whose thresholds apply.
 
+mod block;
 mod class;
 mod encoded;
 mod invisible;
@@ -11,6 +12,7 @@ pub(crate) mod normalize;
 mod pieces;
 pub(crate) mod rewrite;
 mod scan;
+mod sentence;
 mod spelling;
 pub(crate) mod tokenize;
 pub(crate) mod window;

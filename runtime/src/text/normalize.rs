@@ -8,7 +8,7 @@ use super::class::{COMPAT_LETTER, INVISIBLE, LOOKALIKE, RIGHT_TO_LEFT, STACKING}
 use super::encoded::Piece;
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Edits, View};
-use super::scan::{Hints, is_rotated, scan};
+use super::scan::{Hints, rotated, scan};
 use super::{encoded, invisible, leet, lookalike, marks, spelling};
 
 /// One thing that was undone: why, where (bytes of the text), and how many characters or words.
@@ -40,17 +40,17 @@ pub(crate) fn views(text: &str, tokens: Tokens<'_>) -> Views {
     if !hints.any() {
         return views;
     }
+    let seen = hints.seen;
     let mut state = Stages::new(text, hints);
     state.characters();
     // Messages are looked for before letters are put for digits, which would break base64.
     let mut pieces = state.messages();
-    let written = state.hints.rotated.then(|| state.clone());
-    state.words(tokens);
-    // Leet, which is short of vowels, looks like a language in disguise until it is undone.
-    if let Some(written) = written.filter(|_| state.hints.rotated) {
+    let written = state.words(tokens);
+    if state.hints.rotated.any() {
+        let written = written.as_ref().unwrap_or(&state);
         written.rotated(tokens, &mut pieces);
     }
-    pieces.extend(invisible::messages(text, hints.seen));
+    pieces.extend(invisible::messages(text, seen));
     (views.normalized, views.undone) = (state.view, state.undone);
     if pieces.is_empty() {
         return views;
@@ -98,9 +98,8 @@ impl<'a> Stages<'a> {
         self.view.as_ref().map_or(self.text, View::text)
     }
 
-    /// Tells whether the rule changed anything.
-    fn apply(&mut self, rule: impl FnOnce(&str) -> Edits) -> bool {
-        let edits = rule(self.current());
+    /// Makes the edits of a rule, and tells whether there are any.
+    fn apply(&mut self, edits: Edits) -> bool {
         if edits.is_empty() {
             return false;
         }
@@ -117,46 +116,68 @@ impl<'a> Stages<'a> {
 
     /// Undoes what is done to characters.
     fn characters(&mut self) {
-        if self.hints.escaped && self.apply(encoded::escape_edits) {
+        if self.hints.escaped && self.apply(encoded::escape_edits(self.current())) {
             self.hints = scan(self.current());
         }
-        let hints = self.hints;
+        let has = |flags| self.hints.has(flags);
+        let is_right_to_left = has(RIGHT_TO_LEFT);
+        let is_mixed = self.hints.ascii_letters || has(COMPAT_LETTER);
+        let (has_invisible, has_stacking) = (has(INVISIBLE), has(STACKING));
+        let (has_compatible, has_lookalike) = (has(COMPAT_LETTER), has(LOOKALIKE));
         let mut is_changed = false;
-        if hints.has(INVISIBLE) {
-            let is_right_to_left = hints.has(RIGHT_TO_LEFT);
-            is_changed |= self.apply(|text| invisible::edits(text, is_right_to_left));
+        if has_invisible {
+            is_changed |= self.apply(invisible::edits(self.current(), is_right_to_left));
         }
-        if hints.has(STACKING) {
-            is_changed |= self.apply(marks::edits);
+        if has_stacking {
+            is_changed |= self.apply(marks::edits(self.current()));
         }
-        if hints.has(COMPAT_LETTER) {
-            is_changed |= self.apply(lookalike::compatibility_edits);
+        if has_compatible {
+            is_changed |= self.apply(lookalike::compatibility_edits(self.current()));
         }
-        if hints.has(LOOKALIKE) && (hints.ascii_letters || hints.has(COMPAT_LETTER)) {
-            is_changed |= self.apply(lookalike::confusable_edits);
+        if has_lookalike && is_mixed {
+            is_changed |= self.apply(lookalike::confusable_edits(self.current()));
         }
         if is_changed {
             self.hints = scan(self.current());
         }
     }
 
-    /// Undoes what is done to words.
-    fn words(&mut self, tokens: Tokens<'_>) {
-        if self.hints.spelt && self.apply(spelling::edits) {
-            self.hints = scan(self.current());
+    /// Undoes what is done to words. Gives back the text as it was written, if that may be rotated and is not what it was any more.
+    fn words(&mut self, tokens: Tokens<'_>) -> Option<Self> {
+        let is_rotated = self.hints.rotated.any();
+        let mut written = None;
+        if self.hints.spelt {
+            let edits = spelling::edits(self.current());
+            if !edits.is_empty() {
+                written = is_rotated.then(|| self.clone());
+                self.apply(edits);
+                self.hints = scan(self.current());
+            }
         }
-        if self.hints.leet && self.apply(|text| leet::edits(text, tokens)) {
-            // Nothing else is asked from here on.
-            self.hints.rotated = is_rotated(self.current());
+        if self.hints.leet.is_seen {
+            let edits = leet::edits(self.current(), &self.hints.leet, tokens);
+            if !edits.is_empty() {
+                let may_change = self.hints.rotated.may_change(&edits);
+                let is_wanted = self.hints.rotated.any() && written.is_none();
+                let mut before = is_wanted.then(|| self.clone());
+                self.apply(edits);
+                if may_change {
+                    // Leet, which is short of vowels, looks like a language in disguise until it is undone.
+                    let after = rotated(self.current());
+                    if let Some(before) = &mut before {
+                        before.hints.rotated.retain(&after);
+                    }
+                    self.hints.rotated = after;
+                }
+                written = written.or(before);
+            }
         }
+        written
     }
 
     /// The texts that this one holds in encoded form, by their places in the first.
     fn messages(&self) -> Vec<Piece> {
-        let mut pieces = match self.hints.encoded {
-            true => encoded::decoded(self.current()),
-            false => Vec::new(),
-        };
+        let mut pieces = encoded::decoded(self.current(), &self.hints);
         for piece in &mut pieces {
             piece.0 = self.origin(piece.0.clone());
         }
@@ -167,7 +188,7 @@ impl<'a> Stages<'a> {
     fn rotated(&self, tokens: Tokens<'_>, pieces: &mut Vec<Piece>) {
         // What is base64 is not a language in disguise.
         let messages = pieces.len();
-        for mut piece in encoded::rotated(self.current(), tokens) {
+        for mut piece in encoded::rotated(self.current(), &self.hints.rotated, tokens) {
             piece.0 = self.origin(piece.0);
             let before =
                 pieces[..messages].partition_point(|(place, ..)| place.end <= piece.0.start);
@@ -187,16 +208,18 @@ impl<'a> Stages<'a> {
 }
 
 impl Hints {
-    fn has(self, flags: u32) -> bool {
+    fn has(&self, flags: u32) -> bool {
         self.seen & flags != 0
     }
 
-    fn any(self) -> bool {
+    /// Whether there is any rule to ask.
+    pub(super) fn any(&self) -> bool {
         self.spelt
-            || self.leet
-            || self.encoded
+            || self.leet.is_seen
+            || self.hex_pairs
+            || !self.runs.is_empty()
             || self.escaped
-            || self.rotated
+            || self.rotated.any()
             || self.has(INVISIBLE | STACKING | COMPAT_LETTER)
             || self.has(LOOKALIKE) && self.ascii_letters
     }

@@ -13,22 +13,45 @@ pub(crate) type Tokens<'a> = &'a dyn Fn(&[u8], usize) -> usize;
 /// Longer tokens are runs of spaces and signs, and left out.
 const MAX_PIECE_BYTES: usize = 64;
 /// More nodes than any vocabulary needs; what is left of a larger one is cut.
-const MAX_NODES: usize = 1 << 24;
+const MAX_NODES: usize = 1 << 22;
 /// How many places are tried for the children of a node before they are put at the end.
 const MAX_TRIES: usize = 64;
 
-/// A vocabulary as a tree of bytes, in a double array: the child of a node by a byte is at the node's base, exclusive-or the byte, if that
-/// is a child of the node.
+/// A vocabulary as a tree of bytes, in a double array: the child of a node by a byte is at the node's base, exclusive-or the byte, if the
+/// node there is one by that byte. No two nodes have the same base.
 pub(super) struct Pieces {
     nodes: Vec<Node>,
 }
 
+/// Small, so that more of the tree is near at hand. 22 bits are its base, 0 for a node without children; then one tells whether a piece
+/// ends here, and one that there is a node; the lowest 8 are the byte.
 #[derive(Clone, Copy, Default)]
-struct Node {
-    /// A multiple of 2, plus 1 if a piece ends here.
-    base_and_end: u32,
-    /// The node that it is a child of, plus 1; 0 for what is no node.
-    parent: u32,
+struct Node(u32);
+
+impl Node {
+    const IS_THERE: u32 = 1 << 8;
+    const ENDS: u32 = 1 << 9;
+    const BASE: u32 = 10;
+
+    fn by(byte: u8) -> Self {
+        Self(Self::IS_THERE | u32::from(byte))
+    }
+
+    fn is_by(self, byte: u8) -> bool {
+        self.0 & (Self::IS_THERE | 0xff) == Self::by(byte).0
+    }
+
+    fn is_free(self) -> bool {
+        self.0 & Self::IS_THERE == 0
+    }
+
+    fn ends(self) -> bool {
+        self.0 & Self::ENDS != 0
+    }
+
+    fn base(self) -> u32 {
+        self.0 >> Self::BASE
+    }
 }
 
 impl Pieces {
@@ -56,83 +79,97 @@ impl Pieces {
         pieces.sort_unstable();
         pieces.dedup();
         let mut tree = Self { nodes: Vec::new() };
-        tree.grow();
-        tree.nodes[0].parent = 1;
+        let mut room = Room::default();
+        room.grow(&mut tree.nodes);
+        tree.nodes[0] = Node::by(0);
         let mut open = vec![(0, 0, 0..pieces.len())];
-        let mut free = 1;
         // Every node's pieces are a range of all, and so are those of each of its children.
         while let Some((node, depth, range)) = open.pop() {
             let of_node = &pieces[range.clone()];
             let ends = usize::from(of_node.first().is_some_and(|piece| piece.len() == depth));
+            tree.nodes[node].0 |= Node::ENDS * ends as u32;
             let children: Vec<(u8, Range<usize>)> = children(of_node, depth, ends, range.start);
             if children.is_empty() || tree.nodes.len() >= MAX_NODES {
-                tree.nodes[node].base_and_end |= ends as u32;
                 continue;
             }
-            let base = tree.base_for(&children, &mut free);
-            tree.nodes[node].base_and_end = (base as u32) << 1 | ends as u32;
+            let base = room.base_for(&children, &mut tree.nodes);
+            tree.nodes[node].0 |= (base as u32) << Node::BASE;
             for (byte, range) in children {
                 let child = base ^ usize::from(byte);
-                tree.nodes[child].parent = node as u32 + 1;
+                tree.nodes[child] = Node::by(byte);
                 open.push((child, depth + 1, range));
             }
         }
         tree
     }
 
-    /// Room for 256 more nodes.
-    fn grow(&mut self) {
-        self.nodes.resize(self.nodes.len() + 256, Node::default());
-    }
-
-    /// A base under which all children find room. All nodes before `free` are taken.
-    fn base_for(&mut self, children: &[(u8, Range<usize>)], free: &mut usize) -> usize {
-        let is_free = |nodes: &[Node], at: usize| nodes[at].parent == 0;
-        while *free < self.nodes.len() && !is_free(&self.nodes, *free) {
-            *free += 1;
-        }
-        let first = usize::from(children[0].0);
-        let fits = |nodes: &[Node], base: usize| {
-            let mut places = children.iter().map(|(byte, _)| base ^ usize::from(*byte));
-            places.all(|at| is_free(nodes, at))
-        };
-        let places = (*free..self.nodes.len()).filter(|at| is_free(&self.nodes, *at));
-        let mut bases = places.take(MAX_TRIES).map(|at| at ^ first);
-        if let Some(base) = bases.find(|base| fits(&self.nodes, *base)) {
-            return base;
-        }
-        let base = self.nodes.len();
-        self.grow();
-        base
-    }
-
     /// The pieces of a text, counted no further than `most`.
     pub(super) fn count(&self, bytes: &[u8], most: usize) -> usize {
         let (mut count, mut at) = (0, 0);
         while at < bytes.len() && count < most {
-            let (mut node, mut base) = (0_u32, self.nodes[0].base_and_end >> 1);
+            let mut node = self.nodes[0];
             // A byte that no piece begins with is one by itself.
             let mut end = at + 1;
-            let mut next = at;
-            while let Some(byte) = bytes.get(next) {
-                let child = base ^ u32::from(*byte);
-                // A node without children has base 0, where only the root's are.
-                let Some(found) = self.nodes.get(child as usize) else {
+            for (next, byte) in (at + 1..).zip(&bytes[at..]) {
+                let child = self.nodes.get((node.base() ^ u32::from(*byte)) as usize);
+                let Some(child) = child.filter(|child| child.is_by(*byte)) else {
                     break;
                 };
-                if found.parent != node + 1 {
-                    break;
-                }
-                next += 1;
-                (node, base) = (child, found.base_and_end >> 1);
-                if found.base_and_end & 1 != 0 {
+                node = *child;
+                if node.ends() {
                     end = next;
                 }
             }
             at = end;
             count += 1;
+            // What is left takes one more at least.
+            if count.saturating_add(1) >= most && at < bytes.len() {
+                return most;
+            }
         }
         count
+    }
+}
+
+/// Where nodes can go.
+#[derive(Default)]
+struct Room {
+    /// All nodes before it are taken.
+    free: usize,
+    /// Which bases are taken, 0 among them.
+    bases: Vec<bool>,
+}
+
+impl Room {
+    /// Makes room for 256 more nodes.
+    fn grow(&mut self, nodes: &mut Vec<Node>) {
+        nodes.resize(nodes.len() + 256, Node::default());
+        self.bases.resize(nodes.len(), false);
+        self.bases[0] = true;
+    }
+
+    /// A base of its own under which all children find room.
+    fn base_for(&mut self, children: &[(u8, Range<usize>)], nodes: &mut Vec<Node>) -> usize {
+        while nodes.get(self.free).is_some_and(|node| !node.is_free()) {
+            self.free += 1;
+        }
+        let fits = |base: &usize| {
+            let mut places = children.iter().map(|(byte, _)| base ^ usize::from(*byte));
+            !self.bases[*base] && places.all(|at| nodes[at].is_free())
+        };
+        let first = usize::from(children[0].0);
+        let places = (self.free..nodes.len()).filter(|at| nodes[*at].is_free());
+        let mut bases = places.take(MAX_TRIES).map(|at| at ^ first);
+        let found = bases.find(fits);
+        let base = found.unwrap_or_else(|| {
+            let base = nodes.len();
+            // What is still free before here has been tried often enough.
+            self.free = base;
+            self.grow(nodes);
+            base
+        });
+        self.bases[base] = true;
+        base
     }
 }
 
@@ -209,6 +246,12 @@ mod tests {
         for word in &words {
             assert_eq!(tree.count(word.as_bytes(), usize::MAX), 1, "{word}");
         }
+        let taken = tree.nodes.iter().filter(|node| !node.is_free()).count();
+        assert!(
+            taken * 2 > tree.nodes.len(),
+            "{taken} of {}",
+            tree.nodes.len()
+        );
     }
 
     #[test]

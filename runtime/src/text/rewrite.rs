@@ -107,6 +107,14 @@ impl Edit {
 }
 
 impl Edits {
+    /// None, and room for so many.
+    pub(crate) fn with_room(count: usize) -> Self {
+        Self {
+            list: Vec::with_capacity(count),
+            with: String::new(),
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

@@ -1,9 +1,11 @@
-//! One quick look at a text: which disguises it could hold at all. Most text holds none, and nothing else is done to it.
+//! One quick look at a text: which disguises it could hold at all, and where. Most text holds none, and nothing else is done to it.
 
-use std::iter::Sum;
 use std::ops::Range;
 
-use super::class::{self, CASED, INVISIBLE, LETTER, MARK, NUMBER};
+use super::block::{Block, SIZE, Sets, count, each, ends_of_runs_with};
+use super::class;
+use super::rewrite::{Edit, Edits};
+use super::sentence::{Sentence, weight_of};
 
 /// Single letters in a row that make a spelt-out word.
 pub(super) const MIN_SPELT: usize = 4;
@@ -13,11 +15,11 @@ pub(super) const MAX_GAP: usize = 4;
 pub(super) const MIN_ENCODED: usize = 16;
 /// The shortest run of hexadecimal pairs with something between them.
 pub(super) const MIN_HEX_PAIRS: usize = 6;
-/// Letters that a sentence needs before their distribution means something.
-const MIN_ROTATED: usize = 12;
+/// Where there are more places than one in so many bytes, looking at all words is quicker.
+const BYTES_PER_PLACE: usize = 32;
 
 /// What a text may hold. Each is a guess that the rule in question confirms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hints {
     /// The properties of all of its characters, of those outside ASCII and of control characters.
     pub(super) seen: u32,
@@ -25,158 +27,112 @@ pub(super) struct Hints {
     pub(super) ascii_letters: bool,
     /// Single letters in a row.
     pub(super) spelt: bool,
-    /// A digit or sign before a letter, in one word.
-    pub(super) leet: bool,
-    /// A long run of characters that encodings use, or many pairs of hexadecimal digits.
-    pub(super) encoded: bool,
+    pub(super) leet: Leet,
+    /// Where long runs of characters begin that encodings use.
+    pub(super) runs: Vec<u32>,
+    /// Many pairs of hexadecimal digits.
+    pub(super) hex_pairs: bool,
     /// Something that escapes of characters begin with.
     pub(super) escaped: bool,
-    /// A sentence whose letters would be more like a language's after moving by 13 places.
-    pub(super) rotated: bool,
+    pub(super) rotated: Rotated,
 }
 
-const ALPHABETIC: u8 = 1;
-const DIGIT: u8 = 2;
-const SIGN: u8 = 4;
-const ENCODING: u8 = 8;
-const STOP: u8 = 16;
-const OTHER: u8 = 32;
-/// Stands for a letter at the beginning of a word too, where other signs are signs.
-const OPENING: u8 = 64;
+/// Digits and signs among letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Leet {
+    /// Whether a digit or sign is before a letter, in one word.
+    pub(super) is_seen: bool,
+    /// At least one place in every word that has a digit or sign between letters, or begins with one; `None` if there are many.
+    pub(super) places: Option<Vec<u32>>,
+    /// How many words begin with a letter.
+    pub(super) lettered: usize,
+    /// No fewer words than have a letter and a digit or sign.
+    pub(super) mixed: usize,
+}
 
-/// What a byte may be part of.
-static KINDS: [u8; 256] = kinds();
+/// Sentences whose letters would be more like a language's after moving by 13 places.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rotated {
+    /// How many sentences are before each, and where it is.
+    pub(super) sentences: Vec<(usize, Range<usize>)>,
+    /// Whether the text as a whole is one.
+    pub(super) is_all: bool,
+}
 
-const fn kinds() -> [u8; 256] {
-    let mut kinds = [0; 256];
-    let mut byte = 0_usize;
-    while byte < 256 {
-        let b = byte as u8;
-        kinds[byte] = match b {
-            b'a'..=b'z' | b'A'..=b'Z' => ALPHABETIC | ENCODING,
-            b'0'..=b'9' => DIGIT | ENCODING,
-            b'+' => SIGN | ENCODING,
-            b'/' | b'-' | b'_' => ENCODING,
-            b'@' | b'$' => SIGN | OPENING,
-            b'!' | b'|' => SIGN,
-            b'.' | b'?' | b'\n' | b':' | b';' | b'"' => STOP,
-            b'%' | b'\\' | b'&' => OTHER,
-            b' ' | b'\t' | b'\r' | 0x0b | 0x0c => 0,
-            0..0x20 | 0x7f => OTHER,
-            0x80..=0xff => OTHER,
-            _ => 0,
+impl Rotated {
+    pub(super) fn any(&self) -> bool {
+        self.is_all || !self.sentences.is_empty()
+    }
+
+    /// Whether edits may change which there are, if they end no sentence and begin none.
+    pub(super) fn may_change(&self, edits: &Edits) -> bool {
+        let mut edits = edits.iter().map(Edit::range).peekable();
+        let mut is_touched = |place: &Range<usize>| {
+            while edits.next_if(|edit| edit.end <= place.start).is_some() {}
+            edits.peek().is_some_and(|edit| edit.start < place.end)
         };
-        byte += 1;
+        self.is_all || self.sentences.iter().any(|(_, place)| is_touched(place))
     }
-    kinds
+
+    /// Leaves those that still are rotated after a change that ends no sentence and begins none.
+    pub(super) fn retain(&mut self, after: &Self) {
+        let mut after_them = after.sentences.iter().peekable();
+        self.sentences.retain(|(number, _)| {
+            while after_them.next_if(|(other, _)| other < number).is_some() {}
+            after_them.peek().is_some_and(|(other, _)| other == number)
+        });
+        self.is_all &= after.is_all;
+    }
 }
 
-/// How much likelier a letter from A to M is in a language than the one 13 places on, and how much less likely that one is: eight times the
-/// natural logarithm of the ratio of their shares of English, French, Spanish and German letters, the languages counting alike.
-const LIKELIER: [i8; 13] = [1, -11, 3, 15, 6, -13, -10, -3, 14, -7, 8, 12, 14];
-
-/// The weight of a letter, on average, from which on a sentence amid rotated ones is plain. Languages have 2 to 6.
-const SURE: i64 = 2;
-
-/// The same for every byte.
-static WEIGHTS: [i8; 256] = {
-    let mut weights = [0; 256];
-    let mut n = 0;
-    while n < LIKELIER.len() {
-        let (small, capital) = (b'a' as usize + n, b'A' as usize + n);
-        (weights[small], weights[capital]) = (LIKELIER[n], LIKELIER[n]);
-        (weights[small + 13], weights[capital + 13]) = (-LIKELIER[n], -LIKELIER[n]);
-        n += 1;
-    }
-    weights
-};
-
-/// Looks at every byte once.
+/// Looks at every character once.
 pub(super) fn scan(text: &str) -> Hints {
-    let bytes = text.as_bytes();
-    let mut hints = Hints::default();
-    let mut words = Words::default();
-    let (mut sentence, mut all) = (Sentence::default(), Sentence::default());
+    let mut hints = Hints {
+        leet: Leet {
+            places: Some(Vec::new()),
+            ..Leet::default()
+        },
+        ..Hints::default()
+    };
+    let (mut words, mut mixed) = (Words::default(), Mixed::default());
+    let (mut run, mut sentences) = (Run::default(), Sentences::default());
     let mut at = 0;
-    while at < bytes.len() {
-        let start = at;
-        let kind = KINDS[bytes[at] as usize];
-        if kind & ALPHABETIC != 0 {
-            // Most of a text: the letters of a word.
-            let mut weight = 0_i64;
-            while at < bytes.len() && KINDS[bytes[at] as usize] & ALPHABETIC != 0 {
-                weight += i64::from(WEIGHTS[bytes[at] as usize]);
-                at += 1;
-            }
-            let letters = at - start;
-            sentence.letters += letters;
-            sentence.weight += weight;
-            hints.ascii_letters = true;
-            hints.leet |= words.sign_before;
-            words.cells(letters);
-            words.encoding(letters);
-            continue;
-        }
-        at += 1;
-        if kind & DIGIT != 0 {
-            words.cells(1);
-            words.encoding(1);
-            words.sign_before = true;
-            continue;
-        }
-        if kind & OTHER != 0 && bytes[start] >= 0x80 {
-            let c = text[start..].chars().next().unwrap_or(' ');
-            at = start + c.len_utf8();
-            let class = class::of(c);
-            hints.seen |= class.flags();
-            hints.leet |= words.sign_before && class.is(CASED);
-            if class.is(CASED | NUMBER) {
-                words.cells(1);
-            } else if class.is(LETTER | MARK) && !class.is(INVISIBLE) {
-                // Letters of alphabets without case stand alone in ordinary text.
-                words.cells(2);
-            } else {
-                words.gap(&mut hints, text, start);
-            }
-            words.end_encoding(&mut hints);
-            words.sign_before = false;
-            continue;
-        }
-        if kind & ENCODING != 0 {
-            words.encoding(1);
-        } else {
-            words.end_encoding(&mut hints);
-        }
-        // Signs that end or begin a sentence stand for letters only behind others.
-        let sign_before =
-            kind & OPENING != 0 || kind & SIGN != 0 && (words.cells > 0 || words.sign_before);
-        words.gap(&mut hints, text, start);
-        words.sign_before = sign_before;
-        if kind & STOP != 0 {
-            hints.rotated |= sentence.is_rotated();
-            all.add(&sentence);
-            sentence = Sentence::default();
-        } else if kind & OTHER != 0 {
-            hints.escaped |= starts_escape(&bytes[start..]);
-            hints.seen |= class::of(char::from(bytes[start])).flags();
-        }
+    while at < text.len() {
+        let block = Block::of(text, at, &mut hints.seen);
+        let sets = block.sets;
+        at += block.len;
+        hints.ascii_letters |= sets.letters != 0;
+        mixed.add(&block, &sets, words.cells > 0, &mut hints.leet);
+        words.add(text, &block, &sets, &mut hints);
+        run.add(
+            &block,
+            sets.letters | sets.digits | sets.symbols,
+            &mut hints.runs,
+        );
+        sentences.add(text, &block);
+        each(sets.rare, |index| {
+            let rare = &text.as_bytes()[block.start + index..];
+            hints.escaped |= starts_escape(rare);
+            hints.seen |= class::of(char::from(rare[0])).flags();
+        });
     }
-    words.gap(&mut hints, text, bytes.len());
-    words.end_encoding(&mut hints);
-    all.add(&sentence);
-    hints.rotated |= sentence.is_rotated() || all.is_rotated();
+    mixed.end(&mut hints.leet);
+    words.end_word(text, text.len(), &mut hints);
+    run.end(&mut hints.runs);
+    hints.rotated = sentences.finish(text);
     hints
 }
 
-/// Whether a sentence, or the text as a whole, is likelier to be of a language with its letters moved by 13 places.
-pub(super) fn is_rotated(text: &str) -> bool {
-    let mut all = Sentence::default();
-    let mut is_any = false;
-    for (_, sentence) in sentences(text) {
-        is_any |= sentence.is_rotated();
-        all.add(&sentence);
+/// The sentences that may be rotated, which [`scan`] tells too.
+pub(super) fn rotated(text: &str) -> Rotated {
+    let mut sentences = Sentences::default();
+    let mut at = 0;
+    while at < text.len() {
+        let block = Block::of(text, at, &mut 0);
+        sentences.add(text, &block);
+        at += block.len;
     }
-    is_any || all.is_rotated()
+    sentences.finish(text)
 }
 
 /// Whether an escape of a character may begin here.
@@ -188,58 +144,17 @@ pub(super) fn starts_escape(bytes: &[u8]) -> bool {
     }
 }
 
-/// The letters from A to Z of a text or a part of it.
-#[derive(Default)]
-pub(super) struct Sentence {
-    letters: usize,
-    weight: i64,
+/// How many of a set follow each other from `start` on.
+fn run_from(set: u64, start: usize) -> usize {
+    (set >> start).trailing_ones() as usize
 }
 
-impl Sentence {
-    fn add(&mut self, other: &Self) {
-        self.letters += other.letters;
-        self.weight += other.weight;
-    }
-
-    /// Whether it is sure to be of a language as it is.
-    pub(super) fn is_plain(&self) -> bool {
-        self.letters >= MIN_ROTATED && self.weight > SURE * self.letters as i64
-    }
-
-    /// Whether it is likelier to be of a language with its letters moved by 13 places.
-    pub(super) fn is_rotated(&self) -> bool {
-        self.letters >= MIN_ROTATED && self.weight < 0
-    }
+/// `count` of a set from `start` on, as a set.
+fn some_from(set: u64, start: usize, count: usize) -> u64 {
+    set & u64::MAX << start & u64::MAX >> (SIZE - start - count)
 }
 
-impl Sum for Sentence {
-    fn sum<I: Iterator<Item = Self>>(sentences: I) -> Self {
-        let mut all = Self::default();
-        sentences.for_each(|sentence| all.add(&sentence));
-        all
-    }
-}
-
-/// The sentences of a text, each to the sign that ends it.
-pub(super) fn sentences(text: &str) -> impl Iterator<Item = (Range<usize>, Sentence)> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let start = at;
-        let mut sentence = Sentence::default();
-        for byte in &text.as_bytes()[start..] {
-            let kind = KINDS[usize::from(*byte)];
-            sentence.letters += usize::from(kind & ALPHABETIC);
-            sentence.weight += i64::from(WEIGHTS[usize::from(*byte)]);
-            at += 1;
-            if kind & STOP != 0 {
-                break;
-            }
-        }
-        (start < at).then_some((start..at, sentence))
-    })
-}
-
-/// What has been seen of the current word, and of those like it before.
+/// Words by their length: what has been seen of the current one, and of those like it before.
 #[derive(Default)]
 struct Words {
     /// Letters and digits since the last gap.
@@ -250,36 +165,58 @@ struct Words {
     singles: usize,
     /// Words of two hexadecimal digits, just now.
     pairs: usize,
-    /// Bytes of the alphabets of encodings, just now.
-    encoding: usize,
-    /// Whether the last character was a digit, or a sign that can stand for a letter.
-    sign_before: bool,
 }
 
 impl Words {
     #[inline(always)]
-    fn cells(&mut self, count: usize) {
-        if self.gap > MAX_GAP {
-            self.singles = 0;
+    fn add(&mut self, text: &str, block: &Block, sets: &Sets, hints: &mut Hints) {
+        let cells = sets.cells();
+        let [one, two, three] = [1, 2, 3].map(|count| u64::from(self.cells >= count));
+        // What has a cell of one byte one place before it, and two places before it.
+        let narrow = sets.letters | sets.digits;
+        let (before, before_that) = (narrow << 1 | one, narrow << 2 | one << 1 | two);
+        let long = narrow & before & before_that;
+        let mut start = 0;
+        let ends = block.all() & !cells & (cells << 1 | one);
+        if hints.spelt && ends != 0 && self.pairs == 0 && ends & before_that == 0 {
+            // Single letters are found, and there is no pair.
+            start = SIZE - ends.leading_zeros() as usize;
+            *self = Self::default();
+        } else if long != 0 {
+            let short = ends & !(long << 1 | three);
+            if self.singles.max(self.pairs) + count(short) < MIN_SPELT {
+                // Only what comes after the last longer word matters.
+                start = SIZE - long.leading_zeros() as usize;
+                *self = Self {
+                    cells: 3,
+                    ..Self::default()
+                };
+            }
         }
-        self.gap = 0;
-        self.cells += count;
-        self.sign_before = false;
+        while start < block.len {
+            let run = run_from(cells, start);
+            if run > 0 {
+                if self.gap > MAX_GAP {
+                    self.singles = 0;
+                }
+                self.gap = 0;
+                let run_cells = some_from(cells, start, run);
+                self.cells += block.characters(run_cells);
+                if sets.uncased != 0 {
+                    self.cells += block.characters(run_cells & sets.uncased);
+                }
+                start += run;
+                continue;
+            }
+            self.end_word(text, block.start + start, hints);
+            let run = run_from(!cells, start).min(block.len - start);
+            self.gap += block.characters(some_from(!cells, start, run));
+            start += run;
+        }
     }
 
     #[inline(always)]
-    fn encoding(&mut self, count: usize) {
-        self.encoding += count;
-    }
-
-    #[inline(always)]
-    fn end_encoding(&mut self, hints: &mut Hints) {
-        hints.encoded |= self.encoding >= MIN_ENCODED;
-        self.encoding = 0;
-    }
-
-    #[inline(always)]
-    fn gap(&mut self, hints: &mut Hints, text: &str, at: usize) {
+    fn end_word(&mut self, text: &str, end: usize, hints: &mut Hints) {
         match self.cells {
             0 => {}
             1 => {
@@ -289,20 +226,195 @@ impl Words {
             }
             2 => {
                 self.singles = 0;
-                let pair = &text.as_bytes()[at - 2..at];
+                let pair = &text.as_bytes()[end - 2..end];
                 let is_hex = pair.iter().all(u8::is_ascii_hexdigit);
                 self.pairs = if is_hex { self.pairs + 1 } else { 0 };
-                hints.encoded |= self.pairs >= MIN_HEX_PAIRS;
+                hints.hex_pairs |= self.pairs >= MIN_HEX_PAIRS;
             }
             _ => (self.singles, self.pairs) = (0, 0),
         }
         self.cells = 0;
-        self.gap += 1;
+    }
+}
+
+/// The current run of characters that encodings use.
+#[derive(Default)]
+struct Run {
+    start: u32,
+    length: usize,
+}
+
+impl Run {
+    #[inline(always)]
+    fn add(&mut self, block: &Block, set: u64, runs: &mut Vec<u32>) {
+        let first = run_from(set, 0);
+        if self.length == 0 {
+            self.start = block.start as u32;
+        }
+        self.length += first;
+        if first == block.len {
+            return;
+        }
+        self.end(runs);
+        let mut long = set & u64::MAX << first;
+        for doubled in [1, 2, 4, 8] {
+            long &= long >> doubled;
+        }
+        while long != 0 {
+            let start = long.trailing_zeros() as usize;
+            let end = start + run_from(set, start);
+            if end == block.len {
+                break;
+            }
+            runs.push((block.start + start) as u32);
+            long &= u64::MAX << end;
+        }
+        self.length = (set << (SIZE - block.len)).leading_ones() as usize;
+        self.start = (block.start + block.len - self.length) as u32;
+    }
+
+    fn end(&mut self, runs: &mut Vec<u32>) {
+        if self.length >= MIN_ENCODED {
+            runs.push(self.start);
+        }
+        self.length = 0;
+    }
+}
+
+/// What the current word, signs that stand for letters included, has in it.
+#[derive(Default)]
+struct Mixed {
+    /// Whether it is one.
+    is_word: bool,
+    has_cell: bool,
+    has_sign: bool,
+    /// Whether the last character was a digit, or a sign that can stand for a letter.
+    sign_before: bool,
+}
+
+impl Mixed {
+    #[inline(always)]
+    fn add(&mut self, block: &Block, sets: &Sets, cell_before: bool, leet: &mut Leet) {
+        let last = block.len - 1;
+        let letters = sets.letters | sets.cased;
+        let (signs, openings) = (sets.signs, sets.openings);
+        let word = sets.cells() | signs | sets.euros;
+        let begins = word & !(word << 1 | u64::from(self.is_word));
+        leet.lettered += count(begins & letters);
+        self.is_word = word >> last & 1 != 0;
+        if sets.digits | signs | sets.euros == 0 && !self.sign_before && !self.has_sign {
+            self.has_cell = self.is_word;
+            return;
+        }
+        // Signs that end or begin a sentence stand for letters only behind others.
+        let mut stands = sets.digits | openings;
+        let behind = sets.cells() << 1 | u64::from(cell_before | self.sign_before);
+        stands |= signs & (behind | openings << 1);
+        while signs & stands << 1 & !stands != 0 {
+            stands |= signs & stands << 1;
+        }
+        let after = stands << 1 | u64::from(self.sign_before);
+        self.sign_before = stands >> last & 1 != 0;
+        leet.is_seen |= after & letters != 0;
+        let places = after & (letters | sets.others) | sets.euros & block.starts;
+        if places != 0
+            && let Some(found) = &mut leet.places
+        {
+            each(places, |index| found.push((block.start + index) as u32));
+            if found.len() > SIZE + block.start / BYTES_PER_PLACE {
+                leet.places = None;
+            }
+        }
+        if word & 1 == 0 {
+            self.end(leet);
+        }
+        let ends = |set: u64, has: &mut bool| {
+            let ends = ends_of_runs_with(word, set | u64::from(*has));
+            *has = ends >> block.len & 1 != 0;
+            ends as u64 & block.all()
+        };
+        let inside = signs & stands & (word >> 1 | 1 << last);
+        let signed = ends(
+            sets.digits | openings | sets.euros | inside,
+            &mut self.has_sign,
+        );
+        let of_cells = ends(letters | sets.others, &mut self.has_cell);
+        leet.mixed += count(of_cells & signed);
+    }
+
+    fn end(&mut self, leet: &mut Leet) {
+        leet.mixed += usize::from(self.has_cell && self.has_sign);
+        (self.has_cell, self.has_sign) = (false, false);
+    }
+}
+
+/// The current sentence, and all of them.
+#[derive(Default)]
+struct Sentences {
+    /// How many are before it.
+    number: usize,
+    start: usize,
+    /// Where what is weighed of the current sentence begins: most are too short to be weighed at all.
+    weighed: usize,
+    current: Sentence,
+    all: Sentence,
+    rotated: Rotated,
+}
+
+impl Sentences {
+    #[inline(always)]
+    fn add(&mut self, text: &str, block: &Block) {
+        let sets = &block.sets;
+        let mut letters = sets.letters;
+        self.all.add(Sentence {
+            letters: count(letters),
+            weight: block.weight,
+        });
+        each(sets.stops, |index| {
+            let of_sentence = letters & !(u64::MAX << index);
+            letters &= !of_sentence;
+            self.current.letters += count(of_sentence);
+            self.end(text, block.start, block.start + index + 1);
+        });
+        self.current.letters += count(letters);
+        match sets.stops {
+            0 => self.current.weight += block.weight,
+            _ => self.weighed = block.start + block.len,
+        }
+    }
+
+    /// Ends a sentence of which what lies before `block` is weighed.
+    #[inline(always)]
+    fn end(&mut self, text: &str, block: usize, end: usize) {
+        if self.current.is_long() {
+            let weight = |range: Range<usize>| weight_of(&text.as_bytes()[range]);
+            self.current.weight += weight(self.start.max(block)..end);
+            if self.start < block {
+                self.current.weight += weight(self.start..self.weighed);
+            }
+            if self.current.is_rotated() {
+                let place = (self.number, self.start..end);
+                self.rotated.sentences.push(place);
+            }
+        }
+        self.number += 1;
+        (self.start, self.weighed) = (end, end);
+        self.current = Sentence::default();
+    }
+
+    fn finish(mut self, text: &str) -> Rotated {
+        self.end(text, text.len(), text.len());
+        self.rotated.is_all = self.all.is_rotated();
+        self.rotated
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::class::{CASED, INVISIBLE, LETTER, MARK, NUMBER};
+    use super::super::sentence::sentences;
     use super::*;
 
     #[test]
@@ -315,13 +427,9 @@ mod tests {
             "items.map(|item| !item + offset) || !x",
         ] {
             let hints = scan(text);
-            let expected = Hints {
-                ascii_letters: true,
-                ..Hints::default()
-            };
-            assert_eq!(hints, expected, "{text}");
+            assert!(hints.ascii_letters && !hints.any(), "{text}: {hints:?}");
         }
-        assert_eq!(scan(""), Hints::default());
+        assert!(!scan("").any() && !scan("").ascii_letters);
     }
 
     #[test]
@@ -329,15 +437,93 @@ mod tests {
         assert!(scan("b a k e").spelt);
         assert!(scan("b.a.k.e.").spelt);
         assert!(scan("х л е б").spelt);
-        assert!(scan("b4ke").leet && scan("br3ad").leet && scan("p@stry").leet);
-        assert!(scan("@bout").leet && scan("b!!l").leet && scan("k|d").leet);
-        assert!(scan("aG93IHRvIGJha2Uh").encoded);
-        assert!(scan("62 61 6b 65 62 61").encoded);
+        assert!(
+            scan("b4ke").leet.is_seen && scan("br3ad").leet.is_seen && scan("p@stry").leet.is_seen
+        );
+        assert!(
+            scan("@bout").leet.is_seen && scan("b!!l").leet.is_seen && scan("k|d").leet.is_seen
+        );
+        assert_eq!(scan("is aG93IHRvIGJha2Uh").runs, [3]);
+        assert!(scan("62 61 6b 65 62 61").hex_pairs);
         assert!(scan("b%61ke").escaped && scan("&#98;").escaped && scan("\\x62").escaped);
-        assert!(scan("Ubj qb V onxr oernq ng ubzr").rotated);
-        assert!(scan("Jve onpxra Oebg").rotated);
-        assert!(is_rotated("I bake. Ubj qb V onxr oernq") && !is_rotated("I bake bread at home."));
+        assert!(scan("Ubj qb V onxr oernq ng ubzr").rotated.any());
+        assert!(scan("Jve onpxra Oebg").rotated.any());
         assert!(scan("b\u{200b}ake").seen & class::INVISIBLE != 0);
         assert!(scan("b\u{8}ake").seen & class::INVISIBLE != 0);
+    }
+
+    /// The same, one character after the other.
+    fn slow(text: &str) -> Hints {
+        let mut hints = Hints::default();
+        let (mut singles, mut pairs, mut gap) = (0, 0, 0);
+        let mut word = String::new();
+        let mut sign_before = false;
+        // A gap ends the last word.
+        for c in text.chars().chain([' ']) {
+            let class = class::of(c);
+            let is_foreign = !c.is_ascii();
+            let is_cell = c.is_ascii_alphanumeric()
+                || is_foreign && class.is(CASED | NUMBER)
+                || is_foreign && class.is(LETTER | MARK) && !class.is(INVISIBLE);
+            if is_foreign || c.is_ascii_control() && !c.is_ascii_whitespace() && c != '\x0b' {
+                hints.seen |= class.flags();
+            }
+            hints.ascii_letters |= c.is_ascii_alphabetic();
+            let is_letter = c.is_ascii_alphabetic() || is_foreign && class.is(CASED);
+            hints.leet.is_seen |= sign_before && is_letter;
+            let is_behind = !word.is_empty() || sign_before;
+            let stands = c.is_ascii_digit() || matches!(c, '@' | '$');
+            sign_before = stands || is_behind && matches!(c, '!' | '|' | '+');
+            if is_cell {
+                if gap > MAX_GAP {
+                    singles = 0;
+                }
+                gap = 0;
+                word.push(c);
+                continue;
+            }
+            gap += 1;
+            let is_one = word.chars().count() == 1 && {
+                let class = word.chars().next().map(class::of);
+                class.is_some_and(|class| class.is(CASED | NUMBER))
+            };
+            let is_pair = word.len() == 2 && word.bytes().all(|b| b.is_ascii_hexdigit());
+            if !word.is_empty() {
+                singles = if is_one { singles + 1 } else { 0 };
+                pairs = if is_pair { pairs + 1 } else { 0 };
+            }
+            hints.spelt |= singles >= MIN_SPELT;
+            hints.hex_pairs |= pairs >= MIN_HEX_PAIRS;
+            word.clear();
+        }
+        let is_symbol = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
+        let mut start = 0;
+        for run in text.split_inclusive(|c| !is_symbol(c)) {
+            if run.trim_end_matches(|c| !is_symbol(c)).len() >= MIN_ENCODED {
+                hints.runs.push(start);
+            }
+            start += run.len() as u32;
+        }
+        hints.escaped = (0..text.len()).any(|at| starts_escape(&text.as_bytes()[at..]));
+        for (number, (range, sentence)) in sentences(text).enumerate() {
+            if sentence.is_rotated() {
+                hints.rotated.sentences.push((number, range));
+            }
+        }
+        let all: Sentence = sentences(text).map(|(_, sentence)| sentence).sum();
+        hints.rotated.is_all = all.is_rotated();
+        hints
+    }
+
+    proptest! {
+        #[test]
+        fn characters_are_seen_alike_by_the_block_and_one_by_one(
+            text in "([a-e0-9 .!|@$+/é中т½\u{200b}\u{301}€%&#\\\\x\n-]|[a-e]{2,9}|[a-f0-9]{2}[ :,]|[a-z] |gur |\\PC){0,150}",
+        ) {
+            let mut hints = scan(&text);
+            prop_assert_eq!(&rotated(&text), &hints.rotated);
+            hints.leet = Leet { is_seen: hints.leet.is_seen, ..Leet::default() };
+            prop_assert_eq!(hints, slow(&text));
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::class::{self, CASED, Class, INVISIBLE, LETTER, MARK, NUMBER, PICTOGRAPH, SPACE};
+use super::block::{Block, each, ends_of_runs_with};
+use super::class::{self, Class, INVISIBLE, LETTER, MARK, NUMBER, PICTOGRAPH, SPACE};
 use super::rewrite::{ChangeKind, Edits};
 use super::scan::MIN_SPELT;
 
@@ -16,37 +17,60 @@ const MAX_SIGNS: usize = 6;
 pub(super) fn edits(text: &str) -> Edits {
     let mut edits = Edits::default();
     let mut stretch = Stretch::default();
-    // How far the next cell is from the one before.
-    let mut gap = Gap::default();
-    let mut at = 0;
-    while let Some(byte) = text.as_bytes().get(at) {
-        let first = match byte.is_ascii() {
-            true => char::from(*byte),
-            false => text[at..].chars().next().unwrap_or(' '),
+    each_single(text, |cell, follows_single| {
+        let is_letter = match text.as_bytes()[cell.start] {
+            byte if byte.is_ascii() => byte.is_ascii_alphabetic(),
+            _ => text[cell.clone()].starts_with(|c| class::of(c).is(LETTER)),
         };
-        let (start, end) = (at, at + first.len_utf8());
-        if !is_cell(first) {
-            gap.add(first);
-            at = end;
-            continue;
-        }
-        at = end + cells(&text[end..]);
-        let is_alone = at == end;
-        // Only alphabets with case: elsewhere one letter is often a word.
-        let class = class::of(first);
-        let is_single = is_alone && class.is(CASED | NUMBER);
-        let is_near = gap.signs <= MAX_SIGNS && gap.spaces <= MAX_SPACES;
-        if !is_single || !is_near {
+        // How far it is from the one before.
+        let gap = stretch.end().filter(|_| follows_single);
+        let gap = gap.map(|end| Gap::of(&text[end..cell.start]));
+        let gap = gap.filter(|gap| gap.signs <= MAX_SIGNS && gap.spaces <= MAX_SPACES);
+        if gap.is_none() {
             stretch.join(text, &mut edits);
             stretch.clear();
         }
-        if is_single {
-            stretch.push(start..end, class.is(LETTER), &gap);
-        }
-        gap = Gap::default();
-    }
+        stretch.push(cell, is_letter, gap);
+    });
     stretch.join(text, &mut edits);
     edits
+}
+
+/// Finds the words of one character, a letter that has case or a number, and tells whether the word before is one too.
+#[inline(always)]
+fn each_single(text: &str, mut found: impl FnMut(Range<usize>, bool)) {
+    // Of a word that may go on in the next block: whether it is one, and whether it is none of those.
+    let (mut is_word, mut is_other) = (false, false);
+    let mut follows_single = false;
+    let mut at = 0;
+    let mut single = |end: usize, follows: bool| {
+        let start = text.floor_char_boundary(end - 1);
+        found(start..end, follows);
+    };
+    while at < text.len() {
+        let block = Block::of(text, at, &mut 0);
+        let cells = block.sets.cells();
+        let before = cells << 1 | u64::from(is_word);
+        // Characters but the first of their words, and letters that have no case.
+        let others = cells & before & block.starts | block.sets.uncased;
+        let goes_on = u64::from(is_other) & cells;
+        let other_ends = ends_of_runs_with(cells, others | goes_on);
+        let ends = before & !cells & block.all();
+        let mut other = ends & (other_ends as u64 | u64::from(is_other));
+        each(ends & !other, |index| {
+            let earlier = other & !(u64::MAX << index);
+            other &= !earlier;
+            single(at + index, follows_single && earlier == 0);
+            follows_single = true;
+        });
+        follows_single &= other == 0;
+        is_word = cells >> (block.len - 1) & 1 != 0;
+        is_other = other_ends >> block.len & 1 != 0;
+        at += block.len;
+    }
+    if is_word && !is_other {
+        single(text.len(), follows_single);
+    }
 }
 
 /// Single letters and digits in a row.
@@ -60,9 +84,14 @@ struct Stretch {
 }
 
 impl Stretch {
-    fn push(&mut self, cell: Range<usize>, is_letter: bool, gap_before: &Gap) {
-        if !self.cells.is_empty() {
-            self.separator.learn(gap_before);
+    /// Where the last of them ends.
+    fn end(&self) -> Option<usize> {
+        self.cells.last().map(|(_, end)| *end as usize)
+    }
+
+    fn push(&mut self, cell: Range<usize>, is_letter: bool, gap_before: Option<Gap>) {
+        if let Some(gap) = gap_before {
+            self.separator.learn(&gap);
         }
         self.cells.push((cell.start as u32, cell.end as u32));
         self.letters += usize::from(is_letter);
@@ -118,7 +147,25 @@ struct Gap {
 }
 
 impl Gap {
+    #[inline]
+    fn of(text: &str) -> Self {
+        let mut gap = Self::default();
+        text.chars().for_each(|c| gap.add(c));
+        gap
+    }
+
+    #[inline]
     fn add(&mut self, c: char) {
+        // What most gaps are made of.
+        if c == ' ' {
+            self.spaces += 1;
+            return;
+        }
+        if c.is_ascii_graphic() {
+            self.signs += 1;
+            self.sign = Some(c);
+            return;
+        }
         let class = class::of(c);
         if class.is(SPACE) {
             self.spaces += 1;
@@ -133,8 +180,10 @@ impl Gap {
 /// What stands between letters of a word: signs, or if there are none, white space of the least width.
 #[derive(Default)]
 struct Separator {
+    /// Those of ASCII, a bit for each.
+    ascii: u128,
     /// A set, because a text may have another sign in every gap.
-    signs: BTreeSet<char>,
+    others: BTreeSet<char>,
     has_pictographs: bool,
     /// The least white space of a gap that has some.
     least_space: usize,
@@ -143,9 +192,16 @@ struct Separator {
 impl Separator {
     /// How much white space separates: none where signs do.
     fn spaces(&self) -> usize {
-        match self.signs.is_empty() {
+        match self.ascii == 0 && self.others.is_empty() {
             true => self.least_space,
             false => 0,
+        }
+    }
+
+    fn has(&self, sign: char) -> bool {
+        match sign.is_ascii() {
+            true => self.ascii >> sign as u32 & 1 != 0,
+            false => self.others.contains(&sign),
         }
     }
 
@@ -153,9 +209,10 @@ impl Separator {
     fn learn(&mut self, gap: &Gap) {
         self.has_pictographs |= gap.has_pictographs;
         match gap.sign {
-            Some(sign) if gap.spaces == 0 && gap.signs == 1 => {
-                self.signs.insert(sign);
-            }
+            Some(sign) if gap.spaces == 0 && gap.signs == 1 => match sign.is_ascii() {
+                true => self.ascii |= 1 << sign as u32,
+                false => drop(self.others.insert(sign)),
+            },
             _ if gap.spaces > 0 && (self.least_space == 0 || gap.spaces < self.least_space) => {
                 self.least_space = gap.spaces;
             }
@@ -168,7 +225,7 @@ impl Separator {
         let mut characters = gap.chars();
         match (characters.next(), characters.next()) {
             (Some(' '), None) => self.spaces() > 0,
-            (Some(sign), None) => self.signs.contains(&sign),
+            (Some(sign), None) => self.has(sign),
             _ => false,
         }
     }
@@ -194,7 +251,7 @@ impl Separator {
             if !is_shown(class) || self.has_pictographs && class.is(PICTOGRAPH) {
                 continue;
             }
-            let separates = is_due && self.signs.contains(&c);
+            let separates = is_due && self.has(c);
             if !separates {
                 kept.push(c);
             }
@@ -230,7 +287,7 @@ impl Separator {
     }
 
     fn separates(&self, c: char) -> bool {
-        self.signs.contains(&c) || self.has_pictographs && class::of(c).is(PICTOGRAPH)
+        self.has(c) || self.has_pictographs && class::of(c).is(PICTOGRAPH)
     }
 
     /// How many bytes of `text`, which follows a spelt-out word, are signs spelt out with it, to the end of the line of them.
@@ -261,18 +318,6 @@ fn is_shown(class: Class) -> bool {
 
 fn is_sign(c: char) -> bool {
     is_shown(class::of(c)) && !is_cell(c)
-}
-
-/// The bytes of the characters that a text begins with and that may be part of a word.
-fn cells(text: &str) -> usize {
-    let ascii = text.bytes().take_while(u8::is_ascii_alphanumeric).count();
-    match text.as_bytes().get(ascii) {
-        Some(byte) if !byte.is_ascii() => {
-            let rest = &text[ascii..];
-            ascii + rest.find(|c| !is_cell(c)).unwrap_or(rest.len())
-        }
-        _ => ascii,
-    }
 }
 
 /// Whether a character may be part of a word.

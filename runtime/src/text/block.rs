@@ -1,0 +1,221 @@
+//! A stretch of a text as sets of bits, one for each of 64 bytes: what [`scan`](super::scan) asks, it asks of all of them at once.
+//!
+//! Where words end is what no processor foresees, and looking at one character after the other is mostly waiting for that.
+
+use super::class::{self, CASED, INVISIBLE, LETTER, MARK, NUMBER};
+use super::sentence::{WEIGHTS, is_stop};
+
+/// How many bytes a block has, at most.
+pub(super) const SIZE: usize = u64::BITS as usize;
+
+const ALPHABETIC: u8 = 1;
+const DIGIT: u8 = 1 << 1;
+const SIGN: u8 = 1 << 2;
+const SYMBOL: u8 = 1 << 3;
+const STOP: u8 = 1 << 4;
+const RARE: u8 = 1 << 5;
+const OPENING: u8 = 1 << 6;
+/// What a byte may be part of, and what it weighs as a letter.
+static BYTES: [(u8, i8); 256] = {
+    let mut bytes = [(0, 0); 256];
+    let mut byte = 0;
+    while byte < bytes.len() {
+        let kind = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' => ALPHABETIC,
+            b'0'..=b'9' => DIGIT,
+            b'+' => SIGN | SYMBOL,
+            b'/' | b'-' | b'_' => SYMBOL,
+            b'@' | b'$' => SIGN | OPENING,
+            b'!' | b'|' => SIGN,
+            b' ' | b'\t' | b'\r' | 0x0b | 0x0c => 0,
+            stop if is_stop(stop) => STOP,
+            b'%' | b'\\' | b'&' | 0..0x20 | 0x7f => RARE,
+            _ => 0,
+        };
+        bytes[byte] = (kind, WEIGHTS[byte]);
+        byte += 1;
+    }
+    bytes
+};
+
+/// Up to 64 bytes: whole characters.
+pub(super) struct Block {
+    /// Where it begins in the text.
+    pub(super) start: usize,
+    /// How many bytes there are.
+    pub(super) len: usize,
+    /// What the letters from A to Z weigh together: see [`WEIGHTS`].
+    pub(super) weight: i64,
+    /// Those bytes that begin a character.
+    pub(super) starts: u64,
+    pub(super) sets: Sets,
+}
+
+/// Which bytes of a block are what, or part of what.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sets {
+    /// From A to Z.
+    pub(super) letters: u64,
+    /// From 0 to 9.
+    pub(super) digits: u64,
+    /// Signs of ASCII that can stand for letters.
+    pub(super) signs: u64,
+    /// Those of them that can begin a word.
+    pub(super) openings: u64,
+    /// What encodings use besides letters and digits.
+    pub(super) symbols: u64,
+    /// What ends a sentence.
+    pub(super) stops: u64,
+    /// Control characters, and what escapes begin with.
+    pub(super) rare: u64,
+    /// Letters with case outside ASCII.
+    pub(super) cased: u64,
+    /// What else outside ASCII is part of words.
+    pub(super) others: u64,
+    /// Those of them that are letters or marks, of which one alone is no letter of a word that is spelt out.
+    pub(super) uncased: u64,
+    /// The one sign outside ASCII that can stand for a letter.
+    pub(super) euros: u64,
+}
+
+impl Block {
+    /// The characters of a text from `start` on; adds the properties of those outside ASCII to `seen`.
+    #[inline(always)]
+    pub(super) fn of(text: &str, start: usize, seen: &mut u32) -> Self {
+        let rest = &text.as_bytes()[start..];
+        let mut padded = [b' '; SIZE];
+        let bytes = rest.first_chunk::<SIZE>().unwrap_or_else(|| {
+            padded[..rest.len()].copy_from_slice(rest);
+            &padded
+        });
+        let mut kinds = [0; SIZE];
+        let mut weight = 0;
+        for (eight, bytes) in kinds
+            .as_chunks_mut::<8>()
+            .0
+            .iter_mut()
+            .zip(bytes.as_chunks::<8>().0)
+        {
+            let mut gathered = 0;
+            for (index, byte) in bytes.iter().enumerate() {
+                let (of_byte, weighs) = BYTES[usize::from(*byte)];
+                gathered |= u64::from(of_byte) << (index * 8);
+                weight += i32::from(weighs);
+            }
+            *eight = gathered.to_le_bytes();
+        }
+        let mut block = Self {
+            start,
+            len: rest.len().min(SIZE),
+            weight: i64::from(weight),
+            starts: u64::MAX,
+            sets: Sets::of(&kinds),
+        };
+        let high = set_of(bytes, 1 << 7);
+        if high != 0 {
+            block.add_foreign(text, high, set_of(bytes, 1 << 6), seen);
+        }
+        block
+    }
+
+    /// Adds the characters outside ASCII: `high` are their bytes, and `second` those bytes that have the second bit.
+    fn add_foreign(&mut self, text: &str, high: u64, second: u64, seen: &mut u32) {
+        while !text.is_char_boundary(self.start + self.len) {
+            self.len -= 1;
+        }
+        self.starts = !(high & !second);
+        each(high & second & self.all(), |index| {
+            let c = text[self.start + index..].chars().next().unwrap_or(' ');
+            let class = class::of(c);
+            *seen |= class.flags();
+            let bytes = ((1 << c.len_utf8()) - 1) << index;
+            match () {
+                () if class.is(CASED) => self.sets.cased |= bytes,
+                () if class.is(NUMBER) => self.sets.others |= bytes,
+                () if class.is(LETTER | MARK) && !class.is(INVISIBLE) => {
+                    self.sets.others |= bytes;
+                    self.sets.uncased |= bytes;
+                }
+                () if c == '€' => self.sets.euros |= bytes,
+                () => {}
+            }
+        });
+    }
+
+    /// Those bytes that are there.
+    pub(super) fn all(&self) -> u64 {
+        u64::MAX >> (SIZE - self.len)
+    }
+
+    /// How many characters of a set there are.
+    #[inline(always)]
+    pub(super) fn characters(&self, set: u64) -> usize {
+        count(set & self.starts)
+    }
+}
+
+impl Sets {
+    #[inline(always)]
+    fn of(kinds: &[u8; SIZE]) -> Self {
+        let any = kinds.as_chunks::<8>().0.iter();
+        let any = any.fold(0, |any, kinds| any | u64::from_le_bytes(*kinds));
+        let any = any.to_le_bytes().iter().fold(0, |all, kinds| all | kinds);
+        let mut sets = Self {
+            letters: set_of(kinds, ALPHABETIC),
+            ..Self::default()
+        };
+        if any & STOP != 0 {
+            sets.stops = set_of(kinds, STOP);
+        }
+        if any & (DIGIT | SYMBOL | RARE) != 0 {
+            sets.digits = set_of(kinds, DIGIT);
+            sets.symbols = set_of(kinds, SYMBOL);
+            sets.rare = set_of(kinds, RARE);
+        }
+        if any & SIGN != 0 {
+            sets.signs = set_of(kinds, SIGN);
+            sets.openings = set_of(kinds, OPENING);
+        }
+        sets
+    }
+
+    /// Letters, digits and marks: what words are made of.
+    pub(super) fn cells(&self) -> u64 {
+        self.letters | self.digits | self.cased | self.others
+    }
+}
+
+/// Those bytes that have a bit.
+#[inline(always)]
+fn set_of(bytes: &[u8; SIZE], bit: u8) -> u64 {
+    /// The lowest bit of each of eight bytes, and what brings them together in the highest byte.
+    const LOWEST: u64 = 0x0101_0101_0101_0101;
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let mut set = 0;
+    for (index, bytes) in bytes.as_chunks::<8>().0.iter().enumerate() {
+        let bits = u64::from_le_bytes(*bytes) >> bit.trailing_zeros() & LOWEST;
+        set |= (bits.wrapping_mul(GATHER) >> 56) << (index * 8);
+    }
+    set
+}
+
+/// Does something for each of a set.
+#[inline(always)]
+pub(super) fn each(mut set: u64, mut does: impl FnMut(usize)) {
+    while set != 0 {
+        does(set.trailing_zeros() as usize);
+        set &= set - 1;
+    }
+}
+
+/// How many there are of a set.
+#[inline(always)]
+pub(super) fn count(set: u64) -> usize {
+    set.count_ones() as usize
+}
+
+/// The places after those runs of a set that have one of `some`, which are of the set, in them: what is added there carries to the end.
+#[inline(always)]
+pub(super) fn ends_of_runs_with(set: u64, some: u64) -> u128 {
+    (u128::from(set) + u128::from(some)) & !u128::from(set)
+}
