@@ -8,6 +8,9 @@ use super::sentence::{WEIGHTS, is_stop};
 /// How many bytes a block has, at most.
 pub(super) const SIZE: usize = u64::BITS as usize;
 
+/// Fewer characters outside ASCII are looked up one by one; where there are more, all are read.
+const FEW: usize = 12;
+
 const ALPHABETIC: u8 = 1;
 const DIGIT: u8 = 1 << 1;
 const SIGN: u8 = 1 << 2;
@@ -15,6 +18,7 @@ const SYMBOL: u8 = 1 << 3;
 const STOP: u8 = 1 << 4;
 const RARE: u8 = 1 << 5;
 const OPENING: u8 = 1 << 6;
+
 /// What a byte may be part of, and what it weighs as a letter.
 static BYTES: [(u8, i8); 256] = {
     let mut bytes = [(0, 0); 256];
@@ -124,8 +128,9 @@ impl Block {
             self.len -= 1;
         }
         self.starts = !(high & !second);
-        each(high & second & self.all(), |index| {
-            let c = text[self.start + index..].chars().next().unwrap_or(' ');
+        let end = self.start + self.len;
+        let leads = high & second & self.all();
+        let mut add = |index: usize, c: char| {
             let class = class::of(c);
             *seen |= class.flags();
             let bytes = ((1 << c.len_utf8()) - 1) << index;
@@ -139,7 +144,17 @@ impl Block {
                 () if c == '€' => self.sets.euros |= bytes,
                 () => {}
             }
-        });
+        };
+        if count(leads) < FEW {
+            each(leads, |index| {
+                let c = text[self.start + index..end].chars().next();
+                add(index, c.unwrap_or(' '));
+            });
+        } else {
+            let characters = text[self.start..end].char_indices();
+            let foreign = characters.filter(|(_, c)| !c.is_ascii());
+            foreign.for_each(|(index, c)| add(index, c));
+        }
     }
 
     /// Those bytes that are there.

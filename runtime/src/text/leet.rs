@@ -23,7 +23,7 @@ const MIN_AFTER_DIGIT: usize = 3;
 pub(super) fn edits(text: &str, hints: &Leet, tokens: Tokens<'_>) -> Edits {
     let mut reader = Reader {
         speller: Speller::new(text, tokens),
-        found: Vec::new(),
+        found: Vec::with_capacity(hints.mixed),
         words: 0,
         likely: 0,
     };
@@ -95,7 +95,10 @@ impl Reader<'_> {
         let Self {
             mut speller, found, ..
         } = self;
-        let mut edits = Edits::with_room(if is_leet { found.len() } else { 0 });
+        let mut edits = match is_leet {
+            true => Edits::with_room(found.len(), speller.text.len()),
+            false => Edits::default(),
+        };
         for found in found {
             let start = found.start as usize;
             let range = start..start + found.length as usize;
@@ -176,7 +179,10 @@ impl<'a> Speller<'a> {
         if word.seen & NUMERAL != 0 {
             return None;
         }
-        let is_open = word.text.chars().next().and_then(leet).is_some();
+        let is_open = match word.text.as_bytes()[0] {
+            byte if byte.is_ascii() => KINDS[usize::from(byte)] & LEET != 0,
+            _ => word.text.starts_with('€'),
+        };
         let begins = is_open && self.begins(word);
         let Some(short) = self.short(word) else {
             return Some(self.best(word, is_open, begins));

@@ -107,11 +107,11 @@ impl Edit {
 }
 
 impl Edits {
-    /// None, and room for so many.
-    pub(crate) fn with_room(count: usize) -> Self {
+    /// None, and room for so many that write so many bytes.
+    pub(crate) fn with_room(count: usize, bytes: usize) -> Self {
         Self {
             list: Vec::with_capacity(count),
-            with: String::new(),
+            with: String::with_capacity(bytes),
         }
     }
 

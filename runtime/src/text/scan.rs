@@ -175,7 +175,15 @@ impl Words {
         // What has a cell of one byte one place before it, and two places before it.
         let narrow = sets.letters | sets.digits;
         let (before, before_that) = (narrow << 1 | one, narrow << 2 | one << 1 | two);
-        let long = narrow & before & before_that;
+        let mut long = narrow & before & before_that;
+        if narrow != cells {
+            // Nine bytes are three characters at least.
+            let mut run = cells;
+            for doubled in [1, 2, 4] {
+                run &= run << doubled;
+            }
+            long |= run & run << 1;
+        }
         let mut start = 0;
         let ends = block.all() & !cells & (cells << 1 | one);
         if hints.spelt && ends != 0 && self.pairs == 0 && ends & before_that == 0 {
