@@ -8,8 +8,8 @@ use memchr::memchr3;
 
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Edits};
-use super::scan::{Hints, MIN_HEX_PAIRS, Rotated, scan, starts_escape};
-use super::sentence::sentences;
+use super::scan::{Hints, MIN_HEX_PAIRS, scan, starts_escape};
+use super::sentence::{Rotated, sentences};
 
 /// A text that was found encoded in another.
 pub(super) type Piece = (Range<usize>, String, ChangeKind);

@@ -8,7 +8,8 @@ use super::class::{COMPAT_LETTER, INVISIBLE, LOOKALIKE, RIGHT_TO_LEFT, STACKING}
 use super::encoded::Piece;
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Edits, View};
-use super::scan::{Hints, rotated, scan};
+use super::scan::{Hints, scan};
+use super::sentence::rotated;
 use super::{encoded, invisible, leet, lookalike, marks, spelling};
 
 /// One thing that was undone: why, where (bytes of the text), and how many characters or words.

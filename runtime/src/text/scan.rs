@@ -1,11 +1,8 @@
 //! One quick look at a text: which disguises it could hold at all, and where. Most text holds none, and nothing else is done to it.
 
-use std::ops::Range;
-
 use super::block::{Block, SIZE, Sets, count, each, ends_of_runs_with};
 use super::class;
-use super::rewrite::{Edit, Edits};
-use super::sentence::{Sentence, weight_of};
+use super::sentence::{Rotated, Sentences};
 
 /// Single letters in a row that make a spelt-out word.
 pub(super) const MIN_SPELT: usize = 4;
@@ -50,41 +47,6 @@ pub(super) struct Leet {
     pub(super) mixed: usize,
 }
 
-/// Sentences whose letters would be more like a language's after moving by 13 places.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rotated {
-    /// How many sentences are before each, and where it is.
-    pub(super) sentences: Vec<(usize, Range<usize>)>,
-    /// Whether the text as a whole is one.
-    pub(super) is_all: bool,
-}
-
-impl Rotated {
-    pub(super) fn any(&self) -> bool {
-        self.is_all || !self.sentences.is_empty()
-    }
-
-    /// Whether edits may change which there are, if they end no sentence and begin none.
-    pub(super) fn may_change(&self, edits: &Edits) -> bool {
-        let mut edits = edits.iter().map(Edit::range).peekable();
-        let mut is_touched = |place: &Range<usize>| {
-            while edits.next_if(|edit| edit.end <= place.start).is_some() {}
-            edits.peek().is_some_and(|edit| edit.start < place.end)
-        };
-        self.is_all || self.sentences.iter().any(|(_, place)| is_touched(place))
-    }
-
-    /// Leaves those that still are rotated after a change that ends no sentence and begins none.
-    pub(super) fn retain(&mut self, after: &Self) {
-        let mut after_them = after.sentences.iter().peekable();
-        self.sentences.retain(|(number, _)| {
-            while after_them.next_if(|(other, _)| other < number).is_some() {}
-            after_them.peek().is_some_and(|(other, _)| other == number)
-        });
-        self.is_all &= after.is_all;
-    }
-}
-
 /// Looks at every character once.
 pub(super) fn scan(text: &str) -> Hints {
     let mut hints = Hints {
@@ -121,18 +83,6 @@ pub(super) fn scan(text: &str) -> Hints {
     run.end(&mut hints.runs);
     hints.rotated = sentences.finish(text);
     hints
-}
-
-/// The sentences that may be rotated, which [`scan`] tells too.
-pub(super) fn rotated(text: &str) -> Rotated {
-    let mut sentences = Sentences::default();
-    let mut at = 0;
-    while at < text.len() {
-        let block = Block::of(text, at, &mut 0);
-        sentences.add(text, &block);
-        at += block.len;
-    }
-    sentences.finish(text)
 }
 
 /// Whether an escape of a character may begin here.
@@ -356,73 +306,12 @@ impl Mixed {
     }
 }
 
-/// The current sentence, and all of them.
-#[derive(Default)]
-struct Sentences {
-    /// How many are before it.
-    number: usize,
-    start: usize,
-    /// Where what is weighed of the current sentence begins: most are too short to be weighed at all.
-    weighed: usize,
-    current: Sentence,
-    all: Sentence,
-    rotated: Rotated,
-}
-
-impl Sentences {
-    #[inline(always)]
-    fn add(&mut self, text: &str, block: &Block) {
-        let sets = &block.sets;
-        let mut letters = sets.letters;
-        self.all.add(Sentence {
-            letters: count(letters),
-            weight: block.weight,
-        });
-        each(sets.stops, |index| {
-            let of_sentence = letters & !(u64::MAX << index);
-            letters &= !of_sentence;
-            self.current.letters += count(of_sentence);
-            self.end(text, block.start, block.start + index + 1);
-        });
-        self.current.letters += count(letters);
-        match sets.stops {
-            0 => self.current.weight += block.weight,
-            _ => self.weighed = block.start + block.len,
-        }
-    }
-
-    /// Ends a sentence of which what lies before `block` is weighed.
-    #[inline(always)]
-    fn end(&mut self, text: &str, block: usize, end: usize) {
-        if self.current.is_long() {
-            let weight = |range: Range<usize>| weight_of(&text.as_bytes()[range]);
-            self.current.weight += weight(self.start.max(block)..end);
-            if self.start < block {
-                self.current.weight += weight(self.start..self.weighed);
-            }
-            if self.current.is_rotated() {
-                let place = (self.number, self.start..end);
-                self.rotated.sentences.push(place);
-            }
-        }
-        self.number += 1;
-        (self.start, self.weighed) = (end, end);
-        self.current = Sentence::default();
-    }
-
-    fn finish(mut self, text: &str) -> Rotated {
-        self.end(text, text.len(), text.len());
-        self.rotated.is_all = self.all.is_rotated();
-        self.rotated
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::super::class::{CASED, INVISIBLE, LETTER, MARK, NUMBER};
-    use super::super::sentence::sentences;
+    use super::super::sentence::{Sentence, rotated, sentences};
     use super::*;
 
     #[test]

@@ -1,0 +1,213 @@
+//! Words with digits and signs for letters.
+
+mod speller;
+mod words;
+
+use super::class::{self, CASED};
+use super::pieces::Tokens;
+use super::rewrite::{ChangeKind, Edits};
+use super::scan::Leet;
+use speller::{Speller, Spelling};
+use words::{ALPHABETIC, LEET, Word, leet, words, words_at};
+
+/// A text is in leet, down to its numbers, from this many words on, if they are this share (a quarter) of its words.
+const MIN_LEET_WORDS: usize = 3;
+const MIN_LEET_SHARE: usize = 4;
+/// The longest number that stands for a word in such a text.
+const MAX_LEET_NUMBER: usize = 4;
+/// A word that only begins with a digit has at least this many letters after it: "4th" is not "ath".
+const MIN_AFTER_DIGIT: usize = 3;
+
+/// Puts letters for digits and signs in words, where that makes a word the tokenizer knows better: where it takes fewer tokens.
+///
+/// A word with a digit or sign among its letters is taken by itself. Others, numbers among them, only in a text that is in leet.
+pub(super) fn edits(text: &str, hints: &Leet, tokens: Tokens<'_>) -> Edits {
+    let mut reader = Reader {
+        speller: Speller::new(text, tokens),
+        found: Vec::with_capacity(hints.mixed),
+        words: 0,
+        likely: 0,
+    };
+    // Where too few words can be in leet, only those that are by themselves are looked at.
+    let places = hints.places.as_deref();
+    match places.filter(|_| !is_leet(hints.mixed, hints.lettered)) {
+        Some(places) => {
+            words_at(text, places).for_each(|word| reader.read(word));
+            reader.edits(false)
+        }
+        None => {
+            words(text).for_each(|word| reader.read(word));
+            let is_leet = is_leet(reader.likely, reader.words);
+            reader.edits(is_leet)
+        }
+    }
+}
+
+/// Whether a text is in leet, by how many of its words are likely to be.
+fn is_leet(likely: usize, words: usize) -> bool {
+    likely >= MIN_LEET_WORDS && likely * MIN_LEET_SHARE >= words
+}
+
+/// Words that may be in leet, until it is known whether the text is.
+struct Reader<'a> {
+    speller: Speller<'a>,
+    found: Vec<Found>,
+    /// Words with letters, and those of them that are likely to be in leet.
+    words: usize,
+    likely: usize,
+}
+
+/// A word that may be in leet: small, because a text in leet is made of them.
+struct Found {
+    start: u32,
+    length: u32,
+    has_letters: bool,
+    spelling: Option<Spelling>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, mut word: Word<'_>) {
+        let has_letters = word.seen & ALPHABETIC != 0;
+        self.words += usize::from(has_letters);
+        if word.text.starts_with('@') && has_letters {
+            self.speller.leave_address(&mut word);
+        }
+        if word.seen & LEET == 0 {
+            return;
+        }
+        // Numbers wait until it is known whether the text is in leet.
+        let mut spelling = None;
+        if has_letters {
+            spelling = self.speller.spell(&word);
+            let Some(spelling) = spelling else {
+                return;
+            };
+            self.likely += usize::from(spelling.is_better);
+        }
+        self.found.push(Found {
+            start: word.start as u32,
+            length: word.text.len() as u32,
+            has_letters,
+            spelling,
+        });
+    }
+
+    fn edits(self, is_leet: bool) -> Edits {
+        let Self {
+            mut speller, found, ..
+        } = self;
+        let mut edits = match is_leet {
+            true => Edits::with_room(found.len(), speller.text.len()),
+            false => Edits::default(),
+        };
+        for found in found {
+            let start = found.start as usize;
+            let range = start..start + found.length as usize;
+            let text = &speller.text[range.clone()];
+            let is_better = found.spelling.is_some_and(|spelling| spelling.is_better);
+            if !(is_leet || is_better && is_leet_shaped(text)) {
+                continue;
+            }
+            let word = || Word::new(start, text);
+            let Some(spelling) = found.spelling.or_else(|| speller.spell(&word())) else {
+                continue;
+            };
+            // In a text in leet: numbers short enough to be words, that are words the tokenizer knows.
+            let is_short = found.length as usize <= MAX_LEET_NUMBER && spelling.is_known;
+            if spelling.is_better || found.has_letters || is_short {
+                edits.replace(range, speller.spelt(spelling), ChangeKind::Leet);
+            }
+        }
+        edits
+    }
+}
+
+/// Whether a word has a digit or sign among its letters, and not just a number before or behind it.
+fn is_leet_shaped(word: &str) -> bool {
+    let is_letter = |c: char| class::of(c).is(CASED);
+    let letters = word.chars().filter(|c| is_letter(*c)).count();
+    let (Some(first), Some(last)) = (word.find(is_letter), word.rfind(is_letter)) else {
+        return false;
+    };
+    let has_inside = word[first..last].chars().any(|c| leet(c).is_some());
+    let starts = first == 1 && letters >= MIN_AFTER_DIGIT;
+    has_inside || starts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::speller::text_of;
+    use super::*;
+    use crate::text::rewrite::View;
+    use crate::text::scan::scan;
+
+    /// Knows the words of the tests: one token each, and one per character of any other word.
+    fn tokens(text: &[u8], most: usize) -> usize {
+        let text = text_of(text);
+        const KNOWN: [&str; 10] = [
+            "bake", "bread", "at", "At", "home", "illegal", "pastry", "BAKE", "to", "I",
+        ];
+        let count = match KNOWN.contains(&text.trim()) {
+            true => 1,
+            false => text.chars().count(),
+        };
+        count.min(most)
+    }
+
+    fn plain(text: &str) -> String {
+        let edits = edits(text, &scan(text).leet, &tokens);
+        View::edited(text, edits).text().to_owned()
+    }
+
+    #[test]
+    fn digits_and_signs_for_letters() {
+        for (leet, expected) in [
+            ("b4k3 br34d", "bake bread"),
+            ("B4K3", "BAKE"),
+            ("1ll3g4l p@$try", "illegal pastry"),
+            ("b4k€", "bake"),
+            ("@t h0m3 b4k3 br34d", "At home bake bread"),
+            ("@b4k3ry b4k3", "@b4k3ry bake"),
+            ("h0m3 b4k3 br34d 70 100 47", "home bake bread to 100 at"),
+            ("1 b4k3 br34d 47 h0m3", "I bake bread at home"),
+            ("47 h0m3 1 b4k3 br34d", "At home I bake bread"),
+            ("b4k3!|+ !br34d 1945", "bake!|+ !bread 1945"),
+        ] {
+            assert_eq!(plain(leet), expected, "{leet}");
+        }
+        for benign in [
+            "",
+            "!!",
+            "the 4th at 5pm",
+            "mp3 and h264, 3D",
+            "win10!",
+            "47 and 15",
+            "a@b.example",
+            "@baker @bakery @home",
+        ] {
+            assert_eq!(plain(benign), benign);
+        }
+    }
+
+    #[test]
+    fn words_are_told_apart() {
+        let found: Vec<_> = words("|b4ke| é1! 中2 +|! x, ½ 12")
+            .map(|word| {
+                let has = |kind| word.seen & kind != 0;
+                (word.start, word.text, has(ALPHABETIC), has(LEET))
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (1, "b4ke", true, true),
+                (7, "é1", true, true),
+                (12, "中2", true, false),
+                (17, "", false, false),
+                (21, "x", true, false),
+                (24, "½", false, false),
+                (27, "12", false, true),
+            ]
+        );
+    }
+}
