@@ -8,8 +8,8 @@ use super::sentence::{WEIGHTS, is_stop};
 /// How many bytes a block has, at most.
 pub(super) const SIZE: usize = u64::BITS as usize;
 
-/// Fewer characters outside ASCII are looked up one by one; where there are more, all are read.
-const FEW: usize = 12;
+/// Of a block with so many bytes outside ASCII all characters are read; of others, only those that are not of ASCII.
+const MOST: usize = 48;
 
 const ALPHABETIC: u8 = 1;
 const DIGIT: u8 = 1 << 1;
@@ -145,15 +145,15 @@ impl Block {
                 () => {}
             }
         };
-        if count(leads) < FEW {
+        if count(high) >= MOST {
+            let characters = text[self.start..end].char_indices();
+            let foreign = characters.filter(|(_, c)| !c.is_ascii());
+            foreign.for_each(|(index, c)| add(index, c));
+        } else {
             each(leads, |index| {
                 let c = text[self.start + index..end].chars().next();
                 add(index, c.unwrap_or(' '));
             });
-        } else {
-            let characters = text[self.start..end].char_indices();
-            let foreign = characters.filter(|(_, c)| !c.is_ascii());
-            foreign.for_each(|(index, c)| add(index, c));
         }
     }
 
