@@ -2,7 +2,7 @@
 //!
 //! Where words end is what no processor foresees, and looking at one character after the other is mostly waiting for that.
 
-use super::class::{self, CASED, INVISIBLE, LETTER, MARK, NUMBER};
+use super::class::{self, CASED, NUMBER};
 use super::sentence::{WEIGHTS, is_stop};
 
 /// How many bytes a block has, at most.
@@ -53,6 +53,8 @@ pub(super) struct Block {
     /// Those bytes that begin a character.
     pub(super) starts: u64,
     pub(super) sets: Sets,
+    /// The properties of the characters outside ASCII.
+    pub(super) seen: u32,
 }
 
 /// Which bytes of a block are what, or part of what.
@@ -82,10 +84,21 @@ pub(super) struct Sets {
     pub(super) euros: u64,
 }
 
+/// A text in blocks.
+#[inline(always)]
+pub(super) fn blocks(text: &str) -> impl Iterator<Item = Block> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let block = (at < text.len()).then(|| Block::of(text, at))?;
+        at += block.len;
+        Some(block)
+    })
+}
+
 impl Block {
-    /// The characters of a text from `start` on; adds the properties of those outside ASCII to `seen`.
+    /// The characters of a text from `start` on.
     #[inline(always)]
-    pub(super) fn of(text: &str, start: usize, seen: &mut u32) -> Self {
+    fn of(text: &str, start: usize) -> Self {
         let rest = &text.as_bytes()[start..];
         let mut padded = [b' '; SIZE];
         let bytes = rest.first_chunk::<SIZE>().unwrap_or_else(|| {
@@ -114,16 +127,17 @@ impl Block {
             weight: i64::from(weight),
             starts: u64::MAX,
             sets: Sets::of(&kinds),
+            seen: 0,
         };
         let high = set_of(bytes, 1 << 7);
         if high != 0 {
-            block.add_foreign(text, high, set_of(bytes, 1 << 6), seen);
+            block.add_foreign(text, high, set_of(bytes, 1 << 6));
         }
         block
     }
 
     /// Adds the characters outside ASCII: `high` are their bytes, and `second` those bytes that have the second bit.
-    fn add_foreign(&mut self, text: &str, high: u64, second: u64, seen: &mut u32) {
+    fn add_foreign(&mut self, text: &str, high: u64, second: u64) {
         while !text.is_char_boundary(self.start + self.len) {
             self.len -= 1;
         }
@@ -132,14 +146,13 @@ impl Block {
         let leads = high & second & self.all();
         let mut add = |index: usize, c: char| {
             let class = class::of(c);
-            *seen |= class.flags();
+            self.seen |= class.flags();
             let bytes = ((1 << c.len_utf8()) - 1) << index;
             match () {
                 () if class.is(CASED) => self.sets.cased |= bytes,
-                () if class.is(NUMBER) => self.sets.others |= bytes,
-                () if class.is(LETTER | MARK) && !class.is(INVISIBLE) => {
+                () if class.is_cell() => {
                     self.sets.others |= bytes;
-                    self.sets.uncased |= bytes;
+                    self.sets.uncased |= if class.is(NUMBER) { 0 } else { bytes };
                 }
                 () if c == '€' => self.sets.euros |= bytes,
                 () => {}
@@ -227,6 +240,12 @@ pub(super) fn each(mut set: u64, mut does: impl FnMut(usize)) {
 #[inline(always)]
 pub(super) fn count(set: u64) -> usize {
     set.count_ones() as usize
+}
+
+/// Those of a set from which on `1 << doublings` of it follow each other.
+#[inline(always)]
+pub(super) fn runs_of(set: u64, doublings: u32) -> u64 {
+    (0..doublings).fold(set, |runs, n| runs & runs >> (1 << n))
 }
 
 /// The places after those runs of a set that have one of `some`, which are of the set, in them: what is added there carries to the end.

@@ -128,6 +128,11 @@ impl Class {
         self.alphabets
     }
 
+    /// Whether the character may be part of a word.
+    pub(crate) fn is_cell(self) -> bool {
+        self.is(LETTER | NUMBER | MARK) && !self.is(INVISIBLE)
+    }
+
     /// Whether the character has any of these properties.
     pub(crate) fn is(self, flags: u32) -> bool {
         self.flags & flags != 0

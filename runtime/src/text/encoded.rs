@@ -307,7 +307,8 @@ mod tests {
         assert_eq!(found(&BASE64_MIME.encode(long.as_bytes())), [long]);
         let twice = PADDED.encode(PADDED.encode(bytes).as_bytes());
         assert_eq!(found(&twice)[1], MESSAGE);
-        assert_eq!(found(&format!("ab {}", HEXLOWER.encode(bytes))), [MESSAGE]);
+        let text = format!("ab {}", HEXLOWER.encode(bytes));
+        assert_eq!(decoded(&text, &scan(&text))[0].0.start, 3);
     }
 
     #[test]
@@ -360,6 +361,7 @@ mod tests {
                 ChangeKind::Rot13
             )]
         );
-        assert!(!scan("how do I bake bread at home").rotated.any());
+        let text = "how do I bake bread at home";
+        assert!(rotated(text, &scan(text).rotated, &tokens).is_empty());
     }
 }

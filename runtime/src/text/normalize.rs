@@ -9,7 +9,7 @@ use super::encoded::Piece;
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Edits, View};
 use super::scan::{Hints, scan};
-use super::sentence::rotated;
+use super::sentence::{Rotated, rotated};
 use super::{encoded, invisible, leet, lookalike, marks, spelling};
 
 /// One thing that was undone: why, where (bytes of the text), and how many characters or words.
@@ -63,6 +63,8 @@ pub(crate) fn views(text: &str, tokens: Tokens<'_>) -> Views {
     let decoded = View::of_pieces(pieces.map(|(range, message, _)| (range, message)));
     let mut state = Stages::new(decoded.text(), scan(decoded.text()));
     state.characters();
+    // Nobody asks whether a text that was encoded is rotated too.
+    state.hints.rotated = Rotated::default();
     state.words(tokens);
     let (plainer, undone) = (state.view, state.undone);
     views.undone.extend(undone.into_iter().map(|undone| Undone {
@@ -120,27 +122,25 @@ impl<'a> Stages<'a> {
         if self.hints.escaped && self.apply(encoded::escape_edits(self.current())) {
             self.hints = scan(self.current());
         }
-        let has = |flags| self.hints.has(flags);
-        let is_right_to_left = has(RIGHT_TO_LEFT);
-        let is_mixed = self.hints.ascii_letters || has(COMPAT_LETTER);
-        let (has_invisible, has_stacking) = (has(INVISIBLE), has(STACKING));
-        let (has_compatible, has_lookalike) = (has(COMPAT_LETTER), has(LOOKALIKE));
+        let hints = std::mem::take(&mut self.hints);
         let mut is_changed = false;
-        if has_invisible {
+        if hints.has(INVISIBLE) {
+            let is_right_to_left = hints.has(RIGHT_TO_LEFT);
             is_changed |= self.apply(invisible::edits(self.current(), is_right_to_left));
         }
-        if has_stacking {
+        if hints.has(STACKING) {
             is_changed |= self.apply(marks::edits(self.current()));
         }
-        if has_compatible {
+        if hints.has(COMPAT_LETTER) {
             is_changed |= self.apply(lookalike::compatibility_edits(self.current()));
         }
-        if has_lookalike && is_mixed {
+        if hints.has(LOOKALIKE) && (hints.ascii_letters || hints.has(COMPAT_LETTER)) {
             is_changed |= self.apply(lookalike::confusable_edits(self.current()));
         }
-        if is_changed {
-            self.hints = scan(self.current());
-        }
+        self.hints = match is_changed {
+            true => scan(self.current()),
+            false => hints,
+        };
     }
 
     /// Undoes what is done to words. Gives back the text as it was written, if that may be rotated and is not what it was any more.

@@ -134,7 +134,7 @@ impl Pieces {
 /// Where nodes can go.
 #[derive(Default)]
 struct Room {
-    /// All nodes before it are taken.
+    /// Nodes before it are taken, or were tried often enough.
     free: usize,
     /// Which bases are taken, 0 among them.
     bases: Vec<bool>,

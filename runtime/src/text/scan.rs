@@ -1,6 +1,6 @@
 //! One quick look at a text: which disguises it could hold at all, and where. Most text holds none, and nothing else is done to it.
 
-use super::block::{Block, SIZE, Sets, count, each, ends_of_runs_with};
+use super::block::{Block, SIZE, Sets, blocks, count, each, ends_of_runs_with, runs_of};
 use super::class;
 use super::sentence::{Rotated, Sentences};
 
@@ -58,11 +58,9 @@ pub(super) fn scan(text: &str) -> Hints {
     };
     let (mut words, mut mixed) = (Words::default(), Mixed::default());
     let (mut run, mut sentences) = (Run::default(), Sentences::default());
-    let mut at = 0;
-    while at < text.len() {
-        let block = Block::of(text, at, &mut hints.seen);
+    for block in blocks(text) {
         let sets = block.sets;
-        at += block.len;
+        hints.seen |= block.seen;
         hints.ascii_letters |= sets.letters != 0;
         mixed.add(&block, &sets, words.cells > 0, &mut hints.leet);
         words.add(text, &block, &sets, &mut hints);
@@ -128,11 +126,8 @@ impl Words {
         let mut long = narrow & before & before_that;
         if narrow != cells {
             // Nine bytes are three characters at least.
-            let mut run = cells;
-            for doubled in [1, 2, 4] {
-                run &= run << doubled;
-            }
-            long |= run & run << 1;
+            let eight = runs_of(cells, 3);
+            long |= (eight & eight >> 1) << 8;
         }
         let mut start = 0;
         let ends = block.all() & !cells & (cells << 1 | one);
@@ -214,10 +209,8 @@ impl Run {
             return;
         }
         self.end(runs);
-        let mut long = set & u64::MAX << first;
-        for doubled in [1, 2, 4, 8] {
-            long &= long >> doubled;
-        }
+        // As long as [`MIN_ENCODED`].
+        let mut long = runs_of(set & u64::MAX << first, MIN_ENCODED.ilog2());
         while long != 0 {
             let start = long.trailing_zeros() as usize;
             let end = start + run_from(set, start);
@@ -314,6 +307,17 @@ mod tests {
     use super::super::sentence::{Sentence, rotated, sentences};
     use super::*;
 
+    /// No hint; the counts of words, and where one may be in leet if any is, are no hints by themselves.
+    fn none(hints: &Hints) -> Hints {
+        Hints {
+            leet: Leet {
+                is_seen: false,
+                ..hints.leet.clone()
+            },
+            ..Hints::default()
+        }
+    }
+
     #[test]
     fn ordinary_text_gives_no_hints() {
         for text in [
@@ -324,9 +328,13 @@ mod tests {
             "items.map(|item| !item + offset) || !x",
         ] {
             let hints = scan(text);
-            assert!(hints.ascii_letters && !hints.any(), "{text}: {hints:?}");
+            let expected = Hints {
+                ascii_letters: true,
+                ..none(&hints)
+            };
+            assert_eq!(hints, expected, "{text}");
         }
-        assert!(!scan("").any() && !scan("").ascii_letters);
+        assert_eq!(scan(""), none(&scan("")));
     }
 
     #[test]
@@ -345,6 +353,8 @@ mod tests {
         assert!(scan("b%61ke").escaped && scan("&#98;").escaped && scan("\\x62").escaped);
         assert!(scan("Ubj qb V onxr oernq ng ubzr").rotated.any());
         assert!(scan("Jve onpxra Oebg").rotated.any());
+        let is_rotated = |text| rotated(text).any();
+        assert!(is_rotated("I bake. Ubj qb V onxr oernq") && !is_rotated("I bake bread at home."));
         assert!(scan("b\u{200b}ake").seen & class::INVISIBLE != 0);
         assert!(scan("b\u{8}ake").seen & class::INVISIBLE != 0);
     }
@@ -407,7 +417,8 @@ mod tests {
                 hints.rotated.sentences.push((number, range));
             }
         }
-        let all: Sentence = sentences(text).map(|(_, sentence)| sentence).sum();
+        let mut all = Sentence::default();
+        sentences(text).for_each(|(_, sentence)| all.add(sentence));
         hints.rotated.is_all = all.is_rotated();
         hints
     }

@@ -1,9 +1,8 @@
 //! Whether a sentence is a language, or one with its letters moved by 13 places.
 
-use std::iter::Sum;
 use std::ops::Range;
 
-use super::block::{Block, count, each};
+use super::block::{Block, blocks, count, each};
 use super::rewrite::{Edit, Edits};
 
 /// Letters that a sentence needs before their distribution means something.
@@ -55,14 +54,6 @@ impl Sentence {
     /// Whether it is likelier to be of a language with its letters moved by 13 places.
     pub(super) fn is_rotated(self) -> bool {
         self.is_long() && self.weight < 0
-    }
-}
-
-impl Sum for Sentence {
-    fn sum<I: Iterator<Item = Self>>(sentences: I) -> Self {
-        let mut all = Self::default();
-        sentences.for_each(|sentence| all.add(sentence));
-        all
     }
 }
 
@@ -135,12 +126,7 @@ impl Rotated {
 /// The sentences that may be rotated, which [`scan`](super::scan::scan) tells too.
 pub(super) fn rotated(text: &str) -> Rotated {
     let mut sentences = Sentences::default();
-    let mut at = 0;
-    while at < text.len() {
-        let block = Block::of(text, at, &mut 0);
-        sentences.add(text, &block);
-        at += block.len;
-    }
+    blocks(text).for_each(|block| sentences.add(text, &block));
     sentences.finish(text)
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::block::{Block, each, ends_of_runs_with};
-use super::class::{self, Class, INVISIBLE, LETTER, MARK, NUMBER, PICTOGRAPH, SPACE};
+use super::block::{blocks, each, ends_of_runs_with};
+use super::class::{self, Class, INVISIBLE, LETTER, MARK, PICTOGRAPH, SPACE};
 use super::rewrite::{ChangeKind, Edits};
 use super::scan::MIN_SPELT;
 
@@ -42,13 +42,11 @@ fn each_single(text: &str, mut found: impl FnMut(Range<usize>, bool)) {
     // Of a word that may go on in the next block: whether it is one, and whether it is none of those.
     let (mut is_word, mut is_other) = (false, false);
     let mut follows_single = false;
-    let mut at = 0;
     let mut single = |end: usize, follows: bool| {
         let start = text.floor_char_boundary(end - 1);
         found(start..end, follows);
     };
-    while at < text.len() {
-        let block = Block::of(text, at, &mut 0);
+    for block in blocks(text) {
         let cells = block.sets.cells();
         let before = cells << 1 | u64::from(is_word);
         // Characters but the first of their words, and letters that have no case.
@@ -60,13 +58,12 @@ fn each_single(text: &str, mut found: impl FnMut(Range<usize>, bool)) {
         each(ends & !other, |index| {
             let earlier = other & !(u64::MAX << index);
             other &= !earlier;
-            single(at + index, follows_single && earlier == 0);
+            single(block.start + index, follows_single && earlier == 0);
             follows_single = true;
         });
         follows_single &= other == 0;
         is_word = cells >> (block.len - 1) & 1 != 0;
         is_other = other_ends >> block.len & 1 != 0;
-        at += block.len;
     }
     if is_word && !is_other {
         single(text.len(), follows_single);
@@ -322,8 +319,7 @@ fn is_sign(c: char) -> bool {
 
 /// Whether a character may be part of a word.
 pub(super) fn is_cell(c: char) -> bool {
-    let is_other = |class: Class| class.is(LETTER | NUMBER | MARK) && !class.is(INVISIBLE);
-    c.is_ascii_alphanumeric() || !c.is_ascii() && is_other(class::of(c))
+    c.is_ascii_alphanumeric() || !c.is_ascii() && class::of(c).is_cell()
 }
 
 #[cfg(test)]

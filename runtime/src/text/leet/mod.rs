@@ -108,8 +108,8 @@ impl Reader<'_> {
             if !(is_leet || is_better && is_leet_shaped(text)) {
                 continue;
             }
-            let word = || Word::new(start, text);
-            let Some(spelling) = found.spelling.or_else(|| speller.spell(&word())) else {
+            let spell = || speller.spell(&Word::new(start, text));
+            let Some(spelling) = found.spelling.or_else(spell) else {
                 continue;
             };
             // In a text in leet: numbers short enough to be words, that are words the tokenizer knows.

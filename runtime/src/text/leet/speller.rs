@@ -1,6 +1,6 @@
 //! Spelling words in leet out: what each may be, and which of these the tokenizer knows best.
 
-use super::words::{KINDS, LEET, LETTERS, NUMERAL, ONE, OTHER, UPPER, Word};
+use super::words::{LEET, LETTERS, NUMERAL, ONE, OTHER, UPPER, Word, kind};
 use crate::text::pieces::Tokens;
 
 /// How many spellings are remembered: one for so many bytes of text, up to so many.
@@ -65,16 +65,14 @@ impl<'a> Speller<'a> {
         if word.seen & NUMERAL != 0 {
             return None;
         }
-        let is_open = match word.text.as_bytes()[0] {
-            byte if byte.is_ascii() => KINDS[usize::from(byte)] & LEET != 0,
-            _ => word.text.starts_with('€'),
-        };
+        let is_open = kind(word.text, 0).0 & LEET != 0;
         let begins = is_open && self.begins(word);
         let Some(short) = self.short(word) else {
             return Some(self.best(word, is_open, begins));
         };
         let places = (self.text.len() / BYTES_PER_KNOWN).next_power_of_two();
-        let place = place_of(short) & (places.min(MAX_KNOWN) - 1);
+        let places = places.min(MAX_KNOWN);
+        let place = place_of(short) & (places - 1);
         if let Some(known) = self.known.get(place).copied().flatten()
             && known.word == short
             && known.begins == begins
@@ -82,7 +80,7 @@ impl<'a> Speller<'a> {
             return Some(known.spelling);
         }
         let spelling = self.best(word, is_open, begins);
-        self.known.resize(places.min(MAX_KNOWN), None);
+        self.known.resize(places, None);
         self.known[place] = Some(Known {
             word: short,
             begins,
@@ -171,6 +169,7 @@ impl<'a> Speller<'a> {
         }
     }
 
+    /// The word as it is spelt.
     pub(super) fn spelt(&self, spelling: Spelling) -> &str {
         &self.plain[spelling.start as usize..][..spelling.length as usize]
     }

@@ -49,7 +49,7 @@ pub(super) const ONE: u8 = 32;
 pub(super) const UPPER: u8 = 64;
 
 /// What a byte may be part of.
-pub(super) static KINDS: [u8; 256] = {
+static KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
     let mut byte = 0;
     while byte < kinds.len() {
@@ -84,7 +84,7 @@ pub(super) static LETTERS: [u8; 256] = {
 
 /// What the character at `at` is part of, and its bytes.
 #[inline(always)]
-fn kind(text: &str, at: usize) -> (u8, usize) {
+pub(super) fn kind(text: &str, at: usize) -> (u8, usize) {
     match KINDS[usize::from(text.as_bytes()[at])] {
         OTHER => other_kind(text, at),
         kind => (kind, 1),
