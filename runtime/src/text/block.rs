@@ -2,7 +2,7 @@
 //!
 //! Where words end is what no processor foresees, and looking at one character after the other is mostly waiting for that.
 
-use super::class::{self, CASED, NUMBER};
+use super::class::{self, CASED, Class, NUMBER};
 use super::sentence::{WEIGHTS, is_stop};
 
 /// How many bytes a block has, at most.
@@ -92,16 +92,16 @@ type Bytes = [u64; SIZE / 8];
 pub(super) fn blocks(text: &str) -> impl Iterator<Item = Block> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let block = (at < text.len()).then(|| Block::of(text, at))?;
+        let block = (at < text.len()).then(|| Block::of(text, at, |_, _, _| {}))?;
         at += block.len;
         Some(block)
     })
 }
 
 impl Block {
-    /// The characters of a text from `start` on.
+    /// The characters of a text from `start` on. Those outside ASCII, and where they are in the block, are shown to `also`.
     #[inline(always)]
-    fn of(text: &str, start: usize) -> Self {
+    pub(super) fn of(text: &str, start: usize, also: impl FnMut(usize, char, Class)) -> Self {
         let rest = &text.as_bytes()[start..];
         let mut padded = [b' '; SIZE];
         let bytes = rest.first_chunk::<SIZE>().unwrap_or_else(|| {
@@ -129,13 +129,19 @@ impl Block {
         };
         let high = set_of(&bytes, 1 << 7);
         if high != 0 {
-            block.add_foreign(text, high, set_of(&bytes, 1 << 6));
+            block.add_foreign(text, high, set_of(&bytes, 1 << 6), also);
         }
         block
     }
 
     /// Adds the characters outside ASCII: `high` are their bytes, and `second` those bytes that have the second bit.
-    fn add_foreign(&mut self, text: &str, high: u64, second: u64) {
+    fn add_foreign(
+        &mut self,
+        text: &str,
+        high: u64,
+        second: u64,
+        mut also: impl FnMut(usize, char, Class),
+    ) {
         while !text.is_char_boundary(self.start + self.len) {
             self.len -= 1;
         }
@@ -155,6 +161,7 @@ impl Block {
                 () if c == '€' => self.sets.euros |= bytes,
                 () => {}
             }
+            also(index, c, class);
         };
         if count(high) >= MOST {
             let characters = text[self.start..end].char_indices();
@@ -266,6 +273,15 @@ pub(super) fn count(set: u64) -> usize {
 #[inline(always)]
 pub(super) fn runs_of(set: u64, doublings: u32) -> u64 {
     (0..doublings).fold(set, |runs, n| runs & runs >> (1 << n))
+}
+
+/// The run of a set that one of it is in.
+#[inline(always)]
+pub(super) fn run_with(set: u64, one: usize) -> u64 {
+    let after = (set >> one).trailing_ones() as usize;
+    let before = (set << (SIZE - 1 - one)).leading_ones() as usize;
+    let start = one + 1 - before;
+    u64::MAX >> (SIZE - (one + after - start)) << start
 }
 
 /// The places after those runs of a set that have one of `some`, which are of the set, in them: what is added there carries to the end.

@@ -1,13 +1,14 @@
 //! Letters that pass for others: compatibility forms (NFKC) and confusables (UTS 39).
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::LazyLock;
 
 use unicode_script::{Script, UnicodeScript};
 use unicode_security::GeneralSecurityProfile;
 use unicode_security::confusable_detection::skeleton;
 
+use super::block::{Block, SIZE, each, ends_of_runs_with, run_with};
 use super::class::{
     self, Alphabets, COMPAT_ASCII, COMPAT_LETTER, Class, Forms, LETTER, LOOKALIKE, MARK, NUMBER,
 };
@@ -109,15 +110,156 @@ pub(super) fn compatibility_edits(text: &str) -> Edits {
 /// A word of letters of two alphabets is read in the one that all of its letters can pass for. A word of one alphabet, all of
 /// whose letters pass for Latin, is read as Latin in a text that is mostly Latin.
 pub(super) fn confusable_edits(text: &str) -> Edits {
-    let mostly_latin = is_mostly_latin(text);
-    let mut edits = Edits::default();
-    // One letter alone, or two of two alphabets (ΔT), are a symbol more often than a word, unless there are disguised words around
-    // them.
-    let mut has_words = false;
-    let mut read = |word: Option<(usize, Word)>, end: usize| {
-        let (start, word) = word?;
-        let text = &text[start..end];
-        let alphabet = word.reads_as(text, mostly_latin)?;
+    let mut reader = Reader {
+        text,
+        mostly_latin: is_mostly_latin(text),
+        edits: Edits::default(),
+        has_words: false,
+    };
+    match reader.mostly_latin {
+        true => reader.read_latin(),
+        false => reader.read_words(0..text.len()),
+    }
+    match reader.has_words {
+        true => reader.edits,
+        false => Edits::default(),
+    }
+}
+
+/// Whether most of the letters that can be of one alphabet only are Latin.
+fn is_mostly_latin(text: &str) -> bool {
+    let (mut latin, mut other) = (0_usize, 0_usize);
+    let mut at = 0;
+    // What is left may turn it.
+    while at < text.len() && latin.abs_diff(other) <= text.len() - at {
+        let block = Block::of(text, at, |_, _, class| {
+            if class.is(LETTER) {
+                let is_latin = class.script == Script::Latin;
+                latin += usize::from(is_latin);
+                other += usize::from(!is_latin && !class.is(LOOKALIKE));
+            }
+        });
+        let bytes = &text.as_bytes()[at..at + block.len];
+        let surely = bytes.iter().map(|byte| SURELY_LATIN[usize::from(*byte)]);
+        latin += surely.map(usize::from).sum::<usize>();
+        at += block.len;
+    }
+    latin > other
+}
+
+/// The letters from A to z that are no others in disguise.
+static SURELY_LATIN: LazyLock<[bool; 256]> = LazyLock::new(|| {
+    std::array::from_fn(|byte| {
+        let letter = char::from(byte as u8);
+        let fitting = || class::of(letter).alphabets().fitting;
+        letter.is_ascii_alphabetic() && fitting() == LATIN_BIT
+    })
+});
+
+/// Reads words, and writes their letters as those of the alphabet that they are read in.
+struct Reader<'a> {
+    text: &'a str,
+    mostly_latin: bool,
+    edits: Edits,
+    /// Whether one of the words is long enough. One letter alone, or two of two alphabets (ΔT), are a symbol more often than a word,
+    /// unless there are disguised words around them.
+    has_words: bool,
+}
+
+impl Reader<'_> {
+    /// Reads a text that is mostly Latin: a word is Latin if all of its letters can be, and the words of a block are asked at once.
+    fn read_latin(&mut self) {
+        let mut at = 0;
+        while at < self.text.len() {
+            let (mut unfit, mut found) = (0, 0);
+            let mut block = Block::of(self.text, at, |index, _, class| {
+                let bit = u64::from(class.is(LETTER)) << index;
+                let fits = class.alphabets().fitting & LATIN_BIT != 0;
+                unfit |= if fits { 0 } else { bit };
+                let is_foreign = class.script != Script::Latin || class.is(LOOKALIKE);
+                found |= if is_foreign { bit } else { 0 };
+            });
+            let letters = block.sets.letters | block.sets.cased | block.sets.uncased;
+            let gaps = block.all() & !letters;
+            if at + block.len < self.text.len() {
+                if gaps == 0 {
+                    let mut rest = self.text[at..].char_indices();
+                    let end = rest.find(|(_, c)| !class::of(*c).is(LETTER | MARK));
+                    let end = end.map_or(self.text.len(), |(end, _)| at + end);
+                    self.read_words(at..end);
+                    at = end;
+                    continue;
+                }
+                // Only whole words.
+                block.len = SIZE - gaps.leading_zeros() as usize;
+            }
+            let letters = letters & block.all();
+            self.read_block(&block, letters, unfit & letters, found & letters);
+            at += block.len;
+        }
+    }
+
+    /// Reads the words of a block, whose letters are `letters`. Of these, `unfit` cannot be Latin, and `found` would be in disguise.
+    fn read_block(&mut self, block: &Block, letters: u64, unfit: u64, mut found: u64) {
+        let mut ends = match unfit {
+            0 => 0,
+            _ => ends_of_runs_with(letters, unfit),
+        };
+        while ends != 0 {
+            let end = ends.trailing_zeros() as usize;
+            let word = run_with(letters, end - 1);
+            let start = word.trailing_zeros() as usize;
+            let before = found & !(u64::MAX << start);
+            self.swap(block, letters, before);
+            self.read_word(block.start + start..block.start + end);
+            found &= !(before | word);
+            ends &= ends - 1;
+        }
+        self.swap(block, letters, found);
+    }
+
+    /// Writes Latin letters for those that are `found` in a block.
+    fn swap(&mut self, block: &Block, letters: u64, found: u64) {
+        each(found, |index| {
+            let at = block.start + index;
+            let c = self.text[at..].chars().next().unwrap_or(' ');
+            let Some(letter) = class::forms(c).like[LATIN] else {
+                return;
+            };
+            self.edits
+                .swap(at..at + c.len_utf8(), letter, ChangeKind::Confusable);
+            if !self.has_words {
+                let word = run_with(letters, index);
+                self.has_words = block.characters(word) >= MIN_WORD;
+            }
+        });
+    }
+
+    /// Reads words one after the other, in a part of the text that begins and ends between them.
+    fn read_words(&mut self, range: Range<usize>) {
+        let is_letter = |c: char| class::of(c).is(LETTER | MARK);
+        let mut word = None;
+        for (at, c) in self.text[range.clone()].char_indices() {
+            match is_letter(c) {
+                true => _ = word.get_or_insert(range.start + at),
+                false => {
+                    if let Some(start) = word.take() {
+                        self.read_word(start..range.start + at);
+                    }
+                }
+            }
+        }
+        if let Some(start) = word {
+            self.read_word(start..range.end);
+        }
+    }
+
+    fn read_word(&mut self, range: Range<usize>) {
+        let text = &self.text[range.clone()];
+        let word = Word::of(text);
+        let Some(alphabet) = word.reads_as(text, self.mostly_latin) else {
+            return;
+        };
         let script = ALPHABETS[alphabet].0;
         for (at, c) in text.char_indices() {
             let own = class::of(c);
@@ -126,49 +268,13 @@ pub(super) fn confusable_edits(text: &str) -> Edits {
                 && own.is(LETTER)
                 && let Some(letter) = class::forms(c).like[alphabet]
             {
-                let range = start + at..start + at + c.len_utf8();
-                edits.swap(range, letter, ChangeKind::Confusable);
-                has_words |= word.characters >= MIN_WORD;
+                let start = range.start + at;
+                self.edits
+                    .swap(start..start + c.len_utf8(), letter, ChangeKind::Confusable);
+                self.has_words |= word.characters >= MIN_WORD;
             }
         }
-        Some(())
-    };
-    let mut word: Option<(usize, Word)> = None;
-    for (at, c) in text.char_indices() {
-        let class = class::of(c);
-        if class.is(LETTER | MARK) {
-            let (_, word) = word.get_or_insert_with(|| (at, Word::default()));
-            word.add(c, class);
-        } else {
-            read(word.take(), at);
-        }
     }
-    read(word, text.len());
-    match has_words {
-        true => edits,
-        false => Edits::default(),
-    }
-}
-
-/// Whether most of the letters that can be of one alphabet only are Latin.
-fn is_mostly_latin(text: &str) -> bool {
-    let (mut latin, mut other) = (0_usize, 0_usize);
-    for (at, c) in text.char_indices() {
-        // What is left cannot turn it.
-        if latin.abs_diff(other) > text.len() - at {
-            break;
-        }
-        let class = class::of(c);
-        if !class.is(LETTER) {
-            continue;
-        }
-        let is_latin = class.script == Script::Latin;
-        // A letter from A to z may be one of another alphabet in disguise.
-        let is_doubtful = c.is_ascii() && class.alphabets().fitting & !LATIN_BIT != 0;
-        latin += usize::from(is_latin && !is_doubtful);
-        other += usize::from(!is_latin && !class.is(LOOKALIKE));
-    }
-    latin > other
 }
 
 /// What is known of a run of letters and marks.
@@ -195,6 +301,12 @@ impl Default for Word {
 }
 
 impl Word {
+    fn of(text: &str) -> Self {
+        let mut word = Self::default();
+        text.chars().for_each(|c| word.add(c, class::of(c)));
+        word
+    }
+
     fn add(&mut self, c: char, class: Class) {
         self.characters += 1;
         self.is_ascii &= c.is_ascii();
@@ -232,6 +344,8 @@ impl Word {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::text::rewrite::View;
 
@@ -270,6 +384,32 @@ mod tests {
             "PDFки",
         ] {
             assert_eq!(plain(benign), benign);
+        }
+    }
+
+    /// What a text says after its words were read by blocks, or one after the other.
+    fn read(text: &str, by_blocks: bool) -> (String, Vec<Range<usize>>) {
+        let mut reader = Reader {
+            text,
+            mostly_latin: true,
+            edits: Edits::default(),
+            has_words: false,
+        };
+        match by_blocks {
+            true => reader.read_latin(),
+            false => reader.read_words(0..text.len()),
+        }
+        let ranges = reader.edits.iter().map(|edit| edit.range()).collect();
+        (View::edited(text, reader.edits).text().to_owned(), ranges)
+    }
+
+    proptest! {
+        #[test]
+        fn words_of_blocks_are_read_as_words_are(
+            // Latin, Cyrillic and Greek letters that are alike and that are not, marks, numbers, and words longer than a block.
+            text in "([a-eа-еαοѕјɑ\u{301}é0½中 .-]|[aаcсeеoо]{1,9} |[хцяa]{1,4}|x{50,90}а?){0,60}",
+        ) {
+            prop_assert_eq!(read(&text, true), read(&text, false));
         }
     }
 }
