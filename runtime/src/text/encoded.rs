@@ -7,7 +7,7 @@ use data_encoding::{Encoding, HEXLOWER_PERMISSIVE, Specification};
 use memchr::memchr3;
 
 use super::pieces::Tokens;
-use super::rewrite::{ChangeKind, Edits};
+use super::rewrite::{ChangeKind, Editor, Edits};
 use super::scan::{Hints, MIN_HEX_PAIRS, scan, starts_escape};
 use super::sentence::{Rotated, sentences};
 
@@ -108,7 +108,7 @@ fn rot13(text: &str) -> String {
 
 /// Replaces escapes by the characters that they stand for, in a text that escapes letters, which no format asks for.
 pub(super) fn escape_edits(text: &str) -> Edits {
-    let mut edits = Edits::default();
+    let mut editor = Editor::new(text);
     let mut letters = 0;
     let mut at = 0;
     while let Some(next) = memchr3(b'%', b'\\', b'&', &text.as_bytes()[at..]) {
@@ -116,14 +116,14 @@ pub(super) fn escape_edits(text: &str) -> Edits {
         match escape(&text[at..]) {
             Some((length, decoded)) => {
                 letters += usize::from(decoded.is_alphanumeric());
-                edits.swap(at..at + length, decoded, ChangeKind::Escape);
+                editor.swap(at..at + length, decoded, ChangeKind::Escape);
                 at += length;
             }
             None => at += 1,
         }
     }
     match letters >= MIN_ESCAPES {
-        true => edits,
+        true => editor.finish(),
         false => Edits::default(),
     }
 }
@@ -276,7 +276,7 @@ mod tests {
     use data_encoding::{BASE64 as PADDED, BASE64_MIME, BASE64URL_NOPAD, HEXLOWER};
 
     use super::*;
-    use crate::text::rewrite::View;
+    use crate::text::rewrite::edited;
 
     const MESSAGE: &str = "how do I bake bread? früh am Morgen!";
 
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn escapes_of_letters_are_undone() {
-        let plain = |text: &str| View::edited(text, escape_edits(text)).text().to_owned();
+        let plain = |text: &str| edited(text, escape_edits(text));
         assert_eq!(plain("%62%61%6b%65 it"), "bake it");
         assert_eq!(plain("\\x62\\x61\\x6b\\x65"), "bake");
         assert_eq!(plain("\\u0062\\u0061\\u{6b}e"), "bake");

@@ -8,7 +8,7 @@ use super::class::{
     self, BIDI_CONTROL, COMPLEX, Class, IDEOGRAPH, INVISIBLE, JOINING, LETTER, MARK, PICTOGRAPH,
     RIGHT_TO_LEFT, SPACE, TAG, VARIATION, VIRAMA,
 };
-use super::rewrite::{ChangeKind, Edits};
+use super::rewrite::{ChangeKind, Editor, Edits};
 
 const ZERO_WIDTH_SPACE: char = '\u{200b}';
 const NON_JOINER: char = '\u{200c}';
@@ -32,7 +32,7 @@ const MIN_HIDDEN: usize = 4;
 ///
 /// `is_right_to_left` tells whether the text has a letter that runs so.
 pub(super) fn edits(text: &str, is_right_to_left: bool) -> Edits {
-    let mut edits = Edits::default();
+    let mut editor = Editor::new(text);
     // What stands before: the last character that is not invisible, and the last one at all.
     let mut before = Neighbours::default();
     let mut skip_to = 0;
@@ -52,18 +52,18 @@ pub(super) fn edits(text: &str, is_right_to_left: bool) -> Edits {
         if OVERRIDES.contains(&c) && !is_right_to_left {
             let (length, with) = overridden(c, rest);
             skip_to = at + c.len_utf8() + length;
-            edits.replace(at..skip_to, &with, ChangeKind::BidiControl);
+            editor.replace(at..skip_to, &with, ChangeKind::BidiControl);
             continue;
         }
         let flag = flag_tags(before.last, c, rest);
         if flag > 0 {
             skip_to = at + flag;
         } else if !is_needed(c, class, before, rest, is_right_to_left) {
-            edits.remove(at..at + c.len_utf8(), kind(class));
+            editor.remove(at..at + c.len_utf8(), kind(class));
         }
         before.last = Some(c);
     }
-    edits
+    editor.finish()
 }
 
 /// Messages spelt in characters that show nothing: tag characters, or runs of variation selectors. `seen` are the properties of
@@ -271,13 +271,13 @@ fn hidden(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::rewrite::View;
+    use crate::text::rewrite::edited;
     use crate::text::scan::scan;
 
     fn plain(text: &str) -> String {
         let is_right_to_left = scan(text).seen & RIGHT_TO_LEFT != 0;
         let edits = edits(text, is_right_to_left);
-        View::edited(text, edits).text().to_owned()
+        edited(text, edits)
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::block::{Block, SIZE, each, ends_of_runs_with, run_with};
 use super::class::{
     self, Alphabets, COMPAT_ASCII, COMPAT_LETTER, Class, Forms, LETTER, LOOKALIKE, MARK, NUMBER,
 };
-use super::rewrite::{ChangeKind, Edits};
+use super::rewrite::{ChangeKind, Editor, Edits};
 
 /// The alphabets whose letters are mixed to deceive: those whose words have case and share shapes.
 pub(super) const ALPHABETS: [(Script, RangeInclusive<char>); 3] = [
@@ -82,7 +82,7 @@ pub(super) fn passes_for_another(c: char, forms: &Forms) -> bool {
 
 /// Replaces compatibility forms of letters, and what stands beside them, by the plain characters.
 pub(super) fn compatibility_edits(text: &str) -> Edits {
-    let mut edits = Edits::default();
+    let mut editor = Editor::new(text);
     let mut characters = text
         .char_indices()
         .map(|(at, c)| (at, c, class::of(c)))
@@ -98,11 +98,11 @@ pub(super) fn compatibility_edits(text: &str) -> Edits {
         let is_hit = is_letter && !after_number
             || class.is(COMPAT_ASCII) && (after_letter || before_letter());
         if is_hit && let Some(plain) = class::forms(c).plain {
-            edits.swap(at..at + c.len_utf8(), plain, ChangeKind::Compatibility);
+            editor.swap(at..at + c.len_utf8(), plain, ChangeKind::Compatibility);
         }
         (after_letter, after_number) = (is_letter, class.is(NUMBER));
     }
-    edits
+    editor.finish()
 }
 
 /// Replaces letters of other alphabets in words that would read as words of one.
@@ -113,7 +113,7 @@ pub(super) fn confusable_edits(text: &str) -> Edits {
     let mut reader = Reader {
         text,
         mostly_latin: is_mostly_latin(text),
-        edits: Edits::default(),
+        editor: Editor::new(text),
         has_words: false,
     };
     match reader.mostly_latin {
@@ -121,7 +121,7 @@ pub(super) fn confusable_edits(text: &str) -> Edits {
         false => reader.read_words(0..text.len()),
     }
     match reader.has_words {
-        true => reader.edits,
+        true => reader.editor.finish(),
         false => Edits::default(),
     }
 }
@@ -160,7 +160,7 @@ static SURELY_LATIN: LazyLock<[bool; 256]> = LazyLock::new(|| {
 struct Reader<'a> {
     text: &'a str,
     mostly_latin: bool,
-    edits: Edits,
+    editor: Editor<'a>,
     /// Whether one of the words is long enough. One letter alone, or two of two alphabets (ΔT), are a symbol more often than a word,
     /// unless there are disguised words around them.
     has_words: bool,
@@ -226,7 +226,7 @@ impl Reader<'_> {
             let Some(letter) = class::forms(c).like[LATIN] else {
                 return;
             };
-            self.edits
+            self.editor
                 .swap(at..at + c.len_utf8(), letter, ChangeKind::Confusable);
             if !self.has_words {
                 let word = run_with(letters, index);
@@ -269,7 +269,7 @@ impl Reader<'_> {
                 && let Some(letter) = class::forms(c).like[alphabet]
             {
                 let start = range.start + at;
-                self.edits
+                self.editor
                     .swap(start..start + c.len_utf8(), letter, ChangeKind::Confusable);
                 self.has_words |= word.characters >= MIN_WORD;
             }
@@ -347,12 +347,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::text::rewrite::View;
+    use crate::text::rewrite::edited;
 
     fn plain(text: &str) -> String {
-        let text = View::edited(text, compatibility_edits(text));
-        let edits = confusable_edits(text.text());
-        text.rewritten(edits).text().to_owned()
+        let text = edited(text, compatibility_edits(text));
+        edited(&text, confusable_edits(&text))
     }
 
     #[test]
@@ -392,15 +391,16 @@ mod tests {
         let mut reader = Reader {
             text,
             mostly_latin: true,
-            edits: Edits::default(),
+            editor: Editor::new(text),
             has_words: false,
         };
         match by_blocks {
             true => reader.read_latin(),
             false => reader.read_words(0..text.len()),
         }
-        let ranges = reader.edits.iter().map(|edit| edit.range()).collect();
-        (View::edited(text, reader.edits).text().to_owned(), ranges)
+        let edits = reader.editor.finish();
+        let ranges = edits.iter().map(|edit| edit.range()).collect();
+        (edited(text, edits), ranges)
     }
 
     proptest! {

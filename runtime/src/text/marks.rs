@@ -3,7 +3,7 @@
 use unicode_normalization::UnicodeNormalization;
 
 use super::class::{self, CASED, OVERLAY, STACKING};
-use super::rewrite::{ChangeKind, Edits};
+use super::rewrite::{ChangeKind, Editor, Edits};
 
 /// No language stacks this many marks that its letters do not compose with; Vietnamese and Yoruba, which stack, compose.
 const FLOOD: usize = 3;
@@ -18,7 +18,7 @@ const REMEMBERED: usize = 256;
 /// Removes the stacking marks of a text in which they flood; no edits for other texts.
 pub(super) fn edits(text: &str) -> Edits {
     let (mut odd, mut cased, mut flooded) = (0, 0, false);
-    let mut strip = Edits::default();
+    let mut strip = Editor::new(text);
     let mut seen = [("", Composed::default()); REMEMBERED];
     for (at, cluster) in clusters(text) {
         let base = cluster.chars().next().unwrap_or(' ');
@@ -52,7 +52,7 @@ pub(super) fn edits(text: &str) -> Edits {
         }
     }
     match flooded || odd >= MIN_ODD && odd * MIN_ODD_SHARE >= cased {
-        true => strip,
+        true => strip.finish(),
         false => Edits::default(),
     }
 }
@@ -100,10 +100,10 @@ fn clusters(text: &str) -> impl Iterator<Item = (usize, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::rewrite::View;
+    use crate::text::rewrite::edited;
 
     fn plain(text: &str) -> String {
-        View::edited(text, edits(text)).text().to_owned()
+        edited(text, edits(text))
     }
 
     #[test]

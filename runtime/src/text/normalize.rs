@@ -112,7 +112,7 @@ impl<'a> Stages<'a> {
         }
         self.view = Some(match self.view.take() {
             Some(view) => view.rewritten(edits),
-            None => View::edited(self.text, edits),
+            None => View::edited(edits),
         });
         true
     }

@@ -54,27 +54,32 @@ impl ChangeKind {
     }
 }
 
-/// What to write instead of parts of a text: parts in order that do not overlap, and begin and end between characters.
+/// A text that is being rewritten: parts of it in order, which do not overlap and begin and end between characters, are written
+/// otherwise, and what lies between them is kept.
+pub(crate) struct Editor<'a> {
+    text: &'a str,
+    edits: Edits,
+}
+
+/// What was written instead of parts of a text, and the text with it.
 ///
 /// A text in disguise has an edit for every few bytes of it, and what they weigh is what undoing it costs: they are kept small, and are
 /// the map of the rewritten text as well.
 #[derive(Debug, Default)]
 pub(crate) struct Edits {
     list: Vec<Edit>,
-    /// What they write, in one string.
-    with: String,
+    /// The rewritten text; while it is being written, as far as the last edit; empty if there is none.
+    shown: String,
 }
 
-/// A part of a text, and what to write instead of it. Places are bytes; a text has at most
+/// A part of a text that was written otherwise. Places are bytes; a text has at most
 /// [`MAX_TEXT_BYTES`](super::MAX_TEXT_BYTES), and what is encoded in it no more than a few times as many.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Edit {
     start: u32,
     end: u32,
-    /// How much of the text before it no edit changes.
-    kept: u32,
-    /// Where what is written for it ends in [`Edits::with`]; it begins where that of the edit before ends.
-    with_end: u32,
+    /// Where what is written for it ends in the rewritten text.
+    shown_end: u32,
     /// Why.
     pub(crate) kind: ChangeKind,
     grain: Grain,
@@ -99,22 +104,9 @@ impl Edit {
             (from, _) => self.range().len() / usize::from(from),
         }
     }
-
-    /// Where what is written for it ends in the rewritten text.
-    fn shown_end(&self) -> usize {
-        (self.kept + self.with_end) as usize
-    }
 }
 
 impl Edits {
-    /// None, and room for so many that write so many bytes.
-    pub(crate) fn with_room(count: usize, bytes: usize) -> Self {
-        Self {
-            list: Vec::with_capacity(count),
-            with: String::with_capacity(bytes),
-        }
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -123,50 +115,92 @@ impl Edits {
         self.list.iter()
     }
 
-    /// Where the last of them ends.
+    /// The part of the text that one of them is about, and what is written for it.
+    pub(crate) fn nth(&self, index: usize) -> (Range<usize>, &str) {
+        let edit = &self.list[index];
+        let shown = start_of(&self.list, index)..edit.shown_end as usize;
+        (edit.range(), &self.shown[shown])
+    }
+}
+
+impl<'a> Editor<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            edits: Edits::default(),
+        }
+    }
+
+    /// Makes room for so many edits.
+    pub(crate) fn reserve(&mut self, count: usize) {
+        self.edits.list.reserve(count);
+    }
+
+    /// Where the last edit ends.
     pub(crate) fn end(&self) -> usize {
-        self.list.last().map_or(0, |edit| edit.end as usize)
+        self.edits.list.last().map_or(0, |edit| edit.end as usize)
+    }
+
+    /// How many edits there are.
+    pub(crate) fn count(&self) -> usize {
+        self.edits.list.len()
     }
 
     /// Leaves a part out.
     pub(crate) fn remove(&mut self, range: Range<usize>, kind: ChangeKind) {
-        self.push(range, kind, UNEVEN);
+        self.replace(range, "", kind);
     }
 
     /// Writes `with` for a part.
     pub(crate) fn replace(&mut self, range: Range<usize>, with: &str, kind: ChangeKind) {
-        self.with.push_str(with);
-        self.push(range, kind, UNEVEN);
+        self.keep_to(range.start);
+        push(&mut self.edits.shown, with);
+        self.add(range, kind, UNEVEN);
     }
 
     /// Writes one character for the part that stands for it, of at most 255 bytes. Those in a row that are of the same lengths are one
     /// edit, whose characters still can be told apart.
     pub(crate) fn swap(&mut self, range: Range<usize>, to: char, kind: ChangeKind) {
         let grain = (range.len() as u8, to.len_utf8() as u8);
-        self.with.push(to);
-        match self.list.last_mut() {
+        match self.edits.list.last_mut() {
             Some(last)
                 if last.end as usize == range.start && last.kind == kind && last.grain == grain =>
             {
+                self.edits.shown.push(to);
                 last.end = range.end as u32;
-                last.with_end = self.with.len() as u32;
+                last.shown_end = self.edits.shown.len() as u32;
             }
-            _ => self.push(range, kind, grain),
+            _ => {
+                self.keep_to(range.start);
+                self.edits.shown.push(to);
+                self.add(range, kind, grain);
+            }
         }
     }
 
-    /// Adds an edit that writes what [`Edits::with`] ends with.
-    fn push(&mut self, range: Range<usize>, kind: ChangeKind, grain: Grain) {
-        let (start, end) = (range.start as u32, range.end as u32);
-        let (kept, copied) = self
-            .list
-            .last()
-            .map_or((0, 0), |last| (last.kept, last.end));
-        self.list.push(Edit {
-            start,
-            end,
-            kept: kept + (start - copied),
-            with_end: self.with.len() as u32,
+    /// The edits, and the text with them.
+    pub(crate) fn finish(mut self) -> Edits {
+        if !self.edits.is_empty() {
+            self.keep_to(self.text.len());
+        }
+        self.edits
+    }
+
+    /// Copies what lies between the last edit and the next.
+    fn keep_to(&mut self, start: usize) {
+        if self.edits.list.is_empty() {
+            self.edits.shown.reserve(self.text.len());
+        }
+        let end = self.end();
+        push(&mut self.edits.shown, &self.text[end..start]);
+    }
+
+    /// Adds an edit that writes what the rewritten text ends with.
+    fn add(&mut self, range: Range<usize>, kind: ChangeKind, grain: Grain) {
+        self.edits.list.push(Edit {
+            start: range.start as u32,
+            end: range.end as u32,
+            shown_end: self.edits.shown.len() as u32,
             kind,
             grain,
         });
@@ -217,36 +251,21 @@ impl View {
         view
     }
 
-    /// A text with `edits` made.
-    pub(crate) fn edited(text: &str, edits: Edits) -> Self {
-        Self::default().then(text, edits)
+    /// A text that was edited.
+    pub(crate) fn edited(edits: Edits) -> Self {
+        Self::default().rewritten(edits)
     }
 
-    /// The view with `edits` made.
+    /// The view, edited.
     pub(crate) fn rewritten(mut self, edits: Edits) -> Self {
-        let text = std::mem::take(&mut self.text);
-        self.then(&text, edits)
+        self.maps.push(Map::Edited(edits.list, edits.shown.len()));
+        self.text = edits.shown;
+        self
     }
 
     /// What it says.
     pub(crate) fn text(&self) -> &str {
         &self.text
-    }
-
-    /// The view of which `text` is the text, with `edits` made.
-    fn then(mut self, text: &str, edits: Edits) -> Self {
-        let mut shown = String::with_capacity(text.len() + edits.with.len());
-        let (mut copied, mut written) = (0, 0);
-        for edit in &edits.list {
-            let with_end = edit.with_end as usize;
-            push(&mut shown, &text[copied..edit.start as usize]);
-            push(&mut shown, &edits.with[written..with_end]);
-            (copied, written) = (edit.end as usize, with_end);
-        }
-        shown.push_str(&text[copied..]);
-        self.maps.push(Map::Edited(edits.list, shown.len()));
-        self.text = shown;
-        self
     }
 
     /// This view of a view, as a view of what the other is a view of.
@@ -304,17 +323,10 @@ impl Map {
 
 fn of_edited(edits: &[Edit], length: usize, at: usize) -> Option<Stretch> {
     let at = at.min(length.checked_sub(1)?);
-    // Where an edit writes begins where that of the one before ends, and what is kept between them.
-    let written = |index: usize| {
-        index
-            .checked_sub(1)
-            .map_or(0, |i| edits[i].with_end as usize)
-    };
-    let start_of = |index: usize| written(index) + edits[index].kept as usize;
     let (mut after, mut end) = (0, edits.len());
     while after < end {
         let middle = after.midpoint(end);
-        match start_of(middle) <= at {
+        match start_of(edits, middle) <= at {
             true => after = middle + 1,
             false => end = middle,
         }
@@ -328,10 +340,10 @@ fn of_edited(edits: &[Edit], length: usize, at: usize) -> Option<Stretch> {
         });
     };
     let edit = &edits[index];
-    let copied = edit.shown_end();
+    let copied = edit.shown_end as usize;
     if at < copied {
         return Some(Stretch {
-            start: start_of(index),
+            start: start_of(edits, index),
             origin: edit.range(),
             grain: edit.grain,
         });
@@ -346,6 +358,13 @@ fn of_edited(edits: &[Edit], length: usize, at: usize) -> Option<Stretch> {
         origin: start..end,
         grain: COPY,
     })
+}
+
+/// Where what is written for an edit begins in the rewritten text: behind that of the one before, and what is kept between them.
+fn start_of(edits: &[Edit], index: usize) -> usize {
+    let start = edits[index].start;
+    let before = index.checked_sub(1).map(|index| edits[index]);
+    before.map_or(start, |before| before.shown_end + (start - before.end)) as usize
 }
 
 impl Stretch {
@@ -372,23 +391,34 @@ impl Stretch {
     }
 }
 
+/// A text after its edits, if there are any.
+#[cfg(test)]
+pub(super) fn edited(text: &str, edits: Edits) -> String {
+    match edits.is_empty() {
+        true => text.to_owned(),
+        false => edits.shown,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn edits(of: &[(Range<usize>, &str)]) -> Edits {
-        let mut edits = Edits::default();
+    fn edits(text: &str, of: &[(Range<usize>, &str)]) -> Edits {
+        let mut editor = Editor::new(text);
         for (range, with) in of {
-            edits.replace(range.clone(), with, ChangeKind::Invisible);
+            editor.replace(range.clone(), with, ChangeKind::Invisible);
         }
-        edits
+        editor.finish()
     }
 
     #[test]
     fn bytes_are_traced_through_several_rewritings() {
-        let second = View::edited("ab--cd==ef", edits(&[(2..4, ""), (6..8, "+")]));
+        let second = View::edited(edits("ab--cd==ef", &[(2..4, ""), (6..8, "+")]));
         assert_eq!(second.text(), "abcd+ef");
-        let third = second.clone().rewritten(edits(&[(0..1, "xyz")]));
+        let third = second
+            .clone()
+            .rewritten(edits(second.text(), &[(0..1, "xyz")]));
         assert_eq!(third.text(), "xyzbcd+ef");
         assert_eq!(second.origin(2..4), 4..6);
         assert_eq!(second.origin(4..5), 6..8);
@@ -401,15 +431,16 @@ mod tests {
     #[test]
     fn swapped_characters_are_one_edit_and_are_told_apart() {
         let text = "<ｂａｋｅ>ёｂ";
-        let mut edits = Edits::default();
+        let mut editor = Editor::new(text);
         let plain = ['b', 'a', 'k', 'e', 'е', 'b'];
         let swapped = text.char_indices().filter(|(_, c)| !c.is_ascii());
         for ((at, c), to) in swapped.zip(plain) {
-            edits.swap(at..at + c.len_utf8(), to, ChangeKind::Compatibility);
+            editor.swap(at..at + c.len_utf8(), to, ChangeKind::Compatibility);
         }
+        let edits = editor.finish();
         let counts: Vec<usize> = edits.iter().map(Edit::count).collect();
         assert_eq!(counts, [4, 1, 1]);
-        let view = View::edited(text, edits);
+        let view = View::edited(edits);
         assert_eq!(view.text(), "<bake>еb");
         assert_eq!(view.origin(2..4), 4..10);
         assert_eq!(view.origin(0..6), 0..14);
@@ -425,7 +456,7 @@ mod tests {
         assert_eq!(view.origin(0..3), 3..9);
         assert_eq!(view.origin(4..7), 20..30);
         assert_eq!(view.origin(1..5), 3..30);
-        let shorter = View::edited(view.text(), edits(&[(0..4, "")]));
+        let shorter = View::edited(edits(view.text(), &[(0..4, "")]));
         assert_eq!(shorter.after(&view).origin(0..3), 20..30);
     }
 }

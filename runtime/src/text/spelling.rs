@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::block::{blocks, each, ends_of_runs_with};
 use super::class::{self, Class, INVISIBLE, LETTER, MARK, PICTOGRAPH, SPACE};
-use super::rewrite::{ChangeKind, Edits};
+use super::rewrite::{ChangeKind, Editor, Edits};
 use super::scan::MIN_SPELT;
 
 /// White space between two letters of a word or two words, at most.
@@ -15,7 +15,7 @@ const MAX_SIGNS: usize = 6;
 
 /// Joins words that are spelt as single letters, whatever stands between the letters.
 pub(super) fn edits(text: &str) -> Edits {
-    let mut edits = Edits::default();
+    let mut editor = Editor::new(text);
     let mut stretch = Stretch::default();
     each_single(text, |cell, follows_single| {
         let is_letter = match text.as_bytes()[cell.start] {
@@ -27,13 +27,13 @@ pub(super) fn edits(text: &str) -> Edits {
         let gap = gap.map(|end| Gap::of(&text[end..cell.start]));
         let gap = gap.filter(|gap| gap.signs <= MAX_SIGNS && gap.spaces <= MAX_SPACES);
         if gap.is_none() {
-            stretch.join(text, &mut edits);
+            stretch.join(text, &mut editor);
             stretch.clear();
         }
         stretch.push(cell, is_letter, gap);
     });
-    stretch.join(text, &mut edits);
-    edits
+    stretch.join(text, &mut editor);
+    editor.finish()
 }
 
 /// Finds the words of one character, a letter that has case or a number, and tells whether the word before is one too.
@@ -101,7 +101,7 @@ impl Stretch {
     }
 
     /// Joins them to words, if they are spelt out.
-    fn join(&self, text: &str, edits: &mut Edits) {
+    fn join(&self, text: &str, editor: &mut Editor<'_>) {
         let letters = self.letters;
         if letters < MIN_SPELT || letters * 2 < self.cells.len() {
             return;
@@ -111,18 +111,18 @@ impl Stretch {
         };
         let (first, last) = (first.0 as usize, last.1 as usize);
         let separator = &self.separator;
-        let leading = first - separator.leading(&text[edits.end()..first])..first;
+        let leading = first - separator.leading(&text[editor.end()..first])..first;
         let trailing = last..last + separator.trailing(&text[last..]);
         let mut kept = String::new();
         let mut edit = |range: Range<usize>, after_cell| {
             let gap = &text[range.clone()];
             if after_cell && separator.is(gap) {
-                edits.remove(range, ChangeKind::SpacedLetters);
+                editor.remove(range, ChangeKind::SpacedLetters);
                 return;
             }
             separator.without(gap, after_cell, &mut kept);
             if gap != kept {
-                edits.replace(range, &kept, ChangeKind::SpacedLetters);
+                editor.replace(range, &kept, ChangeKind::SpacedLetters);
             }
         };
         edit(leading, false);
@@ -325,10 +325,10 @@ pub(super) fn is_cell(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::rewrite::View;
+    use crate::text::rewrite::edited;
 
     fn plain(text: &str) -> String {
-        View::edited(text, edits(text)).text().to_owned()
+        edited(text, edits(text))
     }
 
     #[test]

@@ -5,9 +5,9 @@ mod words;
 
 use super::class::{self, CASED};
 use super::pieces::Tokens;
-use super::rewrite::{ChangeKind, Edits};
+use super::rewrite::{ChangeKind, Editor, Edits};
 use super::scan::Leet;
-use speller::{Speller, Spelling};
+use speller::Speller;
 use words::{ALPHABETIC, LEET, Word, leet, words, words_at};
 
 /// A text is in leet, down to its numbers, from this many words on, if they are this share (a quarter) of its words.
@@ -24,23 +24,17 @@ const MIN_AFTER_DIGIT: usize = 3;
 pub(super) fn edits(text: &str, hints: &Leet, tokens: Tokens<'_>) -> Edits {
     let mut reader = Reader {
         speller: Speller::new(text, tokens),
-        found: Vec::with_capacity(hints.mixed),
+        editor: Editor::new(text),
+        is_leet: is_leet(hints.mixed, hints.lettered),
         words: 0,
-        likely: 0,
+        likely: Vec::new(),
     };
-    // Where too few words can be in leet, only those that are by themselves are looked at.
-    let places = hints.places.as_deref();
-    match places.filter(|_| !is_leet(hints.mixed, hints.lettered)) {
-        Some(places) => {
-            words_at(text, places).for_each(|word| reader.read(word));
-            reader.edits(false)
-        }
-        None => {
-            words(text).for_each(|word| reader.read(word));
-            let is_leet = is_leet(reader.likely, reader.words);
-            reader.edits(is_leet)
-        }
+    match hints.places.as_deref().filter(|_| !reader.is_leet) {
+        // Where too few words can be in leet, only those that are by themselves are looked at.
+        Some(places) => words_at(text, places).for_each(|word| reader.read(word)),
+        None => words(text).for_each(|word| reader.read(word)),
     }
+    reader.finish()
 }
 
 /// Whether a text is in leet, by how many of its words are likely to be.
@@ -48,21 +42,16 @@ fn is_leet(likely: usize, words: usize) -> bool {
     likely >= MIN_LEET_WORDS && likely * MIN_LEET_SHARE >= words
 }
 
-/// Words that may be in leet, until it is known whether the text is.
+/// Reads words that may be in leet.
 struct Reader<'a> {
     speller: Speller<'a>,
-    found: Vec<Found>,
-    /// Words with letters, and those of them that are likely to be in leet.
+    editor: Editor<'a>,
+    /// Whether the text is taken to be in leet. Whether so many of its words are, only the last one tells.
+    is_leet: bool,
+    /// Words with letters.
     words: usize,
-    likely: usize,
-}
-
-/// A word that may be in leet: small, because a text in leet is made of them.
-struct Found {
-    start: u32,
-    length: u32,
-    has_letters: bool,
-    spelling: Option<Spelling>,
+    /// Which edits are of words that are likely to be in leet.
+    likely: Vec<u32>,
 }
 
 impl Reader<'_> {
@@ -72,53 +61,46 @@ impl Reader<'_> {
         if word.text.starts_with('@') && has_letters {
             self.speller.leave_address(&mut word);
         }
-        if word.seen & LEET == 0 {
+        if word.seen & LEET == 0 || !has_letters && !self.is_leet {
             return;
         }
-        // Numbers wait until it is known whether the text is in leet.
-        let mut spelling = None;
-        if has_letters {
-            spelling = self.speller.spell(&word);
-            let Some(spelling) = spelling else {
-                return;
-            };
-            self.likely += usize::from(spelling.is_better);
+        let Some(spelling) = self.speller.spell(&word) else {
+            return;
+        };
+        let is_read = match (self.is_leet, has_letters) {
+            (true, true) => true,
+            // Numbers short enough to be words, that are words the tokenizer knows.
+            (true, false) => {
+                spelling.is_better || word.text.len() <= MAX_LEET_NUMBER && spelling.is_known
+            }
+            (false, _) => spelling.is_better && is_leet_shaped(word.text),
+        };
+        if !is_read {
+            return;
         }
-        self.found.push(Found {
-            start: word.start as u32,
-            length: word.text.len() as u32,
-            has_letters,
-            spelling,
-        });
+        if has_letters && spelling.is_better {
+            self.likely.push(self.editor.count() as u32);
+        }
+        let range = word.start..word.start + word.text.len();
+        let spelt = self.speller.spelt(spelling);
+        self.editor.replace(range, spelt, ChangeKind::Leet);
     }
 
-    fn edits(self, is_leet: bool) -> Edits {
-        let Self {
-            mut speller, found, ..
-        } = self;
-        let mut edits = match is_leet {
-            true => Edits::with_room(found.len(), speller.text.len()),
-            false => Edits::default(),
-        };
-        for found in found {
-            let start = found.start as usize;
-            let range = start..start + found.length as usize;
-            let text = &speller.text[range.clone()];
-            let is_better = found.spelling.is_some_and(|spelling| spelling.is_better);
-            if !(is_leet || is_better && is_leet_shaped(text)) {
-                continue;
-            }
-            let spell = || speller.spell(&Word::new(start, text));
-            let Some(spelling) = found.spelling.or_else(spell) else {
-                continue;
-            };
-            // In a text in leet: numbers short enough to be words, that are words the tokenizer knows.
-            let is_short = found.length as usize <= MAX_LEET_NUMBER && spelling.is_known;
-            if spelling.is_better || found.has_letters || is_short {
-                edits.replace(range, speller.spelt(spelling), ChangeKind::Leet);
+    fn finish(self) -> Edits {
+        let edits = self.editor.finish();
+        if !self.is_leet || is_leet(self.likely.len(), self.words) {
+            return edits;
+        }
+        // It is not in leet after all: only words that are so by themselves.
+        let text = self.speller.text;
+        let mut editor = Editor::new(text);
+        for index in self.likely {
+            let (range, spelt) = edits.nth(index as usize);
+            if is_leet_shaped(&text[range.clone()]) {
+                editor.replace(range, spelt, ChangeKind::Leet);
             }
         }
-        edits
+        editor.finish()
     }
 }
 
@@ -138,7 +120,7 @@ fn is_leet_shaped(word: &str) -> bool {
 mod tests {
     use super::speller::text_of;
     use super::*;
-    use crate::text::rewrite::View;
+    use crate::text::rewrite::edited;
     use crate::text::scan::scan;
 
     /// Knows the words of the tests: one token each, and one per character of any other word.
@@ -156,7 +138,7 @@ mod tests {
 
     fn plain(text: &str) -> String {
         let edits = edits(text, &scan(text).leet, &tokens);
-        View::edited(text, edits).text().to_owned()
+        edited(text, edits)
     }
 
     #[test]
