@@ -71,7 +71,7 @@ fn inside(message: String, range: &Range<usize>, depth: usize, pieces: &mut Vec<
 /// taken as the text is.
 pub(super) fn rotated(text: &str, hints: &Rotated, tokens: Tokens<'_>) -> Vec<Piece> {
     let mut places: Vec<Range<usize>> = Vec::new();
-    if hints.is_all && saves_tokens(text, tokens) {
+    if hints.is_all() && saves_tokens(text, tokens) {
         for (range, sentence) in sentences(text) {
             match places.last_mut() {
                 _ if sentence.is_plain() => {}
@@ -80,7 +80,7 @@ pub(super) fn rotated(text: &str, hints: &Rotated, tokens: Tokens<'_>) -> Vec<Pi
             }
         }
     } else {
-        let likely = hints.sentences.iter().map(|(_, range)| range.clone());
+        let likely = hints.sentences(text);
         places.extend(likely.filter(|range| saves_tokens(&text[range.clone()], tokens)));
     }
     let piece = |range: Range<usize>| {

@@ -9,6 +9,7 @@ mod leet;
 mod lookalike;
 mod marks;
 pub(crate) mod normalize;
+mod part;
 mod pieces;
 pub(crate) mod rewrite;
 mod scan;

@@ -9,7 +9,7 @@ use super::encoded::Piece;
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Edits, View};
 use super::scan::{Hints, scan};
-use super::sentence::{Rotated, rotated};
+use super::sentence::Rotated;
 use super::{encoded, invisible, leet, lookalike, marks, spelling};
 
 /// One thing that was undone: why, where (bytes of the text), and how many characters or words.
@@ -151,25 +151,26 @@ impl<'a> Stages<'a> {
             let edits = spelling::edits(self.current());
             if !edits.is_empty() {
                 written = is_rotated.then(|| self.clone());
+                self.hints.leet = self.hints.leet.after(self.current(), &edits);
+                self.hints.rotated = self.hints.rotated.after(self.current(), &edits);
                 self.apply(edits);
-                self.hints = scan(self.current());
             }
         }
-        if self.hints.leet.is_seen {
+        if self.hints.leet.seen > 0 {
             let edits = leet::edits(self.current(), &self.hints.leet, tokens);
             if !edits.is_empty() {
-                let may_change = self.hints.rotated.may_change(&edits);
-                let is_wanted = self.hints.rotated.any() && written.is_none();
+                let rotated = &self.hints.rotated;
+                let is_wanted = rotated.any() && written.is_none();
                 let mut before = is_wanted.then(|| self.clone());
-                self.apply(edits);
-                if may_change {
+                if rotated.may_change(self.current(), &edits) {
                     // Leet, which is short of vowels, looks like a language in disguise until it is undone.
-                    let after = rotated(self.current());
+                    let after = rotated.after(self.current(), &edits);
                     if let Some(before) = &mut before {
-                        before.hints.rotated.retain(&after);
+                        before.hints.rotated.retain(&edits, &after);
                     }
                     self.hints.rotated = after;
                 }
+                self.apply(edits);
                 written = written.or(before);
             }
         }
@@ -216,7 +217,7 @@ impl Hints {
     /// Whether there is any rule to ask.
     pub(super) fn any(&self) -> bool {
         self.spelt
-            || self.leet.is_seen
+            || self.leet.seen > 0
             || self.hex_pairs
             || !self.runs.is_empty()
             || self.escaped

@@ -111,8 +111,30 @@ impl Edits {
         self.list.is_empty()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Edit> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Edit> {
         self.list.iter()
+    }
+
+    /// The rewritten text.
+    pub(crate) fn text(&self) -> &str {
+        &self.shown
+    }
+
+    /// Tells where bytes that are kept are in the rewritten text, if asked in their order.
+    pub(crate) fn moved(&self) -> impl FnMut(usize) -> usize {
+        let mut edits = self.list.iter().peekable();
+        let (mut end, mut shown_end) = (0, 0);
+        move |at| {
+            while let Some(edit) = edits.next_if(|edit| edit.end as usize <= at) {
+                (end, shown_end) = (edit.end as usize, edit.shown_end as usize);
+            }
+            shown_end + (at - end)
+        }
+    }
+
+    /// The parts of the text, and what is written for each.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (Range<usize>, &str)> {
+        (0..self.list.len()).map(|index| self.nth(index))
     }
 
     /// The part of the text that one of them is about, and what is written for it.
@@ -129,11 +151,6 @@ impl<'a> Editor<'a> {
             text,
             edits: Edits::default(),
         }
-    }
-
-    /// Makes room for so many edits.
-    pub(crate) fn reserve(&mut self, count: usize) {
-        self.edits.list.reserve(count);
     }
 
     /// Where the last edit ends.

@@ -2,6 +2,8 @@
 
 use super::block::{Block, SIZE, Sets, blocks, count, each, ends_of_runs_with, runs_of};
 use super::class;
+use super::part::{found_again, parts};
+use super::rewrite::Edits;
 use super::sentence::{Rotated, Sentences};
 
 /// Single letters in a row that make a spelt-out word.
@@ -37,14 +39,43 @@ pub(super) struct Hints {
 /// Digits and signs among letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Leet {
-    /// Whether a digit or sign is before a letter, in one word.
-    pub(super) is_seen: bool,
+    /// How many letters are behind a digit or sign, in one word.
+    pub(super) seen: usize,
     /// At least one place in every word that has a digit or sign between letters, or begins with one; `None` if there are many.
     pub(super) places: Option<Vec<u32>>,
     /// How many words begin with a letter.
     pub(super) lettered: usize,
     /// No fewer words than have a letter and a digit or sign.
     pub(super) mixed: usize,
+}
+
+impl Leet {
+    /// What the text that was edited may hold.
+    pub(super) fn after(&self, text: &str, edits: &Edits) -> Self {
+        let Some(parts) = parts(text, edits) else {
+            return scan(edits.text()).leet;
+        };
+        let mut leet = Self {
+            places: None,
+            ..*self
+        };
+        let mut are_many = false;
+        let places = self.places.as_deref().unwrap_or_default();
+        let places = found_again(places, &parts, |part, places| {
+            let before = scan(&text[part.before.clone()]).leet;
+            let now = scan(&edits.text()[part.after.clone()]).leet;
+            leet.seen = leet.seen + now.seen - before.seen;
+            leet.lettered = leet.lettered + now.lettered - before.lettered;
+            // There are no fewer than there are counted, but there may be.
+            leet.mixed += now.mixed;
+            match now.places {
+                Some(now) => places.extend(now),
+                None => are_many = true,
+            }
+        });
+        leet.places = Some(places).filter(|_| self.places.is_some() && !are_many);
+        leet
+    }
 }
 
 /// Looks at every character once.
@@ -266,7 +297,7 @@ impl Mixed {
         }
         let after = stands << 1 | u64::from(self.sign_before);
         self.sign_before = stands >> last & 1 != 0;
-        leet.is_seen |= after & letters != 0;
+        leet.seen += count(after & letters);
         let places = after & (letters | sets.others) | sets.euros & block.starts;
         if places != 0
             && let Some(found) = &mut leet.places
@@ -304,15 +335,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::class::{CASED, INVISIBLE, LETTER, MARK, NUMBER};
-    use super::super::sentence::{Sentence, rotated, sentences};
+    use super::super::sentence::{rotated, sentences};
     use super::*;
 
-    /// No hint; the counts of words, and where one may be in leet if any is, are no hints by themselves.
+    /// No hint; the counts of words and letters, and where one may be in leet if any is, are no hints by themselves.
     fn none(hints: &Hints) -> Hints {
         Hints {
             leet: Leet {
-                is_seen: false,
+                seen: 0,
                 ..hints.leet.clone()
+            },
+            rotated: Rotated {
+                starts: Vec::new(),
+                all: hints.rotated.all,
             },
             ..Hints::default()
         }
@@ -333,6 +368,7 @@ mod tests {
                 ..none(&hints)
             };
             assert_eq!(hints, expected, "{text}");
+            assert!(!hints.any(), "{text}");
         }
         assert_eq!(scan(""), none(&scan("")));
     }
@@ -342,12 +378,9 @@ mod tests {
         assert!(scan("b a k e").spelt);
         assert!(scan("b.a.k.e.").spelt);
         assert!(scan("х л е б").spelt);
-        assert!(
-            scan("b4ke").leet.is_seen && scan("br3ad").leet.is_seen && scan("p@stry").leet.is_seen
-        );
-        assert!(
-            scan("@bout").leet.is_seen && scan("b!!l").leet.is_seen && scan("k|d").leet.is_seen
-        );
+        for word in ["b4ke", "br3ad", "p@stry", "@bout", "b!!l", "k|d"] {
+            assert_eq!(scan(word).leet.seen, 1, "{word}");
+        }
         assert_eq!(scan("is aG93IHRvIGJha2Uh").runs, [3]);
         assert!(scan("62 61 6b 65 62 61").hex_pairs);
         assert!(scan("b%61ke").escaped && scan("&#98;").escaped && scan("\\x62").escaped);
@@ -377,7 +410,7 @@ mod tests {
             }
             hints.ascii_letters |= c.is_ascii_alphabetic();
             let is_letter = c.is_ascii_alphabetic() || is_foreign && class.is(CASED);
-            hints.leet.is_seen |= sign_before && is_letter;
+            hints.leet.seen += usize::from(sign_before && is_letter);
             let is_behind = !word.is_empty() || sign_before;
             let stands = c.is_ascii_digit() || matches!(c, '@' | '$');
             sign_before = stands || is_behind && matches!(c, '!' | '|' | '+');
@@ -412,14 +445,12 @@ mod tests {
             start += run.len() as u32;
         }
         hints.escaped = (0..text.len()).any(|at| starts_escape(&text.as_bytes()[at..]));
-        for (number, (range, sentence)) in sentences(text).enumerate() {
+        for (range, sentence) in sentences(text) {
+            hints.rotated.all.add(sentence);
             if sentence.is_rotated() {
-                hints.rotated.sentences.push((number, range));
+                hints.rotated.starts.push(range.start as u32);
             }
         }
-        let mut all = Sentence::default();
-        sentences(text).for_each(|(_, sentence)| all.add(sentence));
-        hints.rotated.is_all = all.is_rotated();
         hints
     }
 
@@ -430,7 +461,7 @@ mod tests {
         ) {
             let mut hints = scan(&text);
             prop_assert_eq!(&rotated(&text), &hints.rotated);
-            hints.leet = Leet { is_seen: hints.leet.is_seen, ..Leet::default() };
+            hints.leet = Leet { seen: hints.leet.seen, ..Leet::default() };
             prop_assert_eq!(hints, slow(&text));
         }
     }

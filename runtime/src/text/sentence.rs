@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::block::{Block, blocks, count, each};
+use super::part::{found_again, parts};
 use super::rewrite::{Edit, Edits};
 
 /// Letters that a sentence needs before their distribution means something.
@@ -39,6 +40,12 @@ impl Sentence {
     pub(super) fn add(&mut self, other: Self) {
         self.letters += other.letters;
         self.weight += other.weight;
+    }
+
+    /// Takes off what a part of it has.
+    pub(super) fn remove(&mut self, part: Self) {
+        self.letters -= part.letters;
+        self.weight -= part.weight;
     }
 
     /// Whether it is long enough to tell.
@@ -88,38 +95,81 @@ pub(super) const fn is_stop(byte: u8) -> bool {
     matches!(byte, b'.' | b'?' | b'\n' | b':' | b';' | b'"')
 }
 
+/// Where the sentence that begins at `start` ends, or the one that a byte at `start` is in.
+pub(super) fn end_of_sentence(text: &str, start: usize) -> usize {
+    let stop = text.as_bytes()[start..].iter().position(|b| is_stop(*b));
+    stop.map_or(text.len(), |stop| start + stop + 1)
+}
+
+/// Where the sentence begins that `at` is in, or at `earliest`, where one begins.
+pub(super) fn start_of_sentence(text: &str, earliest: usize, at: usize) -> usize {
+    let before = &text.as_bytes()[earliest..at];
+    let stop = before.iter().rposition(|b| is_stop(*b));
+    stop.map_or(earliest, |stop| earliest + stop + 1)
+}
+
 /// Sentences whose letters would be more like a language's after moving by 13 places.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rotated {
-    /// How many sentences are before each, and where it is.
-    pub(super) sentences: Vec<(usize, Range<usize>)>,
-    /// Whether the text as a whole is one.
-    pub(super) is_all: bool,
+    /// Where each begins.
+    pub(super) starts: Vec<u32>,
+    /// All letters of the text.
+    pub(super) all: Sentence,
 }
 
 impl Rotated {
-    pub(super) fn any(&self) -> bool {
-        self.is_all || !self.sentences.is_empty()
+    /// Whether the text as a whole is one.
+    pub(super) fn is_all(&self) -> bool {
+        self.all.is_rotated()
     }
 
-    /// Whether edits may change which there are, if they end no sentence and begin none.
-    pub(super) fn may_change(&self, edits: &Edits) -> bool {
+    pub(super) fn any(&self) -> bool {
+        self.is_all() || !self.starts.is_empty()
+    }
+
+    /// The sentences, as parts of the text.
+    pub(super) fn sentences(&self, text: &str) -> impl Iterator<Item = Range<usize>> {
+        let starts = self.starts.iter().map(|start| *start as usize);
+        starts.map(|start| start..end_of_sentence(text, start))
+    }
+
+    /// Whether edits of the text may change which there are, if they end no sentence and begin none.
+    pub(super) fn may_change(&self, text: &str, edits: &Edits) -> bool {
         let mut edits = edits.iter().map(Edit::range).peekable();
-        let mut is_touched = |place: &Range<usize>| {
+        let is_touched = |place: Range<usize>| {
             while edits.next_if(|edit| edit.end <= place.start).is_some() {}
             edits.peek().is_some_and(|edit| edit.start < place.end)
         };
-        self.is_all || self.sentences.iter().any(|(_, place)| is_touched(place))
+        self.is_all() || self.sentences(text).any(is_touched)
     }
 
-    /// Leaves those that still are rotated after a change that ends no sentence and begins none.
-    pub(super) fn retain(&mut self, after: &Self) {
-        let mut after_them = after.sentences.iter().peekable();
-        self.sentences.retain(|(number, _)| {
-            while after_them.next_if(|(other, _)| other < number).is_some() {}
-            after_them.peek().is_some_and(|(other, _)| other == number)
+    /// Those of the text that was edited.
+    pub(super) fn after(&self, text: &str, edits: &Edits) -> Self {
+        let Some(parts) = parts(text, edits) else {
+            return rotated(edits.text());
+        };
+        let mut all = self.all;
+        let starts = found_again(&self.starts, &parts, |part, starts| {
+            let now = rotated(&edits.text()[part.after.clone()]);
+            all.add(now.all);
+            all.remove(rotated(&text[part.before.clone()]).all);
+            starts.extend(now.starts);
         });
-        self.is_all &= after.is_all;
+        Self { starts, all }
+    }
+
+    /// Leaves those that still are rotated after edits that end no sentence and begin none.
+    pub(super) fn retain(&mut self, edits: &Edits, after: &Self) {
+        let mut moved = edits.moved();
+        let mut starts_after = after.starts.iter().peekable();
+        self.starts.retain(|start| {
+            let now = moved(*start as usize) as u32;
+            while starts_after.next_if(|other| **other < now).is_some() {}
+            starts_after.peek() == Some(&&now)
+        });
+        if !after.is_all() {
+            self.all = Sentence::default();
+        }
     }
 }
 
@@ -133,13 +183,10 @@ pub(super) fn rotated(text: &str) -> Rotated {
 /// The current sentence, and all of them.
 #[derive(Default)]
 pub(super) struct Sentences {
-    /// How many are before it.
-    number: usize,
     start: usize,
     /// Where what is weighed of the current sentence begins: most are too short to be weighed at all.
     weighed: usize,
     current: Sentence,
-    all: Sentence,
     rotated: Rotated,
 }
 
@@ -148,7 +195,7 @@ impl Sentences {
     pub(super) fn add(&mut self, text: &str, block: &Block) {
         let sets = &block.sets;
         let mut letters = sets.letters;
-        self.all.add(Sentence {
+        self.rotated.all.add(Sentence {
             letters: count(letters),
             weight: block.weight,
         });
@@ -175,18 +222,15 @@ impl Sentences {
                 self.current.weight += weight(self.start..self.weighed);
             }
             if self.current.is_rotated() {
-                let place = (self.number, self.start..end);
-                self.rotated.sentences.push(place);
+                self.rotated.starts.push(self.start as u32);
             }
         }
-        self.number += 1;
         (self.start, self.weighed) = (end, end);
         self.current = Sentence::default();
     }
 
     pub(super) fn finish(mut self, text: &str) -> Rotated {
         self.end(text, text.len(), text.len());
-        self.rotated.is_all = self.all.is_rotated();
         self.rotated
     }
 }
