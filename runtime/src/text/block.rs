@@ -84,6 +84,44 @@ pub(super) struct Sets {
     pub(super) euros: u64,
 }
 
+/// Shows the characters of a text that are not plain, outside ASCII or control characters, in order, with where they are. What lies
+/// between them is passed over 64 bytes at a time.
+#[inline(always)]
+pub(super) fn each_odd(text: &str, mut show: impl FnMut(usize, char, Class)) {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut start = 0;
+    while start < text.len() {
+        let mut room = [0; SIZE];
+        let bytes = bytes_of(first_of(&text.as_bytes()[start..], &mut room));
+        let [high, second, third] = [7, 6, 5].map(|bit| set_of(&bytes, 1 << bit));
+        // The one control character that is not below the space has all bits but the highest.
+        let deletes = set_of(&bytes.map(|eight| (eight & LOW) + ONES), 1 << 7);
+        let controls = !high & (deletes | !second & !third);
+        each(high & second | controls, |index| {
+            let c = text[start + index..].chars().next().unwrap_or(' ');
+            show(start + index, c, class::of(c));
+        });
+        start += SIZE;
+    }
+}
+
+/// The first bytes of a text, in `room` with spaces after them if they are too few.
+#[inline(always)]
+fn first_of<'a>(text: &'a [u8], room: &'a mut [u8; SIZE]) -> &'a [u8; SIZE] {
+    text.first_chunk::<SIZE>().unwrap_or_else(|| {
+        room.fill(b' ');
+        room[..text.len()].copy_from_slice(text);
+        room
+    })
+}
+
+#[inline(always)]
+fn bytes_of(bytes: &[u8; SIZE]) -> Bytes {
+    let eights = bytes.as_chunks::<8>().0;
+    std::array::from_fn(|n| u64::from_le_bytes(eights[n]))
+}
+
 /// Something for each byte of a block, eight after the other from the lowest byte on.
 type Bytes = [u64; SIZE / 8];
 
@@ -103,11 +141,8 @@ impl Block {
     #[inline(always)]
     pub(super) fn of(text: &str, start: usize, also: impl FnMut(usize, char, Class)) -> Self {
         let rest = &text.as_bytes()[start..];
-        let mut padded = [b' '; SIZE];
-        let bytes = rest.first_chunk::<SIZE>().unwrap_or_else(|| {
-            padded[..rest.len()].copy_from_slice(rest);
-            &padded
-        });
+        let mut room = [0; SIZE];
+        let bytes = first_of(rest, &mut room);
         let eights = bytes.as_chunks::<8>().0;
         let mut kinds = [0; SIZE / 8];
         let mut weight = 0;
@@ -118,7 +153,7 @@ impl Block {
                 weight += i32::from(weighs);
             }
         }
-        let bytes = std::array::from_fn(|n| u64::from_le_bytes(eights[n]));
+        let bytes = bytes_of(bytes);
         let mut block = Self {
             start,
             len: rest.len().min(SIZE),

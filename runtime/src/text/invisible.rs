@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use unicode_script::Script;
 
+use super::block::each_odd;
 use super::class::{
     self, BIDI_CONTROL, COMPLEX, Class, IDEOGRAPH, INVISIBLE, JOINING, LETTER, MARK, PICTOGRAPH,
     RIGHT_TO_LEFT, SPACE, TAG, VARIATION, VIRAMA,
@@ -35,34 +36,35 @@ pub(super) fn edits(text: &str, is_right_to_left: bool) -> Edits {
     let mut editor = Editor::new(text);
     // What stands before: the last character that is not invisible, and the last one at all.
     let mut before = Neighbours::default();
-    let mut skip_to = 0;
-    for (at, c) in text.char_indices() {
-        if at < skip_to {
-            continue;
+    // Where what was looked at ends. After it come plain characters, if any.
+    let mut end = 0;
+    each_odd(text, |at, c, class| {
+        if at < end {
+            return;
         }
-        let class = class::of(c);
+        if at > end {
+            before = Neighbours::of(text[..at].chars().next_back());
+        }
+        end = at + c.len_utf8();
         if !class.is(INVISIBLE) {
-            before = Neighbours {
-                shown: Some(c),
-                last: Some(c),
-            };
-            continue;
+            before = Neighbours::of(Some(c));
+            return;
         }
-        let rest = &text[at + c.len_utf8()..];
+        let rest = &text[end..];
         if OVERRIDES.contains(&c) && !is_right_to_left {
             let (length, with) = overridden(c, rest);
-            skip_to = at + c.len_utf8() + length;
-            editor.replace(at..skip_to, &with, ChangeKind::BidiControl);
-            continue;
+            end += length;
+            editor.replace(at..end, &with, ChangeKind::BidiControl);
+            return;
         }
         let flag = flag_tags(before.last, c, rest);
         if flag > 0 {
-            skip_to = at + flag;
+            end = at + flag;
         } else if !is_needed(c, class, before, rest, is_right_to_left) {
-            editor.remove(at..at + c.len_utf8(), kind(class));
+            editor.remove(at..end, kind(class));
         }
         before.last = Some(c);
-    }
+    });
     editor.finish()
 }
 
@@ -85,6 +87,13 @@ pub(crate) fn messages(text: &str, seen: u32) -> Vec<(Range<usize>, String, Chan
 struct Neighbours {
     shown: Option<char>,
     last: Option<char>,
+}
+
+impl Neighbours {
+    /// After a character that shows something.
+    fn of(shown: Option<char>) -> Self {
+        Self { shown, last: shown }
+    }
 }
 
 fn kind(class: Class) -> ChangeKind {

@@ -8,7 +8,7 @@ use unicode_script::{Script, UnicodeScript};
 use unicode_security::GeneralSecurityProfile;
 use unicode_security::confusable_detection::skeleton;
 
-use super::block::{Block, SIZE, each, ends_of_runs_with, run_with};
+use super::block::{Block, SIZE, each, each_odd, ends_of_runs_with, run_with};
 use super::class::{
     self, Alphabets, COMPAT_ASCII, COMPAT_LETTER, Class, Forms, LETTER, LOOKALIKE, MARK, NUMBER,
 };
@@ -83,25 +83,24 @@ pub(super) fn passes_for_another(c: char, forms: &Forms) -> bool {
 /// Replaces compatibility forms of letters, and what stands beside them, by the plain characters.
 pub(super) fn compatibility_edits(text: &str) -> Edits {
     let mut editor = Editor::new(text);
-    let mut characters = text
-        .char_indices()
-        .map(|(at, c)| (at, c, class::of(c)))
-        .peekable();
     let (mut after_letter, mut after_number) = (false, false);
-    while let Some((at, c, class)) = characters.next() {
+    let mut end = 0;
+    each_odd(text, |at, c, class| {
+        if at > end {
+            let before = text.as_bytes()[at - 1];
+            (after_letter, after_number) = (false, before.is_ascii_digit());
+        }
+        end = at + c.len_utf8();
         let is_letter = class.is(COMPAT_LETTER);
-        let mut before_letter = || {
-            let next = characters.peek();
-            next.is_some_and(|(.., class)| class.is(COMPAT_LETTER))
-        };
+        let before_letter = || text[end..].starts_with(|c| class::of(c).is(COMPAT_LETTER));
         // An ordinal, as in 1ª, is no disguise.
         let is_hit = is_letter && !after_number
             || class.is(COMPAT_ASCII) && (after_letter || before_letter());
         if is_hit && let Some(plain) = class::forms(c).plain {
-            editor.swap(at..at + c.len_utf8(), plain, ChangeKind::Compatibility);
+            editor.swap(at..end, plain, ChangeKind::Compatibility);
         }
         (after_letter, after_number) = (is_letter, class.is(NUMBER));
-    }
+    });
     editor.finish()
 }
 

@@ -2,6 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::block::each_odd;
 use super::class::{self, CASED, OVERLAY, STACKING};
 use super::rewrite::{ChangeKind, Editor, Edits};
 
@@ -17,19 +18,26 @@ const REMEMBERED: usize = 256;
 
 /// Removes the stacking marks of a text in which they flood; no edits for other texts.
 pub(super) fn edits(text: &str) -> Edits {
-    let (mut odd, mut cased, mut flooded) = (0, 0, false);
+    let (mut odd, mut flooded) = (0, false);
+    let mut cased = text.bytes().filter(u8::is_ascii_alphabetic).count();
     let mut strip = Editor::new(text);
     let mut seen = [("", Composed::default()); REMEMBERED];
-    for (at, cluster) in clusters(text) {
-        let base = cluster.chars().next().unwrap_or(' ');
-        let class = class::of(base);
-        let is_cased = class.is(CASED);
-        cased += usize::from(is_cased);
-        if cluster.len() == base.len_utf8() {
-            continue;
+    let mut end = 0;
+    each_odd(text, |at, c, class| {
+        cased += usize::from(!c.is_ascii() && class.is(CASED));
+        // The first mark on a character.
+        if at < end || !class.is(STACKING) {
+            return;
         }
-        let marks = || cluster[base.len_utf8()..].chars();
-        let is_stripped = if is_cased {
+        let marks = text[at..].char_indices();
+        let mut others = marks.skip_while(|(_, c)| class::of(*c).is(STACKING));
+        end = others.next().map_or(text.len(), |(length, _)| at + length);
+        let Some(base) = text[..at].chars().next_back() else {
+            return;
+        };
+        let cluster = &text[at - base.len_utf8()..end];
+        let class = class::of(base);
+        let is_stripped = if class.is(CASED) {
             // One flood is enough.
             if !flooded {
                 let (known, composed) = &mut seen[place(cluster)];
@@ -40,17 +48,16 @@ pub(super) fn edits(text: &str) -> Edits {
                 odd += usize::from(composed.is_odd);
             }
             true
-        } else if marks().count() >= FLOOD_OF_OTHERS {
+        } else if text[at..end].chars().count() >= FLOOD_OF_OTHERS {
             flooded = true;
             true
         } else {
             base.is_ascii_graphic() || class.is(class::SPACE)
         };
         if is_stripped {
-            let range = at + base.len_utf8()..at + cluster.len();
-            strip.remove(range, ChangeKind::CombiningMarks);
+            strip.remove(at..end, ChangeKind::CombiningMarks);
         }
-    }
+    });
     match flooded || odd >= MIN_ODD && odd * MIN_ODD_SHARE >= cased {
         true => strip.finish(),
         false => Edits::default(),
@@ -82,19 +89,6 @@ impl Composed {
 fn place(cluster: &str) -> usize {
     let mix = |hash: usize, byte: u8| hash.wrapping_mul(31).wrapping_add(usize::from(byte));
     cluster.bytes().fold(0, mix) % REMEMBERED
-}
-
-/// Characters, each with the stacking marks after it.
-fn clusters(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut characters = text.char_indices().peekable();
-    std::iter::from_fn(move || {
-        let (start, first) = characters.next()?;
-        let mut end = start + first.len_utf8();
-        while let Some((at, c)) = characters.next_if(|(_, c)| class::of(*c).is(STACKING)) {
-            end = at + c.len_utf8();
-        }
-        Some((start, &text[start..end]))
-    })
 }
 
 #[cfg(test)]
