@@ -126,6 +126,12 @@ fn texts() -> Vec<(String, String)> {
         "Rust, source files".to_owned(),
         source.repeat(BYTES / source.len()),
     ));
+    // One character that shows nothing in so many that do.
+    let paragraph = TEXTS[0].1.repeat(40);
+    texts.push((
+        "English, now and then a zero-width space".to_owned(),
+        format!("{paragraph}\u{200b}").repeat(BYTES / paragraph.len()),
+    ));
     let words = mixed_words();
     // Disguises are up to four times as long as what is in them.
     let part = &words[..words.floor_char_boundary(BYTES / 4)];

@@ -84,44 +84,6 @@ pub(super) struct Sets {
     pub(super) euros: u64,
 }
 
-/// Shows the characters of a text that are not plain, outside ASCII or control characters, in order, with where they are. What lies
-/// between them is passed over 64 bytes at a time.
-#[inline(always)]
-pub(super) fn each_odd(text: &str, mut show: impl FnMut(usize, char, Class)) {
-    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let mut start = 0;
-    while start < text.len() {
-        let mut room = [0; SIZE];
-        let bytes = bytes_of(first_of(&text.as_bytes()[start..], &mut room));
-        let [high, second, third] = [7, 6, 5].map(|bit| set_of(&bytes, 1 << bit));
-        // The one control character that is not below the space has all bits but the highest.
-        let deletes = set_of(&bytes.map(|eight| (eight & LOW) + ONES), 1 << 7);
-        let controls = !high & (deletes | !second & !third);
-        each(high & second | controls, |index| {
-            let c = text[start + index..].chars().next().unwrap_or(' ');
-            show(start + index, c, class::of(c));
-        });
-        start += SIZE;
-    }
-}
-
-/// The first bytes of a text, in `room` with spaces after them if they are too few.
-#[inline(always)]
-fn first_of<'a>(text: &'a [u8], room: &'a mut [u8; SIZE]) -> &'a [u8; SIZE] {
-    text.first_chunk::<SIZE>().unwrap_or_else(|| {
-        room.fill(b' ');
-        room[..text.len()].copy_from_slice(text);
-        room
-    })
-}
-
-#[inline(always)]
-fn bytes_of(bytes: &[u8; SIZE]) -> Bytes {
-    let eights = bytes.as_chunks::<8>().0;
-    std::array::from_fn(|n| u64::from_le_bytes(eights[n]))
-}
-
 /// Something for each byte of a block, eight after the other from the lowest byte on.
 type Bytes = [u64; SIZE / 8];
 
@@ -289,6 +251,44 @@ fn set_by_eight(bytes: &Bytes, bit: u8) -> u64 {
     set
 }
 
+/// Shows the characters of a text that are not plain, outside ASCII or control characters, in order, with where they are. What lies
+/// between them is passed over 64 bytes at a time.
+#[inline(always)]
+pub(super) fn each_odd(text: &str, mut show: impl FnMut(usize, char, Class)) {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut start = 0;
+    while start < text.len() {
+        let mut room = [0; SIZE];
+        let bytes = bytes_of(first_of(&text.as_bytes()[start..], &mut room));
+        let [high, second, third] = [7, 6, 5].map(|bit| set_of(&bytes, 1 << bit));
+        // The one control character that is not below the space has all bits but the highest.
+        let deletes = set_of(&bytes.map(|eight| (eight & LOW) + ONES), 1 << 7);
+        let controls = !high & (deletes | !second & !third);
+        each(high & second | controls, |index| {
+            let c = text[start + index..].chars().next().unwrap_or(' ');
+            show(start + index, c, class::of(c));
+        });
+        start += SIZE;
+    }
+}
+
+/// The first bytes of a text, in `room` with spaces after them if they are too few.
+#[inline(always)]
+fn first_of<'a>(text: &'a [u8], room: &'a mut [u8; SIZE]) -> &'a [u8; SIZE] {
+    text.first_chunk::<SIZE>().unwrap_or_else(|| {
+        room.fill(b' ');
+        room[..text.len()].copy_from_slice(text);
+        room
+    })
+}
+
+#[inline(always)]
+fn bytes_of(bytes: &[u8; SIZE]) -> Bytes {
+    let eights = bytes.as_chunks::<8>().0;
+    std::array::from_fn(|n| u64::from_le_bytes(eights[n]))
+}
+
 /// Does something for each of a set.
 #[inline(always)]
 pub(super) fn each(mut set: u64, mut does: impl FnMut(usize)) {
@@ -327,6 +327,8 @@ pub(super) fn ends_of_runs_with(set: u64, some: u64) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A processor's own way of gathering bits gives what arithmetic gives.
@@ -338,6 +340,17 @@ mod tests {
             let expected = expected.fold(0, |set, n| set | 1 << n);
             assert_eq!(set_by_eight(&bytes, bit), expected);
             assert_eq!(set_of(&bytes, bit), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn odd_characters_are_those_that_are_not_plain(text in "([ -~]{0,70}|[\\x00-\\x1f\x7f\u{80}é中🙂]){0,20}") {
+            let mut found = Vec::new();
+            each_odd(&text, |at, c, _| found.push((at, c)));
+            let is_odd = |(_, c): &(usize, char)| !c.is_ascii() || c.is_ascii_control();
+            let expected: Vec<_> = text.char_indices().filter(is_odd).collect();
+            prop_assert_eq!(found, expected);
         }
     }
 }
