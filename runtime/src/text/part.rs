@@ -10,7 +10,7 @@ const MAX_SHARE: usize = 4;
 /// Bytes that a part has, about.
 const BYTES_PER_PART: usize = 32;
 
-/// Whole sentences, in which some edits are all of theirs: where they are in the text, and where in the rewritten one.
+/// Whole sentences with all of the edits that are in them: where they are in the text, and where in the rewritten one.
 pub(super) struct Part {
     pub(super) before: Range<usize>,
     pub(super) after: Range<usize>,
