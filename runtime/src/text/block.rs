@@ -84,6 +84,9 @@ pub(super) struct Sets {
     pub(super) euros: u64,
 }
 
+/// The lowest bit of each of eight bytes.
+const LOWEST: u64 = 0x0101_0101_0101_0101;
+
 /// Something for each byte of a block, eight after the other from the lowest byte on.
 type Bytes = [u64; SIZE / 8];
 
@@ -240,8 +243,7 @@ fn set_by_sixteen(bytes: &Bytes, bit: u8) -> u64 {
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
 fn set_by_eight(bytes: &Bytes, bit: u8) -> u64 {
-    /// The lowest bit of each of eight bytes, and what brings them together in the highest byte.
-    const LOWEST: u64 = 0x0101_0101_0101_0101;
+    /// What brings the lowest bit of each of eight bytes together in the highest byte.
     const GATHER: u64 = 0x0102_0408_1020_4080;
     let mut set = 0;
     for (index, eight) in bytes.iter().enumerate() {
@@ -255,15 +257,16 @@ fn set_by_eight(bytes: &Bytes, bit: u8) -> u64 {
 /// between them is passed over 64 bytes at a time.
 #[inline(always)]
 pub(super) fn each_odd(text: &str, mut show: impl FnMut(usize, char, Class)) {
-    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    const ONES: u64 = 0x0101_0101_0101_0101;
     let mut start = 0;
     while start < text.len() {
         let mut room = [0; SIZE];
         let bytes = bytes_of(first_of(&text.as_bytes()[start..], &mut room));
         let [high, second, third] = [7, 6, 5].map(|bit| set_of(&bytes, 1 << bit));
         // The one control character that is not below the space has all bits but the highest.
-        let deletes = set_of(&bytes.map(|eight| (eight & LOW) + ONES), 1 << 7);
+        let deletes = set_of(
+            &bytes.map(|eight| (eight & !(LOWEST << 7)) + LOWEST),
+            1 << 7,
+        );
         let controls = !high & (deletes | !second & !third);
         each(high & second | controls, |index| {
             let c = text[start + index..].chars().next().unwrap_or(' ');

@@ -182,9 +182,8 @@ impl Reader<'_> {
             let gaps = block.all() & !letters;
             if at + block.len < self.text.len() {
                 if gaps == 0 {
-                    let mut rest = self.text[at..].char_indices();
-                    let end = rest.find(|(_, c)| !class::of(*c).is(LETTER | MARK));
-                    let end = end.map_or(self.text.len(), |(end, _)| at + end);
+                    let length = self.text[at..].find(|c| !is_part(c));
+                    let end = length.map_or(self.text.len(), |length| at + length);
                     self.read_words(at..end);
                     at = end;
                     continue;
@@ -236,20 +235,15 @@ impl Reader<'_> {
 
     /// Reads words one after the other, in a part of the text that begins and ends between them.
     fn read_words(&mut self, range: Range<usize>) {
-        let is_letter = |c: char| class::of(c).is(LETTER | MARK);
-        let mut word = None;
-        for (at, c) in self.text[range.clone()].char_indices() {
-            match is_letter(c) {
-                true => _ = word.get_or_insert(range.start + at),
-                false => {
-                    if let Some(start) = word.take() {
-                        self.read_word(start..range.start + at);
-                    }
-                }
+        let text = self.text;
+        let mut start = range.start;
+        // Each with what is no part of one after it.
+        for word in text[range].split_inclusive(|c| !is_part(c)) {
+            let length = word.find(|c| !is_part(c)).unwrap_or(word.len());
+            if length > 0 {
+                self.read_word(start..start + length);
             }
-        }
-        if let Some(start) = word {
-            self.read_word(start..range.end);
+            start += word.len();
         }
     }
 
@@ -274,6 +268,11 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whether a character is part of a word: a letter or mark.
+fn is_part(c: char) -> bool {
+    class::of(c).is(LETTER | MARK)
 }
 
 /// What is known of a run of letters and marks.

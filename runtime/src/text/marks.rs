@@ -29,9 +29,8 @@ pub(super) fn edits(text: &str) -> Edits {
         if at < end || !class.is(STACKING) {
             return;
         }
-        let marks = text[at..].char_indices();
-        let mut others = marks.skip_while(|(_, c)| class::of(*c).is(STACKING));
-        end = others.next().map_or(text.len(), |(length, _)| at + length);
+        let marks = text[at..].find(|c| !class::of(c).is(STACKING));
+        end = marks.map_or(text.len(), |length| at + length);
         let Some(base) = text[..at].chars().next_back() else {
             return;
         };
