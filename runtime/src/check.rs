@@ -23,8 +23,8 @@ pub(crate) struct Window<'a> {
     pub(crate) is_last: bool,
 }
 
-/// Computes the logits of a window.
-pub(crate) type Score<'a> = dyn FnMut(Window<'_>) -> Result<Vec<f32>> + 'a;
+/// Computes the logits of windows: a row for each.
+pub(crate) type Score<'a> = dyn FnMut(&[Window<'_>]) -> Result<Vec<Vec<f32>>> + 'a;
 
 /// Draws the verdict on an input.
 pub(crate) fn check(
@@ -260,11 +260,23 @@ impl Tally<'_> {
             tokens_scored: scored,
             windows: 0,
         };
-        for range in windows(scored, self.model.manifest().limits, self.last) {
-            let logits = score(Window {
-                tokens: &self.model.window(&tokens[range.clone()]),
+        let limits = self.model.manifest().limits;
+        let ranges: Vec<_> = windows(scored, limits, self.last).collect();
+        let inputs: Vec<_> = ranges
+            .iter()
+            .map(|range| self.model.window(&tokens[range.clone()]))
+            .collect();
+        let inputs: Vec<_> = ranges
+            .iter()
+            .zip(&inputs)
+            .map(|(range, tokens)| Window {
+                tokens,
                 is_last: range.end == scored,
-            })?;
+            })
+            .collect();
+        let rows = score(&inputs)?;
+        debug_assert_eq!(rows.len(), inputs.len());
+        for (range, logits) in ranges.into_iter().zip(rows) {
             let mut largest = 0.0_f32;
             let calibrated = logits.iter().zip(&self.calibration);
             for ((logit, calibration), score) in calibrated.zip(&mut self.scores) {

@@ -72,7 +72,10 @@ impl Session {
     /// Checks a text as the options say.
     pub fn check_with(&mut self, input: &Input<'_>, options: &CheckOptions) -> Result<Verdict> {
         let model = self.model.clone();
-        let mut score = |window: Window<'_>| self.logits(window.tokens);
+        let mut score = |windows: &[Window<'_>]| {
+            let windows: Vec<_> = windows.iter().map(|window| window.tokens).collect();
+            self.logits_of(&windows)
+        };
         check(&model, input, options, LastWindow::Full, &mut score)
     }
 
@@ -87,6 +90,37 @@ impl Session {
         let batch = TokenBatch::one(tokens);
         self.engine.run(&batch, &mut logits)?;
         self.finite(logits)
+    }
+
+    /// The raw logits of windows, a row for each, as many at once as the engine takes.
+    pub(crate) fn logits_of(&mut self, windows: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        let mut found = Vec::with_capacity(windows.len());
+        for same in windows.chunk_by(|a, b| a.len() == b.len()) {
+            let rows = self.engine.rows_at_once(same[0].len());
+            for rows in same.chunks(rows) {
+                match rows {
+                    [alone] => found.push(self.logits(alone)?),
+                    rows => found.extend(self.logits_of_rectangle(rows)?),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The logits of windows of one length.
+    fn logits_of_rectangle(&mut self, rows: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        let mut logits = Vec::new();
+        for row in rows {
+            logits.extend(self.room_for(row, row.len())?);
+        }
+        let batch = TokenBatch {
+            ids: &rows.concat(),
+            rows: rows.len(),
+            tokens: rows[0].len(),
+        };
+        self.engine.run(&batch, &mut logits)?;
+        let rows = logits.chunks(logits.len() / rows.len());
+        rows.map(|row| self.finite(row.to_vec())).collect()
     }
 
     /// Whether [`logits_after`](Self::logits_after) can compute.
@@ -150,14 +184,9 @@ impl Session {
     /// The raw logits of every window of a text: one row of category logits per window; no rows for empty text.
     pub fn window_logits(&mut self, text: &str) -> Result<Vec<Vec<f32>>> {
         let tokens = self.model.tokenize(text)?;
-        self.score_windows(&tokens)
-    }
-
-    /// Runs the windows one at a time: with int8 the scale of a layer's activations is taken over the whole tensor, so a window's
-    /// logits would depend on the windows that happen to share its batch.
-    fn score_windows(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>> {
-        let windows = self.model.windows(tokens);
-        windows.iter().map(|window| self.logits(window)).collect()
+        let windows = self.model.windows(&tokens);
+        let windows: Vec<_> = windows.iter().map(Vec::as_slice).collect();
+        self.logits_of(&windows)
     }
 }
 

@@ -131,16 +131,16 @@ impl Stream {
                         language: options.language.as_deref(),
                         ..Input::prompt(prompt)
                     };
-                    let score = &mut |window: Window<'_>| self.memory.score(session, window);
+                    let score = &mut |windows: &[Window<'_>]| self.memory.score(session, windows);
                     let verdict = check(model, &input, &options.check, LastWindow::Full, score)?;
                     Tail::after(Some(verdict))
                 }
                 _ => Tail::after(None),
             }),
         };
-        let mut score = |window: Window<'_>| match last {
-            LastWindow::Growing => self.memory.score_grown(session, window),
-            LastWindow::Full => self.memory.score(session, window),
+        let mut score = |windows: &[Window<'_>]| match last {
+            LastWindow::Growing => self.memory.score_grown(session, windows),
+            LastWindow::Full => self.memory.score(session, windows),
         };
         let how = (&options.check, options.language.as_deref(), last);
         let verdict = tail.check(model, (&self.text, &self.layout), how, &mut score)?;
@@ -170,7 +170,7 @@ impl Stream {
             language: self.options.language.as_deref(),
         };
         let memory = &mut self.memory;
-        let mut score = |window: Window<'_>| memory.score(session, window);
+        let mut score = |windows: &[Window<'_>]| memory.score(session, windows);
         let options = &self.options.check;
         check(&self.model, &input, options, LastWindow::Full, &mut score)
     }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use duoguard::{EngineChoice, Input, Model, Session, SessionOptions};
+use duoguard::{EngineChoice, Input, Model, Session, SessionOptions, Stream, StreamOptions};
 use duoguard_tests::{duoguard, mini};
 
 fn session(model: &Model) -> Session {
@@ -94,6 +94,32 @@ fn sessions_on_threads_share_one_network() {
             });
         }
     });
+}
+
+/// A long text's windows go to the GPU many at once, those of a stream as they come.
+#[test]
+fn windows_give_the_same_alone_and_together() {
+    let model = Model::open(mini()).unwrap();
+    let mut session = session(&model);
+    let sentences = (0..700).map(|i| format!("Soup number {i} is warm. "));
+    let text: String = sentences.collect();
+    let windows = model.windows(&model.tokenize(&text).unwrap());
+    assert!(windows.len() > 16, "{}", windows.len());
+    let together = session.window_logits(&text).unwrap();
+    let alone = windows.iter().map(|window| session.logits(window).unwrap());
+    assert_eq!(together, alone.collect::<Vec<_>>());
+
+    let expected = session.check(&Input::prompt(&text)).unwrap();
+    let options = StreamOptions {
+        debounce_bytes: text.len() / 3,
+        ..StreamOptions::default()
+    };
+    let mut stream = Stream::new(&session, options);
+    for piece in text.as_bytes().chunks(1000) {
+        stream.push(&mut session, piece).unwrap();
+    }
+    assert_eq!(stream.finish(&mut session).unwrap(), expected);
+    assert!(stream.work().windows_reused > 0);
 }
 
 #[test]

@@ -63,6 +63,12 @@ pub trait Engine: Send {
     ///
     /// `logits` must have exactly that length; it is an error, and not a truncation, if the graph's output has another.
     fn run(&mut self, batch: &TokenBatch<'_>, logits: &mut [f32]) -> Result<()>;
+
+    /// How many rows of `tokens` tokens it is best given at once: at least 1. More than 1 only where each row's logits are, to the last
+    /// bit, those that it has alone; a verdict would otherwise depend on what else is in the text, and a stream's on how it was cut.
+    fn rows_at_once(&self, _tokens: usize) -> usize {
+        1
+    }
 }
 
 /// Which engine a session uses.

@@ -23,8 +23,8 @@ pub struct StreamWork {
     pub tokens_cached: usize,
 }
 
-/// The logits of windows that were scored before. A window is scored alone, so that its logits depend on its tokens only, and what
-/// is settled is exactly what would be computed.
+/// The logits of windows that were scored before. They depend on the window's tokens only, whatever is scored beside it, so that what is
+/// settled is exactly what would be computed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
     settled: HashMap<Box<[u32]>, Vec<f32>>,
@@ -48,20 +48,43 @@ impl Memory {
         self.work
     }
 
-    /// The logits of a window, remembered or computed.
-    pub(super) fn score(&mut self, session: &mut Session, window: Window<'_>) -> Result<Vec<f32>> {
-        if let Some(logits) = self.find(window.tokens) {
-            let logits = logits.clone();
-            self.work.windows_reused += 1;
-            return Ok(logits);
+    /// The logits of windows, remembered or computed.
+    pub(super) fn score(
+        &mut self,
+        session: &mut Session,
+        windows: &[Window<'_>],
+    ) -> Result<Vec<Vec<f32>>> {
+        enum Found {
+            Known(Vec<f32>),
+            /// The place among those that are new: one that stands there twice is computed once.
+            New(usize),
         }
-        let logits = session.logits(window.tokens)?;
-        self.work.windows += 1;
-        self.work.tokens += window.tokens.len();
-        if window.is_last {
-            self.ends.push((window.tokens.into(), logits.clone()));
-        } else if self.settled.len() < MAX_REMEMBERED {
-            self.settled.insert(window.tokens.into(), logits.clone());
+        let mut new = Vec::new();
+        let mut places = HashMap::new();
+        let found = windows.iter().map(|window| match self.find(window.tokens) {
+            Some(logits) => Found::Known(logits.clone()),
+            None => Found::New(*places.entry(window.tokens).or_insert_with(|| {
+                new.push(*window);
+                new.len() - 1
+            })),
+        });
+        let found: Vec<_> = found.collect();
+        let tokens: Vec<_> = new.iter().map(|window| window.tokens).collect();
+        let computed = session.logits_of(&tokens)?;
+        self.work.windows += new.len();
+        self.work.windows_reused += windows.len() - new.len();
+        let logits = found.into_iter().map(|found| match found {
+            Found::Known(logits) => logits,
+            Found::New(place) => computed[place].clone(),
+        });
+        let logits = logits.collect();
+        for (window, logits) in new.into_iter().zip(computed) {
+            self.work.tokens += window.tokens.len();
+            if window.is_last {
+                self.ends.push((window.tokens.into(), logits));
+            } else if self.settled.len() < MAX_REMEMBERED {
+                self.settled.insert(window.tokens.into(), logits);
+            }
         }
         Ok(logits)
     }
@@ -71,8 +94,15 @@ impl Memory {
     pub(super) fn score_grown(
         &mut self,
         session: &mut Session,
-        window: Window<'_>,
-    ) -> Result<Vec<f32>> {
+        windows: &[Window<'_>],
+    ) -> Result<Vec<Vec<f32>>> {
+        windows
+            .iter()
+            .map(|window| self.score_one_grown(session, *window))
+            .collect()
+    }
+
+    fn score_one_grown(&mut self, session: &mut Session, window: Window<'_>) -> Result<Vec<f32>> {
         let known = self.find(window.tokens).cloned();
         if let Some(logits) = known.or_else(|| self.cache.find(window.tokens)) {
             self.work.windows_reused += 1;
@@ -80,7 +110,7 @@ impl Memory {
         }
         // A complete window of which nothing is known costs the same either way, and is needed again in the end.
         if !window.is_last && !self.cache.knows(session.model(), window.tokens) {
-            return self.score(session, window);
+            return Ok(self.score(session, &[window])?.concat());
         }
         let (logits, cached) = self.cache.score(session, window.tokens)?;
         self.work.windows += 1;

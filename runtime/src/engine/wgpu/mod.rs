@@ -37,6 +37,9 @@ use crate::graph::Graph;
 
 pub(super) const NAME: &str = "wgpu";
 
+/// The tokens that windows are put together to. Measured: docs/wgpu.md.
+const TOKENS_AT_ONCE: usize = 4096;
+
 pub(super) fn available() -> std::result::Result<String, String> {
     adapter::best().map(|adapter| adapter::describe(&adapter.get_info()))
 }
@@ -139,6 +142,12 @@ impl Engine for Wgpu {
             &found,
             logits,
         )
+    }
+
+    /// A dispatch costs the same for many rows as for one. How a row's work is divided depends on its own length alone, and so does
+    /// every sum: see [`plan::dispatch`].
+    fn rows_at_once(&self, tokens: usize) -> usize {
+        (TOKENS_AT_ONCE / tokens.max(1)).max(1)
     }
 }
 

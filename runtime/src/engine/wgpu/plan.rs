@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 use wgpu::{
@@ -19,6 +20,8 @@ use crate::error::Result;
 
 /// Uniforms begin at multiples of this in every WebGPU implementation.
 const UNIFORM_STRIDE: usize = 256;
+/// How long it may take to be told of work that is done, which needs a few instructions of another thread.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Working memory is made for no fewer tokens, so that it is not made again for every longer text.
 const MIN_CAPACITY: usize = 64;
 
@@ -195,7 +198,8 @@ impl Plan {
             });
         gpu.wait(submission);
         let unread = |cause: String| engine_error(&format!("cannot read the logits: {cause}"));
-        match receiver.try_recv() {
+        // The wait of another session's thread may have taken the callback along, and be about to call it.
+        match receiver.recv_timeout(PATIENCE) {
             Ok(Ok(())) => {}
             Ok(Err(cause)) => return Err(unread(cause.to_string())),
             Err(cause) => return Err(unread(cause.to_string())),
@@ -220,6 +224,9 @@ impl Plan {
 }
 
 /// The shader of a step and its workgroups.
+///
+/// The shader is that of a single sequence, whatever the number of sequences: a row goes through the same instructions alone and in
+/// company, and its logits are the same to the last bit.
 pub(super) fn dispatch(
     step: &Step,
     d: &super::network::Dimensions,
@@ -246,8 +253,11 @@ pub(super) fn dispatch(
             )
         }
         Step::Linear(linear) => {
-            let rows = if linear.is_last() { shape.rows } else { rows };
-            let tiling = tiling.unwrap_or_else(|| linear.tiling(rows));
+            let (rows, of_one) = match linear.is_last() {
+                true => (shape.rows, 1),
+                false => (rows, shape.tokens),
+            };
+            let tiling = tiling.unwrap_or_else(|| linear.tiling(of_one));
             let (x, y) = linear.workgroups(tiling, rows);
             (linear.shader(tiling), [x, y, 1])
         }

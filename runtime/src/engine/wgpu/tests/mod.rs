@@ -129,6 +129,35 @@ fn networks_of_odd_sizes_agree_in_int8() {
     agrees_in(&gpu, &SAMPLE, Products::Int8, 3e-2, &shapes);
 }
 
+/// To the last bit, however many rows there are: other shaders suit other numbers of rows, and would add in another order.
+#[test]
+fn a_row_is_the_same_alone_and_in_company() {
+    let Some(gpu) = gpu() else { return };
+    let file = SAMPLE.file();
+    let network = Network::read(&file, EPSILON).unwrap();
+    for products in [Products::F32, Products::Int8] {
+        let steps = network.schedule(gpu.binding_bytes(), products).unwrap();
+        let needed = schedule::shaders(&steps, &network.dimensions);
+        let shaders = Arc::new(Shaders::compile(&gpu, &needed).unwrap());
+        let resident = Resident::build(gpu.clone(), &network, products, shaders).unwrap();
+        let resident = Arc::new(resident);
+        for (rows, tokens) in [(2, 1), (7, 3), (5, 17), (30, 40), (9, 150)] {
+            let ids = ids(rows, tokens, SAMPLE.vocabulary);
+            let together = TokenBatch {
+                ids: &ids,
+                rows,
+                tokens,
+            };
+            let mut plan = Plan::new(Arc::clone(&resident), &together).unwrap();
+            let found = plan.run(&together).unwrap();
+            for (row, found) in ids.chunks(tokens).zip(found.chunks(SAMPLE.categories)) {
+                let alone = plan.run(&TokenBatch::one(row)).unwrap();
+                assert_eq!(found, alone, "{products:?} {rows} x {tokens}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_self_test_passes_and_its_error_is_small() {
     let Some(gpu) = gpu() else { return };
