@@ -71,10 +71,18 @@ pub fn texts() -> Vec<(String, String)> {
     text.lines().enumerate().map(pair).collect()
 }
 
-/// The engines that can be used here; of the others it is printed why not.
+/// The engines that can be used here, or those of them that `DUOGUARD_ENGINES` names, with commas between; of the others it is printed why
+/// not.
 pub fn available_engines() -> Vec<EngineInfo> {
-    let (available, missing): (Vec<_>, Vec<_>) =
-        engines().into_iter().partition(|engine| engine.available);
+    let wanted = std::env::var("DUOGUARD_ENGINES").ok();
+    let is_wanted = |engine: &EngineInfo| match &wanted {
+        Some(names) => names.split(',').any(|name| name == engine.name),
+        None => true,
+    };
+    let (available, missing): (Vec<_>, Vec<_>) = engines()
+        .into_iter()
+        .filter(is_wanted)
+        .partition(|engine| engine.available);
     for engine in missing {
         println!("{:12} not measured: {}", engine.name, engine.detail);
     }

@@ -21,14 +21,23 @@ struct Arguments {
     device: String,
 }
 
-/// A way to compute, and how far its loss and its gradients may be off: shares of the loss, and of the norm of a gradient.
-const WAYS: [(&str, Precision, bool, f64, f64); 4] = [
-    ("f32", Precision::F32, false, 1e-4, 1e-3),
-    ("f32, layers recomputed", Precision::F32, true, 1e-4, 1e-3),
-    // Eight bits of mantissa are 4e-3 of a number.
-    ("bf16", Precision::Bf16, false, 1e-2, 1e-1),
-    ("bf16, layers recomputed", Precision::Bf16, true, 1e-2, 1e-1),
+/// A way to compute, and how far its loss may be off, as a share of it.
+const WAYS: [(&str, Precision, bool, f64); 4] = [
+    ("f32", Precision::F32, false, 1e-4),
+    ("f32, layers recomputed", Precision::F32, true, 1e-4),
+    ("bf16", Precision::Bf16, false, 1e-2),
+    ("bf16, layers recomputed", Precision::Bf16, true, 1e-2),
 ];
+
+/// How far a gradient may be off, as a share of its norm: some roundings of the factors of a matrix product, which goes through all
+/// layers. Those have 24 bits of mantissa on the CPU; 11 in 32-bit products on a GPU, whose tensor cores take TF32; and 8 in bfloat16.
+fn gradient_limit(precision: Precision, device: &str) -> f64 {
+    match (precision, device) {
+        (Precision::F32, "cpu") => 1e-5,
+        (Precision::F32, _) => 1e-2,
+        (Precision::Bf16, _) => 1e-1,
+    }
+}
 
 fn main() -> ExitCode {
     match check(&Arguments::parse().device) {
@@ -63,11 +72,11 @@ fn check(name: &str) -> Result<bool, TrainError> {
             find(probe, &tiny(), 7, compute, device)
         };
         let expected = found(Precision::F32, false, &Device::flex());
-        for (way, precision, recompute, loss_limit, gradient_limit) in WAYS {
+        for (way, precision, recompute, loss_limit) in WAYS {
             let found = found(precision, recompute, &device);
             let loss = found.loss_error(&expected);
             let (parameter, gradient) = found.gradient_error(&expected);
-            let agrees = loss < loss_limit && gradient < gradient_limit;
+            let agrees = loss < loss_limit && gradient < gradient_limit(precision, name);
             all_agree &= agrees;
             let verdict = if agrees { "" } else { "  DISAGREES" };
             println!(

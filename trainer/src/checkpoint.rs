@@ -371,7 +371,14 @@ fn rope_scaling(shape: &crate::recipe::ModelRecipe) -> serde_json::Value {
         })
 }
 
+/// What every engine is compared with: computed on the CPU, in full 32 bits. A GPU multiplies floats with fewer.
 fn golden_cases(decoder: &Decoder, inputs: &[Vec<i32>]) -> serde_json::Value {
+    let device = Device::flex();
+    let mut decoder = decoder.clone();
+    for parameter in &mut decoder.parameters {
+        let data = TensorData::new(host(&parameter.value), parameter.value.dims());
+        parameter.value = Tensor::from_data(data, &device);
+    }
     let cases: Vec<_> = inputs
         .iter()
         .map(|ids| {
