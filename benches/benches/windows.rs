@@ -13,7 +13,7 @@ use duoguard_benches::{available_engines, measures, model, model_path};
 const LENGTHS: [usize; 3] = [64, 256, 512];
 const AT_ONCE: [usize; 5] = [1, 4, 8, 16, 64];
 const RUNS: usize = 7;
-/// Windows of one measurement, at most; the largest number at once must divide it.
+/// Windows of one measurement, at most.
 const WINDOWS: usize = 64;
 /// Of one run; larger networks are measured with fewer windows at once.
 const MAX_MULTIPLY_ADDS: usize = 4_000_000_000_000;

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use duoguard::{EngineChoice, EngineInfo, Model, Session, SessionOptions, engines};
+use duoguard::{EngineChoice, EngineInfo, Model, Session, SessionOptions, engine_info, engines};
 
 mod machine;
 
@@ -73,16 +73,21 @@ pub fn texts() -> Vec<(String, String)> {
 
 /// The engines that can be used here, or those of them that `DUOGUARD_ENGINES` names, with commas between; of the others it is printed why
 /// not.
+///
+/// # Panics
+/// If it names one that this build does not know.
 pub fn available_engines() -> Vec<EngineInfo> {
-    let wanted = std::env::var("DUOGUARD_ENGINES").ok();
-    let is_wanted = |engine: &EngineInfo| match &wanted {
-        Some(names) => names.split(',').any(|name| name == engine.name),
-        None => true,
+    let found = match std::env::var("DUOGUARD_ENGINES") {
+        Ok(names) => names
+            .split(',')
+            .map(|name| {
+                engine_info(name).unwrap_or_else(|| panic!("DUOGUARD_ENGINES: no engine {name:?}"))
+            })
+            .collect(),
+        Err(_) => engines(),
     };
-    let (available, missing): (Vec<_>, Vec<_>) = engines()
-        .into_iter()
-        .filter(is_wanted)
-        .partition(|engine| engine.available);
+    let (available, missing): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|engine| engine.available);
     for engine in missing {
         println!("{:12} not measured: {}", engine.name, engine.detail);
     }

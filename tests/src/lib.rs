@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use duoguard::{EngineChoice, Model, Session, SessionOptions};
+
 /// The bundled model.
 pub fn mini() -> PathBuf {
     root().join("models/mini")
@@ -11,6 +13,21 @@ pub fn mini() -> PathBuf {
 /// The workspace's folder.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A session on the GPU engine; under Debian's `mesa-vulkan-drivers` where there is no GPU.
+///
+/// # Panics
+/// When there is no driver at all, with the command that installs one.
+pub fn wgpu_session(model: &Model) -> Session {
+    let options = SessionOptions {
+        engine: EngineChoice::Named("wgpu".to_owned()),
+        ..SessionOptions::default()
+    };
+    match model.session(&options) {
+        Ok(session) => session,
+        Err(error) => panic!("{error}; `cargo xtask vulkan` installs a driver"),
+    }
 }
 
 /// The `duoguard` program, as `cargo xtask tests` builds it before the tests run.
