@@ -8,9 +8,9 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use criterion::Criterion;
-use duoguard::{Architecture, Bundle, Graph, Input, TokenBatch};
+use duoguard::{Architecture, Input, TokenBatch};
 use duoguard_benches::{
-    Times, available_engines, measures, model, model_path, of_tokens, record, rows,
+    Times, available_engines, graph, measures, model, of_tokens, record, rows,
     session_with_threads, texts,
 };
 
@@ -62,9 +62,7 @@ fn main() {
         .measurement_time(Duration::from_secs(CRITERION_SECONDS))
         .warm_up_time(Duration::from_millis(200));
     let model = model();
-    let bundle = Bundle::open(model_path()).expect("the bundle opens");
-    let graph = Graph::new(bundle.file("model.onnx"), bundle.file("weights.data"));
-    let graph = graph.expect("the graph is valid");
+    let graph = graph();
     let architecture = &model.manifest().architecture;
     let categories = model.categories().len();
     let text = &texts().first().expect("there are texts").1.clone();

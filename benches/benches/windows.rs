@@ -7,8 +7,8 @@
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
-use duoguard::{Bundle, Engine, Graph, TokenBatch};
-use duoguard_benches::{available_engines, measures, model, model_path};
+use duoguard::{Engine, TokenBatch};
+use duoguard_benches::{available_engines, graph, measures, model};
 
 const LENGTHS: [usize; 3] = [64, 256, 512];
 const AT_ONCE: [usize; 5] = [1, 4, 8, 16, 64];
@@ -21,9 +21,7 @@ const MAX_MULTIPLY_ADDS: usize = 4_000_000_000_000;
 fn main() {
     let model = model();
     let a = &model.manifest().architecture;
-    let bundle = Bundle::open(model_path()).expect("the bundle opens");
-    let graph = Graph::new(bundle.file("model.onnx"), bundle.file("weights.data"));
-    let graph = graph.expect("the graph is valid");
+    let graph = graph();
     let categories = model.categories().len();
     let parameters = a.layers * a.hidden * (2 * a.hidden + 3 * a.intermediate);
     let (runs, most) = if measures() { (RUNS, WINDOWS) } else { (1, 4) };

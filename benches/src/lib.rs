@@ -5,7 +5,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use duoguard::{EngineChoice, EngineInfo, Model, Session, SessionOptions, engine_info, engines};
+use duoguard::{
+    Bundle, EngineChoice, EngineInfo, Graph, Model, Session, SessionOptions, engine_info, engines,
+};
 
 mod machine;
 
@@ -34,6 +36,16 @@ pub fn model_path() -> PathBuf {
 /// If it does not open.
 pub fn model() -> Model {
     Model::open(model_path()).expect("the model opens")
+}
+
+/// The network of the bundle in [`model_path`], without the rest of it.
+///
+/// # Panics
+/// If it does not open.
+pub fn graph() -> Graph {
+    let bundle = Bundle::open(model_path()).expect("the bundle opens");
+    let graph = Graph::new(bundle.file("model.onnx"), bundle.file("weights.data"));
+    graph.expect("the graph is valid")
 }
 
 /// The rows of a file of this crate, `N` values with tabs between them; lines that begin with `#` are comments.

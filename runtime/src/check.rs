@@ -266,7 +266,7 @@ impl Tally<'_> {
             .iter()
             .map(|range| self.model.window(&tokens[range.clone()]))
             .collect();
-        let inputs: Vec<_> = ranges
+        let windows: Vec<_> = ranges
             .iter()
             .zip(&inputs)
             .map(|(range, tokens)| Window {
@@ -274,8 +274,8 @@ impl Tally<'_> {
                 is_last: range.end == scored,
             })
             .collect();
-        let rows = score(&inputs)?;
-        debug_assert_eq!(rows.len(), inputs.len());
+        let rows = score(&windows)?;
+        debug_assert_eq!(rows.len(), windows.len());
         for (range, logits) in ranges.into_iter().zip(rows) {
             let mut largest = 0.0_f32;
             let calibrated = logits.iter().zip(&self.calibration);

@@ -86,10 +86,7 @@ impl Session {
 
     /// The raw logits, one per category, of one window of 1 to `max_position` tokens.
     pub fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
-        let mut logits = self.room_for(tokens, tokens.len())?;
-        let batch = TokenBatch::one(tokens);
-        self.engine.run(&batch, &mut logits)?;
-        self.finite(logits)
+        Ok(self.logits_of_rectangle(&[tokens])?.concat())
     }
 
     /// The raw logits of windows, a row for each, as many at once as the engine takes.
@@ -98,16 +95,13 @@ impl Session {
         for same in windows.chunk_by(|a, b| a.len() == b.len()) {
             let rows = self.engine.rows_at_once(same[0].len());
             for rows in same.chunks(rows) {
-                match rows {
-                    [alone] => found.push(self.logits(alone)?),
-                    rows => found.extend(self.logits_of_rectangle(rows)?),
-                }
+                found.extend(self.logits_of_rectangle(rows)?);
             }
         }
         Ok(found)
     }
 
-    /// The logits of windows of one length.
+    /// The logits of windows of one length, in one run of the engine.
     fn logits_of_rectangle(&mut self, rows: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
         let mut logits = Vec::new();
         for row in rows {

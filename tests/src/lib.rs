@@ -15,18 +15,20 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A session on the GPU engine; under Debian's `mesa-vulkan-drivers` where there is no GPU.
+/// A session on a named engine; `wgpu` runs under Debian's `mesa-vulkan-drivers` where there is no GPU.
 ///
 /// # Panics
-/// When there is no driver at all, with the command that installs one.
-pub fn wgpu_session(model: &Model) -> Session {
+/// When the engine cannot be used, with the commands that fetch what engines need.
+pub fn session_on(model: &Model, engine: &str) -> Session {
     let options = SessionOptions {
-        engine: EngineChoice::Named("wgpu".to_owned()),
+        engine: EngineChoice::Named(engine.to_owned()),
         ..SessionOptions::default()
     };
     match model.session(&options) {
         Ok(session) => session,
-        Err(error) => panic!("{error}; `cargo xtask vulkan` installs a driver"),
+        Err(error) => {
+            panic!("{error}; `cargo xtask ort` and `cargo xtask vulkan` fetch what engines need")
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use duoguard::{EngineChoice, Input, Model, SessionOptions, engines};
-use duoguard_tests::mini;
+use duoguard::{Input, Model, SessionOptions, engines};
+use duoguard_tests::{mini, session_on};
 
 /// How far an engine's logits may lie from `rten`'s. Two engines run one int8 graph, but scale and round activations in their own order;
 /// `wgpu` does not round them at all, and so differs by what rounding costs.
@@ -33,16 +33,9 @@ fn all_engines_say_the_same_of_the_bundled_model() {
         );
     }
     let model = Model::open(mini()).unwrap();
-    let session = |name: &str| {
-        let options = SessionOptions {
-            engine: EngineChoice::Named(name.to_owned()),
-            ..SessionOptions::default()
-        };
-        model.session(&options).unwrap()
-    };
-    let mut rten = session("rten");
+    let mut rten = session_on(&model, "rten");
     for (name, tolerance) in LOGIT_TOLERANCES {
-        let mut other = session(name);
+        let mut other = session_on(&model, name);
         for (_, text) in texts() {
             let (a, b) = (
                 rten.window_logits(&text).unwrap(),

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use duoguard::{Input, Model, SessionOptions, Stream, StreamOptions};
-use duoguard_tests::{duoguard, mini, wgpu_session as session};
+use duoguard_tests::{duoguard, mini, session_on};
 
 /// Many short runs, so that one thread often waits for the device while another is told what it did.
 #[test]
@@ -11,10 +11,10 @@ fn sessions_on_threads_share_one_network() {
     const THREADS: usize = 8;
     const RUNS: usize = 200;
     let model = Model::open(mini()).unwrap();
-    let expected = session(&model).logits(&[5, 6]).unwrap();
+    let expected = session_on(&model, "wgpu").logits(&[5, 6]).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
-            let mut session = session(&model);
+            let mut session = session_on(&model, "wgpu");
             let expected = &expected;
             scope.spawn(move || {
                 for _ in 0..RUNS {
@@ -29,7 +29,7 @@ fn sessions_on_threads_share_one_network() {
 #[test]
 fn windows_give_the_same_alone_and_together() {
     let model = Model::open(mini()).unwrap();
-    let mut session = session(&model);
+    let mut session = session_on(&model, "wgpu");
     let sentences = (0..700).map(|i| format!("Soup number {i} is warm. "));
     let text: String = sentences.collect();
     let windows = model.windows(&model.tokenize(&text).unwrap());

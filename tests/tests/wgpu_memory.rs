@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use duoguard::{Input, Model};
-use duoguard_tests::{mini, wgpu_session as session};
+use duoguard_tests::{mini, session_on};
 
 /// Held by the test that measures.
 fn alone() -> MutexGuard<'static, ()> {
@@ -32,7 +32,7 @@ fn a_thousand_checks_leave_nothing_behind() {
     const GROWTH_BYTES: usize = 4 << 20;
     let _alone = alone();
     let model = Model::open(mini()).unwrap();
-    let mut session = session(&model);
+    let mut session = session_on(&model, "wgpu");
     let text = "The soup is warm and the bread is fresh. ";
     let texts: Vec<String> = [1, 2, 4].iter().map(|n| text.repeat(*n)).collect();
     let first = session.check(&Input::prompt(&texts[0])).unwrap();
@@ -58,7 +58,7 @@ fn models_that_are_closed_leave_nothing_behind() {
     let cycle = |count: usize| {
         for _ in 0..count {
             let model = Model::open(mini()).unwrap();
-            let mut session = session(&model);
+            let mut session = session_on(&model, "wgpu");
             session
                 .check(&Input::prompt("How do I bake bread?"))
                 .unwrap();

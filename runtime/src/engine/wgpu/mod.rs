@@ -144,8 +144,8 @@ impl Engine for Wgpu {
         )
     }
 
-    /// A dispatch costs the same for many rows as for one. How a row's work is divided depends on its own length alone, and so does
-    /// every sum: see [`plan::dispatch`].
+    /// Many rows cost little more than one where one leaves most of a GPU idle. Each gives what it gives alone: see
+    /// [`schedule::Linear::tiling`].
     fn rows_at_once(&self, tokens: usize) -> usize {
         (TOKENS_AT_ONCE / tokens.max(1)).max(1)
     }

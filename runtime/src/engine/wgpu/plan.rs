@@ -224,9 +224,6 @@ impl Plan {
 }
 
 /// The shader of a step and its workgroups.
-///
-/// The shader is that of a single sequence, whatever the number of sequences: a row goes through the same instructions alone and in
-/// company, and its logits are the same to the last bit.
 pub(super) fn dispatch(
     step: &Step,
     d: &super::network::Dimensions,
@@ -253,11 +250,8 @@ pub(super) fn dispatch(
             )
         }
         Step::Linear(linear) => {
-            let (rows, of_one) = match linear.is_last() {
-                true => (shape.rows, 1),
-                false => (rows, shape.tokens),
-            };
-            let tiling = tiling.unwrap_or_else(|| linear.tiling(of_one));
+            let rows = if linear.is_last() { shape.rows } else { rows };
+            let tiling = tiling.unwrap_or_else(|| linear.tiling(shape.tokens));
             let (x, y) = linear.workgroups(tiling, rows);
             (linear.shader(tiling), [x, y, 1])
         }

@@ -110,11 +110,15 @@ impl Linear {
         }
     }
 
-    /// The way to divide the work among workgroups. Not tuned on any GPU yet: a single row of workgroups that streams the weights for
-    /// few rows, and large tiles as soon as enough of them are left to keep a GPU busy.
-    pub(super) fn tiling(&self, rows: u32) -> Tiling {
+    /// The way to divide the work on sequences of so many tokens among workgroups. Not tuned on any GPU yet: a single row of workgroups
+    /// that streams the weights for few rows, and large tiles as soon as enough of them are left to keep a GPU busy.
+    ///
+    /// It is the way for a single sequence, however many there are: a row then goes through the same instructions alone and in company,
+    /// and its logits are the same to the last bit.
+    pub(super) fn tiling(&self, tokens: u32) -> Tiling {
         const ROW_BY_ROW: u32 = 4;
         const ENOUGH_WORKGROUPS: u32 = 128;
+        let rows = if self.is_last() { 1 } else { tokens };
         let (x, y) = self.workgroups(Tiling::Rows64, rows);
         match rows {
             0..=ROW_BY_ROW => Tiling::Row,

@@ -56,6 +56,14 @@ fn ids(rows: usize, tokens: usize, vocabulary: usize) -> Vec<u32> {
     ids.map(|i| (i * 31 % vocabulary) as u32).collect()
 }
 
+/// A network on the GPU, with the shaders that it needs.
+fn resident(gpu: &Gpu, network: &Network<'_>, products: Products) -> Arc<Resident> {
+    let steps = network.schedule(gpu.binding_bytes(), products).unwrap();
+    let needed = schedule::shaders(&steps, &network.dimensions);
+    let shaders = Arc::new(Shaders::compile(gpu, &needed).unwrap());
+    Arc::new(Resident::build(gpu.clone(), network, products, shaders).unwrap())
+}
+
 /// Runs a sample on shaders and on plain loops, in every tiling, with bindings of at most `binding_bytes`.
 fn agrees(gpu: &Gpu, sample: &Sample, shapes: &[(usize, usize)]) {
     agrees_in(gpu, sample, Products::F32, TOLERANCE, shapes);
@@ -70,11 +78,7 @@ fn agrees_in(
 ) {
     let file = sample.file();
     let network = Network::read(&file, EPSILON).unwrap();
-    let steps = network.schedule(gpu.binding_bytes(), products).unwrap();
-    let needed = schedule::shaders(&steps, &network.dimensions);
-    let shaders = Arc::new(Shaders::compile(gpu, &needed).unwrap());
-    let resident = Resident::build(gpu.clone(), &network, products, shaders).unwrap();
-    let resident = Arc::new(resident);
+    let resident = resident(gpu, &network, products);
     for (rows, tokens) in shapes {
         let ids = ids(*rows, *tokens, sample.vocabulary);
         let batch = TokenBatch {
@@ -136,11 +140,7 @@ fn a_row_is_the_same_alone_and_in_company() {
     let file = SAMPLE.file();
     let network = Network::read(&file, EPSILON).unwrap();
     for products in [Products::F32, Products::Int8] {
-        let steps = network.schedule(gpu.binding_bytes(), products).unwrap();
-        let needed = schedule::shaders(&steps, &network.dimensions);
-        let shaders = Arc::new(Shaders::compile(&gpu, &needed).unwrap());
-        let resident = Resident::build(gpu.clone(), &network, products, shaders).unwrap();
-        let resident = Arc::new(resident);
+        let resident = resident(&gpu, &network, products);
         for (rows, tokens) in [(2, 1), (7, 3), (5, 17), (30, 40), (9, 150)] {
             let ids = ids(rows, tokens, SAMPLE.vocabulary);
             let together = TokenBatch {
