@@ -1,8 +1,10 @@
-//! How the cost of a check grows: with the length of the text, to 100,000 characters, and with the number of sessions on one model.
+//! How the cost of a check grows: with the length of the text, to 100,000 characters, and with the
+//! number of sessions on one model.
 //!
-//! `cargo bench -p duoguard-benches --bench curves` measures what `benches/data/curves.tsv` lists, prints two tables an engine and appends
-//! them, dated, to `benches/record/<machine>/lengths.csv` and `sessions.csv`. The last column of the first is what to look at: time a token
-//! is flat where the cost is linear.
+//! `cargo bench -p duoguard-benches --bench curves` measures what `benches/data/curves.tsv` lists,
+//! prints two tables an engine and appends them, dated, to `benches/record/<machine>/lengths.csv`
+//! and `sessions.csv`. The last column of the first is what to look at: time a token is flat where
+//! the cost is linear.
 
 use std::hint::black_box;
 

@@ -1,9 +1,11 @@
-//! What a check of the same text costs in every language, and what part of it is normalising and tokenising: the text as it is, lengthened
-//! to 128 tokens, and to 500 characters, of which languages make different numbers of tokens.
+//! What a check of the same text costs in every language, and what part of it is normalising and
+//! tokenising: the text as it is, lengthened to 128 tokens, and to 500 characters, of which
+//! languages make different numbers of tokens.
 //!
 //! `cargo bench -p duoguard-benches --bench languages` prints a table and appends it, dated, to
-//! `benches/record/<machine>/languages.csv`. `DUOGUARD_MODEL` names another bundle, `DUOGUARD_TEXTS` another file of lines
-//! `language<TAB>text`. A ratio to the first language of the same run says more than milliseconds of a busy machine.
+//! `benches/record/<machine>/languages.csv`. `DUOGUARD_MODEL` names another bundle,
+//! `DUOGUARD_TEXTS` another file of lines `language<TAB>text`. A ratio to the first language of the
+//! same run says more than milliseconds of a busy machine.
 
 use std::hint::black_box;
 

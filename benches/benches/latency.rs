@@ -1,7 +1,8 @@
 //! What a check costs, and the network alone: by engine, length, threads, and texts at once.
 //!
-//! `cargo bench -p duoguard-benches --bench latency` measures what `benches/data/latency.tsv` lists, prints a table and appends it, dated, to
-//! `benches/record/<machine>/latency.csv`. The floor is the least time that the network's arithmetic takes one core.
+//! `cargo bench -p duoguard-benches --bench latency` measures what `benches/data/latency.tsv`
+//! lists, prints a table and appends it, dated, to `benches/record/<machine>/latency.csv`. The
+//! floor is the least time that the network's arithmetic takes one core.
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -16,8 +17,8 @@ use duoguard_benches::{
 
 const CASES: &str = "data/latency.tsv";
 const COLUMNS: &str = "model,engine,what,tokens,threads,texts,p50_ms,p10_ms,p90_ms,floor_ms";
-/// Int8 multiply-adds a second of one core, in 10^12 operations, where `DUOGUARD_TOPS` does not say: measured
-/// on a Zen 4 core with AVX-512 VNNI. On another machine, measure and set it.
+/// Int8 multiply-adds a second of one core, in 10^12 operations, where `DUOGUARD_TOPS` does not
+/// say: measured on a Zen 4 core with AVX-512 VNNI. On another machine, measure and set it.
 const TOPS: f64 = 0.467;
 const RUNS: usize = 200;
 /// Between one case and the next of criterion's.
@@ -108,7 +109,8 @@ fn main() {
             );
             criterion.bench_function(&name, |b| b.iter(&mut work));
             let what = format!("{:?}", case.what).to_lowercase();
-            // A check of a long text is of several windows, which overlap: its arithmetic is another.
+            // A check of a long text is of several windows, which overlap: its arithmetic is
+            // another.
             let floor = match case.what {
                 What::Network => {
                     operations(architecture, case.tokens) * case.texts as f64 / (tops * 1e9)

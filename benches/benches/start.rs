@@ -1,8 +1,10 @@
-//! What it costs to begin: opening the bundle, a session, the first check, and the memory that is held after each; every time in a new
-//! process. And what the library weighs, if it was built to be shipped (`cargo xtask size`).
+//! What it costs to begin: opening the bundle, a session, the first check, and the memory that is
+//! held after each; every time in a new process. And what the library weighs, if it was built to be
+//! shipped (`cargo xtask size`).
 //!
-//! `cargo bench -p duoguard-benches --bench start` prints a table and appends it, dated, to `benches/record/<machine>/start.csv`. The text
-//! is tokenised once before it is checked, so that `tokenize_ms` is what words cost that were never seen before.
+//! `cargo bench -p duoguard-benches --bench start` prints a table and appends it, dated, to
+//! `benches/record/<machine>/start.csv`. The text is tokenised once before it is checked, so that
+//! `tokenize_ms` is what words cost that were never seen before.
 
 use std::fs;
 use std::hint::black_box;

@@ -1,7 +1,8 @@
 //! Throughput of taking disguises off texts, in bytes a second, one thread.
 //!
-//! `cargo bench -p duoguard-benches --bench text`. What is timed is what `Session::check` does to a text before it tokenises it,
-//! the tokens that some rules count included. Paragraphs are repeated; the mixed words do not come again, in plain and in every disguise.
+//! `cargo bench -p duoguard-benches --bench text`. What is timed is what `Session::check` does to a
+//! text before it tokenises it, the tokens that some rules count included. Paragraphs are repeated;
+//! the mixed words do not come again, in plain and in every disguise.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -81,8 +82,9 @@ const SOURCE: [&str; 5] = [
     include_str!("../../eval/src/metrics.rs"),
 ];
 
-/// Words of languages in Latin letters in a random order, which does not come again. Every third word is put together from the beginning
-/// of one and the end of another, so that most of those are seen once.
+/// Words of languages in Latin letters in a random order, which does not come again. Every third
+/// word is put together from the beginning of one and the end of another, so that most of those are
+/// seen once.
 fn mixed_words() -> String {
     let is_latin = |line: &&str| ["en", "fr", "de", "es", "pt", "it"].contains(&&line[..2]);
     let lines = SENTENCES.lines().filter(is_latin);

@@ -1,8 +1,10 @@
-//! What a window costs alone and among others of its length, and whether it gives the same: why an engine runs them at once or one at a time.
+//! What a window costs alone and among others of its length, and whether it gives the same: why an
+//! engine runs them at once or one at a time.
 //!
-//! `cargo bench -p duoguard-benches --features wgpu --bench windows` prints a table. The numbers of windows are timed by turns, each over the
-//! same windows; a time is the least of several, in ms a window. `differ` counts the logits that are not, to the last bit, those of the
-//! window alone. The graph is run without its manifest, so that `wgpu` multiplies floats.
+//! `cargo bench -p duoguard-benches --features wgpu --bench windows` prints a table. The numbers of
+//! windows are timed by turns, each over the same windows; a time is the least of several, in ms a
+//! window. `differ` counts the logits that are not, to the last bit, those of the window alone. The
+//! graph is run without its manifest, so that `wgpu` multiplies floats.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;

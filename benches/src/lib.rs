@@ -1,4 +1,5 @@
-//! What the benchmarks share: times of many runs, a text of a wished length, and the record that each machine keeps.
+//! What the benchmarks share: times of many runs, a text of a wished length, and the record that
+//! each machine keeps.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -15,7 +16,8 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// After this long no other run is begun, so that slow engines do not hold up the rest.
 const BUDGET: Duration = Duration::from_secs(2);
 
-/// Whether this is a measurement: `cargo test` runs every benchmark once, without `--bench`, and records nothing.
+/// Whether this is a measurement: `cargo test` runs every benchmark once, without `--bench`, and
+/// records nothing.
 pub fn measures() -> bool {
     std::env::args().any(|argument| argument == "--bench")
 }
@@ -48,7 +50,8 @@ pub fn graph() -> Graph {
     graph.expect("the graph is valid")
 }
 
-/// The rows of a file of this crate, `N` values with tabs between them; lines that begin with `#` are comments.
+/// The rows of a file of this crate, `N` values with tabs between them; lines that begin with `#`
+/// are comments.
 ///
 /// # Panics
 /// If it cannot be read, or a row has another number of values.
@@ -83,8 +86,8 @@ pub fn texts() -> Vec<(String, String)> {
     text.lines().enumerate().map(pair).collect()
 }
 
-/// The engines that can be used here, or those of them that `DUOGUARD_ENGINES` names, with commas between; of the others it is printed why
-/// not.
+/// The engines that can be used here, or those of them that `DUOGUARD_ENGINES` names, with commas
+/// between; of the others it is printed why not.
 ///
 /// # Panics
 /// If it names one that this build does not know.
@@ -181,7 +184,8 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Memory of this process that is in use, in bytes; 0 where the system does not say it in Linux's way.
+/// Memory of this process that is in use, in bytes; 0 where the system does not say it in Linux's
+/// way.
 pub fn memory_bytes() -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,11 +1,13 @@
-//! The name of a machine's folder of records, and how rows get into it. `cargo xtask`, which is built without the guard, takes this file too.
+//! The name of a machine's folder of records, and how rows get into it. `cargo xtask`, which is
+//! built without the guard, takes this file too.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Appends rows to a machine's file in the folder of records, each with the time of day before it (`unix_s`), and gives the file's path.
+/// Appends rows to a machine's file in the folder of records, each with the time of day before it
+/// (`unix_s`), and gives the file's path.
 ///
 /// # Errors
 /// A folder or file that cannot be written.

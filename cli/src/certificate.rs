@@ -22,7 +22,8 @@ pub(crate) fn describe(text: &mut String, value: &Value) {
     table(text, &certificate);
 }
 
-/// The certificate of a manifest as a sentence and a table; `None` where there is none that can be read.
+/// The certificate of a manifest as a sentence and a table; `None` where there is none that can be
+/// read.
 pub(crate) fn for_page(value: &Value) -> Option<(String, Table)> {
     let certificate = serde_json::from_value::<Certificate>(value.clone()).ok()?;
     let sentence = format!(

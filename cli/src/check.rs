@@ -109,7 +109,8 @@ fn check_lines(
         let failed =
             |message: String| Failure::message(format!("standard input, line {number}: {message}"));
         line.clear();
-        // Two more than a text may have, for the line's end: whoever never ends a line must not fill the memory.
+        // Two more than a text may have, for the line's end: whoever never ends a line must not
+        // fill the memory.
         let mut limited = io::Read::take(&mut input, MAX_TEXT_BYTES as u64 + 2);
         let length = limited
             .read_until(b'\n', &mut line)

@@ -71,7 +71,8 @@ pub(crate) struct CheckArgs {
     /// Print JSON, one object a line
     #[arg(long)]
     pub(crate) json: bool,
-    /// Say where the score comes from: the part of the text, and the disguises that were taken off it
+    /// Say where the score comes from: the part of the text, and the disguises that were taken off
+    /// it
     #[arg(long)]
     pub(crate) explain: bool,
     #[command(flatten)]
@@ -116,8 +117,9 @@ pub(crate) enum JoinArg {
 
 /// Measure a model on the six benchmarks of the DuoGuard paper
 ///
-/// Prints, per language and benchmark, F1 beside the F1 of flagging everything, AUROC, false-positive rate, recall, calibration
-/// error and the time of a check. Rows are scored one at a time, and the guard has to identify their language itself.
+/// Prints, per language and benchmark, F1 beside the F1 of flagging everything, AUROC,
+/// false-positive rate, recall, calibration error and the time of a check. Rows are scored one at a
+/// time, and the guard has to identify their language itself.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 DIR is laid out as in the authors' repository: eval_data_En, eval_data_Fr, ..., each with
@@ -151,10 +153,12 @@ pub(crate) struct EvalArgs {
     /// Write the score of every row, one JSON object a line
     #[arg(long, value_name = "FILE.jsonl")]
     pub(crate) scores: Option<PathBuf>,
-    /// Measure what disguises cost instead: how much of what is flagged in plain is flagged in disguise
+    /// Measure what disguises cost instead: how much of what is flagged in plain is flagged in
+    /// disguise
     #[arg(long, conflicts_with = "scores")]
     pub(crate) robustness: bool,
-    /// With --robustness: harmless texts, one JSON object with text and lang a line, plain or gzipped
+    /// With --robustness: harmless texts, one JSON object with text and lang a line, plain or
+    /// gzipped
     #[arg(long, value_name = "FILE", requires = "robustness")]
     pub(crate) benign: Option<PathBuf>,
     /// With --robustness: texts of each language, at most
@@ -169,8 +173,9 @@ pub(crate) struct EvalArgs {
 
 /// Turn a checkpoint (a Hugging Face folder) into a bundle
 ///
-/// Writes the ONNX graph, quantises it, compares it with the checkpoint and with its unquantised self, and puts what it found into the bundle's
-/// manifest. Where quantising changes the guard by more than a point in any language, nothing is written.
+/// Writes the ONNX graph, quantises it, compares it with the checkpoint and with its unquantised
+/// self, and puts what it found into the bundle's manifest. Where quantising changes the guard by
+/// more than a point in any language, nothing is written.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The architectures are Qwen2ForSequenceClassification (Qwen2, Qwen2.5) and LlamaForSequenceClassification (Llama 3).
@@ -181,7 +186,8 @@ Examples:
   duoguard export --quantize auto --calibrate validation.jsonl runs/mini/checkpoint models/mini
   duoguard export --quantize none --force CHECKPOINT_DIR BUNDLE_DIR")]
 pub(crate) struct ExportArgs {
-    /// The checkpoint: config.json, tokenizer.json, and model.safetensors or several such files with their index
+    /// The checkpoint: config.json, tokenizer.json, and model.safetensors or several such files
+    /// with their index
     #[arg(value_name = "CHECKPOINT_DIR")]
     pub(crate) checkpoint: PathBuf,
     /// The bundle to write
@@ -196,20 +202,22 @@ pub(crate) struct ExportArgs {
     /// The share of the texts labelled safe that may be flagged, in each language
     #[arg(long, value_name = "RATE", default_value = "0.1")]
     pub(crate) target_fpr: f64,
-    /// Harmless everyday texts, which thresholds are raised not to flag: lines of {"text":..,"lang":tag}
+    /// Harmless everyday texts, which thresholds are raised not to flag: lines of
+    /// {"text":..,"lang":tag}
     #[arg(long, value_name = "FILE", requires = "calibrate")]
     pub(crate) benign: Option<PathBuf>,
     /// The share of them that may be flagged, in each language
     #[arg(long, value_name = "RATE", default_value = "0.02")]
     pub(crate) benign_fpr: f64,
-    /// Texts to measure on what quantising changes [default: those of --calibrate, else a few built-in ones]
+    /// Texts to measure on what quantising changes [default: those of --calibrate, else a few
+    /// built-in ones]
     #[arg(long, value_name = "FILE")]
     pub(crate) certify: Option<PathBuf>,
     /// Texts of a language that are measured, at most
     #[arg(long, value_name = "N", default_value = "400")]
     pub(crate) certify_rows: usize,
-    /// The categories in the order of the model's outputs, separated by commas [default: the checkpoint's own names; for 12 outputs
-    /// without names, those of DuoGuard]
+    /// The categories in the order of the model's outputs, separated by commas [default: the
+    /// checkpoint's own names; for 12 outputs without names, those of DuoGuard]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) labels: Option<Vec<String>>,
     /// Replace an existing bundle, and write one even if it fails a comparison
@@ -239,8 +247,8 @@ pub(crate) struct InspectArgs {
 
 /// List the engines: which this machine can use, and how to get the others
 ///
-/// Lists the GPUs too, each with its limits and the result of a self-test, and says which engine "auto" takes for the model. The first time
-/// on a machine with a real GPU, that is measured.
+/// Lists the GPUs too, each with its limits and the result of a self-test, and says which engine
+/// "auto" takes for the model. The first time on a machine with a real GPU, that is measured.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -261,10 +269,12 @@ pub(crate) struct EnginesArgs {
 /// Which model, on what.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// The model's bundle [default: $DUOGUARD_MODEL, else models/mini beside the program, in a folder above it, or here]
+    /// The model's bundle [default: $DUOGUARD_MODEL, else models/mini beside the program, in a
+    /// folder above it, or here]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
-    /// The engine that computes: a name from `duoguard engines`, or auto for the first one available
+    /// The engine that computes: a name from `duoguard engines`, or auto for the first one
+    /// available
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parse_engine)]
     pub(crate) engine: EngineChoice,
     /// Threads that one check may use

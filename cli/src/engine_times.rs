@@ -1,4 +1,5 @@
-//! `duoguard engines --time`: how long each engine takes for a window, beside what that asks of a GPU.
+//! `duoguard engines --time`: how long each engine takes for a window, beside what that asks of a
+//! GPU.
 
 use std::fmt::Write;
 use std::num::NonZeroUsize;

@@ -27,7 +27,8 @@ pub(crate) fn run(arguments: &ExportArgs) -> Result<Outcome, Failure> {
     let start = Instant::now();
     let report = export(&arguments.checkpoint, &arguments.bundle, &options)?;
     let mut text = describe(arguments, &report, start.elapsed().as_secs_f64());
-    // What quantising changed is shown as it was written, so that what is printed here is what the bundle says.
+    // What quantising changed is shown as it was written, so that what is printed here is what the
+    // bundle says.
     section(&mut text, "quantization", &report.manifest.quantization);
     certificate::describe(&mut text, &report.manifest.certificate);
     section(&mut text, "provenance", &report.manifest.provenance);

@@ -36,7 +36,8 @@ impl Failure {
     }
 }
 
-/// Any library error becomes its message, followed by those causes that the message does not already tell.
+/// Any library error becomes its message, followed by those causes that the message does not
+/// already tell.
 impl<E: Error> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut text = error.to_string();

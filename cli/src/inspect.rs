@@ -1,4 +1,5 @@
-//! `duoguard inspect`: what a bundle says about itself, and whether its files are the ones it names.
+//! `duoguard inspect`: what a bundle says about itself, and whether its files are the ones it
+//! names.
 
 use std::fmt::Write as _;
 use std::fs::File;

@@ -13,7 +13,8 @@ const SHOWN_CATEGORIES: usize = 3;
 /// Scores below this are not worth naming beside a larger one.
 const SHOWN_SCORE: f32 = 0.05;
 
-/// The JSON object of the contract: exactly these keys, and those of an explanation that was asked for.
+/// The JSON object of the contract: exactly these keys, and those of an explanation that was asked
+/// for.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Judgement<'a> {
     flagged: bool,
@@ -103,7 +104,8 @@ impl<'a> Judgement<'a> {
         }
     }
 
-    /// The flagged category first, then the largest scores; at least one, unless the text was empty and nothing was scored.
+    /// The flagged category first, then the largest scores; at least one, unless the text was empty
+    /// and nothing was scored.
     fn top_categories(&self) -> Vec<(&'a str, f32)> {
         let mut all: Vec<_> = self.scores.iter().collect();
         all.sort_by(|a, b| b.1.total_cmp(&a.1));

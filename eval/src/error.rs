@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 /// A result whose error is [`EvalError`].
 pub type Result<T> = std::result::Result<T, EvalError>;
 
-/// Why a measurement could not be made. A benchmark is measured whole or not at all: no row is ever left out.
+/// Why a measurement could not be made. A benchmark is measured whole or not at all: no row is ever
+/// left out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {

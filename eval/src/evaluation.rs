@@ -19,7 +19,8 @@ pub struct EvaluationPage<'a> {
     pub report: &'a Report,
     /// The rows they come from.
     pub runs: &'a [BenchmarkRun],
-    /// What quantising changed, as a table with a sentence about it; none where the bundle does not say.
+    /// What quantising changed, as a table with a sentence about it; none where the bundle does not
+    /// say.
     pub certificate: Option<(&'a str, &'a Table)>,
     /// How the page was made: the command, the machine, the date.
     pub made_by: &'a str,
@@ -216,7 +217,8 @@ fn calibration(runs: &[BenchmarkRun], languages: &[&str]) -> Result<Figure> {
     Figure::lines("Calibration", caption, &series, (&across, &up), true)
 }
 
-/// How sure a guard was when it was wrong: a histogram of the scores of false positives and false negatives.
+/// How sure a guard was when it was wrong: a histogram of the scores of false positives and false
+/// negatives.
 pub fn mistakes_figure(outcomes: impl Iterator<Item = Outcome>) -> Result<Figure> {
     let mut counts = [vec![0.0; SCORE_BINS], vec![0.0; SCORE_BINS]];
     for outcome in outcomes.filter(|o| o.flagged != o.label) {

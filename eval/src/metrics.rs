@@ -1,17 +1,23 @@
 //! The metrics, from a list of scores, verdicts and labels.
 //!
-//! Unsafe is the positive class. Precision, recall, F1 and FPR judge the verdict, with the thresholds that the model ships;
-//! the others judge the score, whatever the thresholds are. Definitions:
+//! Unsafe is the positive class. Precision, recall, F1 and FPR judge the verdict, with the
+//! thresholds that the model ships; the others judge the score, whatever the thresholds are.
+//! Definitions:
 //!
-//! - precision = TP / (TP + FP), recall = TP / (TP + FN), FPR = FP / (FP + TN), F1 = 2 TP / (2 TP + FP + FN).
-//! - AUROC: the probability that an unsafe row scores higher than a safe one, a tie counting one half (Hanley and McNeil 1982;
-//!   the Mann-Whitney U statistic over the product of the class sizes). Equals scikit-learn's `roc_auc_score`.
-//! - AUPRC: average precision, the sum over distinct scores, from the highest down, of the gain in recall times the precision
-//!   there, without interpolation. Equals scikit-learn's `average_precision_score`.
-//! - recall at x % FPR: the largest recall of any threshold at which the FPR is at most x %. Rows of equal score fall on the
-//!   same side, and nothing is interpolated: it is a point one can really choose.
-//! - ECE: expected calibration error (Guo et al. 2017) of the score as the probability of "unsafe", in [`ECE_BINS`] bins of
-//!   equal width: the mean over rows of |mean score - share of unsafe rows| of the row's bin.
+//! - precision = TP / (TP + FP), recall = TP / (TP + FN), FPR = FP / (FP + TN), F1 = 2 TP / (2 TP +
+//!   FP + FN).
+//! - AUROC: the probability that an unsafe row scores higher than a safe one, a tie counting one
+//!   half (Hanley and McNeil 1982; the Mann-Whitney U statistic over the product of the class
+//!   sizes). Equals scikit-learn's `roc_auc_score`.
+//! - AUPRC: average precision, the sum over distinct scores, from the highest down, of the gain in
+//!   recall times the precision there, without interpolation. Equals scikit-learn's
+//!   `average_precision_score`.
+//! - recall at x % FPR: the largest recall of any threshold at which the FPR is at most x %. Rows
+//!   of equal score fall on the same side, and nothing is interpolated: it is a point one can
+//!   really choose.
+//! - ECE: expected calibration error (Guo et al. 2017) of the score as the probability of "unsafe",
+//!   in [`ECE_BINS`] bins of equal width: the mean over rows of |mean score - share of unsafe rows|
+//!   of the row's bin.
 
 use serde::Serialize;
 
@@ -36,7 +42,8 @@ pub struct Metrics {
     pub rows: usize,
     /// Number of unsafe rows.
     pub positives: usize,
-    /// Undefined when nothing is unsafe and nothing is flagged. Without safe rows it is a recall in disguise.
+    /// Undefined when nothing is unsafe and nothing is flagged. Without safe rows it is a recall in
+    /// disguise.
     pub f1: Option<f64>,
     /// Undefined when nothing is flagged.
     pub precision: Option<f64>,
@@ -46,11 +53,14 @@ pub struct Metrics {
     pub fpr: Option<f64>,
     /// Area under the ROC curve. Undefined without rows of both classes.
     pub auroc: Option<f64>,
-    /// Average precision. Undefined without rows of both classes (without safe rows it would be 1 for any guard).
+    /// Average precision. Undefined without rows of both classes (without safe rows it would be 1
+    /// for any guard).
     pub auprc: Option<f64>,
-    /// The largest recall at a false-positive rate of at most 1 %. Undefined without rows of both classes.
+    /// The largest recall at a false-positive rate of at most 1 %. Undefined without rows of both
+    /// classes.
     pub recall_at_1pct_fpr: Option<f64>,
-    /// The largest recall at a false-positive rate of at most 5 %. Undefined without rows of both classes.
+    /// The largest recall at a false-positive rate of at most 5 %. Undefined without rows of both
+    /// classes.
     pub recall_at_5pct_fpr: Option<f64>,
     /// Expected calibration error. Undefined without rows.
     pub ece: Option<f64>,
@@ -82,7 +92,8 @@ impl Metrics {
     }
 }
 
-/// The F1 of a guard that flags every row: what any F1 has to be held against. `None` without unsafe rows.
+/// The F1 of a guard that flags every row: what any F1 has to be held against. `None` without
+/// unsafe rows.
 pub fn flag_everything_f1(rows: usize, positives: usize) -> Option<f64> {
     if positives == 0 {
         return None;
@@ -90,8 +101,9 @@ pub fn flag_everything_f1(rows: usize, positives: usize) -> Option<f64> {
     ratio(2 * positives, rows + positives)
 }
 
-/// The ROC curve: for every distinct score, from the highest down, (FPR, recall) of flagging what scores at least that; it begins
-/// at (0, 0). Rows of equal score are one step. `None` without rows of both classes.
+/// The ROC curve: for every distinct score, from the highest down, (FPR, recall) of flagging what
+/// scores at least that; it begins at (0, 0). Rows of equal score are one step. `None` without rows
+/// of both classes.
 pub fn roc_curve(outcomes: &[Outcome]) -> Option<Vec<(f64, f64)>> {
     let curve = Curve::of(outcomes)?;
     let share = |p: &Point| {
@@ -115,7 +127,8 @@ pub struct Calibration {
     pub unsafe_share: f64,
 }
 
-/// The bins of the calibration curve that hold rows, from the lowest score up: the [`ECE_BINS`] bins of the calibration error.
+/// The bins of the calibration curve that hold rows, from the lowest score up: the [`ECE_BINS`]
+/// bins of the calibration error.
 pub fn calibration_bins(outcomes: &[Outcome]) -> Vec<Calibration> {
     let mut sums = [(0_usize, 0.0, 0_usize); ECE_BINS];
     for outcome in outcomes {
@@ -142,7 +155,8 @@ fn ratio(part: usize, whole: usize) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// For every distinct score, from the highest down: how many rows of each class score at least that.
+/// For every distinct score, from the highest down: how many rows of each class score at least
+/// that.
 struct Curve {
     points: Vec<Point>,
     positives: usize,
@@ -212,7 +226,8 @@ impl Curve {
 }
 
 fn calibration_error(outcomes: &[Outcome]) -> Option<f64> {
-    // Per bin: sum of (score - label); its absolute value is rows times |mean score - share of unsafe rows|.
+    // Per bin: sum of (score - label); its absolute value is rows times |mean score - share of
+    // unsafe rows|.
     let mut gaps = [0.0; ECE_BINS];
     for outcome in outcomes {
         let score = f64::from(outcome.score);

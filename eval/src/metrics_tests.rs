@@ -59,7 +59,8 @@ fn order_of_rows_does_not_matter() {
 
 #[test]
 fn judges_the_verdict_not_the_score() {
-    // 3 true positives, 1 false positive, 2 false negatives, 4 true negatives; all with the same score.
+    // 3 true positives, 1 false positive, 2 false negatives, 4 true negatives; all with the same
+    // score.
     let rows = |n, flagged, label| {
         let score = 0.7;
         std::iter::repeat_n(

@@ -8,7 +8,8 @@ use tempfile::NamedTempFile;
 
 use crate::error::{EvalError, Result};
 
-/// A file being written. Until [`OutputFile::commit`] nothing is seen under its name, and dropped before that nothing stays.
+/// A file being written. Until [`OutputFile::commit`] nothing is seen under its name, and dropped
+/// before that nothing stays.
 ///
 /// Create it before a long run: a path that cannot be written is better known at once.
 #[derive(Debug)]
@@ -82,7 +83,8 @@ fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".duoguard-");
-    // Temporary files are private by default; this one becomes an ordinary file, under the user's umask.
+    // Temporary files are private by default; this one becomes an ordinary file, under the user's
+    // umask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

@@ -1,4 +1,5 @@
-//! The six benchmarks, in the file layout of the authors' repository: `DIR/eval_data_{En,Fr,Es,De}/FILE`.
+//! The six benchmarks, in the file layout of the authors' repository:
+//! `DIR/eval_data_{En,Fr,Es,De}/FILE`.
 
 use std::path::Path;
 
@@ -9,7 +10,8 @@ use crate::error::{EvalError, Result};
 /// One of the benchmarks of the DuoGuard paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Benchmark {
-    /// XSTest: safe prompts that look unsafe, and unsafe contrasts to them. Unsafe when `type` starts with `contrast_`.
+    /// XSTest: safe prompts that look unsafe, and unsafe contrasts to them. Unsafe when `type`
+    /// starts with `contrast_`.
     XsTest,
     /// OpenAI's moderation set, with the authors' labels. Unsafe when `moderation_flag` is 1.
     OpenAi,
@@ -19,8 +21,8 @@ pub enum Benchmark {
     BeaverTails,
     /// RTP-LX: prompts that invite toxic continuations. Unsafe when `class` is 1.
     RtpLx,
-    /// XSafety. Unsafe when `class` is 1, which is every row: as released it has no safe ones, so its F1 is a recall in
-    /// disguise.
+    /// XSafety. Unsafe when `class` is 1, which is every row: as released it has no safe ones, so
+    /// its F1 is a recall in disguise.
     XSafety,
 }
 
@@ -109,10 +111,12 @@ pub struct BenchmarkSet {
     pub rows: Vec<Row>,
 }
 
-/// Reads benchmarks in several languages from the folder that holds `eval_data_En` and its siblings.
+/// Reads benchmarks in several languages from the folder that holds `eval_data_En` and its
+/// siblings.
 ///
-/// The first letter of a language may be in either case. Everything is read before anything is scored, and a file that is missing
-/// or damaged is an error: an average over what happens to be there would not be comparable.
+/// The first letter of a language may be in either case. Everything is read before anything is
+/// scored, and a file that is missing or damaged is an error: an average over what happens to be
+/// there would not be comparable.
 pub fn read_benchmarks(
     folder: &Path,
     benchmarks: &[Benchmark],

@@ -41,8 +41,8 @@ pub struct BenchmarkResult {
     pub p95_ms: f64,
 }
 
-/// Averages of one language. Each is the unweighted mean over the benchmarks on which the metric is defined: F1 over all six,
-/// AUROC and FPR over the five that have safe rows.
+/// Averages of one language. Each is the unweighted mean over the benchmarks on which the metric is
+/// defined: F1 over all six, AUROC and FPR over the five that have safe rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Average {
     /// Mean F1.
@@ -92,7 +92,8 @@ impl Report {
         languages
     }
 
-    /// The mean of a metric over the benchmarks of a language on which it is defined; `None` if there are none.
+    /// The mean of a metric over the benchmarks of a language on which it is defined; `None` if
+    /// there are none.
     pub fn mean(&self, language: &str, metric: impl Fn(&Metrics) -> Option<f64>) -> Option<f64> {
         let of_language = self.results.iter().filter(|r| r.language == language);
         let values: Vec<f64> = of_language.filter_map(|r| metric(&r.metrics)).collect();

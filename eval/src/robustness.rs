@@ -1,5 +1,5 @@
-//! What disguises cost: how many unsafe texts that are flagged in plain are still flagged in disguise, and whether taking
-//! disguises off makes harmless texts look harmful.
+//! What disguises cost: how many unsafe texts that are flagged in plain are still flagged in
+//! disguise, and whether taking disguises off makes harmless texts look harmful.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -53,7 +53,8 @@ pub struct Retention {
     pub reversible: bool,
     /// Unsafe texts that are flagged in plain and can wear the disguise.
     pub caught_in_plain: usize,
-    /// The share of them still flagged in disguise, where only what is literally written is scored. `None` without texts.
+    /// The share of them still flagged in disguise, where only what is literally written is scored.
+    /// `None` without texts.
     pub retained_literal: Option<f64>,
     /// The share of them still flagged in disguise, with disguises taken off.
     pub retained: Option<f64>,
@@ -74,8 +75,8 @@ pub struct BenignRate {
     pub with_changes: f64,
 }
 
-/// Reads harmless texts from JSONL, plain or gzipped: objects with the fields `text` and `lang`; at most `limit` of each
-/// language, taken evenly.
+/// Reads harmless texts from JSONL, plain or gzipped: objects with the fields `text` and `lang`; at
+/// most `limit` of each language, taken evenly.
 pub fn read_benign(path: &Path, limit: usize) -> Result<Vec<BenignText>> {
     let failed = |cause| EvalError::io(path, "read", cause);
     let mut file = File::open(path).map_err(failed)?;
@@ -122,9 +123,10 @@ fn evenly<T>(items: Vec<T>, limit: usize) -> Vec<T> {
         .collect()
 }
 
-/// Measures every disguise on at most `limit` unsafe texts of each language that are flagged in plain, and the harmless texts as they
-/// are. White space in unsafe texts is made single spaces first, because spelling words out letter by letter loses it. Calls
-/// `progress` before each group of texts with what comes next.
+/// Measures every disguise on at most `limit` unsafe texts of each language that are flagged in
+/// plain, and the harmless texts as they are. White space in unsafe texts is made single spaces
+/// first, because spelling words out letter by letter loses it. Calls `progress` before each group
+/// of texts with what comes next.
 pub fn measure(
     session: &mut Session,
     sets: &[BenchmarkSet],

@@ -57,7 +57,8 @@ pub struct BenchmarkRun {
 
 /// Scores every row of every set and reports progress after each row.
 ///
-/// One row at a time, so that the times are those of a single check. The first row that cannot be scored ends the run.
+/// One row at a time, so that the times are those of a single check. The first row that cannot be
+/// scored ends the run.
 pub fn run(
     guard: &mut dyn Guard,
     sets: &[BenchmarkSet],

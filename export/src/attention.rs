@@ -1,4 +1,5 @@
-//! Attention, as nodes that both engines run: over a window alone, or going on from the keys and values of tokens before.
+//! Attention, as nodes that both engines run: over a window alone, or going on from the keys and
+//! values of tokens before.
 //!
 //! Shapes: as in [`graph`](crate::graph); P tokens before.
 
@@ -8,7 +9,8 @@ use crate::graph::{FIRST_POSITION, Form, LAST_POSITION, LAST_POSITIONS, Network,
 use crate::linear::le_bytes;
 use crate::onnx::{AttributeProto, DataType, Dimension, ValueInfoProto};
 
-/// The keys and values that a graph to go on with takes, or gives: two ports a layer, [B, K, P or T, D].
+/// The keys and values that a graph to go on with takes, or gives: two ports a layer, [B, K, P or
+/// T, D].
 pub(crate) fn cache_ports(
     config: &Config,
     time: &'static str,
@@ -72,7 +74,8 @@ impl Network<'_> {
         name
     }
 
-    /// As [`attention`](Self::attention), for the last token alone: no other is asked for after the last layer. [B, C]
+    /// As [`attention`](Self::attention), for the last token alone: no other is asked for after the
+    /// last layer. [B, C]
     ///
     /// GroupQueryAttention wants as many queries as keys, so this is spelled out.
     pub(crate) fn last_attention(&mut self, layer: usize, x: &str) -> String {

@@ -163,7 +163,8 @@ impl Graph<'_> {
         self.nodes.last().map_or(0, |(stage, _)| stage + 1)
     }
 
-    /// The nodes of one stage, with what crosses its borders as inputs and outputs. `integers` are the inputs that are int32.
+    /// The nodes of one stage, with what crosses its borders as inputs and outputs. `integers` are
+    /// the inputs that are int32.
     pub(crate) fn stage(&self, index: usize, integers: &[&str]) -> std::io::Result<Stage> {
         let in_stage = |stage: usize| {
             let nodes = self.nodes.iter().filter(move |(s, _)| *s == stage);

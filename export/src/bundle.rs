@@ -9,10 +9,12 @@ use tempfile::TempDir;
 
 use crate::error::ExportError;
 
-/// Names of staging folders begin with this; an export that was killed leaves its own beside the bundle's place.
+/// Names of staging folders begin with this; an export that was killed leaves its own beside the
+/// bundle's place.
 pub const STAGING_PREFIX: &str = ".duoguard-export-";
 
-/// A folder beside the bundle's, on the same file system, that becomes it in the end. Dropping it removes everything.
+/// A folder beside the bundle's, on the same file system, that becomes it in the end. Dropping it
+/// removes everything.
 pub(crate) struct Staging {
     root: TempDir,
     target: PathBuf,
@@ -66,7 +68,8 @@ impl Staging {
         }
         if let Err(cause) = fs::rename(folder, target) {
             if old.is_some() {
-                // The old bundle is better than none; if even that fails, the first error tells more.
+                // The old bundle is better than none; if even that fails, the first error tells
+                // more.
                 let _ = fs::rename(&aside, target);
             }
             return Err(ExportError::io("create", target)(cause));

@@ -1,4 +1,5 @@
-//! Calibration: what a model's logits mean, and from what score on it flags, found on labelled texts.
+//! Calibration: what a model's logits mean, and from what score on it flags, found on labelled
+//! texts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,7 +38,8 @@ pub struct CalibrationReport {
     /// The one that they were to stay within on harmless everyday texts; absent without such texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub benign_fpr: Option<f64>,
-    /// The threshold of languages that have none of their own, and how it does on all texts, each language weighing the same.
+    /// The threshold of languages that have none of their own, and how it does on all texts, each
+    /// language weighing the same.
     pub default: LanguageCalibration,
     /// Per language tag.
     pub languages: BTreeMap<String, LanguageCalibration>,
@@ -62,8 +64,9 @@ pub struct LanguageCalibration {
     pub benign_fpr: Option<f64>,
     /// The share of unsafe texts that it flags; absent without such texts.
     pub recall: Option<f64>,
-    /// The expected calibration error of the scores on labelled texts that had no part in fitting them (half of the texts, judged by
-    /// what the other half taught, and the other way round); absent without labelled texts.
+    /// The expected calibration error of the scores on labelled texts that had no part in fitting
+    /// them (half of the texts, judged by what the other half taught, and the other way round);
+    /// absent without labelled texts.
     pub ece: Option<f64>,
     /// The same without calibration.
     pub ece_uncalibrated: Option<f64>,

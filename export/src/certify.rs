@@ -1,4 +1,5 @@
-//! The certificate: what quantising changed, per language and category, and whether that is within a tolerance.
+//! The certificate: what quantising changed, per language and category, and whether that is within
+//! a tolerance.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +47,8 @@ pub struct Certificate {
     pub scheme: String,
     /// Where the texts are from: the name of a file, or "built-in".
     pub texts: String,
-    /// How much may change. One text may always change: where a language has few, that is more than the shares allow.
+    /// How much may change. One text may always change: where a language has few, that is more than
+    /// the shares allow.
     pub tolerance: Tolerance,
     /// What changed by more; empty if the certificate passed.
     pub violations: Vec<String>,
@@ -79,7 +81,8 @@ pub struct Effect {
     pub logit_error: LogitError,
     /// Texts that are flagged by one and not by the other.
     pub flips: usize,
-    /// The change of F1; absent, as the others, where it is undefined: without labels, or without texts of both.
+    /// The change of F1; absent, as the others, where it is undefined: without labels, or without
+    /// texts of both.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub f1: Option<Change>,
     /// The change of the false positive rate.
@@ -108,7 +111,8 @@ pub struct Change {
     pub high: f64,
 }
 
-/// The texts, with the logits of both guards: the maximum over a text's windows, [texts][categories].
+/// The texts, with the logits of both guards: the maximum over a text's windows,
+/// [texts][categories].
 pub(crate) struct Comparison<'a> {
     pub(crate) texts: &'a [Text],
     pub(crate) fp32: &'a [Vec<f32>],

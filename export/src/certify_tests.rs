@@ -53,7 +53,8 @@ fn one_language_beyond_the_tolerance_fails_it() {
     texts.extend(more);
     fp32.extend(logits);
     let mut quantized = fp32.clone();
-    // Three of the hundred safe French texts are now flagged: little among all, too much among them.
+    // Three of the hundred safe French texts are now flagged: little among all, too much among
+    // them.
     for row in [2000, 2002, 2004] {
         quantized[row][0] = 0.1;
     }

@@ -128,7 +128,8 @@ impl Checkpoint {
         &self.guard
     }
 
-    /// The token ids that the tokenizer puts before every text, such as Llama's `<|begin_of_text|>`.
+    /// The token ids that the tokenizer puts before every text, such as Llama's
+    /// `<|begin_of_text|>`.
     pub fn prefix(&self) -> &[u32] {
         &self.prefix
     }
@@ -157,7 +158,8 @@ impl Checkpoint {
         self.shards.read(place, row * width, width)
     }
 
-    /// The values of a tensor in f32, some rows at a time: the embedding of a large vocabulary fills half a gigabyte.
+    /// The values of a tensor in f32, some rows at a time: the embedding of a large vocabulary
+    /// fills half a gigabyte.
     pub(crate) fn row_blocks(&self, name: &str) -> impl Iterator<Item = Vec<f32>> {
         let place = self.place(name);
         let width: usize = place.shape[1..].iter().product();
@@ -282,7 +284,8 @@ impl Checkpoint {
     }
 }
 
-/// The special tokens that a tokenizer puts before every text. It must put none behind it: the last token is the one that is judged.
+/// The special tokens that a tokenizer puts before every text. It must put none behind it: the last
+/// token is the one that is judged.
 fn prefix(tokenizer: &Tokenizer) -> Result<Vec<u32>, String> {
     let ids = |special| {
         let encoding = tokenizer.encode_fast("a", special);
@@ -305,7 +308,8 @@ pub(crate) fn in_layer(layer: usize, name: &str) -> String {
     format!("model.layers.{layer}.{name}")
 }
 
-/// Every tensor of the network with its shape, made one at a time: a `config.json` may claim a million layers.
+/// Every tensor of the network with its shape, made one at a time: a `config.json` may claim a
+/// million layers.
 fn expected_tensors(
     config: &Config,
     labels: usize,

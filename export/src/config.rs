@@ -25,7 +25,8 @@ struct Family {
 pub enum Head {
     /// `score.weight`: a logit for every label. What can be exported.
     Labels,
-    /// `lm_head.weight`, or the embedding once more: a logit for every token. What the trainer starts from.
+    /// `lm_head.weight`, or the embedding once more: a logit for every token. What the trainer
+    /// starts from.
     Tokens,
 }
 
@@ -79,14 +80,16 @@ pub struct Config {
     pub norm_eps: f64,
     /// The rotary embedding's frequencies.
     pub rope: Rope,
-    /// Whether a language model's head is its embedding. Without the field `tie_word_embeddings`: as the family has it.
+    /// Whether a language model's head is its embedding. Without the field `tie_word_embeddings`:
+    /// as the family has it.
     pub tied: bool,
     /// The names in `id2label`, in order; empty when the file has none.
     pub labels: Vec<String>,
 }
 
 impl Config {
-    /// Reads `config.json`. An error names the first field that is missing, impossible or not supported.
+    /// Reads `config.json`. An error names the first field that is missing, impossible or not
+    /// supported.
     pub fn open(path: &Path, head: Head) -> Result<Self, ExportError> {
         let bytes = read_small(path)?;
         Self::from_json(&bytes, head).map_err(|message| ExportError::checkpoint(path, message))
@@ -173,7 +176,8 @@ impl Config {
         Ok(())
     }
 
-    /// Refuses a sliding window that is in use: one that is switched on, and on for some of the layers.
+    /// Refuses a sliding window that is in use: one that is switched on, and on for some of the
+    /// layers.
     fn check_window(&self, fields: &Fields<'_>) -> Result<(), String> {
         match fields.given("use_sliding_window") {
             None | Some(Value::Bool(false)) => return Ok(()),

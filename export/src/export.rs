@@ -28,11 +28,12 @@ const BUILT_IN: &str = "built-in";
 pub struct ExportOptions {
     /// How weights are stored.
     pub quantize: Quantize,
-    /// Labelled texts, JSONL or gzipped JSONL with the fields `text`, `lang` and `unsafe` (0 or 1), on which thresholds are found.
-    /// Without them every threshold is 0.5.
+    /// Labelled texts, JSONL or gzipped JSONL with the fields `text`, `lang` and `unsafe` (0 or 1),
+    /// on which thresholds are found. Without them every threshold is 0.5.
     pub calibration: Option<PathBuf>,
-    /// Texts on which the certificate compares the quantised guard with the fp32 one, JSONL or gzipped JSONL with the fields `text`,
-    /// `lang` and, where known, `unsafe` and `categories`. Without them: those of the calibration, or else a few built-in ones.
+    /// Texts on which the certificate compares the quantised guard with the fp32 one, JSONL or
+    /// gzipped JSONL with the fields `text`, `lang` and, where known, `unsafe` and `categories`.
+    /// Without them: those of the calibration, or else a few built-in ones.
     pub certify: Option<PathBuf>,
     /// How many texts of a language the certificate takes at most, evenly.
     pub certify_rows: usize,
@@ -40,15 +41,19 @@ pub struct ExportOptions {
     pub tolerance: Tolerance,
     /// The categories, in the order of the logits; those that the checkpoint names when absent.
     pub labels: Option<Vec<String>>,
-    /// Replace a bundle that is already there, and write one even if its fp32 graph fails the parity check or its certificate fails.
+    /// Replace a bundle that is already there, and write one even if its fp32 graph fails the
+    /// parity check or its certificate fails.
     pub force: bool,
-    /// The false positive rate that thresholds are to stay within, per language, on the calibration texts that are labelled safe.
+    /// The false positive rate that thresholds are to stay within, per language, on the calibration
+    /// texts that are labelled safe.
     pub target_fpr: f64,
-    /// Harmless everyday texts, JSONL or gzipped JSONL with the fields `text` and `lang`, which thresholds must not flag either.
+    /// Harmless everyday texts, JSONL or gzipped JSONL with the fields `text` and `lang`, which
+    /// thresholds must not flag either.
     pub benign: Option<PathBuf>,
     /// How many harmless texts of a language are taken at most, evenly.
     pub benign_rows: usize,
-    /// The false positive rate that thresholds are to stay within, per language, on the harmless texts.
+    /// The false positive rate that thresholds are to stay within, per language, on the harmless
+    /// texts.
     pub benign_fpr: f64,
 }
 
@@ -75,7 +80,8 @@ impl Default for ExportOptions {
 pub struct ExportReport {
     /// Size of the files together.
     pub bundle_bytes: u64,
-    /// The largest difference between the logits of the fp32 graph and of its judges, the reference and the golden values.
+    /// The largest difference between the logits of the fp32 graph and of its judges, the reference
+    /// and the golden values.
     pub fp32_parity_max_error: f64,
     /// How far the bundle's logits are from the fp32 graph's; `None` if it was not quantised.
     pub logit_error: Option<LogitError>,
@@ -87,11 +93,13 @@ pub struct ExportReport {
     pub manifest: Manifest,
 }
 
-/// Exports the checkpoint in the folder `checkpoint` to a bundle in the folder `bundle`, whose parent must exist.
+/// Exports the checkpoint in the folder `checkpoint` to a bundle in the folder `bundle`, whose
+/// parent must exist.
 ///
-/// The bundle appears whole, or not at all: it is made in a temporary folder beside its place and renamed. A folder that is there and
-/// not empty is an error unless [`force`](ExportOptions::force) is set and it holds a bundle, which is then replaced; files in it that
-/// are not the bundle's own are kept.
+/// The bundle appears whole, or not at all: it is made in a temporary folder beside its place and
+/// renamed. A folder that is there and not empty is an error unless [`force`](ExportOptions::force)
+/// is set and it holds a bundle, which is then replaced; files in it that are not the bundle's own
+/// are kept.
 pub fn export(
     checkpoint: &Path,
     bundle: &Path,
@@ -154,8 +162,8 @@ pub fn export(
     })
 }
 
-/// Certifies a bundle that is already there: compares it with the checkpoint it was exported from, on the texts of the options and at
-/// the bundle's own thresholds. Nothing is written.
+/// Certifies a bundle that is already there: compares it with the checkpoint it was exported from,
+/// on the texts of the options and at the bundle's own thresholds. Nothing is written.
 pub fn certify(
     checkpoint: &Path,
     bundle: &Path,

@@ -1,8 +1,9 @@
 //! The decoder as an ONNX graph that ONNX Runtime and rten both run, and both fuse.
 //!
-//! Shapes: B batch, T tokens, C hidden, H query heads, K key/value heads, D head size, L labels. The input is `input_ids` [B, T], never
-//! padded; the output `logits` [B, L]. A graph for streams also takes the keys and values of P tokens before, and gives those of all
-//! P + T. Stage 0 makes the embedding and the lengths, stage n the n-th layer.
+//! Shapes: B batch, T tokens, C hidden, H query heads, K key/value heads, D head size, L labels.
+//! The input is `input_ids` [B, T], never padded; the output `logits` [B, L]. A graph for streams
+//! also takes the keys and values of P tokens before, and gives those of all P + T. Stage 0 makes
+//! the embedding and the lengths, stage n the n-th layer.
 
 use crate::attention::cache_ports;
 use crate::builder::{Builder, Graph, Ports};
@@ -36,7 +37,8 @@ pub(crate) enum Form {
     Stream,
 }
 
-/// The longest sequence that the graph accepts: as long as the network was made for, within what the runtime allows.
+/// The longest sequence that the graph accepts: as long as the network was made for, within what
+/// the runtime allows.
 pub(crate) fn max_position(config: &Config) -> usize {
     config.max_position.min(duoguard::MAX_WINDOW_TOKENS)
 }
@@ -168,7 +170,8 @@ impl<'a> Network<'a> {
             .push("logits", "MatMul", &[&x, &score], &["logits"]);
     }
 
-    /// What attention wants to know about lengths. Rows are never padded, so all of it follows from the shapes of the inputs.
+    /// What attention wants to know about lengths. Rows are never padded, so all of it follows from
+    /// the shapes of the inputs.
     fn lengths(&mut self) {
         let builder = &mut self.builder;
         linear::constants(builder);

@@ -1,7 +1,8 @@
 //! Runs a network one layer at a time, all sequences through a layer before the next is made.
 //!
-//! The nodes are those of the exported graph, cut at its stages, so what is measured here is what is written. No more than one
-//! layer's weights are in memory, which the fp32 weights of a large network would fill.
+//! The nodes are those of the exported graph, cut at its stages, so what is measured here is what
+//! is written. No more than one layer's weights are in memory, which the fp32 weights of a large
+//! network would fill.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,8 +50,8 @@ pub(crate) fn logits(
     Ok(logits)
 }
 
-/// How much each projection, as the only one that is quantised to int8 with a scale per tensor, moves the logits: the mean absolute
-/// difference over the windows, the largest first.
+/// How much each projection, as the only one that is quantised to int8 with a scale per tensor,
+/// moves the logits: the mean absolute difference over the windows, the largest first.
 pub(crate) fn sensitivities(
     checkpoint: &Checkpoint,
     windows: &[Vec<u32>],

@@ -1,8 +1,9 @@
 //! Turns a checkpoint (a Hugging Face folder) into a bundle that the `duoguard` runtime opens.
 //!
-//! The ONNX graph is written directly, without Python. An export proves itself before it writes anything at its destination: the
-//! fp32 graph must agree with a slow, readable forward pass ([`reference`](mod@reference)) and with the logits the trainer left in
-//! the checkpoint; what quantisation then changes is measured and recorded in the bundle's manifest.
+//! The ONNX graph is written directly, without Python. An export proves itself before it writes
+//! anything at its destination: the fp32 graph must agree with a slow, readable forward pass
+//! ([`reference`](mod@reference)) and with the logits the trainer left in the checkpoint; what
+//! quantisation then changes is measured and recorded in the bundle's manifest.
 //!
 //! ```no_run
 //! use std::path::Path;

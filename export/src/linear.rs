@@ -8,7 +8,8 @@ use crate::scheme::Precision;
 
 /// Side of the square in which a matrix is transposed: two of them fit in the first cache.
 const TILE: usize = 64;
-/// Zero of activations that are scaled per token: they are symmetric, and stored as uint8, which engines multiply fastest.
+/// Zero of activations that are scaled per token: they are symmetric, and stored as uint8, which
+/// engines multiply fastest.
 const TOKEN_ZERO: u8 = 128;
 
 /// Adds the constants that projections use.
@@ -29,7 +30,8 @@ pub(crate) fn constants(builder: &mut Builder<'_>) {
     builder.constant("last_axis", DataType::Int64, &[1], &(-1_i64).to_le_bytes());
 }
 
-/// A matrix of the network: matrices of the checkpoint, stacked, so that their outputs stand side by side.
+/// A matrix of the network: matrices of the checkpoint, stacked, so that their outputs stand side
+/// by side.
 #[derive(Clone)]
 pub(crate) struct Projection<'a> {
     pub(crate) checkpoint: &'a Checkpoint,

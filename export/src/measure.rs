@@ -21,7 +21,8 @@ const RANDOM_LENGTHS: [usize; 5] = [1, 2, 7, 33, 90];
 const TIMED_TOKENS: usize = 128;
 const TIMED_RUNS: usize = 7;
 
-/// How far the quantised model's logits are from the fp32 model's: absolute differences over all texts and categories.
+/// How far the quantised model's logits are from the fp32 model's: absolute differences over all
+/// texts and categories.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogitError {
     /// Their mean.
@@ -63,7 +64,8 @@ pub(crate) fn session(model: &Model) -> Result<Session, ExportError> {
     Ok(model.session(&options)?)
 }
 
-/// Calls `run` on every item, on all cores, with a session of each model; results come in the order of the items.
+/// Calls `run` on every item, on all cores, with a session of each model; results come in the order
+/// of the items.
 pub(crate) fn in_parallel<T: Sync, R: Send>(
     models: &[&Model],
     items: &[T],
@@ -75,7 +77,8 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(
     })
 }
 
-/// The largest difference between the fp32 graph and its judges; an error beyond the tolerance unless `force` is set.
+/// The largest difference between the fp32 graph and its judges; an error beyond the tolerance
+/// unless `force` is set.
 pub(crate) fn parity(checkpoint: &Checkpoint, force: bool) -> Result<f64, ExportError> {
     let limit = max_position(checkpoint.config());
     let golden = checkpoint.golden();
@@ -123,7 +126,8 @@ pub(crate) fn parity(checkpoint: &Checkpoint, force: bool) -> Result<f64, Export
     Ok(worst)
 }
 
-/// Milliseconds that one window of [`TIMED_TOKENS`] takes on the engine that `auto` picks, the median of a few runs on one thread.
+/// Milliseconds that one window of [`TIMED_TOKENS`] takes on the engine that `auto` picks, the
+/// median of a few runs on one thread.
 pub(crate) fn latency_ms(model: &Model) -> Result<f64, ExportError> {
     let architecture = &model.manifest().architecture;
     let tokens = TIMED_TOKENS.min(architecture.max_position);

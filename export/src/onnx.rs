@@ -1,4 +1,5 @@
-//! The part of ONNX's protobuf schema that we write, with the field numbers of the official `onnx.proto`.
+//! The part of ONNX's protobuf schema that we write, with the field numbers of the official
+//! `onnx.proto`.
 
 use prost::Message;
 

@@ -1,15 +1,16 @@
 //! Work on many items at once, each thread with tools of its own.
 //!
-//! Plain threads, not rayon's: an engine has a thread pool of its own, and one of rayon's threads that waits for another pool takes on
-//! further items meanwhile, one within the other, until its stack ends.
+//! Plain threads, not rayon's: an engine has a thread pool of its own, and one of rayon's threads
+//! that waits for another pool takes on further items meanwhile, one within the other, until its
+//! stack ends.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::ExportError;
 
-/// Calls `run` on every item, on all cores, with what `tools` made for the thread. Results come in the order of the items; after an
-/// error no further item is begun.
+/// Calls `run` on every item, on all cores, with what `tools` made for the thread. Results come in
+/// the order of the items; after an error no further item is begun.
 pub(crate) fn map<T: Sync, R: Send, S>(
     items: &[T],
     tools: impl Fn() -> Result<S, ExportError> + Sync,

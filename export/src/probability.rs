@@ -1,8 +1,10 @@
-//! Probabilities: how the logits of a network become the chances that they claim to be, fitted on labelled texts.
+//! Probabilities: how the logits of a network become the chances that they claim to be, fitted on
+//! labelled texts.
 //!
-//! First a line per category, on the texts of which the category is known; then a line per language, for all categories alike, on
-//! the largest of them, so that a verdict's score is the chance that the text is unsafe where as many texts are unsafe as are safe.
-//! How many are in the texts at hand says nothing about those to come.
+//! First a line per category, on the texts of which the category is known; then a line per
+//! language, for all categories alike, on the largest of them, so that a verdict's score is the
+//! chance that the text is unsafe where as many texts are unsafe as are safe. How many are in the
+//! texts at hand says nothing about those to come.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +14,8 @@ use crate::rows::Row;
 
 /// A line is fitted on at least this many texts of either label.
 const MIN_TEXTS: usize = 50;
-/// How many texts' worth of doubt there is that a line is the one it starts from: keeps those of few texts near it.
+/// How many texts' worth of doubt there is that a line is the one it starts from: keeps those of
+/// few texts near it.
 const DOUBT: f64 = 5.0;
 /// Newton's method on two parameters; it takes about six steps.
 const MAX_STEPS: usize = 50;
@@ -42,8 +45,8 @@ struct Point {
 }
 
 impl Probabilities {
-    /// Fits all lines. Whatever has too few texts keeps what it starts from: a category the logits as they are, a language the line of
-    /// all languages.
+    /// Fits all lines. Whatever has too few texts keeps what it starts from: a category the logits
+    /// as they are, a language the line of all languages.
     pub(crate) fn fit(judged: &[Judged<'_>], categories: &[String]) -> Self {
         let of_categories: Vec<Calibration> = (0..categories.len())
             .map(|index| category(judged, index, &categories[index]))

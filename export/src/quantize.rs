@@ -19,7 +19,8 @@ pub(crate) fn quantize(value: f32, scale: f32) -> i8 {
     (value / scale).round_ties_even().clamp(-LARGEST, LARGEST) as i8
 }
 
-/// The scale of a block of 4-bit weights: it maps the value of largest magnitude to the end of the range that reaches further, -8.
+/// The scale of a block of 4-bit weights: it maps the value of largest magnitude to the end of the
+/// range that reaches further, -8.
 pub(crate) fn block_scale(block: &[f32]) -> f32 {
     let largest = block
         .iter()

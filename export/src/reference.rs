@@ -1,13 +1,15 @@
 //! The network's forward pass, slow and readable: it judges every graph that is exported.
 //!
-//! Values are f32, sums are f64. Legend: T tokens, C hidden, H heads, K key/value heads, D head size, I intermediate.
+//! Values are f32, sums are f64. Legend: T tokens, C hidden, H heads, K key/value heads, D head
+//! size, I intermediate.
 
 use rayon::prelude::*;
 
 use crate::checkpoint::{Checkpoint, EMBEDDING, NORM, SCORE, in_layer};
 use crate::config::Config;
 
-/// Sums are kept apart in as many places as a vector register holds, or a large network would take minutes.
+/// Sums are kept apart in as many places as a vector register holds, or a large network would take
+/// minutes.
 const LANES: usize = 16;
 
 /// The logits of one sequence of token ids, pooled at its last token.
@@ -121,7 +123,8 @@ fn normalize(x: &[f32], weight: &[f32], eps: f64) -> Vec<f32> {
         .collect()
 }
 
-/// Rotary position embedding of every head of `x` `[T, heads * D]`: dimension i is paired with i + D / 2.
+/// Rotary position embedding of every head of `x` `[T, heads * D]`: dimension i is paired with i +
+/// D / 2.
 fn rotate(x: &mut [f32], tokens: usize, config: &Config) {
     let head_size = config.head_size();
     let width = x.len() / tokens;

@@ -9,7 +9,8 @@ pub struct Rope {
     pub scaling: Option<Llama3Scaling>,
 }
 
-/// The scaling of Llama 3.1 and later: slow frequencies are divided by `factor`, fast ones kept, those between blended.
+/// The scaling of Llama 3.1 and later: slow frequencies are divided by `factor`, fast ones kept,
+/// those between blended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Llama3Scaling {
     /// What slow frequencies are divided by; at least 1.
@@ -25,7 +26,8 @@ pub struct Llama3Scaling {
 impl Rope {
     /// Radians per token of dimension pair `index`, 0 to `head_size / 2`.
     ///
-    /// Rounded to f32, as networks are trained: at position 2,000 the rounding is visible in the fourth digit of an angle.
+    /// Rounded to f32, as networks are trained: at position 2,000 the rounding is visible in the
+    /// fourth digit of an angle.
     pub fn frequency(&self, index: usize, head_size: usize) -> f32 {
         let plain = self.theta.powf(-2.0 * index as f64 / head_size as f64);
         let Some(scaling) = self.scaling else {

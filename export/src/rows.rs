@@ -25,7 +25,8 @@ pub(crate) struct Row {
     pub(crate) line: usize,
 }
 
-/// Reads labelled texts from JSONL, plain or gzipped. Blank lines are skipped, unknown fields ignored.
+/// Reads labelled texts from JSONL, plain or gzipped. Blank lines are skipped, unknown fields
+/// ignored.
 pub(crate) fn read(path: &Path) -> Result<Vec<Row>, ExportError> {
     let failed = |cause| ExportError::io("read", path)(cause);
     let mut file = File::open(path).map_err(failed)?;

@@ -8,7 +8,8 @@ use crate::error::ExportError;
 /// How weights are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quantize {
-    /// Weights as int8 with a scale per output channel; activations as uint8 with a scale per tensor, found while running.
+    /// Weights as int8 with a scale per output channel; activations as uint8 with a scale per
+    /// tensor, found while running.
     #[default]
     Int8,
     /// As [`Int8`](Self::Int8), with a scale per token for the activations.
@@ -17,10 +18,11 @@ pub enum Quantize {
     Int8Weights,
     /// Weights as 4-bit integers with a scale for every 32; the embedding as int8.
     Int4,
-    /// As [`Int8`](Self::Int8), except for the projections that suffer most, found by measurement: these as
-    /// [`Int8Weights`](Self::Int8Weights).
+    /// As [`Int8`](Self::Int8), except for the projections that suffer most, found by measurement:
+    /// these as [`Int8Weights`](Self::Int8Weights).
     Mixed,
-    /// The fastest of the above, on this machine, whose certificate passes; [`None`](Self::None) if none does.
+    /// The fastest of the above, on this machine, whose certificate passes; [`None`](Self::None) if
+    /// none does.
     Auto,
     /// Weights and activations as f32.
     None,
@@ -138,7 +140,8 @@ pub(crate) struct Plan {
     pub(crate) exceptions: BTreeMap<String, Precision>,
 }
 
-/// The precision of the projections that a mixed plan exempts: exact activations, and no larger a file.
+/// The precision of the projections that a mixed plan exempts: exact activations, and no larger a
+/// file.
 pub(crate) const KEPT: Precision = Precision::Int8Weights;
 
 impl Plan {

@@ -128,7 +128,8 @@ impl Shards {
         self.files.iter().map(|file| file.map.len() as u64).sum()
     }
 
-    /// `count` values of a tensor from the value at `start`, in f32; the type of the tensor must be F32, F16 or BF16.
+    /// `count` values of a tensor from the value at `start`, in f32; the type of the tensor must be
+    /// F32, F16 or BF16.
     pub(crate) fn read(&self, place: &Place, start: usize, count: usize) -> Vec<f32> {
         let map = &self.files[place.file].map;
         let bytes = &map[place.start..place.end];
@@ -144,12 +145,13 @@ impl Shards {
     }
 }
 
-/// Lets the system take back the memory of pages that were read: a checkpoint is larger than anything else in an export.
+/// Lets the system take back the memory of pages that were read: a checkpoint is larger than
+/// anything else in an export.
 fn release(map: &Mmap, start: usize, length: usize) {
     #[cfg(unix)]
     {
-        // SAFETY: the map is read-only and of a file, so pages that are dropped come back from the file, unchanged, when they are
-        // read again, also by another thread.
+        // SAFETY: the map is read-only and of a file, so pages that are dropped come back from the
+        // file, unchanged, when they are read again, also by another thread.
         let advised = unsafe {
             map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length)
         };
@@ -173,8 +175,8 @@ struct Index {
 
 fn open_shard(path: &Path, file: usize) -> Result<(Shard, BTreeMap<String, Place>), ExportError> {
     let opened = File::open(path).map_err(ExportError::io("read", path))?;
-    // SAFETY: the map is only read. `Checkpoint` tells callers that the files must not be changed in place while it is open, which
-    // is the one thing that cannot be checked here.
+    // SAFETY: the map is only read. `Checkpoint` tells callers that the files must not be changed
+    // in place while it is open, which is the one thing that cannot be checked here.
     let map = unsafe { Mmap::map(&opened) }.map_err(ExportError::io("map into memory", path))?;
     let places = places(&map, file).map_err(|message| ExportError::checkpoint(path, message))?;
     let path = path.to_owned();

@@ -42,8 +42,8 @@ impl Text {
     }
 }
 
-/// Reads texts from JSON lines, plain or gzipped: `text`, `lang` and, where known, `unsafe` and `categories`. Takes at most
-/// `per_language` of each language, evenly from those of either label.
+/// Reads texts from JSON lines, plain or gzipped: `text`, `lang` and, where known, `unsafe` and
+/// `categories`. Takes at most `per_language` of each language, evenly from those of either label.
 pub(crate) fn read(path: &Path, per_language: usize) -> Result<Vec<Text>, ExportError> {
     let failed = |cause| ExportError::io("read", path)(cause);
     let mut file = BufReader::new(File::open(path).map_err(failed)?);

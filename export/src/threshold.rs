@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// A language needs this many safe texts for a threshold of its own: at 10 % FPR its standard error is then about 2 points.
+/// A language needs this many safe texts for a threshold of its own: at 10 % FPR its standard error
+/// is then about 2 points.
 const MIN_SAFE_TEXTS: usize = 200;
 /// And this many unsafe ones, so that its recall means something.
 const MIN_UNSAFE_TEXTS: usize = 50;
@@ -90,8 +91,8 @@ impl Thresholds {
     }
 }
 
-/// The languages that the model was made for, as far as one can tell: those with labelled texts; all, if none has any. Unidentified
-/// texts are mostly short ones of theirs.
+/// The languages that the model was made for, as far as one can tell: those with labelled texts;
+/// all, if none has any. Unidentified texts are mostly short ones of theirs.
 pub(crate) fn known(languages: &BTreeMap<String, Scores>) -> Vec<&Scores> {
     let is_known = |scores: &&Scores| !(scores.of_safe.is_empty() && scores.of_unsafe.is_empty());
     let known: Vec<_> = languages.values().filter(is_known).collect();
@@ -101,8 +102,8 @@ pub(crate) fn known(languages: &BTreeMap<String, Scores>) -> Vec<&Scores> {
     }
 }
 
-/// Those of which the default threshold takes the labelled texts. Those with a handful of labelled texts would weigh as much as the others, so
-/// they count only if there is nothing else.
+/// Those of which the default threshold takes the labelled texts. Those with a handful of labelled
+/// texts would weigh as much as the others, so they count only if there is nothing else.
 pub(crate) fn pool(languages: &BTreeMap<String, Scores>) -> Vec<&Scores> {
     let enough: Vec<_> = languages.values().filter(|s| s.has_labelled()).collect();
     match enough.is_empty() {
@@ -111,8 +112,8 @@ pub(crate) fn pool(languages: &BTreeMap<String, Scores>) -> Vec<&Scores> {
     }
 }
 
-/// The lowest of the scores that, as a threshold, flags at most the target share of them. Every list that is not empty weighs the
-/// same.
+/// The lowest of the scores that, as a threshold, flags at most the target share of them. Every
+/// list that is not empty weighs the same.
 fn lowest(lists: &[&[f32]], target_fpr: f64) -> f32 {
     let count = lists.iter().filter(|list| !list.is_empty()).count();
     let weighted = |list: &&[f32]| {
@@ -121,12 +122,13 @@ fn lowest(lists: &[&[f32]], target_fpr: f64) -> f32 {
     };
     let mut scores: Vec<(f32, f64)> = lists.iter().flat_map(weighted).collect();
     scores.sort_by(|a, b| b.0.total_cmp(&a.0));
-    // A text is flagged when its score exceeds the threshold. Going down, the scores before a place are those a threshold there
-    // would flag, unless they equal it.
+    // A text is flagged when its score exceeds the threshold. Going down, the scores before a place
+    // are those a threshold there would flag, unless they equal it.
     let mut flagged = 0.0;
     let mut threshold = if scores.is_empty() { 0.0 } else { 1.0 };
     for group in scores.chunk_by(|a, b| a.0 == b.0) {
-        // Weights are sums of fractions: forgive their rounding, or one row in ten would exceed 10 %.
+        // Weights are sums of fractions: forgive their rounding, or one row in ten would exceed 10
+        // %.
         if flagged > target_fpr + 1e-9 {
             break;
         }

@@ -24,7 +24,8 @@ const CANDIDATES: [Quantize; 4] = [
     Quantize::Int4,
     Quantize::Int8Weights,
 ];
-/// Weights that are widened to f32 take four times the memory: they have to be faster by this factor to be worth it.
+/// Weights that are widened to f32 take four times the memory: they have to be faster by this
+/// factor to be worth it.
 const WIDENED_HANDICAP: f64 = 1.25;
 /// What every trial needs.
 pub(crate) struct Trials<'a> {
@@ -45,7 +46,8 @@ pub(crate) struct Tried {
     scheme: &'static str,
     /// Projections kept in higher precision.
     kept: usize,
-    /// Median time of 128 tokens on the engine that `auto` picks, one thread; with its handicap, if the scheme has one.
+    /// Median time of 128 tokens on the engine that `auto` picks, one thread; with its handicap, if
+    /// the scheme has one.
     latency_ms: f64,
     /// Whether its certificate passed; absent if it was not needed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,8 +121,8 @@ impl Trials<'_> {
         }
     }
 
-    /// Int8, with as many of the most sensitive projections in higher precision as it takes to pass, found by doubling; the last try
-    /// if half of them do not suffice.
+    /// Int8, with as many of the most sensitive projections in higher precision as it takes to
+    /// pass, found by doubling; the last try if half of them do not suffice.
     fn mixed(&mut self) -> Result<Candidate, ExportError> {
         let mut candidate = self.write(Plan::new(Quantize::Mixed))?;
         let windows = self.judge.ranking(&Model::open(&candidate.folder)?)?;

@@ -1,6 +1,7 @@
 //! `weights.data`: tensors in the safetensors byte format, each of them aligned.
 //!
-//! The format allows no gaps, so the header is padded with spaces and the space between tensors is filled by tensors of its own.
+//! The format allows no gaps, so the header is padded with spaces and the space between tensors is
+//! filled by tensors of its own.
 
 use std::io::{self, Write};
 
@@ -10,10 +11,12 @@ use crate::onnx::DataType;
 
 /// The alignment of every tensor: a cache line, and enough for any vector instruction.
 pub(crate) const ALIGNMENT: usize = 64;
-/// The name of the file. rten accepts external data only from a file whose extension begins with `data`.
+/// The name of the file. rten accepts external data only from a file whose extension begins with
+/// `data`.
 pub(crate) const FILE: &str = "weights.data";
 
-/// A tensor to be written. Its bytes are made when it is its turn, so that one tensor at a time is in memory.
+/// A tensor to be written. Its bytes are made when it is its turn, so that one tensor at a time is
+/// in memory.
 pub(crate) struct Tensor<'a> {
     pub(crate) name: String,
     pub(crate) kind: DataType,

@@ -16,7 +16,8 @@ use crate::graph::{self, Form, max_position};
 use crate::scheme::Plan;
 use crate::weights;
 
-/// DuoGuard's categories in the order of its outputs; the names of a classifier with 12 labels that names none.
+/// DuoGuard's categories in the order of its outputs; the names of a classifier with 12 labels that
+/// names none.
 pub const CATEGORIES: [&str; 12] = [
     "violent_crimes",
     "non_violent_crimes",
@@ -32,7 +33,8 @@ pub const CATEGORIES: [&str; 12] = [
     "jailbreak",
 ];
 const DEFAULT_WINDOW_TOKENS: usize = 512;
-/// The share of a window that is scanned again as part of the next, unless the checkpoint says otherwise.
+/// The share of a window that is scanned again as part of the next, unless the checkpoint says
+/// otherwise.
 const DEFAULT_OVERLAP_SHARE: usize = 8;
 
 /// A bundle that was written.

@@ -1,4 +1,5 @@
-//! Prints verdicts to the last bit through the Rust API, as `ffi/tests/c/scores.c` does through the C API.
+//! Prints verdicts to the last bit through the Rust API, as `ffi/tests/c/scores.c` does through the
+//! C API.
 
 use std::io::{BufRead, stdin};
 

@@ -1,7 +1,8 @@
 //! The one file that touches the caller's memory: the functions of `include/duoguard.h`.
 //!
-//! Each turns what it was given into Rust values, calls safe code, and writes its outputs when all has gone well. What the header asks of
-//! callers is what makes the `unsafe` here sound. What can be checked is checked: NULL, sizes, alignment, UTF-8.
+//! Each turns what it was given into Rust values, calls safe code, and writes its outputs when all
+//! has gone well. What the header asks of callers is what makes the `unsafe` here sound. What can
+//! be checked is checked: NULL, sizes, alignment, UTF-8.
 
 #![allow(unsafe_code)]
 
@@ -95,7 +96,8 @@ pub unsafe extern "C" fn duoguard_model_open(
     out: *mut *mut ModelHandle,
     error: *mut CError,
 ) -> i32 {
-    // SAFETY: `path` ends in NUL, `out` and `error` are the caller's to write to, as the header says.
+    // SAFETY: `path` ends in NUL, `out` and `error` are the caller's to write to, as the header
+    // says.
     unsafe {
         outcome(error, || {
             let path = folder(required(string(path), "path")?)?;
@@ -118,7 +120,8 @@ pub unsafe extern "C" fn duoguard_model_open_memory(
     out: *mut *mut ModelHandle,
     error: *mut CError,
 ) -> i32 {
-    // SAFETY: `files`, the names and the bytes in it are readable during the call, `out` and `error` are the caller's, as the header says.
+    // SAFETY: `files`, the names and the bytes in it are readable during the call, `out` and
+    // `error` are the caller's, as the header says.
     unsafe {
         outcome(error, || {
             let out = required(ptr::NonNull::new(out), "out")?;
@@ -184,7 +187,8 @@ pub unsafe extern "C" fn duoguard_session_new(
     out: *mut *mut SessionHandle,
     error: *mut CError,
 ) -> i32 {
-    // SAFETY: `model` is NULL or alive, `options` has the size that it says, `out` and `error` are the caller's, as the header says.
+    // SAFETY: `model` is NULL or alive, `options` has the size that it says, `out` and `error` are
+    // the caller's, as the header says.
     unsafe {
         outcome(error, || {
             let model = required(model.as_ref(), "model")?;
@@ -231,7 +235,8 @@ pub unsafe extern "C" fn duoguard_session_set_language(
     tag: *const c_char,
     error: *mut CError,
 ) -> i32 {
-    // SAFETY: `session` is NULL or alive and nobody else uses it, `tag` ends in NUL, `error` is the caller's, as the header says.
+    // SAFETY: `session` is NULL or alive and nobody else uses it, `tag` ends in NUL, `error` is the
+    // caller's, as the header says.
     unsafe {
         outcome(error, || {
             let session = required(session.as_mut(), "session")?;
@@ -257,8 +262,8 @@ pub unsafe extern "C" fn duoguard_session_check(
     verdict: *mut CVerdict,
     error: *mut CError,
 ) -> i32 {
-    // SAFETY: `session` is NULL or alive and nobody else uses it, the texts are readable and the outputs writable for their sizes, as
-    // the header says.
+    // SAFETY: `session` is NULL or alive and nobody else uses it, the texts are readable and the
+    // outputs writable for their sizes, as the header says.
     unsafe {
         outcome(error, || {
             let session = required(session.as_mut(), "session")?;
@@ -284,8 +289,8 @@ pub unsafe extern "C" fn duoguard_stream_new(
     out: *mut *mut StreamHandle,
     error: *mut CError,
 ) -> i32 {
-    // SAFETY: `session` is NULL or alive and nobody else uses it, `options` has the size that it says and its prompt is readable, `out` and
-    // `error` are the caller's, as the header says.
+    // SAFETY: `session` is NULL or alive and nobody else uses it, `options` has the size that it
+    // says and its prompt is readable, `out` and `error` are the caller's, as the header says.
     unsafe {
         outcome(error, || {
             let session = required(session.as_mut(), "session")?;
@@ -351,8 +356,8 @@ pub unsafe extern "C" fn duoguard_stream_push(
     verdict: *mut CVerdict,
     error: *mut CError,
 ) -> i32 {
-    // SAFETY: `stream` and `session` are NULL or alive and nobody else uses them, the piece is readable and the outputs writable for their
-    // sizes, as the header says.
+    // SAFETY: `stream` and `session` are NULL or alive and nobody else uses them, the piece is
+    // readable and the outputs writable for their sizes, as the header says.
     unsafe {
         outcome(error, || {
             let stream = required(stream.as_mut(), "stream")?;
@@ -383,7 +388,8 @@ pub unsafe extern "C" fn duoguard_stream_finish(
     verdict: *mut CVerdict,
     error: *mut CError,
 ) -> i32 {
-    // SAFETY: `stream` and `session` are NULL or alive and nobody else uses them, the outputs are writable for their sizes, as the header says.
+    // SAFETY: `stream` and `session` are NULL or alive and nobody else uses them, the outputs are
+    // writable for their sizes, as the header says.
     unsafe {
         outcome(error, || {
             let stream = required(stream.as_mut(), "stream")?;
@@ -449,7 +455,8 @@ impl Outputs {
     }
 
     /// # Safety
-    /// `scores` is NULL or has room for a score per category; `verdict` is NULL or has the size that it says.
+    /// `scores` is NULL or has room for a score per category; `verdict` is NULL or has the size
+    /// that it says.
     unsafe fn write(&self, found: &Verdict) -> Result<(), Failure> {
         // Made before anything is written: this can still fail.
         let verdict = CVerdict::new(found)?;
@@ -508,10 +515,12 @@ unsafe fn session_options(options: *const COptions) -> Result<SessionOptions, Fa
     })
 }
 
-/// The caller's options: `unset` where `options` is NULL, and in fields that an older caller does not have.
+/// The caller's options: `unset` where `options` is NULL, and in fields that an older caller does
+/// not have.
 ///
 /// # Safety
-/// `options` is NULL or has the size that it says; `T` is one of the header's structs, whose every bit pattern is a value.
+/// `options` is NULL or has the size that it says; `T` is one of the header's structs, whose every
+/// bit pattern is a value.
 unsafe fn known_options<T: Copy>(
     options: *const T,
     unset: T,
@@ -561,7 +570,8 @@ unsafe fn struct_size(size: *const u32, name: &str, least: usize) -> Result<usiz
 }
 
 /// # Safety
-/// `pointer` is NULL or points to `size` readable bytes that stay as they are while the result is used.
+/// `pointer` is NULL or points to `size` readable bytes that stay as they are while the result is
+/// used.
 unsafe fn text<'a>(pointer: *const c_char, size: usize, name: &str) -> Result<&'a str, Failure> {
     // SAFETY: the caller's promise.
     utf8(unsafe { array(pointer.cast(), size, name)? }, name)
@@ -598,7 +608,8 @@ unsafe fn array<'a, T>(pointer: *const T, count: usize, name: &str) -> Result<&'
 }
 
 /// # Safety
-/// `pointer` is NULL or points to bytes that end in NUL and stay as they are while the result is used.
+/// `pointer` is NULL or points to bytes that end in NUL and stay as they are while the result is
+/// used.
 unsafe fn string<'a>(pointer: *const c_char) -> Option<&'a CStr> {
     // SAFETY: the caller's promise.
     (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) })

@@ -5,8 +5,8 @@ pub(crate) const MESSAGE_SIZE: usize = 1024;
 
 const CUT: &str = " [...] ";
 
-/// The bytes of a message with its NUL, at most [`MESSAGE_SIZE`] of them. A longer message loses its middle: its beginning names the file,
-/// its end what to do.
+/// The bytes of a message with its NUL, at most [`MESSAGE_SIZE`] of them. A longer message loses
+/// its middle: its beginning names the file, its end what to do.
 pub(crate) fn fitted(message: &str) -> Vec<u8> {
     // A NUL inside would end the message there.
     let message = message.replace('\0', "\u{fffd}");

@@ -9,7 +9,8 @@ use crate::status::Status;
 #[derive(Debug)]
 pub(crate) struct StreamHandle {
     stream: Stream,
-    /// A panic came out of a session while it scored this text: what the stream remembers of it is in an unknown state.
+    /// A panic came out of a session while it scored this text: what the stream remembers of it is
+    /// in an unknown state.
     poisoned: bool,
 }
 

@@ -1,6 +1,7 @@
 //! The structs of `include/duoguard.h`, byte for byte.
 //!
-//! To grow one, append fields at or after its present `sizeof`, padding included, and their ends to its `ENDS`.
+//! To grow one, append fields at or after its present `sizeof`, padding included, and their ends to
+//! its `ENDS`.
 
 use std::ffi::{c_char, c_void};
 use std::mem::{offset_of, size_of};

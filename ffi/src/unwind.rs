@@ -10,7 +10,8 @@ compile_error!(
 
 /// Runs a call; if it panics, returns the panic's message.
 ///
-/// What the call had borrowed may be half-changed: a session that was running poisons itself, and a model never changes.
+/// What the call had borrowed may be half-changed: a session that was running poisons itself, and a
+/// model never changes.
 pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     let call = || {
         #[cfg(test)]

@@ -1,4 +1,5 @@
-//! A whole bundle with one of its files replaced by any bytes, its hashes brought up to date: refused, or it runs.
+//! A whole bundle with one of its files replaced by any bytes, its hashes brought up to date:
+//! refused, or it runs.
 #![no_main]
 
 use duoguard::{Bundle, Input, Model, SessionOptions};

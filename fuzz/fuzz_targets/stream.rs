@@ -1,4 +1,5 @@
-//! Any bytes in any pieces: the verdict at the end is that on the whole, and bytes that are no text are refused.
+//! Any bytes in any pieces: the verdict at the end is that on the whole, and bytes that are no text
+//! are refused.
 #![no_main]
 
 use duoguard::{Input, Stream, StreamOptions};

@@ -1,4 +1,5 @@
-//! Any text, as a prompt and a response: a verdict whose places lie in it, whatever the options are.
+//! Any text, as a prompt and a response: a verdict whose places lie in it, whatever the options
+//! are.
 #![no_main]
 
 use duoguard_fuzz::session;

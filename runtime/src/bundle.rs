@@ -21,8 +21,8 @@ pub(crate) const WEIGHTS: &str = "weights.data";
 pub(crate) const STREAM: &str = "stream.onnx";
 /// The files that every bundle has.
 pub const BUNDLE_FILES: [&str; 4] = [MANIFEST, TOKENIZER, GRAPH, WEIGHTS];
-/// The files that a bundle may have besides; the manifest lists those that it has. `stream.onnx` is the graph with which streams go on
-/// from the keys and values of the text so far.
+/// The files that a bundle may have besides; the manifest lists those that it has. `stream.onnx` is
+/// the graph with which streams go on from the keys and values of the text so far.
 pub const OPTIONAL_BUNDLE_FILES: [&str; 1] = [STREAM];
 /// Those whose SHA-256 the manifest must give.
 pub(crate) const HASHED_FILES: [&str; 3] = [TOKENIZER, GRAPH, WEIGHTS];
@@ -45,11 +45,12 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Opens the bundle in the folder `path`. Files other than [`BUNDLE_FILES`] and the [`OPTIONAL_BUNDLE_FILES`] that its manifest lists
-    /// are ignored.
+    /// Opens the bundle in the folder `path`. Files other than [`BUNDLE_FILES`] and the
+    /// [`OPTIONAL_BUNDLE_FILES`] that its manifest lists are ignored.
     ///
-    /// `weights.data` is memory-mapped, not read: while the bundle, or a model or session made from it, is alive, the file must not
-    /// be changed in place or truncated. Replacing it by renaming another file over it is safe.
+    /// `weights.data` is memory-mapped, not read: while the bundle, or a model or session made from
+    /// it, is alive, the file must not be changed in place or truncated. Replacing it by renaming
+    /// another file over it is safe.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let folder = path.as_ref();
         if !folder.is_dir() {
@@ -83,8 +84,9 @@ impl Bundle {
         })
     }
 
-    /// Copies a bundle from (file name, contents) pairs; names other than [`BUNDLE_FILES`] and the [`OPTIONAL_BUNDLE_FILES`] that its
-    /// manifest lists are ignored. The latter may be left out: without `stream.onnx`, streams have no cache.
+    /// Copies a bundle from (file name, contents) pairs; names other than [`BUNDLE_FILES`] and the
+    /// [`OPTIONAL_BUNDLE_FILES`] that its manifest lists are ignored. The latter may be left out:
+    /// without `stream.onnx`, streams have no cache.
     pub fn from_memory<N: AsRef<str>, B: AsRef<[u8]>>(
         files: impl IntoIterator<Item = (N, B)>,
     ) -> Result<Self> {
@@ -214,7 +216,8 @@ fn check_size(name: &str, size: u64, limit: u64) -> Result<()> {
     Ok(())
 }
 
-/// Checks the safetensors header: its length before anything is allocated for it, then that its tensors fill the file exactly.
+/// Checks the safetensors header: its length before anything is allocated for it, then that its
+/// tensors fill the file exactly.
 fn check_weights(bytes: &[u8]) -> Result<()> {
     let damaged = |what: String| {
         Error::model(format!(

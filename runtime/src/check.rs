@@ -104,7 +104,8 @@ pub(crate) struct Joined<'a> {
 }
 
 impl Joined<'_> {
-    /// The parts of the caller's strings that `range` of the text covers, widened to whole characters.
+    /// The parts of the caller's strings that `range` of the text covers, widened to whole
+    /// characters.
     fn span(&self, range: Range<usize>) -> Span {
         let start = self.text.floor_char_boundary(range.start);
         let end = self.text.ceil_char_boundary(range.end);
@@ -122,7 +123,8 @@ impl Joined<'_> {
     }
 }
 
-/// The texts that are scored. A response without a prompt, and a prompt without a response, are scored alone.
+/// The texts that are scored. A response without a prompt, and a prompt without a response, are
+/// scored alone.
 fn joined<'a>(input: &Input<'a>, join: Join) -> Vec<Joined<'a>> {
     let prompt = |text| Joined {
         text: Cow::Borrowed(text),
@@ -184,8 +186,8 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The caller's language, or that of the text as it reads without disguises or of the texts that it holds, whichever is surer: what is
-/// encoded looks like some language too.
+/// The caller's language, or that of the text as it reads without disguises or of the texts that it
+/// holds, whichever is surer: what is encoded looks like some language too.
 fn language_of<'a>(input: &Input<'a>, readings: &[Reading<'_>]) -> Result<&'a str> {
     match input.language {
         Some(tag) if is_language_tag(tag) => return Ok(tag),
@@ -300,7 +302,8 @@ impl Tally<'_> {
         Ok(())
     }
 
-    /// Where the best window lies. Only a text of several windows is tokenised again, for the places of its tokens.
+    /// Where the best window lies. Only a text of several windows is tokenised again, for the
+    /// places of its tokens.
     fn span(&self, readings: &[Reading<'_>]) -> Result<Option<Span>> {
         let Some(best) = &self.best else {
             return Ok(None);

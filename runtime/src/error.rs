@@ -16,7 +16,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The engine failed while it loaded or ran the graph.
     Engine,
-    /// The system refused the memory for a copy of the weights. Smaller allocations that fail end the process, as in Rust at large.
+    /// The system refused the memory for a copy of the weights. Smaller allocations that fail end
+    /// the process, as in Rust at large.
     OutOfMemory,
 }
 

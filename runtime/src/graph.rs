@@ -20,8 +20,9 @@ pub(crate) const OUTPUT: &str = "logits";
 
 /// An ONNX graph with the weights that it points into; a bundle without the rest.
 ///
-/// The graph has one input `input_ids`, int64 `[batch, tokens]`, and one output `logits`, float32 `[batch, categories]`. Its weights are
-/// ONNX external data in `weights.data`. Clones share everything.
+/// The graph has one input `input_ids`, int64 `[batch, tokens]`, and one output `logits`, float32
+/// `[batch, categories]`. Its weights are ONNX external data in `weights.data`. Clones share
+/// everything.
 #[derive(Clone)]
 pub struct Graph {
     onnx: Arc<[u8]>,
@@ -51,7 +52,8 @@ pub(crate) struct Origin {
 type Shared<T> = Arc<Mutex<Option<Arc<T>>>>;
 
 impl Graph {
-    /// Takes an ONNX model and the bytes of the `weights.data` that it refers to, and checks that they keep the contract.
+    /// Takes an ONNX model and the bytes of the `weights.data` that it refers to, and checks that
+    /// they keep the contract.
     pub fn new(onnx: &[u8], weights: &[u8]) -> Result<Self> {
         let graph = Self::from_parts(onnx.into(), Arc::new(Weights::from_bytes(weights)?));
         graph.validate(None)?;
@@ -111,7 +113,8 @@ impl Graph {
         shared(&self.rten, |_| true, load)
     }
 
-    /// The network as `wgpu` keeps it, loaded by the first session that asks, and again if it is not usable any more.
+    /// The network as `wgpu` keeps it, loaded by the first session that asks, and again if it is
+    /// not usable any more.
     #[cfg(feature = "wgpu")]
     pub(crate) fn shared_wgpu(
         &self,
@@ -121,7 +124,8 @@ impl Graph {
         shared(&self.wgpu, is_usable, load)
     }
 
-    /// What the network's norms add to the mean square: the one number of a decoder that is not among its tensors.
+    /// What the network's norms add to the mean square: the one number of a decoder that is not
+    /// among its tensors.
     #[cfg(feature = "wgpu")]
     pub(crate) fn norm_epsilon(&self) -> Result<f32> {
         let outline = self.outline(GRAPH)?;
@@ -140,8 +144,9 @@ impl Graph {
         onnx::outline(&self.onnx).map_err(|what| refused(file, format!("damaged: {what}")))
     }
 
-    /// Checks the contract on the bytes, before an engine sees them: engines differ in what they let pass. ONNX Runtime, for one,
-    /// would read external data from any file that the graph names.
+    /// Checks the contract on the bytes, before an engine sees them: engines differ in what they
+    /// let pass. ONNX Runtime, for one, would read external data from any file that the graph
+    /// names.
     pub(crate) fn validate(&self, categories: Option<usize>) -> Result<()> {
         let Outline {
             inputs,

@@ -1,7 +1,8 @@
 //! An embedded, offline guardrail: is this prompt, or this response to that prompt, unsafe?
 //!
-//! A [`Bundle`] is the folder that ships. A [`Model`] is a bundle opened: immutable and shared between threads. A [`Session`] is a
-//! model on an [`Engine`]: one thread at a time. It turns an [`Input`] into a [`Verdict`].
+//! A [`Bundle`] is the folder that ships. A [`Model`] is a bundle opened: immutable and shared
+//! between threads. A [`Session`] is a model on an [`Engine`]: one thread at a time. It turns an
+//! [`Input`] into a [`Verdict`].
 //!
 //! ```no_run
 //! use duoguard::{Input, Model, SessionOptions};

@@ -33,7 +33,8 @@ pub struct Manifest {
     pub policy: Policy,
     /// How long a text the network sees at once.
     pub limits: Limits,
-    /// The ids of special tokens that stand before every window, such as Llama's `<|begin_of_text|>`; most models have none.
+    /// The ids of special tokens that stand before every window, such as Llama's
+    /// `<|begin_of_text|>`; most models have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prefix_tokens: Vec<u32>,
     /// The SHA-256, in hexadecimal, of every other file of the bundle.
@@ -41,7 +42,8 @@ pub struct Manifest {
     /// How the weights were quantised and what that cost; not interpreted here.
     #[serde(default)]
     pub quantization: serde_json::Value,
-    /// What quantising changed, per language and category, and whether that was within the tolerance; not interpreted here.
+    /// What quantising changed, per language and category, and whether that was within the
+    /// tolerance; not interpreted here.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub certificate: serde_json::Value,
     /// Data, licences, recipe, metrics; not interpreted here.
@@ -209,7 +211,8 @@ impl Manifest {
     }
 }
 
-/// Looks at the version alone, first: a newer manifest may have fields that this version does not know.
+/// Looks at the version alone, first: a newer manifest may have fields that this version does not
+/// know.
 fn check_version(bytes: &[u8]) -> Result<()> {
     #[derive(Deserialize)]
     struct Version {

@@ -68,8 +68,8 @@ impl Model {
         &self.inner.manifest.categories
     }
 
-    /// The token ids of a text of at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES) bytes. No special tokens are added, and none
-    /// are recognised in the text.
+    /// The token ids of a text of at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES) bytes. No
+    /// special tokens are added, and none are recognised in the text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
         check_length(text, "tokenised")?;
         self.encode(text)
@@ -86,7 +86,8 @@ impl Model {
         self.inner.tokenizer.count(text, most)
     }
 
-    /// The bytes of a text that a range of its tokens covers. They need not begin or end between characters.
+    /// The bytes of a text that a range of its tokens covers. They need not begin or end between
+    /// characters.
     pub(crate) fn token_span(&self, text: &str, tokens: Range<usize>) -> Result<Range<usize>> {
         self.inner.tokenizer.span(text, tokens)
     }
@@ -96,8 +97,9 @@ impl Model {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// How else a text of at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES) bytes reads: without its disguises, and what it holds in
-    /// encoded form. Empty for ordinary text. These are the views that [`Session::check`] scores besides the text itself.
+    /// How else a text of at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES) bytes reads: without
+    /// its disguises, and what it holds in encoded form. Empty for ordinary text. These are the
+    /// views that [`Session::check`] scores besides the text itself.
     ///
     /// # Errors
     /// A longer text.
@@ -112,7 +114,8 @@ impl Model {
             .collect())
     }
 
-    /// The windows that cover the tokens of a text, each as the network takes it: with the model's prefix before it.
+    /// The windows that cover the tokens of a text, each as the network takes it: with the model's
+    /// prefix before it.
     pub fn windows(&self, tokens: &[u32]) -> Vec<Vec<u32>> {
         windows(tokens.len(), self.manifest().limits, LastWindow::Full)
             .map(|range| self.window(&tokens[range]).into_owned())
@@ -129,8 +132,9 @@ impl Model {
 
     /// What [`EngineChoice::Auto`](crate::EngineChoice::Auto) takes for this model, and why.
     ///
-    /// Where there is a real GPU, the first call for a bundle, a machine and a number of threads measures both kinds of engine; what it
-    /// finds is kept in `engine-speed.json` beside the bundle, or in the folder `duoguard` of the user's caches if that is read-only.
+    /// Where there is a real GPU, the first call for a bundle, a machine and a number of threads
+    /// measures both kinds of engine; what it finds is kept in `engine-speed.json` beside the
+    /// bundle, or in the folder `duoguard` of the user's caches if that is read-only.
     pub fn auto_engine(&self, threads: NonZeroUsize) -> Result<AutoEngine> {
         choose_auto(&self.inner.graph, threads)
     }
@@ -143,8 +147,8 @@ impl Model {
 
     /// Opens the model on an engine.
     ///
-    /// Sessions of one model share its weights as far as the engine can: `rten` sessions share everything that they do not
-    /// change, `onnxruntime` sessions have a copy each.
+    /// Sessions of one model share its weights as far as the engine can: `rten` sessions share
+    /// everything that they do not change, `onnxruntime` sessions have a copy each.
     pub fn session(&self, options: &SessionOptions) -> Result<Session> {
         let engine = self.inner.graph.open(&options.engine, options.threads)?;
         Session::new(self.clone(), engine, options.threads)

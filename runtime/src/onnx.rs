@@ -1,6 +1,8 @@
-//! Just enough of ONNX to check a graph's contract: its inputs and outputs, and where its weights lie.
+//! Just enough of ONNX to check a graph's contract: its inputs and outputs, and where its weights
+//! lie.
 //!
-//! Reads the protobuf wire format in place, allocates only for what it reports, and treats every length as untrusted.
+//! Reads the protobuf wire format in place, allocates only for what it reports, and treats every
+//! length as untrusted.
 
 /// What a graph needs and gives.
 #[derive(Debug, Default)]
@@ -28,7 +30,8 @@ pub(crate) struct External {
     pub(crate) location: String,
     pub(crate) offset: u64,
     pub(crate) length: Option<u64>,
-    /// Bytes that its shape and type need; `None` for types that this crate does not know and shapes that overflow.
+    /// Bytes that its shape and type need; `None` for types that this crate does not know and
+    /// shapes that overflow.
     pub(crate) needed: Option<u64>,
 }
 

@@ -2,22 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What [`Session::check_with`](crate::Session::check_with) does; the default is what [`Session::check`](crate::Session::check) does.
+/// What [`Session::check_with`](crate::Session::check_with) does; the default is what
+/// [`Session::check`](crate::Session::check) does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckOptions {
     /// How much of a text is scored.
     pub coverage: Coverage,
     /// How a prompt and its response become one text, or stay two.
     pub join: Join,
-    /// Whether the text is also scored with its disguises taken off. Without, only what is literally written is scored.
+    /// Whether the text is also scored with its disguises taken off. Without, only what is
+    /// literally written is scored.
     pub normalize: bool,
-    /// Thresholds by category, in (0, 1], that replace the model's in every language. Naming an unknown category is an error.
+    /// Thresholds by category, in (0, 1], that replace the model's in every language. Naming an
+    /// unknown category is an error.
     pub thresholds: BTreeMap<String, f32>,
-    /// Asks for thresholds at which at most this share of safe texts is flagged, in (0, 1): the model's operating point with the
-    /// largest rate that does not exceed it. An error if the model has none so low.
+    /// Asks for thresholds at which at most this share of safe texts is flagged, in (0, 1): the
+    /// model's operating point with the largest rate that does not exceed it. An error if the model
+    /// has none so low.
     pub target_fpr: Option<f32>,
-    /// Texts that are never flagged. One matches if it equals the whole text that is checked, joined as [`Join`] says, byte by
-    /// byte. Its scores are still computed.
+    /// Texts that are never flagged. One matches if it equals the whole text that is checked,
+    /// joined as [`Join`] says, byte by byte. Its scores are still computed.
     pub allowed: BTreeSet<String>,
 }
 
@@ -40,8 +44,9 @@ pub enum Coverage {
     /// Every token.
     #[default]
     Full,
-    /// The first tokens of every view of the text, and no more. The verdict then says nothing about the rest;
-    /// [`Verdict::tokens_scored`](crate::Verdict::tokens_scored) tells how much was scored.
+    /// The first tokens of every view of the text, and no more. The verdict then says nothing about
+    /// the rest; [`Verdict::tokens_scored`](crate::Verdict::tokens_scored) tells how much was
+    /// scored.
     Partial {
         /// The most tokens to score; at least 1.
         max_tokens: usize,

@@ -18,8 +18,8 @@ pub struct Policy {
     /// Thresholds that replace the default ones: BCP-47 tag, then category. May name a subset.
     #[serde(default)]
     pub language_thresholds: BTreeMap<String, BTreeMap<String, f32>>,
-    /// How logits become probabilities, for languages that have no calibration of their own. A category that is not named has
-    /// the identity.
+    /// How logits become probabilities, for languages that have no calibration of their own. A
+    /// category that is not named has the identity.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub default_calibration: BTreeMap<String, Calibration>,
     /// Calibration that replaces the default one: BCP-47 tag, then category. May name a subset.
@@ -30,7 +30,8 @@ pub struct Policy {
     pub operating_points: Vec<OperatingPoint>,
 }
 
-/// A category's probability: `1 / (1 + exp(-(scale * logit + offset)))`. A temperature `T` is a scale of `1 / T`.
+/// A category's probability: `1 / (1 + exp(-(scale * logit + offset)))`. A temperature `T` is a
+/// scale of `1 / T`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
@@ -69,9 +70,9 @@ pub struct OperatingPoint {
 impl Policy {
     /// The threshold of each category, in order, for text in `language`.
     ///
-    /// A tag without an entry of its own (`pt-BR`) uses its primary language (`pt`), then the default.
-    /// A category without a default threshold gets 0, which flags it on any score: [`Policy::validate`]
-    /// refuses such a policy.
+    /// A tag without an entry of its own (`pt-BR`) uses its primary language (`pt`), then the
+    /// default. A category without a default threshold gets 0, which flags it on any score:
+    /// [`Policy::validate`] refuses such a policy.
     pub fn thresholds(&self, categories: &[String], language: &str) -> Vec<f32> {
         let own = of_language(&self.language_thresholds, language);
         let tables: Vec<_> = own.chain([&self.default_thresholds]).collect();
@@ -142,8 +143,8 @@ impl Policy {
         categories.iter().map(calibration).collect()
     }
 
-    /// Checks that every category has a default threshold, that no other category is named, and that
-    /// thresholds lie in (0, 1].
+    /// Checks that every category has a default threshold, that no other category is named, and
+    /// that thresholds lie in (0, 1].
     pub fn validate(&self, categories: &[String]) -> Result<()> {
         if let Some(missing) = categories
             .iter()
@@ -247,7 +248,8 @@ fn is_threshold(threshold: f32) -> bool {
     threshold > 0.0 && threshold <= 1.0
 }
 
-/// Whether `tag` has the shape of a BCP-47 tag: subtags of 1 to 8 letters and digits, the first of 2 or 3 letters or more.
+/// Whether `tag` has the shape of a BCP-47 tag: subtags of 1 to 8 letters and digits, the first of
+/// 2 or 3 letters or more.
 pub fn is_language_tag(tag: &str) -> bool {
     let mut subtags = tag.split('-');
     let primary = subtags.next().unwrap_or_default();

@@ -17,7 +17,8 @@ use crate::verdict::{Input, Verdict};
 pub struct SessionOptions {
     /// Which engine.
     pub engine: EngineChoice,
-    /// Threads that one window's computation may use, at most [`MAX_THREADS`](crate::MAX_THREADS). More than one pays only for long windows on idle cores.
+    /// Threads that one window's computation may use, at most [`MAX_THREADS`](crate::MAX_THREADS).
+    /// More than one pays only for long windows on idle cores.
     pub threads: NonZeroUsize,
 }
 
@@ -32,7 +33,8 @@ impl Default for SessionOptions {
 
 /// A model on an engine. It is used by one thread at a time; make one session per thread.
 ///
-/// Methods take `&mut self` because engines reuse their working memory between calls. A session keeps its model alive.
+/// Methods take `&mut self` because engines reuse their working memory between calls. A session
+/// keeps its model alive.
 pub struct Session {
     model: Model,
     engine: Box<dyn Engine>,
@@ -42,7 +44,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Runs one token, so that a graph that does not fit the manifest is found now and not at the first check.
+    /// Runs one token, so that a graph that does not fit the manifest is found now and not at the
+    /// first check.
     pub(crate) fn new(
         model: Model,
         engine: Box<dyn Engine>,
@@ -63,8 +66,8 @@ impl Session {
         self.engine.name()
     }
 
-    /// Checks a text: all of it, in as many windows as it needs, as it is written and, where it is disguised, as it reads. The
-    /// scores are the maximum over all of these.
+    /// Checks a text: all of it, in as many windows as it needs, as it is written and, where it is
+    /// disguised, as it reads. The scores are the maximum over all of these.
     pub fn check(&mut self, input: &Input<'_>) -> Result<Verdict> {
         self.check_with(input, &CheckOptions::default())
     }
@@ -122,7 +125,8 @@ impl Session {
         self.model.stream_graph().is_some() && engine::has_streams(self.engine.name())
     }
 
-    /// The logits of the last of `tokens`, which follow those of `past`, and the keys and values of all of them.
+    /// The logits of the last of `tokens`, which follow those of `past`, and the keys and values of
+    /// all of them.
     pub(crate) fn logits_after(
         &mut self,
         past: Past<'_>,
@@ -175,7 +179,8 @@ impl Session {
         }
     }
 
-    /// The raw logits of every window of a text: one row of category logits per window; no rows for empty text.
+    /// The raw logits of every window of a text: one row of category logits per window; no rows for
+    /// empty text.
     pub fn window_logits(&mut self, text: &str) -> Result<Vec<Vec<f32>>> {
         let tokens = self.model.tokenize(text)?;
         let windows = self.model.windows(&tokens);

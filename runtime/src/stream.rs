@@ -25,11 +25,13 @@ pub struct StreamOptions {
     pub prompt: Option<String>,
     /// The BCP-47 tag of the text's language; identified from the text when absent.
     pub language: Option<String>,
-    /// New bytes after which a push draws a new verdict; 0 draws one at every push. With a cache each costs what is new; without, about
-    /// one window of the network, so that less than a window's stride of text between two verdicts multiplies the cost of the whole.
+    /// New bytes after which a push draws a new verdict; 0 draws one at every push. With a cache
+    /// each costs what is new; without, about one window of the network, so that less than a
+    /// window's stride of text between two verdicts multiplies the cost of the whole.
     pub debounce_bytes: usize,
-    /// Whether verdicts on the way go on from the keys and values that were computed before, where the bundle and the engine can; see
-    /// [`Stream::uses_cache`]. Without, they score whole windows, as the verdict at the end always does.
+    /// Whether verdicts on the way go on from the keys and values that were computed before, where
+    /// the bundle and the engine can; see [`Stream::uses_cache`]. Without, they score whole
+    /// windows, as the verdict at the end always does.
     pub cache: bool,
 }
 
@@ -48,12 +50,14 @@ impl Default for StreamOptions {
 
 /// A text fed piece by piece, as a language model emits it, and checked on the way.
 ///
-/// It is state alone: a session computes, and one session may serve many streams by turns. [`Stream::finish`] gives exactly the
-/// verdict that [`Session::check_with`] gives on the whole text, whatever the pieces were. Verdicts on the way are early looks:
-/// they score the windows that are complete and the last one as far as it has come, so that they may flag what the finished text does
-/// not, and the other way round where a disguise shows only as a whole. With a cache ([`Stream::uses_cache`]) the last one begins a
-/// stride after the one before it, and int8 activations are scaled over the new tokens: its logits differ from those of a whole window
-/// by about what quantising changes.
+/// It is state alone: a session computes, and one session may serve many streams by turns.
+/// [`Stream::finish`] gives exactly the verdict that [`Session::check_with`] gives on the whole
+/// text, whatever the pieces were. Verdicts on the way are early looks: they score the windows that
+/// are complete and the last one as far as it has come, so that they may flag what the finished
+/// text does not, and the other way round where a disguise shows only as a whole. With a cache
+/// ([`Stream::uses_cache`]) the last one begins a stride after the one before it, and int8
+/// activations are scaled over the new tokens: its logits differ from those of a whole window by
+/// about what quantising changes.
 #[derive(Clone, Debug)]
 pub struct Stream {
     model: Model,
@@ -99,10 +103,12 @@ impl Stream {
         }
     }
 
-    /// Takes the next bytes, which may end inside a character, and gives a verdict on what has come so far if enough is new.
+    /// Takes the next bytes, which may end inside a character, and gives a verdict on what has come
+    /// so far if enough is new.
     ///
     /// # Errors
-    /// Bytes that are not UTF-8 and text over [`MAX_TEXT_BYTES`]; the stream is then as it was before. Another model's session.
+    /// Bytes that are not UTF-8 and text over [`MAX_TEXT_BYTES`]; the stream is then as it was
+    /// before. Another model's session.
     pub fn push(&mut self, session: &mut Session, piece: &[u8]) -> Result<Option<Verdict>> {
         self.accept(session)?;
         self.append(piece)?;
@@ -151,7 +157,8 @@ impl Stream {
         Ok(verdict)
     }
 
-    /// The verdict on the whole text: equal to that of [`Session::check_with`]. More may be pushed afterwards.
+    /// The verdict on the whole text: equal to that of [`Session::check_with`]. More may be pushed
+    /// afterwards.
     ///
     /// # Errors
     /// Text that ends inside a character.
@@ -180,13 +187,15 @@ impl Stream {
         &self.text[self.layout.stream_start..]
     }
 
-    /// The length of the streamed text, in bytes, when a verdict on the way first flagged it; it stays, whatever comes later.
+    /// The length of the streamed text, in bytes, when a verdict on the way first flagged it; it
+    /// stays, whatever comes later.
     pub fn flagged_at(&self) -> Option<usize> {
         self.flagged_at
     }
 
-    /// Whether verdicts on the way cost what is new of the text, and not a whole window each: the options ask for it, the bundle has the
-    /// graph `stream.onnx`, and the engine can run it. All engines of this crate can but `wgpu`.
+    /// Whether verdicts on the way cost what is new of the text, and not a whole window each: the
+    /// options ask for it, the bundle has the graph `stream.onnx`, and the engine can run it. All
+    /// engines of this crate can but `wgpu`.
     pub fn uses_cache(&self) -> bool {
         self.uses_cache
     }

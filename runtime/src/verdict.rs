@@ -12,7 +12,8 @@ pub const MAX_CHANGES: usize = 256;
 pub struct Input<'a> {
     /// What the user wrote; empty to check a response alone.
     pub prompt: &'a str,
-    /// What the model answered. It is scored together with the prompt, as [`Join`](crate::Join) says.
+    /// What the model answered. It is scored together with the prompt, as [`Join`](crate::Join)
+    /// says.
     pub response: Option<&'a str>,
     /// The BCP-47 tag of the text's language; identified from the text when absent.
     pub language: Option<&'a str>,
@@ -67,7 +68,8 @@ pub struct Verdict {
     pub windows: usize,
     /// Where the window with the largest score lies in the caller's text; `None` for empty text.
     pub span: Option<Span>,
-    /// Every view of the text that was scored: as it is written, then as it reads without disguises, then the texts encoded in it.
+    /// Every view of the text that was scored: as it is written, then as it reads without
+    /// disguises, then the texts encoded in it.
     pub views: Vec<ScoredView>,
     /// What was undone to read the text without disguises; at most [`MAX_CHANGES`] of them.
     pub changes: Vec<Change>,
@@ -134,7 +136,8 @@ pub struct Change {
     pub count: usize,
 }
 
-/// The category that exceeds its threshold by most; `None` if none does. Both lists have one entry per category.
+/// The category that exceeds its threshold by most; `None` if none does. Both lists have one entry
+/// per category.
 pub(crate) fn flagged_category(scores: &[f32], thresholds: &[f32]) -> Option<usize> {
     let mut category = None;
     let mut largest_excess = 0.0;

@@ -15,7 +15,8 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A session on a named engine; `wgpu` runs under Debian's `mesa-vulkan-drivers` where there is no GPU.
+/// A session on a named engine; `wgpu` runs under Debian's `mesa-vulkan-drivers` where there is no
+/// GPU.
 ///
 /// # Panics
 /// When the engine cannot be used, with the commands that fetch what engines need.

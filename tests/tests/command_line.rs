@@ -1,4 +1,5 @@
-//! The command line's contract: statuses, JSON keys, standard input, and errors that say what to do.
+//! The command line's contract: statuses, JSON keys, standard input, and errors that say what to
+//! do.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

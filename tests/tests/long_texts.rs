@@ -1,4 +1,5 @@
-//! What the bundled model says of a sentence hidden in a long text, and of texts that come in pieces.
+//! What the bundled model says of a sentence hidden in a long text, and of texts that come in
+//! pieces.
 
 use duoguard::{Input, Model, Session, SessionOptions, Stream, StreamOptions, ViewKind};
 use duoguard_eval::{Benchmark, read_benchmarks};
@@ -24,7 +25,8 @@ fn benign(sentences: usize) -> Vec<&'static str> {
     (0..sentences).map(|n| BENIGN[n * n / 5 % 6]).collect()
 }
 
-/// The network has an opinion of its own on how much a sentence matters among others; that every window is asked is ours.
+/// The network has an opinion of its own on how much a sentence matters among others; that every
+/// window is asked is ours.
 #[test]
 fn a_long_text_scores_what_its_windows_score() {
     let mut session = session();
@@ -48,7 +50,8 @@ fn a_long_text_scores_what_its_windows_score() {
     assert_eq!(verdict.score, scores.fold(0.0, f32::max));
 }
 
-/// Prints what a hidden sentence scores; `cargo test --release -p duoguard-tests -- --ignored --nocapture hidden`.
+/// Prints what a hidden sentence scores; `cargo test --release -p duoguard-tests -- --ignored
+/// --nocapture hidden`.
 #[test]
 #[ignore = "a measurement, for docs/text.md"]
 fn what_a_hidden_sentence_scores() {

@@ -80,7 +80,8 @@ fn a_browser_shows_it_without_errors_or_requests() {
     assert_eq!(document.matches("role=\"img\" aria-label=").count(), 7);
     assert_eq!(document.matches("<details>").count(), 7);
 
-    // The page forbids requests, and the browser says so when one is tried: silence above means that there was none.
+    // The page forbids requests, and the browser says so when one is tried: silence above means
+    // that there was none.
     let image = "<img src=\"https://example.com/a.png\"></main>";
     let (console, _) = shown(folder.path(), &html.replace("</main>", image));
     assert!(

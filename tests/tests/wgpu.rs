@@ -1,11 +1,13 @@
-//! The GPU engine with the bundled model, over and over; under Debian's `mesa-vulkan-drivers` where there is no GPU.
+//! The GPU engine with the bundled model, over and over; under Debian's `mesa-vulkan-drivers` where
+//! there is no GPU.
 
 use std::num::NonZeroUsize;
 
 use duoguard::{Input, Model, SessionOptions, Stream, StreamOptions};
 use duoguard_tests::{duoguard, mini, session_on};
 
-/// Many short runs, so that one thread often waits for the device while another is told what it did.
+/// Many short runs, so that one thread often waits for the device while another is told what it
+/// did.
 #[test]
 fn sessions_on_threads_share_one_network() {
     const THREADS: usize = 8;

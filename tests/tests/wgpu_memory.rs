@@ -1,4 +1,5 @@
-//! What the GPU engine leaves behind, in a process and at a time of its own: whatever else ran in it would be counted too.
+//! What the GPU engine leaves behind, in a process and at a time of its own: whatever else ran in
+//! it would be counted too.
 #![cfg(target_os = "linux")]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

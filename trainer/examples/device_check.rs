@@ -1,8 +1,10 @@
-//! Whether a device computes what the CPU does: one step of each kind of training, its loss and its gradients.
+//! Whether a device computes what the CPU does: one step of each kind of training, its loss and its
+//! gradients.
 //!
-//! `cargo run --release -p duoguard-trainer --example device_check -- --device cpu`, and on a machine with a GPU
-//! `cargo xtask cuda` and `target/cuda/release/examples/device_check --device cuda`. The CPU in 32 bits is the reference, which
-//! agrees with PyTorch. Fails when a row of the table does.
+//! `cargo run --release -p duoguard-trainer --example device_check -- --device cpu`, and on a
+//! machine with a GPU `cargo xtask cuda` and `target/cuda/release/examples/device_check --device
+//! cuda`. The CPU in 32 bits is the reference, which agrees with PyTorch. Fails when a row of the
+//! table does.
 
 use std::process::ExitCode;
 
@@ -29,8 +31,9 @@ const WAYS: [(&str, Precision, bool, f64); 4] = [
     ("bf16, layers recomputed", Precision::Bf16, true, 1e-2),
 ];
 
-/// How far a gradient may be off, as a share of its norm: some roundings of the factors of a matrix product, which goes through all
-/// layers. Those have 24 bits of mantissa on the CPU; 11 in 32-bit products on a GPU, whose tensor cores take TF32; and 8 in bfloat16.
+/// How far a gradient may be off, as a share of its norm: some roundings of the factors of a matrix
+/// product, which goes through all layers. Those have 24 bits of mantissa on the CPU; 11 in 32-bit
+/// products on a GPU, whose tensor cores take TF32; and 8 in bfloat16.
 fn gradient_limit(precision: Precision, device: &str) -> f64 {
     match (precision, device) {
         (Precision::F32, "cpu") => 1e-5,

@@ -1,6 +1,7 @@
 //! The linear teacher of a recipe, judged by itself: the baseline that a network has to beat.
 //!
-//! `cargo run --release -p duoguard-trainer --example linear_baseline -- recipes/mini.toml --data DIR [--benchmarks DIR]`
+//! `cargo run --release -p duoguard-trainer --example linear_baseline -- recipes/mini.toml --data
+//! DIR [--benchmarks DIR]`
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -15,7 +16,8 @@ use duoguard_trainer::teacher::{self, Teacher};
 use duoguard_trainer::validation::split;
 use rayon::prelude::*;
 
-/// Trains a recipe's linear teacher and prints its AUROC and FPR per cent: validation, then benchmarks.
+/// Trains a recipe's linear teacher and prints its AUROC and FPR per cent: validation, then
+/// benchmarks.
 #[derive(Parser)]
 struct Arguments {
     /// The recipe; its [classifier.teacher] says how.

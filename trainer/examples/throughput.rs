@@ -1,7 +1,8 @@
 //! Tokens a second and memory of training steps: of the paper's classifier step by default.
 //!
-//! `cargo xtask cuda`, then `target/cuda/release/examples/throughput --device cuda --precision bf16`; beside it, on the same machine,
-//! `python3 trainer/examples/throughput.py`, which prints the same line for PyTorch. `--shape tiny` runs anywhere.
+//! `cargo xtask cuda`, then `target/cuda/release/examples/throughput --device cuda --precision
+//! bf16`; beside it, on the same machine, `python3 trainer/examples/throughput.py`, which prints
+//! the same line for PyTorch. `--shape tiny` runs anywhere.
 
 use std::error::Error;
 use std::path::Path;
@@ -145,7 +146,8 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the device's allocator holds, which is the most that it ever needed; of the CPU, the most that the process had.
+/// What the device's allocator holds, which is the most that it ever needed; of the CPU, the most
+/// that the process had.
 fn memory(device: &Device) -> String {
     const GIB: f64 = (1u64 << 30) as f64;
     let used = device

@@ -1,4 +1,5 @@
-//! A generator that runs here: how it is spoken to, what it was before the first round, and the judge that it can be.
+//! A generator that runs here: how it is spoken to, what it was before the first round, and the
+//! judge that it can be.
 
 use burn::tensor::activation;
 

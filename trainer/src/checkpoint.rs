@@ -371,7 +371,8 @@ fn rope_scaling(shape: &crate::recipe::ModelRecipe) -> serde_json::Value {
         })
 }
 
-/// What every engine is compared with: computed on the CPU, in full 32 bits. A GPU multiplies floats with fewer.
+/// What every engine is compared with: computed on the CPU, in full 32 bits. A GPU multiplies
+/// floats with fewer.
 fn golden_cases(decoder: &Decoder, inputs: &[Vec<i32>]) -> serde_json::Value {
     let device = Device::flex();
     let mut decoder = decoder.clone();

@@ -97,7 +97,8 @@ fn largest_scores(decoder: &Decoder, rows: &[&[i32]]) -> Vec<f32> {
         .collect()
 }
 
-/// The score of each text: the largest probability of any category, in its first `window` tokens. An empty text scores 0.
+/// The score of each text: the largest probability of any category, in its first `window` tokens.
+/// An empty text scores 0.
 pub fn score_texts(
     decoder: &Decoder,
     tokenizer: &Tokenizer,
@@ -130,8 +131,8 @@ pub fn score_texts(
     scores
 }
 
-/// The three readings of each row: label smoothing moves weight between safe and unsafe, and the teacher's opinion, which knows
-/// no categories, takes `teacher_share` of the whole.
+/// The three readings of each row: label smoothing moves weight between safe and unsafe, and the
+/// teacher's opinion, which knows no categories, takes `teacher_share` of the whole.
 pub fn targets(batch: &Batch, teacher_share: f32) -> Targets {
     let mut targets = Targets {
         labels: batch.labels.clone(),

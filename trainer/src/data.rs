@@ -55,7 +55,8 @@ pub struct SeedRow {
     pub lang: String,
     /// The label.
     pub is_unsafe: bool,
-    /// Bit i is set when `CATEGORIES[i]` applies. An unsafe row with no bit is unsafe in an unknown category.
+    /// Bit i is set when `CATEGORIES[i]` applies. An unsafe row with no bit is unsafe in an unknown
+    /// category.
     pub categories: u16,
     /// Place in [`Corpus::sources`].
     pub source: usize,

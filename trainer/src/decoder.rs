@@ -7,8 +7,9 @@
 //! backend that is a third faster than three dimensions. No padding mask is needed:
 //! rows are padded on the right, attention is causal, and nothing reads a padded place.
 //!
-//! It computes in the type of its parameters, 32-bit or bfloat16. Sums that many small numbers go into are taken in 32 bits
-//! either way: the mean square of a norm, the softmax, the gradient of the embedding, the classifier's logits.
+//! It computes in the type of its parameters, 32-bit or bfloat16. Sums that many small numbers go
+//! into are taken in 32 bits either way: the mean square of a norm, the softmax, the gradient of
+//! the embedding, the classifier's logits.
 
 mod cache;
 mod places;
@@ -50,7 +51,8 @@ pub struct Decoder {
     pub vocabulary: usize,
     /// All parameters, in a fixed order: embedding, the layers, final norm, score.
     pub parameters: Vec<Parameter>,
-    /// Where [`Decoder::hidden`] notes what a backward pass recomputes layers from; without one, the framework keeps every activation.
+    /// Where [`Decoder::hidden`] notes what a backward pass recomputes layers from; without one,
+    /// the framework keeps every activation.
     pub tape: Option<Tape>,
 }
 
@@ -192,7 +194,8 @@ impl Decoder {
             &embedding.device(),
         );
         let dtype = FloatDType::from(embedding.dtype());
-        // A frequent token's gradient is a sum over hundreds of places, which 8 bits of mantissa would cut off.
+        // A frequent token's gradient is a sum over hundreds of places, which 8 bits of mantissa
+        // would cut off.
         embedding.cast(FloatDType::F32).select(0, ids).cast(dtype)
     }
 

@@ -27,7 +27,8 @@ pub fn device(name: &str) -> Result<Device, TrainError> {
     }
 }
 
-/// The first GPU, if it computes. The framework panics where there is no driver or no GPU, and says so in its own words only.
+/// The first GPU, if it computes. The framework panics where there is no driver or no GPU, and says
+/// so in its own words only.
 #[cfg(feature = "cuda")]
 fn first_gpu() -> Option<Device> {
     use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};

@@ -1,6 +1,7 @@
 //! Which texts a learner sees: sampled rows, code-switched or not, with benign texts among them.
 //!
-//! The network and the linear teacher draw from the same distribution. A pool is a function of the seed and its number.
+//! The network and the linear teacher draw from the same distribution. A pool is a function of the
+//! seed and its number.
 
 use std::borrow::Cow;
 
@@ -35,7 +36,8 @@ pub struct Drawn<'a> {
 }
 
 impl Drawn<'_> {
-    /// Puts another text after this one: together they are unsafe when either is, in the categories of both.
+    /// Puts another text after this one: together they are unsafe when either is, in the categories
+    /// of both.
     fn append(&mut self, other: Drawn<'_>) {
         let text = format!("{} {}", self.text, other.text);
         self.text = Cow::Owned(text);
@@ -67,7 +69,8 @@ pub struct Draws<'a> {
 }
 
 impl<'a> Draws<'a> {
-    /// Draws from training rows and benign parallel texts; without a lexicon nothing is code-switched.
+    /// Draws from training rows and benign parallel texts; without a lexicon nothing is
+    /// code-switched.
     pub fn new(
         corpus: &'a Corpus,
         benign: &'a [ParallelRow],
@@ -87,7 +90,8 @@ impl<'a> Draws<'a> {
         }
     }
 
-    /// The same draws, with texts joined as the recipe says: most labelled texts are short, and what a guard reads is often long.
+    /// The same draws, with texts joined as the recipe says: most labelled texts are short, and
+    /// what a guard reads is often long.
     pub fn joined(self) -> Self {
         Self {
             join: self.recipe.sampling.join,

@@ -1,7 +1,9 @@
-//! A language model behind an OpenAI-compatible HTTP endpoint (vLLM, llama.cpp's server, hosted ones), asked many things at once.
+//! A language model behind an OpenAI-compatible HTTP endpoint (vLLM, llama.cpp's server, hosted
+//! ones), asked many things at once.
 //!
-//! Servers are slow, restart and answer nonsense: what may pass is tried again, what will not is reported with its request, and a
-//! journal keeps every completion, so that a killed run asks only for what is missing.
+//! Servers are slow, restart and answer nonsense: what may pass is tried again, what will not is
+//! reported with its request, and a journal keeps every completion, so that a killed run asks only
+//! for what is missing.
 
 use std::collections::{HashMap, HashSet};
 use std::iter;
@@ -66,13 +68,15 @@ pub enum Completion {
     },
 }
 
-/// A model behind an address. Shared between threads; each call of [`Endpoint::complete_all`] has threads of its own.
+/// A model behind an address. Shared between threads; each call of [`Endpoint::complete_all`] has
+/// threads of its own.
 pub struct Endpoint {
     settings: EndpointSettings,
     client: Client,
 }
 
-/// What a worker has to say of a request: its key and its completion, or why no request will ever be answered.
+/// What a worker has to say of a request: its key and its completion, or why no request will ever
+/// be answered.
 type News = (String, Result<Completion, String>);
 
 impl Endpoint {
@@ -92,12 +96,12 @@ impl Endpoint {
 
     /// One completion per request, in their order, from the journal where it has them.
     ///
-    /// The journal is created where there is none. `progress` is told (answered or failed, in all), of requests that differ, at the
-    /// start and whenever there is something new.
+    /// The journal is created where there is none. `progress` is told (answered or failed, in all),
+    /// of requests that differ, at the start and whenever there is something new.
     ///
     /// # Errors
-    /// The server turns everything away or fails too often in a row; the journal cannot be used. A request that fails alone is a
-    /// [`Completion::Failed`].
+    /// The server turns everything away or fails too often in a row; the journal cannot be used. A
+    /// request that fails alone is a [`Completion::Failed`].
     pub fn complete_all(
         &self,
         requests: &[ChatRequest],
@@ -166,7 +170,8 @@ impl Endpoint {
         }
     }
 
-    /// Keeps what the workers send until all are done. When the endpoint is given up it still keeps what is under way.
+    /// Keeps what the workers send until all are done. When the endpoint is given up it still keeps
+    /// what is under way.
     fn gather(
         &self,
         receiver: &Receiver<News>,
@@ -243,7 +248,8 @@ impl Endpoint {
         None
     }
 
-    /// The pause after try `tried`, from 0. Its random part follows from the request, so that requests do not come back together.
+    /// The pause after try `tried`, from 0. Its random part follows from the request, so that
+    /// requests do not come back together.
     fn backoff(&self, tried: usize, key: &str) -> Duration {
         let digest = Sha256::digest(format!("{key} {tried}"));
         let random = f64::from(digest[0]) / 255.0;

@@ -51,14 +51,16 @@ pub struct Game<'a> {
     pub ground: &'a Ground<'a>,
     /// How it is played.
     pub recipe: &'a GameRecipe,
-    /// What no proposal may overlap, and every round is measured on; empty where the recipe names none.
+    /// What no proposal may overlap, and every round is measured on; empty where the recipe names
+    /// none.
     pub benchmarks: &'a [BenchmarkSet],
     /// The generator as it was before the first round; absent when it is behind an endpoint.
     pub author: Option<&'a Author>,
 }
 
 impl Game<'_> {
-    /// Plays round `number`, from 1, in `folder`. Whatever step is finished there is not done again.
+    /// Plays round `number`, from 1, in `folder`. Whatever step is finished there is not done
+    /// again.
     ///
     /// # Errors
     /// Whatever stops a step; the round goes on from there when it is run again.
@@ -122,7 +124,8 @@ impl Round<'_> {
         self.game.ground.recipe.seed ^ (self.number as u64).wrapping_mul(0xD1B5_4A32_D192_ED03)
     }
 
-    /// A recipe that was read lacks nothing that its game needs; this is for games that were put together otherwise.
+    /// A recipe that was read lacks nothing that its game needs; this is for games that were put
+    /// together otherwise.
     fn missing(&self, what: &str) -> TrainError {
         TrainError::invalid(self.folder, format!("the game needs {what}"))
     }
@@ -305,7 +308,8 @@ impl Round<'_> {
         }
     }
 
-    /// Step 3: does the classifier give a proposal the label of its seed? `proposals.jsonl` then holds every proposal and its fate.
+    /// Step 3: does the classifier give a proposal the label of its seed? `proposals.jsonl` then
+    /// holds every proposal and its fate.
     fn classify(
         &self,
         seeds: &[&SeedRow],
@@ -337,7 +341,8 @@ impl Round<'_> {
         write_atomically(&self.file("proposals.jsonl"), &lines(proposals))
     }
 
-    /// Step 4: S(t) = S(t-1) and the misclassified ones, which take over their seed's label, categories and group.
+    /// Step 4: S(t) = S(t-1) and the misclassified ones, which take over their seed's label,
+    /// categories and group.
     fn grow(
         &self,
         seeds: &[&SeedRow],
@@ -421,7 +426,8 @@ impl Round<'_> {
         Ok((levels, pairs))
     }
 
-    /// Step 6: the generator learns to prefer what fooled the classifier. Without a pair it stays as it is.
+    /// Step 6: the generator learns to prefer what fooled the classifier. Without a pair it stays
+    /// as it is.
     fn learn(
         &self,
         generator: Option<Decoder>,

@@ -1,6 +1,7 @@
 //! The generator: who writes proposals, and how our own one learns to.
 //!
-//! What our own generator continues is described at [`glossed`]; an instructed one is told in words.
+//! What our own generator continues is described at [`glossed`]; an instructed one is told in
+//! words.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -298,7 +299,8 @@ fn learned_places(prompt: usize, length: usize) -> std::ops::Range<usize> {
     prompt - 1..length - 1
 }
 
-/// English seeds that a round draws: half of them unsafe where there are enough, none of an excluded category, none too long.
+/// English seeds that a round draws: half of them unsafe where there are enough, none of an
+/// excluded category, none too long.
 pub fn draw_seeds<'a>(
     corpus: &'a Corpus,
     tokenizer: &Tokenizer,

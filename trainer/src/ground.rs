@@ -31,8 +31,9 @@ const WATCHED_ROWS: usize = 2000;
 /// Lengths in tokens of the sequences whose logits the exporter must reproduce.
 const GOLDEN_LENGTHS: [usize; 4] = [1, 7, 33, 128];
 
-/// The schemes of the bundle, of which the first is taken whose certificate passes; the last one always does. The order is fixed, where
-/// `auto` would take the time of each: a run that was resumed must write the same bundle.
+/// The schemes of the bundle, of which the first is taken whose certificate passes; the last one
+/// always does. The order is fixed, where `auto` would take the time of each: a run that was
+/// resumed must write the same bundle.
 const SCHEMES: [Quantize; 3] = [Quantize::Int8, Quantize::Int8Weights, Quantize::None];
 
 /// Data, tokenizer, lexicon, teacher and the pretrained base.
@@ -148,7 +149,8 @@ impl<'a> Ground<'a> {
         Some(Teacher::train(draws, settings))
     }
 
-    /// Stage 1: a classifier of `data`, from the weights of `start`, in `folder`. `teacher` has learned from the same data.
+    /// Stage 1: a classifier of `data`, from the weights of `start`, in `folder`. `teacher` has
+    /// learned from the same data.
     ///
     /// # Errors
     /// As [`run_stage`].
@@ -186,7 +188,8 @@ impl<'a> Ground<'a> {
         Ok(classifier)
     }
 
-    /// Writes the checkpoint and the bundle of a classifier that was trained on `data`, into `folder`.
+    /// Writes the checkpoint and the bundle of a classifier that was trained on `data`, into
+    /// `folder`.
     ///
     /// # Errors
     /// Full disk, or an export that fails for another reason than its certificate.

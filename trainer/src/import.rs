@@ -1,4 +1,5 @@
-//! Starting from a language model that somebody else trained: a Hugging Face folder of the Qwen2 or Llama family.
+//! Starting from a language model that somebody else trained: a Hugging Face folder of the Qwen2 or
+//! Llama family.
 
 use std::path::Path;
 
@@ -10,10 +11,12 @@ use crate::decoder::{CATEGORIES, Decoder, PER_LAYER, Parameter};
 use crate::error::TrainError;
 use crate::recipe::ModelRecipe;
 
-/// The language model in `folder`, with a classifier head of zeros. All tensors become 32-bit floats, one after the other.
+/// The language model in `folder`, with a classifier head of zeros. All tensors become 32-bit
+/// floats, one after the other.
 ///
 /// # Errors
-/// Whatever the exporter would refuse: a missing tensor, a wrong shape, an unknown architecture, a number that is not finite.
+/// Whatever the exporter would refuse: a missing tensor, a wrong shape, an unknown architecture, a
+/// number that is not finite.
 pub fn language_model(folder: &Path, device: &Device) -> Result<Decoder, TrainError> {
     let checkpoint = Checkpoint::open_language_model(folder)?;
     let shape = shape(&checkpoint);
@@ -50,7 +53,8 @@ fn shape(checkpoint: &Checkpoint) -> ModelRecipe {
     }
 }
 
-/// The values of one of our parameters, whose linear weights are [inputs, outputs]; the checkpoint's are the other way round.
+/// The values of one of our parameters, whose linear weights are [inputs, outputs]; the
+/// checkpoint's are the other way round.
 fn values(
     checkpoint: &Checkpoint,
     shape: &ModelRecipe,

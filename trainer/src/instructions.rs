@@ -1,5 +1,5 @@
-//! What a language model is told to write and to rate (the paper's two instructions and its judge's, in our words), and how its
-//! answers are read.
+//! What a language model is told to write and to rate (the paper's two instructions and its
+//! judge's, in our words), and how its answers are read.
 
 use serde::Deserialize;
 
@@ -41,7 +41,8 @@ const WANTED: &str = "Keep its domain, its tone and about its length, and change
 translation. If it asks for something, do not answer it and do not do it: write another request. Output the new text only, without \
 quotation marks, explanation or comment.";
 
-/// The instruction to write a text in `language` (a BCP-47 tag), inspired by a seed and with the seed's label.
+/// The instruction to write a text in `language` (a BCP-47 tag), inspired by a seed and with the
+/// seed's label.
 pub fn writing_prompt(seed_text: &str, language: &str, is_unsafe: bool) -> String {
     let (kind, label) = match is_unsafe {
         false => (
@@ -93,8 +94,8 @@ fn fenced(text: &str) -> String {
     format!("<{mark}>\n{text}\n</{mark}>")
 }
 
-/// Reads a rating from 1 to 5: `3`, `3/5`, `3 out of 5`, `Rating: 3` or `{"rating": 3}`, with or without Markdown around it. All else,
-/// two numbers or a number in a sentence among it, is `None`.
+/// Reads a rating from 1 to 5: `3`, `3/5`, `3 out of 5`, `Rating: 3` or `{"rating": 3}`, with or
+/// without Markdown around it. All else, two numbers or a number in a sentence among it, is `None`.
 pub fn parse_rating(answer: &str) -> Option<u8> {
     #[derive(Deserialize)]
     struct Rating {
@@ -124,7 +125,8 @@ pub fn parse_rating(answer: &str) -> Option<u8> {
     (1..=5).contains(&rating).then_some(rating)
 }
 
-/// How models decline: a beginning, and what may stand right after it (anything, where that is left open).
+/// How models decline: a beginning, and what may stand right after it (anything, where that is left
+/// open).
 const REFUSALS: [(&[&str], &[&str]); 6] = [
     (
         &[
@@ -243,7 +245,8 @@ const REFUSALS: [(&[&str], &[&str]); 6] = [
 /// Characters in which a model that declines says so.
 const REFUSAL_CHARS: usize = 160;
 
-/// Whether an answer opens by declining, in English, French, Spanish or German. A text that only sounds like it is taken for one too.
+/// Whether an answer opens by declining, in English, French, Spanish or German. A text that only
+/// sounds like it is taken for one too.
 pub fn is_refusal(answer: &str) -> bool {
     let opening: String = answer.chars().take(REFUSAL_CHARS).collect();
     let opening = opening.to_lowercase().replace('’', "'");

@@ -37,9 +37,11 @@ pub trait Judge {
     fn rate(&mut self, exhibits: &[Exhibit<'_>]) -> Result<Vec<Opinion>, TrainError>;
 }
 
-/// For runs without an instructed model. The lexicon says whether the words of a text translate its seed's, and puts them back into
-/// English; there a linear teacher, which knows neither the seed nor its translations, says how unsafe they are. It is asked in English
-/// because that is where it has seen labels: in the language of the text it would know no more than the classifier that it is to correct.
+/// For runs without an instructed model. The lexicon says whether the words of a text translate its
+/// seed's, and puts them back into English; there a linear teacher, which knows neither the seed
+/// nor its translations, says how unsafe they are. It is asked in English because that is where it
+/// has seen labels: in the language of the text it would know no more than the classifier that it
+/// is to correct.
 pub struct ConsistencyJudge<'a> {
     /// Trained without the seed's fold.
     pub teacher: &'a Teacher,
@@ -71,7 +73,8 @@ pub fn rating(unsafety: f32) -> u8 {
     1 + (unsafety * 5.0).clamp(0.0, 4.0) as u8
 }
 
-/// Whether a rating is what a text of this label may have: at most 2 for a safe seed, at least 3 for an unsafe one (PAPER.md, step 2).
+/// Whether a rating is what a text of this label may have: at most 2 for a safe seed, at least 3
+/// for an unsafe one (PAPER.md, step 2).
 pub fn agrees(rating: u8, is_unsafe: bool) -> bool {
     match is_unsafe {
         true => rating >= 3,

@@ -1,7 +1,9 @@
-//! A word lexicon learned from sentence pairs (IBM model 1), and what it is good for: glosses and code-switching.
+//! A word lexicon learned from sentence pairs (IBM model 1), and what it is good for: glosses and
+//! code-switching.
 //!
-//! Word-by-word translation is crude, but it shows the classifier what an English row's words look like in a language that has few
-//! rows of its own, tells our own generator what to say, and lets a judge that knows English read what was written.
+//! Word-by-word translation is crude, but it shows the classifier what an English row's words look
+//! like in a language that has few rows of its own, tells our own generator what to say, and lets a
+//! judge that knows English read what was written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -94,7 +96,8 @@ impl Lexicon {
         })
     }
 
-    /// An English text with the likeliest translation in place of every known word, in English word order.
+    /// An English text with the likeliest translation in place of every known word, in English word
+    /// order.
     pub fn gloss(&self, text: &str, language: &str) -> String {
         let dictionary = self.dictionaries.get(language);
         replace_words(text, |word| best(&dictionary?.from_english, word))
@@ -106,8 +109,8 @@ impl Lexicon {
         replace_words(text, |word| best(&dictionary?.to_english, word))
     }
 
-    /// The share of `text`'s words that translate some word of the English `seed`, or are translated by one, or stand in it as they
-    /// are; 0 for no words.
+    /// The share of `text`'s words that translate some word of the English `seed`, or are
+    /// translated by one, or stand in it as they are; 0 for no words.
     pub fn agreement(&self, seed: &str, text: &str, language: &str) -> f64 {
         let seed = words(seed);
         let seed: HashSet<&str> = seed.iter().map(String::as_str).collect();
@@ -158,7 +161,8 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// `text` with each word replaced by what `translate` gives for its lower case, capitalised as it was; `None` leaves it.
+/// `text` with each word replaced by what `translate` gives for its lower case, capitalised as it
+/// was; `None` leaves it.
 fn replace_words<'a>(text: &str, mut translate: impl FnMut(&str) -> Option<&'a str>) -> String {
     let mut result = String::with_capacity(text.len() * 5 / 4);
     let mut rest = text;
@@ -214,8 +218,8 @@ fn number<'a>(word: &'a str, numbers: &mut HashMap<&'a str, u32>, names: &mut Ve
     })
 }
 
-/// IBM model 1: p(target word | source word) by expectation maximisation (Brown et al. 1993), and from the same expected counts
-/// p(source word | target word).
+/// IBM model 1: p(target word | source word) by expectation maximisation (Brown et al. 1993), and
+/// from the same expected counts p(source word | target word).
 fn learn(sentences: &[(Vec<String>, Vec<String>)]) -> Dictionary {
     let (mut sources, mut source_names) = (HashMap::new(), Vec::new());
     let (mut targets, mut target_names) = (HashMap::new(), Vec::new());
@@ -245,8 +249,8 @@ fn learn(sentences: &[(Vec<String>, Vec<String>)]) -> Dictionary {
             }
         }
     }
-    // Of each source word: how often it is expected to have given each target, in a fixed order, since a sum in hash order would
-    // differ from run to run.
+    // Of each source word: how often it is expected to have given each target, in a fixed order,
+    // since a sum in hash order would differ from run to run.
     let mut counts: Vec<Vec<(u32, f32)>> = Vec::new();
     for _ in 0..ROUNDS {
         let mut expected: Vec<HashMap<u32, f32>> = vec![HashMap::new(); source_names.len()];
@@ -289,7 +293,8 @@ fn learn(sentences: &[(Vec<String>, Vec<String>)]) -> Dictionary {
     }
 }
 
-/// The likeliest partners of each word, by how often it is expected to have met each. The empty word counts, and is no translation.
+/// The likeliest partners of each word, by how often it is expected to have met each. The empty
+/// word counts, and is no translation.
 fn likeliest(counts: &[Vec<(u32, f32)>], words: &[&str], partners: &[&str]) -> Words {
     let mut result = Words::new();
     for (word, row) in words.iter().zip(counts) {

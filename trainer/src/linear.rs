@@ -1,7 +1,9 @@
-//! A linear model on hashed n-grams: the baseline that a network must beat, and the teacher that keeps it honest.
+//! A linear model on hashed n-grams: the baseline that a network must beat, and the teacher that
+//! keeps it honest.
 //!
-//! Trained from nothing, a small network learns which corpus a text comes from before it learns what the text says. A linear
-//! model over words and letters cannot: what it says of a text it has not seen is a better target than the label alone.
+//! Trained from nothing, a small network learns which corpus a text comes from before it learns
+//! what the text says. A linear model over words and letters cannot: what it says of a text it has
+//! not seen is a better target than the label alone.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -84,7 +86,8 @@ impl Linear {
         }
     }
 
-    /// The logit of "unsafe". Every text has the same norm, however long: n-grams weigh 1 / sqrt(their number).
+    /// The logit of "unsafe". Every text has the same norm, however long: n-grams weigh 1 /
+    /// sqrt(their number).
     pub fn logit(&self, text: &Features) -> f32 {
         let sum: f32 = text
             .0
@@ -123,7 +126,8 @@ mod tests {
             Features::of("warm SOUP warm soup")
         );
         assert_ne!(Features::of("warm soup"), Features::of("soup warm"));
-        // One word, its letters with a border of spaces: 3 + 2 + 1 n-grams for the five characters " abc ".
+        // One word, its letters with a border of spaces: 3 + 2 + 1 n-grams for the five characters
+        // " abc ".
         assert_eq!(Features::of("abc").0.len(), 1 + 3 + 2 + 1);
         assert_eq!(Features::of("日本").0.len(), 1 + 2 + 1);
         assert!(Features::of("").0.is_empty());

@@ -95,8 +95,9 @@ pub struct Candidates {
 impl Candidates {
     /// The targets and `negatives` random other tokens, or with 0 the whole vocabulary.
     ///
-    /// The random ones are weighed so that the sum over the candidates is, on average, the sum over the vocabulary. Unweighed, rare
-    /// tokens are hardly ever pushed down, and a network that is then sampled from writes them everywhere.
+    /// The random ones are weighed so that the sum over the candidates is, on average, the sum over
+    /// the vocabulary. Unweighed, rare tokens are hardly ever pushed down, and a network that is
+    /// then sampled from writes them everywhere.
     pub fn draw(targets: &[i32], negatives: usize, vocabulary: usize, seed: u64) -> Self {
         if negatives == 0 {
             return Self {
@@ -133,8 +134,9 @@ impl Candidates {
 
 /// Mean next-token loss over a set of candidate tokens, shape `[1]`.
 ///
-/// `hidden` is `[N, C]`, the hidden states before the N targets. With every token as a candidate this is the full softmax; with the
-/// batch's own tokens and some random ones it is an estimate of it, which on a CPU costs a tenth.
+/// `hidden` is `[N, C]`, the hidden states before the N targets. With every token as a candidate
+/// this is the full softmax; with the batch's own tokens and some random ones it is an estimate of
+/// it, which on a CPU costs a tenth.
 pub fn language_model_loss(
     hidden: Tensor<2>,
     embedding: &Tensor<2>,

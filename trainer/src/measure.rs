@@ -1,4 +1,5 @@
-//! Scores the guard that a round published, as its users would get it: the quantised bundle, on the embedded engine.
+//! Scores the guard that a round published, as its users would get it: the quantised bundle, on the
+//! embedded engine.
 //!
 //! Nothing in a run reads these scores but its report: the benchmarks never steer the training.
 
@@ -31,7 +32,8 @@ pub fn benchmarks(folder: &Path) -> Result<Vec<BenchmarkSet>, TrainError> {
     )?)
 }
 
-/// Writes `scores.jsonl` in `folder`: the bundle there on the validation rows, and on the benchmarks where there are some.
+/// Writes `scores.jsonl` in `folder`: the bundle there on the validation rows, and on the
+/// benchmarks where there are some.
 ///
 /// # Errors
 /// A bundle that does not open, a text that cannot be checked, or a full disk.

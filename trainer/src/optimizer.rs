@@ -54,11 +54,12 @@ impl AdamW {
         }
     }
 
-    /// Applies summed gradients divided by `accumulated`, and returns the global gradient norm before clipping, `[1]`, still on the
-    /// device. A parameter that no gradient reached is left alone.
+    /// Applies summed gradients divided by `accumulated`, and returns the global gradient norm
+    /// before clipping, `[1]`, still on the device. A parameter that no gradient reached is left
+    /// alone.
     ///
-    /// `parameters` are the 32-bit ones, whatever the network computed with: an update is often smaller than the last place of a
-    /// 16-bit weight, and would be lost there.
+    /// `parameters` are the 32-bit ones, whatever the network computed with: an update is often
+    /// smaller than the last place of a 16-bit weight, and would be lost there.
     pub fn apply(
         &mut self,
         parameters: &mut [Parameter],

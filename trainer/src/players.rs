@@ -9,7 +9,8 @@ use crate::instructions::{parse_rating, rating_prompt, writing_prompt};
 use crate::judge::{Exhibit, Judge, Opinion};
 use crate::recipe::EndpointRecipe;
 
-/// A language model behind an endpoint. What it answered is in its journal, so a resumed run does not ask again.
+/// A language model behind an endpoint. What it answered is in its journal, so a resumed run does
+/// not ask again.
 pub struct Remote {
     endpoint: Endpoint,
     journal: PathBuf,

@@ -1,4 +1,5 @@
-//! Preference pairs, and the direct preference optimisation that learns from them (PAPER.md, steps 5 and 6).
+//! Preference pairs, and the direct preference optimisation that learns from them (PAPER.md, steps
+//! 5 and 6).
 
 use burn::tensor::{Tensor, TensorData, activation};
 use rand::SeedableRng;
@@ -25,7 +26,8 @@ pub struct Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// A proposal that fools the classifier and keeps the label, over one that keeps the label and does not fool it.
+    /// A proposal that fools the classifier and keeps the label, over one that keeps the label and
+    /// does not fool it.
     Full,
     /// Nothing of the second kind: over one that fools the classifier by not keeping the label.
     LabelLost,
@@ -35,8 +37,8 @@ pub enum Level {
     NoChosen,
 }
 
-/// The places of the (chosen, rejected) proposals, where there is a pair, and its level. The first of a kind is taken: proposals
-/// are independent draws, so the first is as good a sample as any.
+/// The places of the (chosen, rejected) proposals, where there is a pair, and its level. The first
+/// of a kind is taken: proposals are independent draws, so the first is as good a sample as any.
 pub fn pair(proposals: &[Standing]) -> (Level, Option<(usize, usize)>) {
     let first = |fooled, agrees| {
         proposals
@@ -64,10 +66,11 @@ pub struct TokenPair {
     pub rejected: Vec<i32>,
 }
 
-/// The loss of pairs, shape `[1]`: DPO (Rafailov et al. 2023) plus `alpha` times the mean negative log-likelihood of the chosen
-/// text's tokens (RPO, Pang et al. 2024).
+/// The loss of pairs, shape `[1]`: DPO (Rafailov et al. 2023) plus `alpha` times the mean negative
+/// log-likelihood of the chosen text's tokens (RPO, Pang et al. 2024).
 ///
-/// All arguments are `[P, 1]` log-likelihoods of whole texts; `lengths` are the chosen texts' tokens.
+/// All arguments are `[P, 1]` log-likelihoods of whole texts; `lengths` are the chosen texts'
+/// tokens.
 pub fn preference_loss(
     [chosen, rejected]: [Tensor<2>; 2],
     reference: [Tensor<2>; 2],
@@ -186,7 +189,8 @@ impl Stage for Preference<'_> {
         self.measured.push([
             margin.clone(),
             margin.greater_elem(0.0).float(),
-            // How far the policy has moved: an estimate of KL(policy || reference) on the pairs' own texts.
+            // How far the policy has moved: an estimate of KL(policy || reference) on the pairs'
+            // own texts.
             (gains[0].clone() + gains[1].clone()).mul_scalar(0.5),
         ]);
         let lengths = pairs.clone().map(|p| (p.chosen.len() + 1) as f32).collect();
@@ -203,8 +207,8 @@ impl Stage for Preference<'_> {
         (loss, tokens)
     }
 
-    /// `margin` (in the units of the loss), `reward_accuracy` in [0, 1], and `log_ratio`: the mean of log(policy / reference) over
-    /// the pairs' texts, in nats a text.
+    /// `margin` (in the units of the loss), `reward_accuracy` in [0, 1], and `log_ratio`: the mean
+    /// of log(policy / reference) over the pairs' texts, in nats a text.
     fn measures(&mut self) -> Vec<(&'static str, Tensor<1>)> {
         let batches = std::mem::take(&mut self.measured);
         let names = ["margin", "reward_accuracy", "log_ratio"];

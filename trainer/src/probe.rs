@@ -1,4 +1,5 @@
-//! One step of each kind on made-up tokens: what the checks of a device, and the measurements of its speed, compute.
+//! One step of each kind on made-up tokens: what the checks of a device, and the measurements of
+//! its speed, compute.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
@@ -99,7 +100,8 @@ impl Stage for Probe {
     }
 }
 
-/// Every fourth row safe, every fourth unsafe in a category that is not known, the others in one that is.
+/// Every fourth row safe, every fourth unsafe in a category that is not known, the others in one
+/// that is.
 fn targets(rows: usize) -> Targets {
     let is = |wanted: &[usize]| -> Vec<f32> {
         let held = |row: usize| f32::from(u8::from(wanted.contains(&(row % 4))));
@@ -197,7 +199,8 @@ impl Found {
         (self.loss - other.loss).abs() / other.loss.abs().max(f64::MIN_POSITIVE)
     }
 
-    /// The parameter whose gradient differs most, and |this - that| / |that| of it. A gradient that only one has is infinitely far.
+    /// The parameter whose gradient differs most, and |this - that| / |that| of it. A gradient that
+    /// only one has is infinitely far.
     pub fn gradient_error(&self, other: &Self) -> (&str, f64) {
         let mut worst = ("", 0.0);
         for ((name, found), (_, expected)) in self.gradients.iter().zip(&other.gradients) {
@@ -261,7 +264,8 @@ mod tests {
                         > 20
                 );
                 let (parameter, error) = again.gradient_error(&kept);
-                // A tied embedding's two gradients are added in 32 bits here, in the network's type there.
+                // A tied embedding's two gradients are added in 32 bits here, in the network's type
+                // there.
                 let limit = if precision == Precision::F32 {
                     1e-6
                 } else {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 
-/// What became of a proposal. The filters are asked in this order, and the first that objects decides.
+/// What became of a proposal. The filters are asked in this order, and the first that objects
+/// decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
@@ -61,7 +62,8 @@ pub struct Proposal {
 
 /// Words that a benchmark and a proposal may not share in a row.
 const OVERLAP_WORDS: usize = 8;
-/// A proposal whose letters, case and punctuation aside, are the seed's to this share of its words is a copy.
+/// A proposal whose letters, case and punctuation aside, are the seed's to this share of its words
+/// is a copy.
 const COPIED_SHARE: f64 = 0.8;
 
 /// The filters that need no model.
@@ -92,7 +94,8 @@ impl Filters {
         })
     }
 
-    /// Why a proposal is dropped; `None` lets it pass. Texts must come in a fixed order: the first of two equal ones passes.
+    /// Why a proposal is dropped; `None` lets it pass. Texts must come in a fixed order: the first
+    /// of two equal ones passes.
     pub fn objection(
         &mut self,
         seed_text: &str,
@@ -194,7 +197,8 @@ pub(crate) fn lines(proposals: &[Proposal]) -> Vec<u8> {
     bytes
 }
 
-/// The proposals of the chunks that were written whole. The last chunk of all may be short, and is then written again.
+/// The proposals of the chunks that were written whole. The last chunk of all may be short, and is
+/// then written again.
 pub(crate) fn read_whole_chunks(
     path: &Path,
     chunk_lines: usize,

@@ -81,7 +81,8 @@ pub struct DataRecipe {
     pub pairs: Vec<PathBuf>,
     /// Languages to keep; the first must be the one that is code-switched.
     pub languages: Vec<String>,
-    /// Languages of the labelled texts to train on; absent: all. Texts of the others still validate.
+    /// Languages of the labelled texts to train on; absent: all. Texts of the others still
+    /// validate.
     #[serde(default)]
     pub seed_languages: Option<Vec<String>>,
     /// Sources to leave out.
@@ -101,14 +102,16 @@ pub struct DataRecipe {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ComputeRecipe {
-    /// What the network computes with while it is trained. The optimizer always keeps 32-bit weights and moments.
+    /// What the network computes with while it is trained. The optimizer always keeps 32-bit
+    /// weights and moments.
     #[serde(default)]
     pub precision: Precision,
-    /// Activation checkpointing: keep what enters a layer, and compute the layer again in the backward pass.
+    /// Activation checkpointing: keep what enters a layer, and compute the layer again in the
+    /// backward pass.
     #[serde(default)]
     pub recompute_layers: bool,
-    /// Steps whose losses and gradient norms are read from the device at once. Absent: 1 on a CPU, 20 on a GPU, which must not
-    /// wait for the host at every step.
+    /// Steps whose losses and gradient norms are read from the device at once. Absent: 1 on a CPU,
+    /// 20 on a GPU, which must not wait for the host at every step.
     #[serde(default)]
     pub read_every: Option<usize>,
 }
@@ -172,7 +175,8 @@ pub struct ModelRecipe {
     /// How the rotary frequencies of an imported network are stretched.
     #[serde(skip)]
     pub rope_scaling: Option<Llama3Scaling>,
-    /// Whether the language-model head is the embedding; an imported network may have one of its own.
+    /// Whether the language-model head is the embedding; an imported network may have one of its
+    /// own.
     #[serde(skip, default = "tied")]
     pub tied: bool,
 }

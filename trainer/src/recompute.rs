@@ -1,9 +1,10 @@
 //! Layers computed a second time instead of kept: activation checkpointing, one layer at a time.
 //!
-//! The forward pass goes through the layers without recording anything but what enters each of them, `[N, C]`; the backward pass
-//! computes a layer once more, with its graph, when the gradient has come down to it. A network then holds the activations of one
-//! layer instead of all, for a third more work. The framework's own checkpointing recomputes element-wise operations and keeps the
-//! result of every matrix product, which of a decoder is most of the memory.
+//! The forward pass goes through the layers without recording anything but what enters each of
+//! them, `[N, C]`; the backward pass computes a layer once more, with its graph, when the gradient
+//! has come down to it. A network then holds the activations of one layer instead of all, for a
+//! third more work. The framework's own checkpointing recomputes element-wise operations and keeps
+//! the result of every matrix product, which of a decoder is most of the memory.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,7 +30,8 @@ struct Pass {
 }
 
 impl Tape {
-    /// [`Decoder::hidden`], noted here. Gradients reach the layers through [`Tape::backward`] alone.
+    /// [`Decoder::hidden`], noted here. Gradients reach the layers through [`Tape::backward`]
+    /// alone.
     pub(crate) fn hidden(
         &self,
         decoder: &Decoder,
@@ -55,7 +57,8 @@ impl Tape {
         decoder.last_norm(output)
     }
 
-    /// Adds to `sum` the gradients of the embedding and of every layer, given those of a loss of the noted passes.
+    /// Adds to `sum` the gradients of the embedding and of every layer, given those of a loss of
+    /// the noted passes.
     pub fn backward(
         &self,
         decoder: &Decoder,

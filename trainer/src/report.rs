@@ -1,4 +1,5 @@
-//! What a game did, as a page to look at: the figures of PAPER.md's list, drawn from the files that the rounds left.
+//! What a game did, as a page to look at: the figures of PAPER.md's list, drawn from the files that
+//! the rounds left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -32,7 +33,8 @@ struct Round {
     preference: Vec<StepMetrics>,
 }
 
-/// Writes `report.html` into the folder of a run, from the folders of its rounds, in their order from round 0.
+/// Writes `report.html` into the folder of a run, from the folders of its rounds, in their order
+/// from round 0.
 ///
 /// # Errors
 /// A file of a round that is missing or damaged, a figure that cannot be drawn, or a full disk.
@@ -74,7 +76,8 @@ impl Round {
         format!("round {}", self.number)
     }
 
-    /// The mean of a metric over the sets on which it is defined: over the benchmarks, or on the validation rows.
+    /// The mean of a metric over the sets on which it is defined: over the benchmarks, or on the
+    /// validation rows.
     fn mean(
         &self,
         validation: bool,

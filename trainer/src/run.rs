@@ -1,7 +1,9 @@
 //! A whole run, top to bottom: the ground, round 0, and the rounds of the game.
 //!
-//! Everything it writes is in `<runs>/<name>/`; each step is skipped when its result is already there, so a run that was killed anywhere
-//! goes on where it was. A game's rounds are in `round-0/`, `round-1/` and so on, and `report.html` draws them; without a game, the run's folder is round 0.
+//! Everything it writes is in `<runs>/<name>/`; each step is skipped when its result is already
+//! there, so a run that was killed anywhere goes on where it was. A game's rounds are in
+//! `round-0/`, `round-1/` and so on, and `report.html` draws them; without a game, the run's folder
+//! is round 0.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -19,11 +19,13 @@ pub struct SamplingSettings {
     pub temperature: f64,
     /// The smallest set of tokens whose probabilities reach this is drawn from; in (0, 1].
     pub top_p: f64,
-    /// Tokens written at most. A text that has not ended by then is dropped: a sentence cut off is not what was asked for.
+    /// Tokens written at most. A text that has not ended by then is dropped: a sentence cut off is
+    /// not what was asked for.
     pub max_tokens: usize,
     /// The token that ends a text.
     pub end: i32,
-    /// Added to the logits of the tokens that a prompt favours, until they are written; in nats, 0 for none.
+    /// Added to the logits of the tokens that a prompt favours, until they are written; in nats, 0
+    /// for none.
     pub favour: f64,
 }
 
@@ -34,7 +36,8 @@ pub struct Prompt {
     pub ids: Vec<i32>,
     /// The same prompt and seed give the same text, whatever is written beside it.
     pub seed: u64,
-    /// Tokens that the text should have, each as often as it stands here; see [`SamplingSettings::favour`].
+    /// Tokens that the text should have, each as often as it stands here; see
+    /// [`SamplingSettings::favour`].
     pub favoured: Vec<i32>,
 }
 
@@ -190,7 +193,8 @@ fn draw(logits: &[f32], settings: &SamplingSettings, rng: &mut ChaCha8Rng) -> i3
             settings.top_p as f32,
             weights.iter().map(|(_, w)| w).sum::<f32>(),
         );
-        // Tokens this unlikely cannot reach 1 - top_p all together, so that none of them is in the nucleus: they need no sorting.
+        // Tokens this unlikely cannot reach 1 - top_p all together, so that none of them is in the
+        // nucleus: they need no sorting.
         let least = (1.0 - top_p) * total / weights.len() as f32;
         weights.retain(|(_, weight)| *weight >= least);
         weights.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -391,7 +395,8 @@ mod tests {
     fn likelihoods_add_up_over_all_texts_of_one_token() {
         let decoder = decoder();
         let (a, b) = ([4, 5, 6], [7]);
-        // p(first token) x p(end | it), over all first tokens, is the probability of ending after one.
+        // p(first token) x p(end | it), over all first tokens, is the probability of ending after
+        // one.
         let targets: Vec<Vec<i32>> = (1..23).map(|token| vec![token]).collect();
         let rows: Vec<(&[i32], &[i32])> = targets.iter().map(|t| (&a[..], t.as_slice())).collect();
         let batch = host(&log_likelihood(&decoder, &rows, 0));

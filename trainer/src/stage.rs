@@ -1,7 +1,7 @@
 //! The loop that all stages share: batches in, optimizer steps out, resumable anywhere.
 //!
-//! A step queues work and reads nothing back. The losses and norms of several steps are read at once, and always before a state
-//! is saved.
+//! A step queues work and reads nothing back. The losses and norms of several steps are read at
+//! once, and always before a state is saved.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,14 +58,16 @@ pub trait Stage {
         None
     }
 
-    /// What the batches since the last call measured besides the loss: names and values `[1]`, which stay on the device.
+    /// What the batches since the last call measured besides the loss: names and values `[1]`,
+    /// which stay on the device.
     fn measures(&mut self) -> Vec<(&'static str, Tensor<1>)> {
         Vec::new()
     }
 }
 
-/// Runs `stage` to its end, from `<run>/<name>.state` where that exists, and leaves the trained (averaged, if asked for) weights in
-/// `decoder` and in `<run>/<name>.weights`, which takes the state's place. A stage that has left its weights is not run again.
+/// Runs `stage` to its end, from `<run>/<name>.state` where that exists, and leaves the trained
+/// (averaged, if asked for) weights in `decoder` and in `<run>/<name>.weights`, which takes the
+/// state's place. A stage that has left its weights is not run again.
 ///
 /// # Errors
 /// A loss that is no number, a file that cannot be written, or one there that does not fit.
@@ -159,7 +161,8 @@ struct Taken {
     measures: Vec<(&'static str, Tensor<1>)>,
 }
 
-/// Reads all steps in one transfer, and leaves `unread` empty. `started` is when the first of them was.
+/// Reads all steps in one transfer, and leaves `unread` empty. `started` is when the first of them
+/// was.
 fn read(
     unread: &mut Vec<Taken>,
     settings: &StageSettings,
@@ -215,7 +218,8 @@ fn remove(path: &Path) -> Result<(), TrainError> {
     }
 }
 
-/// One optimizer step, without waiting for the device. `decoder` holds the weights that the optimizer updates, in 32 bits.
+/// One optimizer step, without waiting for the device. `decoder` holds the weights that the
+/// optimizer updates, in 32 bits.
 fn step_once(
     stage: &mut dyn Stage,
     settings: &StageSettings,
@@ -411,7 +415,8 @@ mod tests {
                 text.contains("classifier, step 7: the loss is NaN"),
                 "{text}"
             );
-            // It was noticed before step 10 was saved; the run goes on from step 5 as if nothing had been.
+            // It was noticed before step 10 was saved; the run goes on from step 5 as if nothing
+            // had been.
             assert_eq!(lines(run.path()).len(), 5);
             let resumed = trained(&mut { PROBE }, run.path(), compute(3, precision)).unwrap();
             let uninterrupted =

@@ -1,7 +1,8 @@
 //! The linear teacher: what n-grams alone say of a text that they were not learned from.
 //!
-//! The rows fall into folds. One linear model is trained without each fold, and a text is judged by the model that has seen
-//! neither it nor its translations: its doubts are those of a reader, not of someone who knows the answer by heart.
+//! The rows fall into folds. One linear model is trained without each fold, and a text is judged by
+//! the model that has seen neither it nor its translations: its doubts are those of a reader, not
+//! of someone who knows the answer by heart.
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};

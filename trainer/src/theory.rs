@@ -1,7 +1,8 @@
 //! The game on finite spaces, solved exactly (PAPER.md, "The theory").
 //!
-//! The classifier `p(y | z)` minimises and the generator `q(z | x, y)` maximises
-//! `E[-ln p(y | z)] - beta KL(q || reference)`, where `(x, y)` is a seed with its label and `z` the text written about it.
+//! The classifier `p(y | z)` minimises and the generator `q(z | x, y)` maximises `E[-ln p(y | z)] -
+//! beta KL(q || reference)`, where `(x, y)` is a seed with its label and `z` the text written about
+//! it.
 
 use ndarray::{Array2, Array3, Axis, Zip};
 
@@ -54,7 +55,8 @@ impl Tabular {
         tilted
     }
 
-    /// The classifier's best response: the posterior of the label. A text that is never written gets equal probabilities.
+    /// The classifier's best response: the posterior of the label. A text that is never written
+    /// gets equal probabilities.
     pub fn classifier_response(&self, generator: &Array3<f64>) -> Array2<f64> {
         let (_, labels, texts) = generator.dim();
         let mut joint = Array2::<f64>::zeros((texts, labels));
@@ -85,7 +87,8 @@ impl Tabular {
         value
     }
 
-    /// What both players together could still gain by answering the other best, in nats; 0 exactly at the equilibrium.
+    /// What both players together could still gain by answering the other best, in nats; 0 exactly
+    /// at the equilibrium.
     pub fn exploitability(&self, play: &Play) -> f64 {
         let best = |classifier, generator| Play {
             classifier,
@@ -126,8 +129,9 @@ impl Tabular {
         plays
     }
 
-    /// The theorem's bound at a play: 4 / (delta beta gamma^(1+1/beta) alpha), with gamma the least p, delta the least normaliser and alpha the
-    /// least probability with which a text is written. Below 1, alternating best responses contract by it.
+    /// The theorem's bound at a play: 4 / (delta beta gamma^(1+1/beta) alpha), with gamma the least
+    /// p, delta the least normaliser and alpha the least probability with which a text is written.
+    /// Below 1, alternating best responses contract by it.
     pub fn contraction_bound(&self, play: &Play) -> f64 {
         let least = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::INFINITY, f64::min);
         let gamma = least(&mut play.classifier.iter().copied());
@@ -156,8 +160,9 @@ pub fn distance(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
     largest
 }
 
-/// What the generator could gain over writing its proposals equally often, in nats a seed, if these were all it can write: for each seed,
-/// `beta ln(mean of p^(-1/beta)) - mean of -ln p`, from the surprises `-ln p` of its proposals. `None` without any.
+/// What the generator could gain over writing its proposals equally often, in nats a seed, if these
+/// were all it can write: for each seed, `beta ln(mean of p^(-1/beta)) - mean of -ln p`, from the
+/// surprises `-ln p` of its proposals. `None` without any.
 pub fn empirical_gain(surprises: &[Vec<f64>], beta: f64) -> Option<f64> {
     let gain = |surprises: &Vec<f64>| {
         let count = surprises.len() as f64;
@@ -252,7 +257,8 @@ mod tests {
                     "beta {beta}, seed {seed}"
                 );
                 let p = classifiers(&plays);
-                // Until rounding is all that is left, each round is closer by at least the same factor.
+                // Until rounding is all that is left, each round is closer by at least the same
+                // factor.
                 for pair in p
                     .windows(2)
                     .take_while(|pair| distance(pair[0], &last.classifier) > 1e-10)

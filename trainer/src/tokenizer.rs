@@ -88,13 +88,15 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
-    /// Whether the tokenizer was made to put special tokens before every text, which [`Tokenizer::encode`] leaves out.
+    /// Whether the tokenizer was made to put special tokens before every text, which
+    /// [`Tokenizer::encode`] leaves out.
     pub fn puts_tokens_first(&self) -> bool {
         let encoded = self.inner.encode_fast("", true);
         encoded.is_ok_and(|encoding| !encoding.get_ids().is_empty())
     }
 
-    /// Token ids of `text`. Byte-level BPE knows every text, so this cannot fail for want of a token.
+    /// Token ids of `text`. Byte-level BPE knows every text, so this cannot fail for want of a
+    /// token.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         self.inner
             .encode_fast(text, false)

@@ -51,7 +51,8 @@ impl Voice {
         }
     }
 
-    /// Of an instructed checkpoint: its tokenizer, its chat template and the token that ends its turn.
+    /// Of an instructed checkpoint: its tokenizer, its chat template and the token that ends its
+    /// turn.
     ///
     /// # Errors
     /// A file that is missing or is not what it must be; a template that cannot be rendered.
@@ -102,7 +103,8 @@ impl Voice {
         matches!(self.manner, Manner::Chat(_))
     }
 
-    /// What the writer is given to continue with a text in `language`, inspired by a seed and with its label.
+    /// What the writer is given to continue with a text in `language`, inspired by a seed and with
+    /// its label.
     ///
     /// # Errors
     /// The chat template fails on these words.
@@ -194,9 +196,10 @@ impl Voice {
     }
 }
 
-/// What our own generator continues: the seed's words in the language that is wanted, one by one, end of text, and a control prefix
-/// such as `de unsafe:`. A small network that is given the words has only to put them into a sentence, and keeps the sense; given
-/// the English text it writes sentences about something else.
+/// What our own generator continues: the seed's words in the language that is wanted, one by one,
+/// end of text, and a control prefix such as `de unsafe:`. A small network that is given the words
+/// has only to put them into a sentence, and keeps the sense; given the English text it writes
+/// sentences about something else.
 pub fn glossed(
     (tokenizer, lexicon): (&Tokenizer, &Lexicon),
     seed: &str,

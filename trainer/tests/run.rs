@@ -231,7 +231,8 @@ fn a_killed_run_resumes_to_the_same_curve_and_the_same_model() {
     assert!(score("you are a fool number 3") > score("the soup is warm number 3"));
 }
 
-/// The demo's recipe at a still smaller size; its judge is asked to keep most of what so small a generator writes.
+/// The demo's recipe at a still smaller size; its judge is asked to keep most of what so small a
+/// generator writes.
 fn tiny_game() -> String {
     let mut recipe: toml::Table = include_str!("../../recipes/demo.toml").parse().unwrap();
     let mut set = |path: &[&str], value: i64| {
@@ -282,8 +283,8 @@ fn contents(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// Plays `recipe` twice: in one go, and killed after each of the times that `kills` makes of the time it took. What both left is compared to
-/// the byte, and returned.
+/// Plays `recipe` twice: in one go, and killed after each of the times that `kills` makes of the
+/// time it took. What both left is compared to the byte, and returned.
 fn whole_and_killed(
     recipe_text: &str,
     kills: impl FnOnce(Duration) -> Vec<Duration>,
@@ -351,7 +352,8 @@ fn the_demo_killed_at_ten_random_moments_ends_as_one_that_was_not() {
 
 #[test]
 fn a_game_killed_again_and_again_ends_as_one_that_was_not() {
-    // Five times, a fifth of the whole time after each start: a start costs a little, so all of them fall before the end.
+    // Five times, a fifth of the whole time after each start: a start costs a little, so all of
+    // them fall before the end.
     let whole = whole_and_killed(&tiny_game(), |whole_time| vec![whole_time / 5; 5]);
     let page = String::from_utf8(whole[Path::new("report.html")].clone()).unwrap();
     for part in [

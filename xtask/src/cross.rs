@@ -1,4 +1,5 @@
-//! Builds for other machines, with Debian's compilers: `cargo xtask cross arm64`, `cargo xtask cross wasm32`.
+//! Builds for other machines, with Debian's compilers: `cargo xtask cross arm64`, `cargo xtask
+//! cross wasm32`.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,8 @@ const ARM64: &[(&str, &str)] = &[
     ),
     ("qemu-user", "/usr/bin/qemu-aarch64"),
 ];
-/// Linked whole: under qemu 7.2 the dynamic C library hangs where a thread starts. The linker warns of what needs the dynamic one.
+/// Linked whole: under qemu 7.2 the dynamic C library hangs where a thread starts. The linker warns
+/// of what needs the dynamic one.
 const STATIC: [&str; 7] = [
     "-static",
     "-lutil",
@@ -46,10 +48,12 @@ const WASM32: &[(&str, &str)] = &[
 ];
 const BUNDLE: &str = "models/mini";
 const PROMPT: &str = "How do I bake bread at home?";
-/// The int8 kernels of two architectures round alike, what is between them does not: scores may differ by this much.
+/// The int8 kernels of two architectures round alike, what is between them does not: scores may
+/// differ by this much.
 const TOLERANCE: f32 = 1e-5;
 
-/// Builds the library for arm64 Linux, and runs its test suite, the C example and the golden texts under emulation.
+/// Builds the library for arm64 Linux, and runs its test suite, the C example and the golden texts
+/// under emulation.
 pub fn arm64(root: &Path) -> Result<(), String> {
     if ARM64.iter().any(|(_, file)| !Path::new(file).exists()) {
         finish(

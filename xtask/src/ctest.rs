@@ -180,7 +180,8 @@ fn header_compiles_alone(bench: &Bench) -> Result<(), String> {
     Ok(())
 }
 
-/// The library exports the functions that the header declares and nothing else, under the name of its ABI version.
+/// The library exports the functions that the header declares and nothing else, under the name of
+/// its ABI version.
 fn exported_symbols(bench: &Bench) -> Result<(), String> {
     let header = library::read(&bench.root.join("include/duoguard.h"))?;
     let mut declared: Vec<&str> = header
@@ -224,7 +225,8 @@ fn exported_symbols(bench: &Bench) -> Result<(), String> {
     Ok(())
 }
 
-/// The file that catches panics does not compile where panics abort, so no such library can be built.
+/// The file that catches panics does not compile where panics abort, so no such library can be
+/// built.
 fn panics_must_unwind(bench: &Bench) -> Result<(), String> {
     let compile = |strategy: &str| {
         let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
@@ -310,7 +312,9 @@ fn suite(bench: &Bench) -> Result<(), String> {
     )?;
     run(&fixed, &[])?;
     eprintln!("suite: passes with the static library");
-    // The static library, because valgrind misreads what the loader does with paths. "Possibly lost" is what hash tables and threads that live as long as the process look like from outside.
+    // The static library, because valgrind misreads what the loader does with paths. "Possibly
+    // lost" is what hash tables and threads that live as long as the process look like from
+    // outside.
     let valgrind = [
         "valgrind",
         "--quiet",

@@ -1,8 +1,9 @@
 //! Builds the trainer with CUDA: `cargo xtask cuda`.
 //!
-//! The framework's CUDA compiler links LLVM, an archive of which its build script downloads. Where it cannot, Debian's `llvm-22-dev`
-//! takes its place: installed, or (without touching the system) fetched from Debian 13 and unpacked below `target/llvm`. A GPU or
-//! NVIDIA's toolkit are not needed to build; the driver's library is opened when the program runs.
+//! The framework's CUDA compiler links LLVM, an archive of which its build script downloads. Where
+//! it cannot, Debian's `llvm-22-dev` takes its place: installed, or (without touching the system)
+//! fetched from Debian 13 and unpacked below `target/llvm`. A GPU or NVIDIA's toolkit are not
+//! needed to build; the driver's library is opened when the program runs.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -35,7 +36,8 @@ const LEFT_OUT: [&str; 15] = [
     "LibDriver",
     "XRay",
 ];
-/// Shared libraries that LLVM calls, by the names that a linker looks for; without a development package only the numbered one is there.
+/// Shared libraries that LLVM calls, by the names that a linker looks for; without a development
+/// package only the numbered one is there.
 const SHARED: [(&str, &str); 2] = [("libz.so", "libz.so.1"), ("libzstd.so", "libzstd.so.1")];
 /// What a C library before 2.38 (Debian 12's) lacks of what Debian 13's LLVM calls.
 const ISO_C23: &str = r"#include <stdarg.h>
@@ -171,7 +173,8 @@ fn prepare(work: &Path, prefix: &Path) -> Result<(), String> {
     fs::write(prefix.join(SENTINEL), "").map_err(failed)
 }
 
-/// Answers what build scripts ask. The real one lists Polly, which Debian packages apart, and does not run on an older Debian.
+/// Answers what build scripts ask. The real one lists Polly, which Debian packages apart, and does
+/// not run on an older Debian.
 fn llvm_config(prefix: &Path, libraries: &str) -> String {
     let prefix = prefix.display();
     format!(
@@ -226,7 +229,8 @@ fn iso_c23(work: &Path, libraries: &Path) -> Result<String, String> {
     Ok("-lisoc23".to_owned())
 }
 
-/// Debian's package, unpacked below `work`: apt with lists of its own, so that nothing of the system changes.
+/// Debian's package, unpacked below `work`: apt with lists of its own, so that nothing of the
+/// system changes.
 fn fetched(work: &Path) -> Result<PathBuf, String> {
     let llvm = work.join("root/usr/lib").join(LLVM);
     if llvm.join("lib/libLLVMCore.a").exists() {

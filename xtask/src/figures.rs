@@ -1,4 +1,5 @@
-//! Every figure of the README and of docs/measuring.md, measured again and written there by one command.
+//! Every figure of the README and of docs/measuring.md, measured again and written there by one
+//! command.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +17,8 @@ const ENGINES: [&str; 2] = ["onnxruntime", "rten"];
 const MODEL: &str = "models/mini";
 const RECIPE: &str = "recipes/mini.toml";
 
-/// Measures speed, memory and size; with the folder of the benchmarks quality too, and with that of the training data the linear model's.
+/// Measures speed, memory and size; with the folder of the benchmarks quality too, and with that of
+/// the training data the linear model's.
 pub fn measure(root: &Path, benchmarks: Option<&str>, data: Option<&str>) -> Result<(), String> {
     let machine = record::machine();
     let runtime = onnxruntime::fetch(root)?;
@@ -45,8 +47,8 @@ pub fn measure(root: &Path, benchmarks: Option<&str>, data: Option<&str>) -> Res
     tables::fill(root, &machine)
 }
 
-/// What the bundled model is worth, on each engine, and on how many rows the engines agree. Without the training data, what the linear model
-/// is worth is carried over from the last record.
+/// What the bundled model is worth, on each engine, and on how many rows the engines agree. Without
+/// the training data, what the linear model is worth is carried over from the last record.
 pub fn quality(root: &Path, benchmarks: &str, data: Option<&str>) -> Result<(), String> {
     const NAME: &str = "quality.csv";
     const COLUMNS: &str =

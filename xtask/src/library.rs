@@ -41,8 +41,9 @@ pub struct Built {
     pub native: Vec<String>,
 }
 
-/// Where an operating system wants what: (cargo's name, the installed path), the shared library first, then the static one, then the
-/// import library, if there is one. The links are (link, what it points to).
+/// Where an operating system wants what: (cargo's name, the installed path), the shared library
+/// first, then the static one, then the import library, if there is one. The links are (link, what
+/// it points to).
 struct Layout {
     shared: (&'static str, String),
     fixed: (&'static str, &'static str),

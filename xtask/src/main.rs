@@ -157,7 +157,8 @@ fn run(part: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs cargo in the workspace, with ONNX Runtime where the tests look for it, and no test skipped for want of a Vulkan driver.
+/// Runs cargo in the workspace, with ONNX Runtime where the tests look for it, and no test skipped
+/// for want of a Vulkan driver.
 pub(crate) fn cargo(root: &Path, arguments: &[&str], needs: &str) -> Result<(), String> {
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root)

@@ -8,7 +8,8 @@ use crate::process::{finish, printed, words};
 /// (program, the Debian packages that have it and what it needs).
 pub type Needed = (&'static str, &'static str);
 
-/// Installs what is missing where that is possible, on Debian as root, and says what to install where it is not.
+/// Installs what is missing where that is possible, on Debian as root, and says what to install
+/// where it is not.
 pub fn ensure(needed: &[Needed]) -> Result<(), String> {
     let missing: Vec<_> = needed
         .iter()

@@ -1,6 +1,8 @@
-//! The figures in the documents: each stands between two comments, and is written there from a machine's record.
+//! The figures in the documents: each stands between two comments, and is written there from a
+//! machine's record.
 //!
-//! `<!-- figures of MACHINE: BLOCK -->` begins one, `<!-- end of figures -->` ends it. A test compares what stands there with the record.
+//! `<!-- figures of MACHINE: BLOCK -->` begins one, `<!-- end of figures -->` ends it. A test
+//! compares what stands there with the record.
 
 mod blocks;
 mod cells;
@@ -80,7 +82,8 @@ pub fn fill(root: &Path, machine: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A document with its blocks written again; `whose` says of which machine, by the name that stands there.
+/// A document with its blocks written again; `whose` says of which machine, by the name that stands
+/// there.
 fn filled<'r>(
     text: &str,
     mut whose: impl FnMut(&str) -> Result<(String, &'r Records), String>,

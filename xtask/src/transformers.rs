@@ -12,7 +12,8 @@ const PACKAGES: [&str; 3] = [
     "transformers==5.23.0",
     "onnxruntime==1.32.0",
 ];
-/// What the comparison of peers needs besides. llama.cpp is built from source, for this machine, so that it uses what the processor has.
+/// What the comparison of peers needs besides. llama.cpp is built from source, for this machine, so
+/// that it uses what the processor has.
 const PEERS: [&str; 2] = ["llama-cpp-python==0.3.36", "gguf==0.19.0"];
 /// The library alone, without its tools.
 const LLAMA_CPP: &str = "-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF \
@@ -41,7 +42,8 @@ pub fn real_shape(root: &Path, arguments: &[&str]) -> Result<(), String> {
     run(root, "real.py", &all)
 }
 
-/// Times checks beside those of `transformers`, llama.cpp and ONNX Runtime in Python: perhaps of another bundle and of its checkpoint.
+/// Times checks beside those of `transformers`, llama.cpp and ONNX Runtime in Python: perhaps of
+/// another bundle and of its checkpoint.
 pub fn peers(root: &Path, arguments: &[&str]) -> Result<(), String> {
     const SCRIPT: &str = "benches/peers/peers.py";
     let onnxruntime = onnxruntime::fetch(root)?;

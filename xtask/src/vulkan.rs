@@ -1,4 +1,5 @@
-//! A Vulkan driver for machines without a GPU: Mesa's lavapipe, which the tests of the engine `wgpu` run on.
+//! A Vulkan driver for machines without a GPU: Mesa's lavapipe, which the tests of the engine
+//! `wgpu` run on.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Figures, drawn by plotters as SVG. Their colours are those of `style.css`, which has others for dark screens.
+//! Figures, drawn by plotters as SVG. Their colours are those of `style.css`, which has others for
+//! dark screens.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -116,7 +117,8 @@ impl Figure {
         })
     }
 
-    /// A line for every series, through points of (x, y). `diagonal` adds the line x = y, to compare with.
+    /// A line for every series, through points of (x, y). `diagonal` adds the line x = y, to
+    /// compare with.
     pub fn lines(
         title: &str,
         caption: &str,

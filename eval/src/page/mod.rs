@@ -1,7 +1,8 @@
-//! A page of figures and tables in one HTML file: nothing is loaded from anywhere, and every figure can be read as a table.
+//! A page of figures and tables in one HTML file: nothing is loaded from anywhere, and every figure
+//! can be read as a table.
 //!
-//! [`Figure`] draws, [`Page`] puts figures, tables and paragraphs together. Neither knows what is measured, so that other
-//! programs can report with them.
+//! [`Figure`] draws, [`Page`] puts figures, tables and paragraphs together. Neither knows what is
+//! measured, so that other programs can report with them.
 
 mod figure;
 
@@ -81,7 +82,8 @@ impl Page {
         self.body.push(table.markup());
     }
 
-    /// Adds a figure with its caption, its description for those who do not see it, and its numbers as a table.
+    /// Adds a figure with its caption, its description for those who do not see it, and its numbers
+    /// as a table.
     pub fn figure(&mut self, figure: &Figure) {
         self.body.push(html! {
             figure {

@@ -13,7 +13,8 @@ const TEXTS: usize = 400;
 
 /// A guard with one label whose words are either harmless or not, and a file of labelled texts.
 ///
-/// The layers are small beside the embedding, so that verdicts are clear, as those of a trained guard.
+/// The layers are small beside the embedding, so that verdicts are clear, as those of a trained
+/// guard.
 fn clear_guard(folder: &Path) -> (PathBuf, PathBuf) {
     let recipe = Recipe {
         labels: 1,
@@ -179,7 +180,8 @@ fn mixed_spares_what_measurement_finds_sensitive() {
         ..Recipe::default()
     };
     let mut files = recipe.files();
-    // Gate and up of layer 1 see one huge channel, for which a scale per tensor leaves the others nothing.
+    // Gate and up of layer 1 see one huge channel, for which a scale per tensor leaves the others
+    // nothing.
     let norm = &mut files
         .tensors
         .get_mut("model.layers.1.post_attention_layernorm.weight")

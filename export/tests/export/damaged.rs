@@ -16,7 +16,8 @@ const JSON_FILES: [&str; 4] = [
 ];
 const WEIGHTS: &str = "model.safetensors";
 
-/// Writes the checkpoint after `damage`, exports it, and returns the error; nothing else may remain.
+/// Writes the checkpoint after `damage`, exports it, and returns the error; nothing else may
+/// remain.
 fn refusal(change: impl FnOnce(&mut Files), damage: impl FnOnce(&Path)) -> String {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = folder.path().join("checkpoint");

@@ -33,7 +33,8 @@ fn logits(bundle: &Path, engine: &str, inputs: &[Vec<u32>]) -> Vec<Vec<f32>> {
         .collect()
 }
 
-/// ONNX Runtime and a GPU are tested where they are installed; the shaders have no 4-bit weights yet.
+/// ONNX Runtime and a GPU are tested where they are installed; the shaders have no 4-bit weights
+/// yet.
 fn engines(quantize: Quantize) -> impl Iterator<Item = String> {
     duoguard::engines()
         .into_iter()

@@ -134,8 +134,8 @@ fn the_manifest_takes_over_what_the_trainer_says() {
     assert_eq!(report.bundle_bytes, sizes.sum::<u64>());
 }
 
-/// Stands in for a full disk: no file may grow beyond some size. The limit holds for a whole process, so the test starts itself again
-/// under one, with the signal that would end it ignored.
+/// Stands in for a full disk: no file may grow beyond some size. The limit holds for a whole
+/// process, so the test starts itself again under one, with the signal that would end it ignored.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_leaves_nothing() {
@@ -153,7 +153,8 @@ fn a_full_disk_leaves_nothing() {
     }
     let folder = tempfile::tempdir().unwrap();
     checkpoint(folder.path());
-    // In blocks of 512 bytes: the tokenizer fits and the graph does not; the graph fits and the weights do not.
+    // In blocks of 512 bytes: the tokenizer fits and the graph does not; the graph fits and the
+    // weights do not.
     for limit in ["1", "8", "60"] {
         let child = std::process::Command::new("sh")
             .args(["-c", "trap '' XFSZ; ulimit -f $0; exec \"$@\"", limit])

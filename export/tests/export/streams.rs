@@ -118,7 +118,8 @@ fn every_engine_goes_on_as_if_it_had_begun_again() {
     }
 }
 
-/// Activations are scaled over the tokens that are computed at once: what quantising changes, it may change.
+/// Activations are scaled over the tokens that are computed at once: what quantising changes, it
+/// may change.
 #[test]
 fn quantised_activations_differ_little() {
     let recipe = Recipe::default();

@@ -1,4 +1,5 @@
-//! The header says what the library does: constants, layouts, functions. A C compiler reads the header.
+//! The header says what the library does: constants, layouts, functions. A C compiler reads the
+//! header.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

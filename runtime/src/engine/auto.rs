@@ -1,6 +1,7 @@
 //! What [`EngineChoice::Auto`](super::EngineChoice::Auto) takes.
 //!
-//! An engine on the CPU, unless this machine has a real GPU and has measured, once for a bundle, that its engine is faster.
+//! An engine on the CPU, unless this machine has a real GPU and has measured, once for a bundle,
+//! that its engine is faster.
 
 use std::num::NonZeroUsize;
 
@@ -60,7 +61,8 @@ mod gpu {
     use crate::engine::speed::{self, Key, Speed};
     use crate::engine::{Engine, TokenBatch, wgpu};
 
-    /// Tokens of the texts that are timed: a short one and a long one, as far as the network takes them.
+    /// Tokens of the texts that are timed: a short one and a long one, as far as the network takes
+    /// them.
     const LENGTHS: [usize; 2] = [16, 128];
     /// The fastest of so many counts, after one that is not counted.
     const RUNS: usize = 5;
@@ -98,7 +100,8 @@ mod gpu {
         }
     }
 
-    /// What was measured before, by this process or an earlier one, or is measured now. What fails is tried again by the next process.
+    /// What was measured before, by this process or an earlier one, or is measured now. What fails
+    /// is tried again by the next process.
     fn recalled(
         key: &Key,
         folder: Option<&std::path::Path>,
@@ -133,7 +136,8 @@ mod gpu {
         Ok(Speed { cpu_ms, gpu_ms })
     }
 
-    /// Milliseconds that a short and a long text take together, of a network that takes so many tokens and gives so many logits.
+    /// Milliseconds that a short and a long text take together, of a network that takes so many
+    /// tokens and gives so many logits.
     pub(super) fn time(engine: &mut dyn Engine, shape: (usize, usize)) -> Result<f64> {
         let (max_position, categories) = shape;
         let mut logits = vec![0.0; categories];

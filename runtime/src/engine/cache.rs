@@ -6,7 +6,8 @@ use crate::graph::{CacheShape, OUTPUT};
 
 /// Something that runs a graph for streams. Used by one thread at a time.
 pub(crate) trait StreamEngine: Send {
-    /// Computes the logits of the last of `ids`, which follow the tokens of `past`, and the keys and values of all of them.
+    /// Computes the logits of the last of `ids`, which follow the tokens of `past`, and the keys
+    /// and values of all of them.
     fn run(&mut self, past: Past<'_>, ids: &[u32], logits: &mut [f32]) -> Result<KeyValues>;
 }
 
@@ -56,7 +57,8 @@ impl Past<'_> {
         self.tokens
     }
 
-    /// In the order of a graph's inputs: values of which the first [`tokens`](Self::tokens) of every head are meant, and their shape.
+    /// In the order of a graph's inputs: values of which the first [`tokens`](Self::tokens) of
+    /// every head are meant, and their shape.
     pub(super) fn parts(&self) -> impl Iterator<Item = ([usize; 4], &[f32])> {
         let shape = self.values.shape;
         let shape = [1, shape.heads, self.values.tokens, shape.size];

@@ -29,7 +29,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub use crate::graph::Graph;
 use crate::graph::StreamGraph;
 
-/// The most threads that one session may ask for: more than any machine has use for, and a typing error beyond it starts none.
+/// The most threads that one session may ask for: more than any machine has use for, and a typing
+/// error beyond it starts none.
 pub const MAX_THREADS: usize = 1024;
 
 /// Token ids for one run: a rectangle, never padded.
@@ -61,11 +62,13 @@ pub trait Engine: Send {
 
     /// Computes the logits of every row: `rows * categories` values, row after row.
     ///
-    /// `logits` must have exactly that length; it is an error, and not a truncation, if the graph's output has another.
+    /// `logits` must have exactly that length; it is an error, and not a truncation, if the graph's
+    /// output has another.
     fn run(&mut self, batch: &TokenBatch<'_>, logits: &mut [f32]) -> Result<()>;
 
-    /// How many rows of `tokens` tokens it is best given at once: at least 1. More than 1 only where each row's logits are, to the last
-    /// bit, those that it has alone; a verdict would otherwise depend on what else is in the text, and a stream's on how it was cut.
+    /// How many rows of `tokens` tokens it is best given at once: at least 1. More than 1 only
+    /// where each row's logits are, to the last bit, those that it has alone; a verdict would
+    /// otherwise depend on what else is in the text, and a stream's on how it was cut.
     fn rows_at_once(&self, _tokens: usize) -> usize {
         1
     }
@@ -74,8 +77,10 @@ pub trait Engine: Send {
 /// Which engine a session uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// The first available one, in the order of [`engines`]; but the GPU's only where a real GPU was measured to be faster, and then
-    /// that one. [`Model::auto_engine`](crate::Model::auto_engine) says why, [`Session::engine`](crate::Session::engine) which it is.
+    /// The first available one, in the order of [`engines`]; but the GPU's only where a real GPU
+    /// was measured to be faster, and then that one.
+    /// [`Model::auto_engine`](crate::Model::auto_engine) says why,
+    /// [`Session::engine`](crate::Session::engine) which it is.
     #[default]
     Auto,
     /// The named one, or an error; never another in its place.
@@ -141,12 +146,14 @@ const ENGINES: &[EngineEntry] = &[
     },
 ];
 
-/// The names of all engines that this build knows, in the order of [`engines`]; unlike there, none is looked for.
+/// The names of all engines that this build knows, in the order of [`engines`]; unlike there, none
+/// is looked for.
 pub fn engine_names() -> impl ExactSizeIterator<Item = &'static str> {
     ENGINES.iter().map(|entry| entry.name)
 }
 
-/// All engines that this build knows, with their state on this machine, in the order in which [`EngineChoice::Auto`] tries them.
+/// All engines that this build knows, with their state on this machine, in the order in which
+/// [`EngineChoice::Auto`] tries them.
 pub fn engines() -> Vec<EngineInfo> {
     engine_names().filter_map(engine_info).collect()
 }
@@ -164,8 +171,9 @@ pub fn engine_info(name: &str) -> Option<EngineInfo> {
 
 /// Opens a graph on the named engine, whose name may not be `auto`.
 ///
-/// [`Model::session`](crate::Model::session) does this for a bundle. Exporters use it to run a graph before it is certified and
-/// becomes part of one. The graph is checked as a bundle's would be, except that there is no manifest to compare it with.
+/// [`Model::session`](crate::Model::session) does this for a bundle. Exporters use it to run a
+/// graph before it is certified and becomes part of one. The graph is checked as a bundle's would
+/// be, except that there is no manifest to compare it with.
 pub fn open_engine(
     name: &str,
     onnx: &[u8],

@@ -37,7 +37,8 @@ struct Library {
     path: PathBuf,
 }
 
-/// The library, loaded on first use. A process loads it once: neither it nor its environment can be unloaded.
+/// The library, loaded on first use. A process loads it once: neither it nor its environment can be
+/// unloaded.
 fn library() -> std::result::Result<&'static Library, String> {
     static LIBRARY: OnceLock<std::result::Result<Library, String>> = OnceLock::new();
     LIBRARY.get_or_init(load).as_ref().map_err(String::clone)
@@ -47,7 +48,8 @@ fn load() -> std::result::Result<Library, String> {
     let mut failures = Vec::new();
     let candidates = match std::env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty()) {
         Some(path) => {
-            // The crate `ort` would take a relative path as relative to the executable; people mean the current folder.
+            // The crate `ort` would take a relative path as relative to the executable; people mean
+            // the current folder.
             let path = std::path::absolute(&path).unwrap_or_else(|_| path.into());
             BTreeSet::from([(0, path)])
         }
@@ -211,7 +213,8 @@ fn configured(
     threads: NonZeroUsize,
 ) -> std::result::Result<SessionBuilder, String> {
     let text = |cause: &dyn Display| cause.to_string();
-    // ONNX Runtime copies the tensors out while it creates the session; this copy of the file lives only until then.
+    // ONNX Runtime copies the tensors out while it creates the session; this copy of the file lives
+    // only until then.
     let weights: Arc<[u8]> = Arc::from(&graph.weights()[..]);
     let builder = SessionBuilder::new(&library.environment).map_err(|cause| text(&cause))?;
     // What goes wrong is in the error; a library does not write to its host's stderr.

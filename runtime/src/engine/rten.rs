@@ -51,8 +51,9 @@ impl Loaded {
         outputs: &[String],
     ) -> std::result::Result<Self, Box<dyn std::error::Error>> {
         let bytes: &[u8] = &weights;
-        // SAFETY: `bytes` stays valid and unchanged as long as `weights` is alive. `Loaded` keeps `weights` until after `model`, the
-        // only thing that holds on to the slice, is dropped, and `model` is private: what `run` returns owns its data.
+        // SAFETY: `bytes` stays valid and unchanged as long as `weights` is alive. `Loaded` keeps
+        // `weights` until after `model`, the only thing that holds on to the slice, is dropped, and
+        // `model` is private: what `run` returns owns its data.
         let bytes: &'static [u8] =
             unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
         let mut options = ModelOptions::with_all_ops();

@@ -1,4 +1,5 @@
-//! How fast the engines were, remembered in a small file beside the bundle, or among the user's caches where that cannot be written.
+//! How fast the engines were, remembered in a small file beside the bundle, or among the user's
+//! caches where that cannot be written.
 
 use std::fs;
 use std::io::Read;
@@ -11,7 +12,8 @@ use crate::graph::Origin;
 
 /// The file's name.
 pub(super) const FILE: &str = "engine-speed.json";
-/// The largest file that is read; it has an entry for each machine and number of threads that opened the bundle.
+/// The largest file that is read; it has an entry for each machine and number of threads that
+/// opened the bundle.
 const MAX_BYTES: u64 = 64 << 10;
 /// The entries that are kept, the newest.
 const MAX_ENTRIES: usize = 32;
@@ -89,7 +91,8 @@ pub(super) fn read(places: &[PathBuf], key: &Key) -> Option<Speed> {
     Some(entry.speed).filter(|speed| is_time(speed.cpu_ms) && is_time(speed.gpu_ms))
 }
 
-/// The entries of a file. One that is missing or damaged has none: it is a cache, and is written again.
+/// The entries of a file. One that is missing or damaged has none: it is a cache, and is written
+/// again.
 fn entries(path: &Path) -> Vec<Entry> {
     let read = || -> Option<Vec<Entry>> {
         let mut bytes = Vec::new();
@@ -103,7 +106,8 @@ fn entries(path: &Path) -> Vec<Entry> {
     read().unwrap_or_default()
 }
 
-/// Notes a measurement in the first file that can be written. Where none can, the next process measures again.
+/// Notes a measurement in the first file that can be written. Where none can, the next process
+/// measures again.
 pub(super) fn write(places: &[PathBuf], key: &Key, speed: Speed) {
     for path in places {
         if write_file(path, key, speed).is_ok() {

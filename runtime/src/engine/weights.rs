@@ -16,7 +16,8 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Copies bytes into memory that starts on a page, so that tensors in it are aligned as they are in the file.
+    /// Copies bytes into memory that starts on a page, so that tensors in it are aligned as they
+    /// are in the file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let len = bytes.len();
         let failed = |cause| {
@@ -46,8 +47,8 @@ impl Weights {
         if metadata.len() == 0 {
             return Self::from_bytes(&[]);
         }
-        // SAFETY: the map is only read. `Bundle::open` tells callers that the file must not be changed in place while it is in use,
-        // which is the one thing that cannot be checked here.
+        // SAFETY: the map is only read. `Bundle::open` tells callers that the file must not be
+        // changed in place while it is in use, which is the one thing that cannot be checked here.
         let map = unsafe { Mmap::map(&file) }
             .map_err(|cause| Error::io(path, "map into memory", cause))?;
         let len = map.len();

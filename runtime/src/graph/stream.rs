@@ -6,8 +6,9 @@ use crate::graph::{Graph, INPUT, OUTPUT, check_columns, check_external, refused}
 use crate::manifest::Manifest;
 use crate::onnx::{Outline, Port};
 
-/// A graph with the inputs and outputs of [`Graph`](super::Graph), for one text, and two more of either for each layer: the keys and the
-/// values of the tokens before, float32 `[1, heads, before, size]`, and those of all tokens.
+/// A graph with the inputs and outputs of [`Graph`](super::Graph), for one text, and two more of
+/// either for each layer: the keys and the values of the tokens before, float32 `[1, heads, before,
+/// size]`, and those of all tokens.
 #[derive(Debug)]
 pub(crate) struct StreamGraph {
     pub(crate) graph: Graph,

@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::session::Session;
 
-/// The most windows that are kept of a look: enough for a text and what else it reads as. Beyond, they are computed again.
+/// The most windows that are kept of a look: enough for a text and what else it reads as. Beyond,
+/// they are computed again.
 const MAX_GROWING: usize = 16;
 
 /// The windows of this look and of the one before it.
@@ -24,7 +25,8 @@ struct Growing {
 }
 
 impl Growing {
-    /// With how many of its tokens a window begins that can go on from it. The last token of a window is run in any case.
+    /// With how many of its tokens a window begins that can go on from it. The last token of a
+    /// window is run in any case.
     fn shared_with(&self, tokens: &[u32]) -> usize {
         let pairs = self.tokens.iter().zip(tokens);
         let equal = pairs.take_while(|(a, b)| a == b).count();

@@ -23,12 +23,13 @@ pub struct StreamWork {
     pub tokens_cached: usize,
 }
 
-/// The logits of windows that were scored before. They depend on the window's tokens only, whatever is scored beside it, so that what is
-/// settled is exactly what would be computed.
+/// The logits of windows that were scored before. They depend on the window's tokens only, whatever
+/// is scored beside it, so that what is settled is exactly what would be computed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
     settled: HashMap<Box<[u32]>, Vec<f32>>,
-    /// The last windows of the texts of this look and the one before it: more text moves them, and they are not met again.
+    /// The last windows of the texts of this look and the one before it: more text moves them, and
+    /// they are not met again.
     ends: Vec<End>,
     ends_before: Vec<End>,
     cache: Cache,
@@ -89,8 +90,9 @@ impl Memory {
         Ok(logits)
     }
 
-    /// As [`score`](Self::score), but a window that has grown is computed from where it was before. With int8 activations, which are
-    /// scaled over what is computed at once, its logits are near those of the whole window, and are not remembered as such.
+    /// As [`score`](Self::score), but a window that has grown is computed from where it was before.
+    /// With int8 activations, which are scaled over what is computed at once, its logits are near
+    /// those of the whole window, and are not remembered as such.
     pub(super) fn score_grown(
         &mut self,
         session: &mut Session,
@@ -108,7 +110,8 @@ impl Memory {
             self.work.windows_reused += 1;
             return Ok(logits);
         }
-        // A complete window of which nothing is known costs the same either way, and is needed again in the end.
+        // A complete window of which nothing is known costs the same either way, and is needed
+        // again in the end.
         if !window.is_last && !self.cache.knows(session.model(), window.tokens) {
             return Ok(self.score(session, &[window])?.concat());
         }

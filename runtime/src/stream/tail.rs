@@ -78,7 +78,8 @@ impl Tail {
         };
         if let (Coverage::Partial { max_tokens }, Some(settled)) = (options.coverage, &self.settled)
         {
-            // A cap counts from the beginning. Where it is used up, one token more is scored than asked for.
+            // A cap counts from the beginning. Where it is used up, one token more is scored than
+            // asked for.
             let left = max_tokens.saturating_sub(settled.tokens).max(1);
             of_rest.coverage = Coverage::Partial { max_tokens: left };
         }
@@ -125,10 +126,11 @@ impl Tail {
         latest
     }
 
-    /// Moves the start past windows that are complete, once there are enough, and keeps two windows' worth of text.
+    /// Moves the start past windows that are complete, once there are enough, and keeps two
+    /// windows' worth of text.
     ///
-    /// It moves by whole strides of tokens, to where a token begins, so that the windows of the rest are those of the whole text
-    /// wherever the tokenizer agrees with itself.
+    /// It moves by whole strides of tokens, to where a token begins, so that the windows of the
+    /// rest are those of the whole text wherever the tokenizer agrees with itself.
     fn settle(
         &mut self,
         model: &Model,
@@ -143,7 +145,8 @@ impl Tail {
             return Ok(());
         }
         let rest = &text[self.start..];
-        // The end of the token before, not the beginning of the next: tokenizers leave the space between them out of both.
+        // The end of the token before, not the beginning of the next: tokenizers leave the space
+        // between them out of both.
         let end = model.token_span(rest, 0..strides * stride)?.end;
         self.start += rest.floor_char_boundary(end);
         let mut settled = verdict.clone();

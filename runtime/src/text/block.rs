@@ -1,6 +1,8 @@
-//! A stretch of a text as sets of bits, one for each of 64 bytes: what [`scan`](super::scan) asks, it asks of all of them at once.
+//! A stretch of a text as sets of bits, one for each of 64 bytes: what [`scan`](super::scan) asks,
+//! it asks of all of them at once.
 //!
-//! Where words end is what no processor foresees, and looking at one character after the other is mostly waiting for that.
+//! Where words end is what no processor foresees, and looking at one character after the other is
+//! mostly waiting for that.
 
 use super::class::{self, CASED, Class, NUMBER};
 use super::sentence::{WEIGHTS, is_stop};
@@ -8,7 +10,8 @@ use super::sentence::{WEIGHTS, is_stop};
 /// How many bytes a block has, at most.
 pub(super) const SIZE: usize = u64::BITS as usize;
 
-/// Of a block with so many bytes outside ASCII all characters are read; of others, only those that are not of ASCII.
+/// Of a block with so many bytes outside ASCII all characters are read; of others, only those that
+/// are not of ASCII.
 const MOST: usize = 48;
 
 const ALPHABETIC: u8 = 1;
@@ -78,7 +81,8 @@ pub(super) struct Sets {
     pub(super) cased: u64,
     /// What else outside ASCII is part of words.
     pub(super) others: u64,
-    /// Those of them that are letters or marks, of which one alone is no letter of a word that is spelt out.
+    /// Those of them that are letters or marks, of which one alone is no letter of a word that is
+    /// spelt out.
     pub(super) uncased: u64,
     /// The one sign outside ASCII that can stand for a letter.
     pub(super) euros: u64,
@@ -102,7 +106,8 @@ pub(super) fn blocks(text: &str) -> impl Iterator<Item = Block> {
 }
 
 impl Block {
-    /// The characters of a text from `start` on. Those outside ASCII, and where they are in the block, are shown to `also`.
+    /// The characters of a text from `start` on. Those outside ASCII, and where they are in the
+    /// block, are shown to `also`.
     #[inline(always)]
     pub(super) fn of(text: &str, start: usize, also: impl FnMut(usize, char, Class)) -> Self {
         let rest = &text.as_bytes()[start..];
@@ -134,7 +139,8 @@ impl Block {
         block
     }
 
-    /// Adds the characters outside ASCII: `high` are their bytes, and `second` those bytes that have the second bit.
+    /// Adds the characters outside ASCII: `high` are their bytes, and `second` those bytes that
+    /// have the second bit.
     fn add_foreign(
         &mut self,
         text: &str,
@@ -253,8 +259,8 @@ fn set_by_eight(bytes: &Bytes, bit: u8) -> u64 {
     set
 }
 
-/// Shows the characters of a text that are not plain, outside ASCII or control characters, in order, with where they are. What lies
-/// between them is passed over 64 bytes at a time.
+/// Shows the characters of a text that are not plain, outside ASCII or control characters, in
+/// order, with where they are. What lies between them is passed over 64 bytes at a time.
 #[inline(always)]
 pub(super) fn each_odd(text: &str, mut show: impl FnMut(usize, char, Class)) {
     let mut start = 0;
@@ -322,7 +328,8 @@ pub(super) fn run_with(set: u64, one: usize) -> u64 {
     u64::MAX >> (SIZE - (one + after - start)) << start
 }
 
-/// The places after those runs of a set that have one of `some`, which are of the set, in them: what is added there carries to the end.
+/// The places after those runs of a set that have one of `some`, which are of the set, in them:
+/// what is added there carries to the end.
 #[inline(always)]
 pub(super) fn ends_of_runs_with(set: u64, some: u64) -> u128 {
     (u128::from(set) + u128::from(some)) & !u128::from(set)

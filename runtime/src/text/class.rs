@@ -43,7 +43,8 @@ pub(crate) const NUMBER: u32 = 1 << 3;
 pub(crate) const MARK: u32 = 1 << 4;
 /// White_Space.
 pub(crate) const SPACE: u32 = 1 << 5;
-/// Default_Ignorable_Code_Point or Bidi_Control, or a control character that is no white space: shows nothing.
+/// Default_Ignorable_Code_Point or Bidi_Control, or a control character that is no white space:
+/// shows nothing.
 pub(crate) const INVISIBLE: u32 = 1 << 6;
 /// Bidi_Control.
 pub(crate) const BIDI_CONTROL: u32 = 1 << 7;

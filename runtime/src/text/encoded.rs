@@ -67,8 +67,8 @@ fn inside(message: String, range: &Range<usize>, depth: usize, pieces: &mut Vec<
     }
 }
 
-/// The sentences of a text that are likelier to be a language with their letters moved by 13 places. Sentences too short to tell are
-/// taken as the text is.
+/// The sentences of a text that are likelier to be a language with their letters moved by 13
+/// places. Sentences too short to tell are taken as the text is.
 pub(super) fn rotated(text: &str, hints: &Rotated, tokens: Tokens<'_>) -> Vec<Piece> {
     let mut places: Vec<Range<usize>> = Vec::new();
     if hints.is_all() && saves_tokens(text, tokens) {
@@ -106,7 +106,8 @@ fn rot13(text: &str) -> String {
     text.chars().map(moved).collect()
 }
 
-/// Replaces escapes by the characters that they stand for, in a text that escapes letters, which no format asks for.
+/// Replaces escapes by the characters that they stand for, in a text that escapes letters, which no
+/// format asks for.
 pub(super) fn escape_edits(text: &str) -> Edits {
     let mut editor = Editor::new(text);
     let mut letters = 0;
@@ -181,7 +182,8 @@ fn escape(text: &str) -> Option<(usize, char)> {
     }
 }
 
-/// Runs of the letters that base64 and hexadecimal use, of which there is one at each of `starts`. Wrapped lines are one run.
+/// Runs of the letters that base64 and hexadecimal use, of which there is one at each of `starts`.
+/// Wrapped lines are one run.
 fn runs<'a>(text: &'a str, starts: &'a [u32]) -> impl Iterator<Item = Range<usize>> + 'a {
     let is_symbol = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
     let bytes = text.as_bytes();
@@ -261,7 +263,8 @@ fn hex_pairs(text: &str) -> Vec<Piece> {
     pieces
 }
 
-/// The bytes as text, if they are one: UTF-8 without control characters, more than half of it letters.
+/// The bytes as text, if they are one: UTF-8 without control characters, more than half of it
+/// letters.
 fn readable(bytes: Vec<u8>) -> Option<String> {
     let message = String::from_utf8(bytes).ok()?;
     let is_plain = !message

@@ -24,12 +24,14 @@ const BLACK_FLAG: char = '\u{1f3f4}';
 const CANCEL_TAG: char = '\u{e007f}';
 /// Tag characters spell ASCII from here on.
 const TAGS: u32 = 0xe0000;
-/// A tagged flag, such as Scotland's, has at most this many tags: a region of 6 letters and the end.
+/// A tagged flag, such as Scotland's, has at most this many tags: a region of 6 letters and the
+/// end.
 const MAX_FLAG_TAGS: usize = 7;
 /// Fewer hidden characters than this are noise and no message.
 const MIN_HIDDEN: usize = 4;
 
-/// Removes what shows nothing and is not needed, and turns text that an override shows backwards the way it is read.
+/// Removes what shows nothing and is not needed, and turns text that an override shows backwards
+/// the way it is read.
 ///
 /// `is_right_to_left` tells whether the text has a letter that runs so.
 pub(super) fn edits(text: &str, is_right_to_left: bool) -> Edits {
@@ -68,8 +70,8 @@ pub(super) fn edits(text: &str, is_right_to_left: bool) -> Edits {
     editor.finish()
 }
 
-/// Messages spelt in characters that show nothing: tag characters, or runs of variation selectors. `seen` are the properties of
-/// the text's characters.
+/// Messages spelt in characters that show nothing: tag characters, or runs of variation selectors.
+/// `seen` are the properties of the text's characters.
 pub(crate) fn messages(text: &str, seen: u32) -> Vec<(Range<usize>, String, ChangeKind)> {
     let mut found = Vec::new();
     if seen & TAG != 0 {

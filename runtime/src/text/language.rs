@@ -8,9 +8,10 @@ pub(crate) const UNDETERMINED: &str = "und";
 /// How much of a text is looked at. More does not make the answer surer, only later.
 const SAMPLE_BYTES: usize = 4096;
 
-/// The least confidence that is trusted, as whatlang gives it. Of short sentences in the main languages, 2 % or less are then taken
-/// for another language at any length, and those of 40 to 80 characters have a language four times in five; whatlang's own notion of
-/// a reliable answer is never wrong there, but leaves half of them without.
+/// The least confidence that is trusted, as whatlang gives it. Of short sentences in the main
+/// languages, 2 % or less are then taken for another language at any length, and those of 40 to 80
+/// characters have a language four times in five; whatlang's own notion of a reliable answer is
+/// never wrong there, but leaves half of them without.
 const MIN_CONFIDENCE: f64 = 0.3;
 
 /// Identifies the language of a text; [`UNDETERMINED`] unless it is fairly sure.

@@ -29,7 +29,8 @@ const ALL: u8 = (1 << ALPHABETS.len()) - 1;
 /// Shorter words in letters of another alphabet are no disguise by themselves.
 const MIN_WORD: usize = 3;
 
-/// Per skeleton, the letters of each alphabet that look so: the small one and the capital one, where they do.
+/// Per skeleton, the letters of each alphabet that look so: the small one and the capital one,
+/// where they do.
 type Shapes = HashMap<String, [Vec<char>; ALPHABETS.len()]>;
 
 static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
@@ -106,8 +107,9 @@ pub(super) fn compatibility_edits(text: &str) -> Edits {
 
 /// Replaces letters of other alphabets in words that would read as words of one.
 ///
-/// A word of letters of two alphabets is read in the one that all of its letters can pass for. A word of one alphabet, all of
-/// whose letters pass for Latin, is read as Latin in a text that is mostly Latin.
+/// A word of letters of two alphabets is read in the one that all of its letters can pass for. A
+/// word of one alphabet, all of whose letters pass for Latin, is read as Latin in a text that is
+/// mostly Latin.
 pub(super) fn confusable_edits(text: &str) -> Edits {
     let mut reader = Reader {
         text,
@@ -160,13 +162,14 @@ struct Reader<'a> {
     text: &'a str,
     mostly_latin: bool,
     editor: Editor<'a>,
-    /// Whether one of the words is long enough. One letter alone, or two of two alphabets (ΔT), are a symbol more often than a word,
-    /// unless there are disguised words around them.
+    /// Whether one of the words is long enough. One letter alone, or two of two alphabets (ΔT), are
+    /// a symbol more often than a word, unless there are disguised words around them.
     has_words: bool,
 }
 
 impl Reader<'_> {
-    /// Reads a text that is mostly Latin: a word is Latin if all of its letters can be, and the words of a block are asked at once.
+    /// Reads a text that is mostly Latin: a word is Latin if all of its letters can be, and the
+    /// words of a block are asked at once.
     fn read_latin(&mut self) {
         let mut at = 0;
         while at < self.text.len() {
@@ -197,7 +200,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the words of a block, whose letters are `letters`. Of these, `unfit` cannot be Latin, and `found` would be in disguise.
+    /// Reads the words of a block, whose letters are `letters`. Of these, `unfit` cannot be Latin,
+    /// and `found` would be in disguise.
     fn read_block(&mut self, block: &Block, letters: u64, unfit: u64, mut found: u64) {
         let mut ends = match unfit {
             0 => 0,
@@ -315,7 +319,8 @@ impl Word {
         self.fitting &= class.alphabets().fitting;
     }
 
-    /// The alphabet that a word with letters of another would be read in; `None` to leave it as it is.
+    /// The alphabet that a word with letters of another would be read in; `None` to leave it as it
+    /// is.
     fn reads_as(&self, text: &str, mostly_latin: bool) -> Option<usize> {
         if self.is_ascii && mostly_latin {
             return None;
@@ -327,7 +332,8 @@ impl Word {
         if fitting.count_ones() <= 1 {
             return (fitting != 0).then_some(fitting.trailing_zeros() as usize);
         }
-        // Where a word could be of either, it is of the one that the text is of, then of the one with more of its letters.
+        // Where a word could be of either, it is of the one that the text is of, then of the one
+        // with more of its letters.
         let own = |index: &usize| {
             let letters = text.chars().map(class::of).filter(|c| c.is(LETTER));
             letters
@@ -404,7 +410,8 @@ mod tests {
     proptest! {
         #[test]
         fn words_of_blocks_are_read_as_words_are(
-            // Latin, Cyrillic and Greek letters that are alike and that are not, marks, numbers, and words longer than a block.
+            // Latin, Cyrillic and Greek letters that are alike and that are not, marks, numbers,
+            // and words longer than a block.
             text in "([a-eа-еαοѕјɑ\u{301}é0½中 .-]|[aаcсeеoо]{1,9} |[хцяa]{1,4}|x{50,90}а?){0,60}",
         ) {
             prop_assert_eq!(read(&text, true), read(&text, false));

@@ -6,7 +6,8 @@ use super::block::each_odd;
 use super::class::{self, CASED, OVERLAY, STACKING};
 use super::rewrite::{ChangeKind, Editor, Edits};
 
-/// No language stacks this many marks that its letters do not compose with; Vietnamese and Yoruba, which stack, compose.
+/// No language stacks this many marks that its letters do not compose with; Vietnamese and Yoruba,
+/// which stack, compose.
 const FLOOD: usize = 3;
 /// Hebrew and Arabic vowels and accents stack higher.
 const FLOOD_OF_OTHERS: usize = 6;

@@ -1,6 +1,7 @@
 //! The views of a text: what it says, apart from how it is written.
 //!
-//! A view is made only where a rule found something, so that ordinary text in any script is scored once, as it is.
+//! A view is made only where a rule found something, so that ordinary text in any script is scored
+//! once, as it is.
 
 use std::ops::Range;
 
@@ -28,13 +29,15 @@ const NEAR: usize = 16;
 pub(crate) struct Views {
     /// The text with its disguises taken off; absent if it has none.
     pub(crate) normalized: Option<View>,
-    /// The texts that it holds in encoded form, and the same with disguises taken off; none, one or two.
+    /// The texts that it holds in encoded form, and the same with disguises taken off; none, one or
+    /// two.
     pub(crate) decoded: Vec<View>,
     /// What was undone, in the order of the rules, then of the text.
     pub(crate) undone: Vec<Undone>,
 }
 
-/// Reads a text in every way that it may be meant. `tokens` counts the tokens of a text: readable text has fewer.
+/// Reads a text in every way that it may be meant. `tokens` counts the tokens of a text: readable
+/// text has fewer.
 pub(crate) fn views(text: &str, tokens: Tokens<'_>) -> Views {
     let mut views = Views::default();
     let hints = scan(text);
@@ -143,7 +146,8 @@ impl<'a> Stages<'a> {
         };
     }
 
-    /// Undoes what is done to words. Gives back the text as it was written, if that may be rotated and is not what it was any more.
+    /// Undoes what is done to words. Gives back the text as it was written, if that may be rotated
+    /// and is not what it was any more.
     fn words(&mut self, tokens: Tokens<'_>) -> Option<Self> {
         let is_rotated = self.hints.rotated.any();
         let mut written = None;
@@ -163,7 +167,8 @@ impl<'a> Stages<'a> {
                 let is_wanted = rotated.any() && written.is_none();
                 let mut before = is_wanted.then(|| self.clone());
                 if rotated.may_change(self.current(), &edits) {
-                    // Leet, which is short of vowels, looks like a language in disguise until it is undone.
+                    // Leet, which is short of vowels, looks like a language in disguise until it is
+                    // undone.
                     let after = rotated.after(self.current(), &edits);
                     if let Some(before) = &mut before {
                         before.hints.rotated.retain(&edits, &after);
@@ -186,7 +191,8 @@ impl<'a> Stages<'a> {
         pieces
     }
 
-    /// Adds the sentences that are a language with its letters moved to the messages, which are in order.
+    /// Adds the sentences that are a language with its letters moved to the messages, which are in
+    /// order.
     fn rotated(&self, tokens: Tokens<'_>, pieces: &mut Vec<Piece>) {
         // What is base64 is not a language in disguise.
         let messages = pieces.len();

@@ -5,12 +5,14 @@ use std::ops::Range;
 use super::rewrite::Edits;
 use super::sentence::{end_of_sentence, start_of_sentence};
 
-/// Where parts make up more than this share of a text (a quarter), looking at all of it is simpler and as quick.
+/// Where parts make up more than this share of a text (a quarter), looking at all of it is simpler
+/// and as quick.
 const MAX_SHARE: usize = 4;
 /// Bytes that a part has, about.
 const BYTES_PER_PART: usize = 32;
 
-/// Whole sentences with all of the edits that are in them: where they are in the text, and where in the rewritten one.
+/// Whole sentences with all of the edits that are in them: where they are in the text, and where in
+/// the rewritten one.
 pub(super) struct Part {
     pub(super) before: Range<usize>,
     pub(super) after: Range<usize>,
@@ -56,7 +58,8 @@ pub(super) fn parts(text: &str, edits: &Edits) -> Option<Vec<Part>> {
     Some(parts)
 }
 
-/// What was found at `places`, in order, found again after edits: in `parts` by looking, and elsewhere where it was.
+/// What was found at `places`, in order, found again after edits: in `parts` by looking, and
+/// elsewhere where it was.
 pub(super) fn found_again(
     places: &[u32],
     parts: &[Part],
@@ -97,7 +100,8 @@ mod tests {
     use super::super::sentence::rotated;
 
     proptest! {
-        /// Edits of some of a text, and what is found in it again, are the same as if all of it had been looked at.
+        /// Edits of some of a text, and what is found in it again, are the same as if all of it had
+        /// been looked at.
         #[test]
         fn what_is_found_again_is_what_is_found(
             text in "([a-e0-9 .!|@$+é?\n]|[a-e]{2,9} |x1y|gur dhvpx oebja sbk|the quick brown fox){20,300}",

@@ -1,7 +1,7 @@
 //! How many pieces of a tokenizer's vocabulary a text is made of: what the rules that guess go by.
 //!
-//! From the start on, the longest piece that fits is taken. That is about as many as there are tokens, and found many times faster,
-//! for words never seen before too.
+//! From the start on, the longest piece that fits is taken. That is about as many as there are
+//! tokens, and found many times faster, for words never seen before too.
 
 use std::ops::Range;
 
@@ -17,14 +17,16 @@ const MAX_NODES: usize = 1 << 22;
 /// How many places are tried for the children of a node before they are put at the end.
 const MAX_TRIES: usize = 64;
 
-/// A vocabulary as a tree of bytes, in a double array: the child of a node by a byte is at the node's base, exclusive-or the byte, if the
-/// node there is one by that byte. No two nodes have the same base.
+/// A vocabulary as a tree of bytes, in a double array: the child of a node by a byte is at the
+/// node's base, exclusive-or the byte, if the node there is one by that byte. No two nodes have the
+/// same base.
 pub(super) struct Pieces {
     nodes: Vec<Node>,
 }
 
-/// Small, so that more of the tree is near at hand. 22 bits are its base, 0 for a node without children; then one tells whether a piece
-/// ends here, and one that there is a node; the lowest 8 are the byte.
+/// Small, so that more of the tree is near at hand. 22 bits are its base, 0 for a node without
+/// children; then one tells whether a piece ends here, and one that there is a node; the lowest 8
+/// are the byte.
 #[derive(Clone, Copy, Default)]
 struct Node(u32);
 
@@ -173,8 +175,8 @@ impl Room {
     }
 }
 
-/// The bytes that follow the first `depth` ones of sorted pieces, and where the pieces with each are, counted from `start`. The first
-/// `ends` pieces have none.
+/// The bytes that follow the first `depth` ones of sorted pieces, and where the pieces with each
+/// are, counted from `start`. The first `ends` pieces have none.
 fn children(
     pieces: &[Vec<u8>],
     depth: usize,
@@ -191,7 +193,8 @@ fn children(
     children
 }
 
-/// The bytes that a token of a byte-level vocabulary spells: each of its characters is one byte, those that print as themselves.
+/// The bytes that a token of a byte-level vocabulary spells: each of its characters is one byte,
+/// those that print as themselves.
 fn bytes_of(token: &str) -> Option<Vec<u8>> {
     token.chars().map(byte_of).collect()
 }

@@ -5,7 +5,8 @@ use std::ops::Range;
 /// What made a text differ from what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeKind {
-    /// Characters that show nothing, between ones that do: default-ignorable code points and control characters.
+    /// Characters that show nothing, between ones that do: default-ignorable code points and
+    /// control characters.
     Invisible,
     /// Tag characters, which spell ASCII without showing it.
     Tag,
@@ -54,8 +55,8 @@ impl ChangeKind {
     }
 }
 
-/// A text that is being rewritten: parts of it in order, which do not overlap and begin and end between characters, are written
-/// otherwise, and what lies between them is kept.
+/// A text that is being rewritten: parts of it in order, which do not overlap and begin and end
+/// between characters, are written otherwise, and what lies between them is kept.
 pub(crate) struct Editor<'a> {
     text: &'a str,
     edits: Edits,
@@ -63,17 +64,19 @@ pub(crate) struct Editor<'a> {
 
 /// What was written instead of parts of a text, and the text with it.
 ///
-/// A text in disguise has an edit for every few bytes of it, and what they weigh is what undoing it costs: they are kept small, and are
-/// the map of the rewritten text as well.
+/// A text in disguise has an edit for every few bytes of it, and what they weigh is what undoing it
+/// costs: they are kept small, and are the map of the rewritten text as well.
 #[derive(Debug, Default)]
 pub(crate) struct Edits {
     list: Vec<Edit>,
-    /// The rewritten text; while it is being written, as far as the last edit; empty if there is none.
+    /// The rewritten text; while it is being written, as far as the last edit; empty if there is
+    /// none.
     shown: String,
 }
 
 /// A part of a text that was written otherwise. Places are bytes; a text has at most
-/// [`MAX_TEXT_BYTES`](super::MAX_TEXT_BYTES), and what is encoded in it no more than a few times as many.
+/// [`MAX_TEXT_BYTES`](super::MAX_TEXT_BYTES), and what is encoded in it no more than a few times as
+/// many.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Edit {
     start: u32,
@@ -85,7 +88,8 @@ pub(crate) struct Edit {
     grain: Grain,
 }
 
-/// The bytes of each character in the first text and in the rewritten one, where all of a stretch are alike; 0 where they are not.
+/// The bytes of each character in the first text and in the rewritten one, where all of a stretch
+/// are alike; 0 where they are not.
 type Grain = (u8, u8);
 
 const COPY: Grain = (1, 1);
@@ -175,8 +179,8 @@ impl<'a> Editor<'a> {
         self.add(range, kind, UNEVEN);
     }
 
-    /// Writes one character for the part that stands for it, of at most 255 bytes. Those in a row that are of the same lengths are one
-    /// edit, whose characters still can be told apart.
+    /// Writes one character for the part that stands for it, of at most 255 bytes. Those in a row
+    /// that are of the same lengths are one edit, whose characters still can be told apart.
     pub(crate) fn swap(&mut self, range: Range<usize>, to: char, kind: ChangeKind) {
         let grain = (range.len() as u8, to.len_utf8() as u8);
         match self.edits.list.last_mut() {
@@ -377,7 +381,8 @@ fn of_edited(edits: &[Edit], length: usize, at: usize) -> Option<Stretch> {
     })
 }
 
-/// Where what is written for an edit begins in the rewritten text: behind that of the one before, and what is kept between them.
+/// Where what is written for an edit begins in the rewritten text: behind that of the one before,
+/// and what is kept between them.
 fn start_of(edits: &[Edit], index: usize) -> usize {
     let start = edits[index].start;
     let before = index.checked_sub(1).map(|index| edits[index]);

@@ -1,4 +1,5 @@
-//! One quick look at a text: which disguises it could hold at all, and where. Most text holds none, and nothing else is done to it.
+//! One quick look at a text: which disguises it could hold at all, and where. Most text holds none,
+//! and nothing else is done to it.
 
 use super::block::{Block, SIZE, Sets, blocks, count, each, ends_of_runs_with, runs_of};
 use super::class;
@@ -41,7 +42,8 @@ pub(super) struct Hints {
 pub(super) struct Leet {
     /// How many letters are behind a digit or sign, in one word.
     pub(super) seen: usize,
-    /// At least one place in every word that has a digit or sign between letters, or begins with one; `None` if there are many.
+    /// At least one place in every word that has a digit or sign between letters, or begins with
+    /// one; `None` if there are many.
     pub(super) places: Option<Vec<u32>>,
     /// How many words begin with a letter.
     pub(super) lettered: usize,
@@ -338,7 +340,8 @@ mod tests {
     use super::super::sentence::{rotated, sentences};
     use super::*;
 
-    /// No hint; the counts of words and letters, and where one may be in leet if any is, are no hints by themselves.
+    /// No hint; the counts of words and letters, and where one may be in leet if any is, are no
+    /// hints by themselves.
     fn none(hints: &Hints) -> Hints {
         Hints {
             leet: Leet {

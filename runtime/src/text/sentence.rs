@@ -9,11 +9,13 @@ use super::rewrite::{Edit, Edits};
 /// Letters that a sentence needs before their distribution means something.
 const MIN_LETTERS: usize = 12;
 
-/// How much likelier a letter from A to M is in a language than the one 13 places on, and how much less likely that one is: eight times the
-/// natural logarithm of the ratio of their shares of English, French, Spanish and German letters, the languages counting alike.
+/// How much likelier a letter from A to M is in a language than the one 13 places on, and how much
+/// less likely that one is: eight times the natural logarithm of the ratio of their shares of
+/// English, French, Spanish and German letters, the languages counting alike.
 const LIKELIER: [i8; 13] = [1, -11, 3, 15, 6, -13, -10, -3, 14, -7, 8, 12, 14];
 
-/// The weight of a letter, on average, from which on a sentence amid rotated ones is plain. Languages have 2 to 6.
+/// The weight of a letter, on average, from which on a sentence amid rotated ones is plain.
+/// Languages have 2 to 6.
 const SURE: i64 = 2;
 
 /// The same for every byte.
@@ -133,7 +135,8 @@ impl Rotated {
         starts.map(|start| start..end_of_sentence(text, start))
     }
 
-    /// Whether edits of the text may change which there are, if they end no sentence and begin none.
+    /// Whether edits of the text may change which there are, if they end no sentence and begin
+    /// none.
     pub(super) fn may_change(&self, text: &str, edits: &Edits) -> bool {
         let mut edits = edits.iter().map(Edit::range).peekable();
         let is_touched = |place: Range<usize>| {
@@ -184,7 +187,8 @@ pub(super) fn rotated(text: &str) -> Rotated {
 #[derive(Default)]
 pub(super) struct Sentences {
     start: usize,
-    /// Where what is weighed of the current sentence begins: most are too short to be weighed at all.
+    /// Where what is weighed of the current sentence begins: most are too short to be weighed at
+    /// all.
     weighed: usize,
     current: Sentence,
     rotated: Rotated,

@@ -36,10 +36,12 @@ pub(super) fn edits(text: &str) -> Edits {
     editor.finish()
 }
 
-/// Finds the words of one character, a letter that has case or a number, and tells whether the word before is one too.
+/// Finds the words of one character, a letter that has case or a number, and tells whether the word
+/// before is one too.
 #[inline(always)]
 fn each_single(text: &str, mut found: impl FnMut(Range<usize>, bool)) {
-    // Of a word that may go on in the next block: whether it is one, and whether it is none of those.
+    // Of a word that may go on in the next block: whether it is one, and whether it is none of
+    // those.
     let (mut is_word, mut is_other) = (false, false);
     let mut follows_single = false;
     let mut single = |end: usize, follows: bool| {
@@ -174,7 +176,8 @@ impl Gap {
     }
 }
 
-/// What stands between letters of a word: signs, or if there are none, white space of the least width.
+/// What stands between letters of a word: signs, or if there are none, white space of the least
+/// width.
 #[derive(Default)]
 struct Separator {
     /// Those of ASCII, a bit for each.
@@ -227,12 +230,14 @@ impl Separator {
         }
     }
 
-    /// Writes to `kept` the gap without what separates characters: the other signs, and a space where there is more space than that.
-    /// `after_cell` tells whether the gap follows a character of the word, so that a separator is due.
+    /// Writes to `kept` the gap without what separates characters: the other signs, and a space
+    /// where there is more space than that. `after_cell` tells whether the gap follows a character
+    /// of the word, so that a separator is due.
     fn without(&self, gap: &str, after_cell: bool, kept: &mut String) {
         kept.clear();
         let mut spaces = 0;
-        // A full stop between letters separates; the next one, and one that begins a word, ends a sentence.
+        // A full stop between letters separates; the next one, and one that begins a word, ends a
+        // sentence.
         let mut is_due = after_cell;
         for c in gap.chars() {
             let class = class::of(c);
@@ -259,7 +264,8 @@ impl Separator {
         }
     }
 
-    /// How many bytes of `text`, which comes before a spelt-out word, are signs spelt out with it, from the beginning of the line of them.
+    /// How many bytes of `text`, which comes before a spelt-out word, are signs spelt out with it,
+    /// from the beginning of the line of them.
     fn leading(&self, text: &str) -> usize {
         let mut start = text.len();
         let mut spaces = 0;
@@ -287,7 +293,8 @@ impl Separator {
         self.has(c) || self.has_pictographs && class::of(c).is(PICTOGRAPH)
     }
 
-    /// How many bytes of `text`, which follows a spelt-out word, are signs spelt out with it, to the end of the line of them.
+    /// How many bytes of `text`, which follows a spelt-out word, are signs spelt out with it, to
+    /// the end of the line of them.
     fn trailing(&self, text: &str) -> usize {
         let mut end = 0;
         let mut spaces = 0;

@@ -41,7 +41,8 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<TextTokenizer> {
         }
         Some(_) => {}
     }
-    // What the file says about truncation would leave text unscored, and about padding would score text that is not there.
+    // What the file says about truncation would leave text unscored, and about padding would score
+    // text that is not there.
     tokenizer.with_truncation(None).map_err(damaged)?;
     tokenizer.with_padding(None);
     // Checked text is data: "<|endoftext|>" in it is those characters, not the control token.
@@ -69,7 +70,8 @@ impl TextTokenizer {
         Ok(ids)
     }
 
-    /// About how many tokens a text in UTF-8 has, counted no further than `most`; `most` if it cannot be tokenised.
+    /// About how many tokens a text in UTF-8 has, counted no further than `most`; `most` if it
+    /// cannot be tokenised.
     pub(crate) fn count(&self, text: &[u8], most: usize) -> usize {
         if let Some(pieces) = self.pieces.get_or_init(|| Pieces::of(&self.tokenizer)) {
             return pieces.count(text, most);

@@ -7,14 +7,16 @@ use crate::manifest::Limits;
 /// Where the last window of a text begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LastWindow {
-    /// So that it is full, as networks are trained on full windows and a short tail would be judged without its context: it moves
-    /// with every token that the text grows by.
+    /// So that it is full, as networks are trained on full windows and a short tail would be judged
+    /// without its context: it moves with every token that the text grows by.
     Full,
-    /// A stride after the one before, so that it stays where it is while the text grows. It has at least the overlap as context.
+    /// A stride after the one before, so that it stays where it is while the text grows. It has at
+    /// least the overlap as context.
     Growing,
 }
 
-/// The windows over `tokens` tokens: full ones from the start, a stride apart, and the last, which ends where the text does.
+/// The windows over `tokens` tokens: full ones from the start, a stride apart, and the last, which
+/// ends where the text does.
 ///
 /// Their union is the whole text.
 pub(crate) fn windows(

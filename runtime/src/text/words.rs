@@ -1,8 +1,11 @@
-//! The ids of words that were seen before, so that tokenising ordinary text is looking its words up.
+//! The ids of words that were seen before, so that tokenising ordinary text is looking its words
+//! up.
 //!
-//! The crate `tokenizers` finds the ids, once for a word; it takes its time to keep track of offsets that a check does not need. What it
-//! gives for a text is what it gives for its words, one after the other, if the tokenizer splits text into words first and looks at
-//! each alone: [`Words::of`] knows the one such pipeline that our trainer makes, GPT-2's. All else goes to the crate as a whole.
+//! The crate `tokenizers` finds the ids, once for a word; it takes its time to keep track of
+//! offsets that a check does not need. What it gives for a text is what it gives for its words, one
+//! after the other, if the tokenizer splits text into words first and looks at each alone:
+//! [`Words::of`] knows the one such pipeline that our trainer makes, GPT-2's. All else goes to the
+//! crate as a whole.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,7 +18,8 @@ use unicode_normalization::{IsNormalized, is_nfc_quick};
 
 use super::class::{self, LETTER, NUMBER, SPACE};
 
-/// Half of the words that are kept, at most; a word is forgotten when so many others were needed since.
+/// Half of the words that are kept, at most; a word is forgotten when so many others were needed
+/// since.
 const CAPACITY: usize = 8 << 10;
 /// Longer words are rare, and not kept.
 const MAX_WORD_BYTES: usize = 48;
@@ -37,7 +41,8 @@ struct Seen {
 }
 
 impl Words {
-    /// An empty memory for a tokenizer; `None` for one that does not treat words alone, or splits text otherwise than [`word_end`] does.
+    /// An empty memory for a tokenizer; `None` for one that does not treat words alone, or splits
+    /// text otherwise than [`word_end`] does.
     pub(crate) fn of(tokenizer: &Tokenizer) -> Option<Self> {
         let normalizes = matches!(
             tokenizer.get_normalizer(),
@@ -226,7 +231,8 @@ fn run_end(text: &str, start: usize, run: Kind) -> usize {
     end.map_or(text.len(), |(end, _)| start + end)
 }
 
-/// White space up to the last character before something else: that one may belong to the next word, or be a word of its own.
+/// White space up to the last character before something else: that one may belong to the next
+/// word, or be a word of its own.
 fn spaces_end(text: &str) -> usize {
     let end = run_end(text, 0, Kind::Space);
     let last = text[..end].char_indices().next_back();
@@ -280,7 +286,8 @@ mod tests {
         }
     }
 
-    /// The kinds of characters come from another table than the crate's: they must be the same for every character that there is.
+    /// The kinds of characters come from another table than the crate's: they must be the same for
+    /// every character that there is.
     #[test]
     fn every_character_is_split_as_the_tokenizer_splits_it() {
         let tokenizer = tokenizer();

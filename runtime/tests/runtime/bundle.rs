@@ -1,11 +1,13 @@
-//! A bundle that is incomplete, damaged or contradicts itself is refused with an error that says what is wrong.
+//! A bundle that is incomplete, damaged or contradicts itself is refused with an error that says
+//! what is wrong.
 
 use duoguard::{BUNDLE_FILES, Bundle, ErrorKind, Manifest, Model};
 use serde_json::json;
 
 use crate::support::{Files, Graph, open, tokenizer, write};
 
-/// Opens a changed bundle, which must fail with this kind and a message that has all of these in it.
+/// Opens a changed bundle, which must fail with this kind and a message that has all of these in
+/// it.
 #[track_caller]
 fn refused(change: impl FnOnce(&mut Files), kind: ErrorKind, expected: &[&str]) {
     let mut files = Files::new();

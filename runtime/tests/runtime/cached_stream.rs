@@ -1,4 +1,5 @@
-//! Streams that go on from keys and values: what they say, what they cost, and what damaged graphs for them do. With the bundled model.
+//! Streams that go on from keys and values: what they say, what they cost, and what damaged graphs
+//! for them do. With the bundled model.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +14,8 @@ use serde_json::Value;
 
 use crate::support::sha256;
 
-/// How far a score on the way may be from that of whole windows, for int8 activations are scaled over what is computed at once.
+/// How far a score on the way may be from that of whole windows, for int8 activations are scaled
+/// over what is computed at once.
 const TOLERANCE: f32 = 0.05;
 const SENTENCES: [&str; 8] = [
     "The weather has been very pleasant this week and everybody is going to the beach.",
@@ -81,7 +83,8 @@ fn text(sentences: usize) -> String {
     all.join(" ")
 }
 
-/// The scores of a text whose last window begins a stride after the one before it, every window computed as a whole.
+/// The scores of a text whose last window begins a stride after the one before it, every window
+/// computed as a whole.
 fn expected(session: &mut Session, text: &str) -> Vec<f32> {
     let model = session.model().clone();
     let limits = model.manifest().limits;
@@ -187,7 +190,8 @@ proptest! {
             let look = stream.push(&mut session, piece).unwrap();
             if let Some(look) = look.filter(|_| disguise.is_empty()) {
                 let worst = difference(&look, &expected(&mut session, stream.text()));
-                // What an earlier look saw in the beginning of a long text stays in the scores of later ones.
+                // What an earlier look saw in the beginning of a long text stays in the scores of
+                // later ones.
                 prop_assert!(worst < TOLERANCE || look.tokens > 700, "{worst}");
             }
         }
@@ -259,7 +263,8 @@ fn a_listed_graph_must_be_in_the_folder() {
     assert!(Model::open(folder.path()).is_ok());
 }
 
-/// A damaged graph whose hash fits is an error, here or at the first look, or a working model; never a panic.
+/// A damaged graph whose hash fits is an error, here or at the first look, or a working model;
+/// never a panic.
 #[test]
 fn one_byte_changed() {
     let whole = &FILES["stream.onnx"];
@@ -278,7 +283,8 @@ fn one_byte_changed() {
     }
 }
 
-/// Seconds that the threads of this process have computed: what else the machine does does not count. Linux tells.
+/// Seconds that the threads of this process have computed: what else the machine does does not
+/// count. Linux tells.
 fn cpu_seconds() -> f64 {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let nanoseconds = tasks.filter_map(|task| {

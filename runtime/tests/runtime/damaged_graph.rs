@@ -1,4 +1,5 @@
-//! A damaged graph whose hash fits is a clean error or a working model, on every engine; never a panic.
+//! A damaged graph whose hash fits is a clean error or a working model, on every engine; never a
+//! panic.
 
 use duoguard::{Bundle, EngineChoice, Model, SessionOptions, engines};
 

@@ -1,7 +1,7 @@
 //! A bundle small enough to know by heart.
 //!
-//! The network takes the maximum of its tokens' embeddings: a text's logits are the largest values that any of its tokens has in
-//! each category.
+//! The network takes the maximum of its tokens' embeddings: a text's logits are the largest values
+//! that any of its tokens has in each category.
 
 use std::collections::BTreeMap;
 use std::path::Path;

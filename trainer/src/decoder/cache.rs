@@ -15,7 +15,8 @@ impl Cache {
         self.tokens
     }
 
-    /// The same cache for other rows: row i of the new one is row `rows[i]` of this one, of `count` in all.
+    /// The same cache for other rows: row i of the new one is row `rows[i]` of this one, of `count`
+    /// in all.
     pub fn select(&self, rows: &[usize], count: usize) -> Self {
         let layers = self
             .layers

@@ -24,7 +24,8 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens or creates a journal: it, and what it holds by key. A last line that a killed run did not finish is cut off.
+    /// Opens or creates a journal: it, and what it holds by key. A last line that a killed run did
+    /// not finish is cut off.
     pub(super) fn open(path: &Path) -> Result<(Self, HashMap<String, Completion>), EndpointError> {
         let error = |doing| move |source| failed(doing, path, source);
         let mut file = OpenOptions::new()
@@ -69,7 +70,8 @@ impl Journal {
         &self.path
     }
 
-    /// Writes completions by key and waits for the disk. Failures are left out: the next run asks again.
+    /// Writes completions by key and waits for the disk. Failures are left out: the next run asks
+    /// again.
     pub(super) fn append(&mut self, news: &[(String, Completion)]) -> Result<(), EndpointError> {
         let mut bytes = Vec::new();
         for (key, completion) in news {

@@ -27,7 +27,8 @@ pub struct EndpointSettings {
     pub base_url: String,
     /// The model's name there.
     pub model: String,
-    /// The environment variable that holds the key; `None`: no key is sent. The key itself is written nowhere.
+    /// The environment variable that holds the key; `None`: no key is sent. The key itself is
+    /// written nowhere.
     pub api_key_variable: Option<String>,
     /// Requests under way at once, 1 to 1024.
     pub concurrency: usize,
@@ -35,9 +36,11 @@ pub struct EndpointSettings {
     pub timeout_s: f64,
     /// Tries after the first.
     pub retries: usize,
-    /// Seconds before the second try, in [0, 60]. They double with every further one, to a minute, and up to half is taken off at random.
+    /// Seconds before the second try, in [0, 60]. They double with every further one, to a minute,
+    /// and up to half is taken off at random.
     pub backoff_s: f64,
-    /// Requests that fail one after another, whichever they are, before the endpoint is given up; at least 1.
+    /// Requests that fail one after another, whichever they are, before the endpoint is given up;
+    /// at least 1.
     pub stop_after_failures: usize,
     /// Divides the model's logits; 0 takes the likeliest token.
     pub temperature: f64,

@@ -35,14 +35,16 @@ pub struct Summary {
     pub exploitability: Option<Exploitability>,
 }
 
-/// How far the players are from answering each other best, on the proposals that kept their label. Estimates: of the generator's best
-/// response only what it wrote is known, and of the classifier's only what retraining found.
+/// How far the players are from answering each other best, on the proposals that kept their label.
+/// Estimates: of the generator's best response only what it wrote is known, and of the classifier's
+/// only what retraining found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exploitability {
     /// Mean of -ln p(the seed's label | proposal) under the classifier of the round before.
     pub mean_surprise_nats: f64,
-    /// What the generator could gain by choosing among its proposals for a seed; see [`empirical_gain`].
+    /// What the generator could gain by choosing among its proposals for a seed; see
+    /// [`empirical_gain`].
     pub generator_gain_nats: f64,
     /// What retraining took off the mean surprise.
     pub classifier_gain_nats: f64,

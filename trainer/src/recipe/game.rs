@@ -30,7 +30,8 @@ pub struct GameRecipe {
     pub exclude_categories: Vec<String>,
     /// Train the classifier of a round from the pretrained base, or from the round before.
     pub classifier_from: ClassifierStart,
-    /// A folder, relative to the data, with benchmarks that proposals must not overlap; absent: not checked, and the log says so.
+    /// A folder, relative to the data, with benchmarks that proposals must not overlap; absent: not
+    /// checked, and the log says so.
     #[serde(default)]
     pub benchmarks: Option<PathBuf>,
     /// Who writes.
@@ -62,7 +63,8 @@ pub enum GeneratorRecipe {
         /// Its Hugging Face folder, relative to the data.
         folder: PathBuf,
     },
-    /// A language model behind an OpenAI-compatible endpoint. It learns nothing: pairs are written for whoever trains it.
+    /// A language model behind an OpenAI-compatible endpoint. It learns nothing: pairs are written
+    /// for whoever trains it.
     Endpoint(EndpointRecipe),
 }
 
@@ -94,10 +96,11 @@ pub struct OwnGeneratorRecipe {
     pub max_gradient_norm: f64,
     /// Random tokens that join the batch's own in the softmax; 0: the whole vocabulary.
     pub negatives: usize,
-    /// Share of the examples that are labelled seeds with translations, which teach the safe and unsafe prefixes.
+    /// Share of the examples that are labelled seeds with translations, which teach the safe and
+    /// unsafe prefixes.
     pub seed_share: f64,
-    /// Nats by which words of the gloss are favoured when it writes, each until it is written; 0: not at all. A small network knows
-    /// better how words go together than which ones it was given.
+    /// Nats by which words of the gloss are favoured when it writes, each until it is written; 0:
+    /// not at all. A small network knows better how words go together than which ones it was given.
     pub favour: f64,
     /// Steps between saved states.
     pub checkpoint_every: usize,
@@ -135,12 +138,14 @@ pub struct EndpointRecipe {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum JudgeRecipe {
-    /// For runs without an instructed model: the linear teacher of other folds, and whether the proposal's words translate the seed's.
+    /// For runs without an instructed model: the linear teacher of other folds, and whether the
+    /// proposal's words translate the seed's.
     Consistency {
         /// Least share of a proposal's words that must translate a word of the seed, in [0, 1].
         least_agreement: f64,
     },
-    /// The generator as it was before the first round: an instructed one is told to rate, our own weighs which prefix the text is likelier under.
+    /// The generator as it was before the first round: an instructed one is told to rate, our own
+    /// weighs which prefix the text is likelier under.
     Generator,
     /// An instructed model behind an endpoint.
     Endpoint(EndpointRecipe),

@@ -36,7 +36,8 @@ pub(super) fn peers(records: &Records) -> Option<String> {
     ))
 }
 
-/// A row a peer, a column a length; the fastest first. `beside` adds the ratio to that peer at 128 tokens.
+/// A row a peer, a column a length; the fastest first. `beside` adds the ratio to that peer at 128
+/// tokens.
 fn by_tokens(
     record: &Record,
     beside: Option<&str>,

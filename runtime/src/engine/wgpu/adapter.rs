@@ -16,7 +16,8 @@ pub(super) fn instance() -> &'static Instance {
     static INSTANCE: OnceLock<Instance> = OnceLock::new();
     INSTANCE.get_or_init(|| {
         let flags = match std::env::var(VALIDATION_VARIABLE).as_deref() {
-            // Without debug information in the shaders: older layers do not know WGSL as a language.
+            // Without debug information in the shaders: older layers do not know WGSL as a
+            // language.
             Ok("1") => InstanceFlags::VALIDATION,
             _ => InstanceFlags::empty(),
         };
@@ -95,7 +96,8 @@ fn is_real_gpu(info: &AdapterInfo) -> bool {
     )
 }
 
-/// Whether a look at the drivers could find a GPU. Loading them takes longer than a check, and on Linux every GPU has a device file.
+/// Whether a look at the drivers could find a GPU. Loading them takes longer than a check, and on
+/// Linux every GPU has a device file.
 fn may_have_gpu() -> bool {
     if !cfg!(any(target_os = "linux", target_os = "android")) {
         return true;
@@ -112,8 +114,9 @@ fn may_have_gpu() -> bool {
         .any(|path| std::path::Path::new(path).exists())
 }
 
-/// Whether the GPU sums four products of int8 in one instruction, as far as its driver says. Only Vulkan's drivers do: Metal has no such
-/// instruction, and with DirectX 12 it depends on the compiler of shaders that is found.
+/// Whether the GPU sums four products of int8 in one instruction, as far as its driver says. Only
+/// Vulkan's drivers do: Metal has no such instruction, and with DirectX 12 it depends on the
+/// compiler of shaders that is found.
 #[cfg(any(
     windows,
     target_os = "linux",
@@ -122,7 +125,8 @@ fn may_have_gpu() -> bool {
 ))]
 pub(super) fn multiplies_int8(adapter: &Adapter) -> bool {
     use ash::vk;
-    // SAFETY: nothing of the adapter is destroyed or changed, and the guard is dropped at the end of this function.
+    // SAFETY: nothing of the adapter is destroyed or changed, and the guard is dropped at the end
+    // of this function.
     let Some(adapter) = (unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }) else {
         return false;
     };
@@ -137,8 +141,8 @@ pub(super) fn multiplies_int8(adapter: &Adapter) -> bool {
     }
     let mut dots = vk::PhysicalDeviceShaderIntegerDotProductProperties::default();
     let mut properties = vk::PhysicalDeviceProperties2::default().push_next(&mut dots);
-    // SAFETY: the physical device belongs to this instance, both live as long as the guard, and a device of Vulkan 1.3 knows all
-    // structures of the chain.
+    // SAFETY: the physical device belongs to this instance, both live as long as the guard, and a
+    // device of Vulkan 1.3 knows all structures of the chain.
     unsafe {
         instance
             .raw_instance()

@@ -15,15 +15,18 @@ const DEFAULT_BINDING_BYTES: usize = 128 << 20;
 pub struct ForwardCost {
     /// Dispatches, all in one submission.
     pub dispatches: u64,
-    /// Operations on f32: a multiply-add is two. Those of norms, rotation and SwiGLU are not counted.
+    /// Operations on f32: a multiply-add is two. Those of norms, rotation and SwiGLU are not
+    /// counted.
     pub operations: u64,
-    /// Bytes that must be moved if every value is moved once per dispatch: a cache that holds all that workgroups share.
+    /// Bytes that must be moved if every value is moved once per dispatch: a cache that holds all
+    /// that workgroups share.
     pub least_bytes: u64,
     /// Bytes that the workgroups ask for: no cache at all.
     pub requested_bytes: u64,
 }
 
-/// Counts the forward pass of a graph's network on `rows` sequences of `tokens` tokens, with bindings of the default size.
+/// Counts the forward pass of a graph's network on `rows` sequences of `tokens` tokens, with
+/// bindings of the default size.
 pub(crate) fn forward_cost(graph: &Graph, rows: usize, tokens: usize) -> Result<ForwardCost> {
     let network = Network::read(graph.weights(), graph.norm_epsilon()?)?;
     let steps = network

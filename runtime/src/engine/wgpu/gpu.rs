@@ -10,7 +10,8 @@ use wgpu::{
 use super::{NAME, adapter};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Bytes of a staging copy: what is written to the GPU waits in memory of this size until it is there.
+/// Bytes of a staging copy: what is written to the GPU waits in memory of this size until it is
+/// there.
 const UPLOAD_BYTES: usize = 16 << 20;
 
 /// An open device; clones share it.
@@ -67,7 +68,8 @@ impl Gpu {
         })
     }
 
-    /// Does something, and turns whatever goes wrong on the device meanwhile into an error. `what` completes "cannot".
+    /// Does something, and turns whatever goes wrong on the device meanwhile into an error. `what`
+    /// completes "cannot".
     pub(super) fn guarded<T>(&self, what: &str, action: impl FnOnce() -> Result<T>) -> Result<T> {
         self.check_lost(what)?;
         let filters = [
@@ -149,7 +151,8 @@ impl Gpu {
         })
     }
 
-    /// Writes bytes, a multiple of 4 of them, a piece at a time, so that they are not in memory twice.
+    /// Writes bytes, a multiple of 4 of them, a piece at a time, so that they are not in memory
+    /// twice.
     pub(super) fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) {
         for (index, piece) in bytes.chunks(UPLOAD_BYTES).enumerate() {
             self.queue
@@ -166,13 +169,15 @@ impl Gpu {
         self.wait(index);
     }
 
-    /// Waits for work to be done. A device that is lost meanwhile is found out by [`guarded`](Self::guarded).
+    /// Waits for work to be done. A device that is lost meanwhile is found out by
+    /// [`guarded`](Self::guarded).
     pub(super) fn wait(&self, submission: SubmissionIndex) {
         let wait = PollType::Wait {
             submission_index: Some(submission),
             timeout: None,
         };
-        // The wait has no time limit and is for a submission of this very queue: it cannot fail otherwise than by loss.
+        // The wait has no time limit and is for a submission of this very queue: it cannot fail
+        // otherwise than by loss.
         let _ = self.device.poll(wait);
     }
 }

@@ -31,14 +31,16 @@ pub struct GpuAdapter {
     pub max_invocations: u32,
     /// Invocations that run in step, from and to. The engine's shaders do not depend on them.
     pub subgroup_sizes: (u32, u32),
-    /// What it has beyond WebGPU's core that matters to a network. The engine uses `int8 dot products` alone, with bundles that round
-    /// activations to int8.
+    /// What it has beyond WebGPU's core that matters to a network. The engine uses `int8 dot
+    /// products` alone, with bundles that round activations to int8.
     pub features: Vec<&'static str>,
-    /// The largest error of the self-test's logits, which are of the order of 1; or why the adapter cannot be trusted.
+    /// The largest error of the self-test's logits, which are of the order of 1; or why the adapter
+    /// cannot be trusted.
     pub self_test: std::result::Result<f32, String>,
 }
 
-/// All adapters that the drivers know, real GPUs first, each after a self-test: this may take seconds.
+/// All adapters that the drivers know, real GPUs first, each after a self-test: this may take
+/// seconds.
 ///
 /// `DUOGUARD_WGPU_ADAPTER` limits them to those whose name contains its value.
 pub fn gpu_adapters() -> Vec<GpuAdapter> {

@@ -1,8 +1,9 @@
 //! The GPU engine: our own compute shaders on Vulkan, Metal and DirectX 12.
 //!
-//! It does not interpret the ONNX graph: it runs the forward pass of the decoder family on the tensors of `weights.data`. Activations
-//! are f32 and int8 weights are widened in the shaders, except where the bundle's scheme rounds activations to int8 and the GPU multiplies
-//! int8 natively: there, linear layers do so too ([`products`]).
+//! It does not interpret the ONNX graph: it runs the forward pass of the decoder family on the
+//! tensors of `weights.data`. Activations are f32 and int8 weights are widened in the shaders,
+//! except where the bundle's scheme rounds activations to int8 and the GPU multiplies int8
+//! natively: there, linear layers do so too ([`products`]).
 
 mod adapter;
 mod cost;
@@ -64,7 +65,8 @@ pub(super) fn shape(graph: &Graph) -> Result<(usize, usize)> {
     Ok((d.max_position, d.categories))
 }
 
-/// The network on the GPU; shared by the sessions of a model, and made again when its device was lost.
+/// The network on the GPU; shared by the sessions of a model, and made again when its device was
+/// lost.
 fn resident(graph: &Graph) -> Result<Arc<Resident>> {
     graph.shared_wgpu(
         |resident| !resident.gpu.is_lost(),
@@ -82,8 +84,8 @@ fn resident(graph: &Graph) -> Result<Arc<Resident>> {
 /// The networks that the shaders compute; `architecture.model_type` of the manifest.
 const MODEL_TYPES: [&str; 2] = ["qwen2", "llama"];
 
-/// Refuses a bundle whose tensors may mean something else than their names say. A graph without a manifest, or one that says nothing of
-/// its scheme, is judged by its tensors alone.
+/// Refuses a bundle whose tensors may mean something else than their names say. A graph without a
+/// manifest, or one that says nothing of its scheme, is judged by its tensors alone.
 fn check_origin(graph: &Graph) -> Result<()> {
     let Some(origin) = graph.origin() else {
         return Ok(());
@@ -144,8 +146,8 @@ impl Engine for Wgpu {
         )
     }
 
-    /// Many rows cost little more than one where one leaves most of a GPU idle. Each gives what it gives alone: see
-    /// [`schedule::Linear::tiling`].
+    /// Many rows cost little more than one where one leaves most of a GPU idle. Each gives what it
+    /// gives alone: see [`schedule::Linear::tiling`].
     fn rows_at_once(&self, tokens: usize) -> usize {
         (TOKENS_AT_ONCE / tokens.max(1)).max(1)
     }

@@ -1,7 +1,8 @@
 //! The decoder as it lies in `weights.data`: its shape and its tensors, read by their names.
 //!
-//! Everything that a forward pass needs follows from the tensors, except one number, the epsilon of the norms, which is taken from
-//! the graph. A tensor that this engine does not know belongs to a network that it does not know, and is refused.
+//! Everything that a forward pass needs follows from the tensors, except one number, the epsilon of
+//! the norms, which is taken from the graph. A tensor that this engine does not know belongs to a
+//! network that it does not know, and is refused.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -76,7 +77,8 @@ impl Matrix<'_> {
 #[derive(Debug)]
 pub(super) struct Layer<'a> {
     pub(super) input_norm: &'a [u8],
-    /// Query, key and value side by side; or, in the last layer, the query by itself, then key and value.
+    /// Query, key and value side by side; or, in the last layer, the query by itself, then key and
+    /// value.
     pub(super) attention_input: Vec<Matrix<'a>>,
     pub(super) attention_output: Matrix<'a>,
     pub(super) post_attention_norm: &'a [u8],
@@ -152,7 +154,8 @@ fn check(d: &Dimensions) -> Result<()> {
         ("longest sequence", d.max_position),
         ("categories", d.categories),
     ];
-    // Products of two such sizes fit in the 32 bits that shaders count with, divided by the four values of a quad.
+    // Products of two such sizes fit in the 32 bits that shaders count with, divided by the four
+    // values of a quad.
     if let Some((name, size)) = sizes.iter().find(|(_, size)| *size == 0 || *size > 1 << 20) {
         return Err(unsupported(format!(
             "the {name} would be {size}; expected 1 to {}",

@@ -20,7 +20,8 @@ use crate::error::Result;
 
 /// Uniforms begin at multiples of this in every WebGPU implementation.
 const UNIFORM_STRIDE: usize = 256;
-/// How long it may take to be told of work that is done, which needs a few instructions of another thread.
+/// How long it may take to be told of work that is done, which needs a few instructions of another
+/// thread.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Working memory is made for no fewer tokens, so that it is not made again for every longer text.
 const MIN_CAPACITY: usize = 64;
@@ -198,7 +199,8 @@ impl Plan {
             });
         gpu.wait(submission);
         let unread = |cause: String| engine_error(&format!("cannot read the logits: {cause}"));
-        // The wait of another session's thread may have taken the callback along, and be about to call it.
+        // The wait of another session's thread may have taken the callback along, and be about to
+        // call it.
         match receiver.recv_timeout(PATIENCE) {
             Ok(Ok(())) => {}
             Ok(Err(cause)) => return Err(unread(cause.to_string())),
@@ -258,7 +260,8 @@ pub(super) fn dispatch(
     }
 }
 
-/// The most tokens that fit in one run: every buffer in a binding, every dimension of a dispatch within its limit.
+/// The most tokens that fit in one run: every buffer in a binding, every dimension of a dispatch
+/// within its limit.
 pub(super) fn most_tokens(resident: &Resident) -> usize {
     let d = &resident.dimensions;
     let widest = Slot::ALL

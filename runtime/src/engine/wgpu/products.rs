@@ -1,4 +1,5 @@
-//! Whether activations are rounded to int8: what the bundle is certified for, what the GPU is good at, what the caller says.
+//! Whether activations are rounded to int8: what the bundle is certified for, what the GPU is good
+//! at, what the caller says.
 
 use wgpu::Adapter;
 

@@ -1,6 +1,7 @@
 //! The forward pass in plain loops: slow, readable, and what judges the shaders.
 //!
-//! Sums are f64, so that what differs is the shaders' doing. One sequence at a time; shapes: T tokens, C hidden, D head size.
+//! Sums are f64, so that what differs is the shaders' doing. One sequence at a time; shapes: T
+//! tokens, C hidden, D head size.
 
 use super::network::{Dimensions, Matrix, Network, floats};
 use super::shaders::{Format, Products};
@@ -100,7 +101,8 @@ fn element(matrix: &Matrix<'_>, row: usize, column: usize) -> f32 {
     }
 }
 
-/// Causal grouped-query attention of one token, up to its output projection; `packed` is [T, C + 2 * kv width]. [C]
+/// Causal grouped-query attention of one token, up to its output projection; `packed` is [T, C + 2
+/// * kv width]. [C]
 pub(super) fn attention(
     d: &Dimensions,
     packed: &[Vec<f32>],

@@ -1,4 +1,5 @@
-//! A network's weights on the GPU, with the shaders that it needs. Shared by the sessions of a model.
+//! A network's weights on the GPU, with the shaders that it needs. Shared by the sessions of a
+//! model.
 
 use std::collections::HashMap;
 use std::sync::Arc;

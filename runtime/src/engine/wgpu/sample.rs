@@ -95,7 +95,8 @@ struct Tensors {
 }
 
 impl Tensors {
-    /// A matrix whose products with vectors of ones are of the order of 1, and its scales, as many as are asked for.
+    /// A matrix whose products with vectors of ones are of the order of 1, and its scales, as many
+    /// as are asked for.
     fn matrix(&mut self, name: &str, shape: [usize; 2], format: Format, scales: usize) {
         // An embedding's rows are not summed over.
         let summed = match name {

@@ -1,13 +1,15 @@
 //! What a forward pass does, step by step: the same list is executed, counted and printed.
 //!
-//! A matrix that is too large for one binding is split by its outputs into parts, each of which is a dispatch of its own.
+//! A matrix that is too large for one binding is split by its outputs into parts, each of which is
+//! a dispatch of its own.
 
 use std::ops::Range;
 
 use super::network::{Dimensions, Matrix, Network};
 use super::shaders::{Format, Mode, Products, Shader, Tiling};
 
-/// The buffers that hold what flows through the network. Each has a row for every token, but for `Query` and `Logits`.
+/// The buffers that hold what flows through the network. Each has a row for every token, but for
+/// `Query` and `Logits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Slot {
     /// The token ids.
@@ -20,7 +22,8 @@ pub(super) enum Slot {
     Query,
     /// What attention gives, [rows, hidden]; in the last layer [sequences, hidden].
     Mixed,
-    /// What is inside the feed-forward block, [rows, intermediate]; in the last layer [sequences, intermediate].
+    /// What is inside the feed-forward block, [rows, intermediate]; in the last layer [sequences,
+    /// intermediate].
     Inner,
     /// [sequences, categories].
     Logits,
@@ -54,7 +57,8 @@ impl Slot {
     }
 }
 
-/// A part of a matrix, as it is bound: ranges of its columns, each filled up to a quad, side by side.
+/// A part of a matrix, as it is bound: ranges of its columns, each filled up to a quad, side by
+/// side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) ranges: Vec<Range<usize>>,
@@ -110,11 +114,12 @@ impl Linear {
         }
     }
 
-    /// The way to divide the work on sequences of so many tokens among workgroups. Not tuned on any GPU yet: a single row of workgroups
-    /// that streams the weights for few rows, and large tiles as soon as enough of them are left to keep a GPU busy.
+    /// The way to divide the work on sequences of so many tokens among workgroups. Not tuned on any
+    /// GPU yet: a single row of workgroups that streams the weights for few rows, and large tiles
+    /// as soon as enough of them are left to keep a GPU busy.
     ///
-    /// It is the way for a single sequence, however many there are: a row then goes through the same instructions alone and in company,
-    /// and its logits are the same to the last bit.
+    /// It is the way for a single sequence, however many there are: a row then goes through the
+    /// same instructions alone and in company, and its logits are the same to the last bit.
     pub(super) fn tiling(&self, tokens: u32) -> Tiling {
         const ROW_BY_ROW: u32 = 4;
         const ENOUGH_WORKGROUPS: u32 = 128;
@@ -169,7 +174,8 @@ impl Network<'_> {
         layers.chain([self.norm]).collect()
     }
 
-    /// The steps of a forward pass with bindings of at most `binding_bytes`; `None` if not even one quad of outputs fits.
+    /// The steps of a forward pass with bindings of at most `binding_bytes`; `None` if not even one
+    /// quad of outputs fits.
     pub(super) fn schedule(&self, binding_bytes: usize, products: Products) -> Option<Vec<Step>> {
         let d = &self.dimensions;
         let mut schedule = Schedule {

@@ -1,7 +1,8 @@
-//! Whether an adapter can be trusted: a small known network must come out of it as plain loops compute it.
+//! Whether an adapter can be trusted: a small known network must come out of it as plain loops
+//! compute it.
 //!
-//! It runs the very shaders that a network will run, every way to divide the work of each. None of them uses subgroups, so that it
-//! does not matter how many invocations a GPU runs in step.
+//! It runs the very shaders that a network will run, every way to divide the work of each. None of
+//! them uses subgroups, so that it does not matter how many invocations a GPU runs in step.
 
 use std::sync::Arc;
 
@@ -16,10 +17,12 @@ use super::shaders::{Format, Products, Shader, Tiling};
 use crate::engine::TokenBatch;
 use crate::error::Result;
 
-/// How far a logit may lie from what plain loops give. Logits are of the order of 1, and only the order and the rounding of f32 sums
-/// and the last digits of `exp` differ: under 1e-5 where it was measured. A wrong product would be off by far more than this.
+/// How far a logit may lie from what plain loops give. Logits are of the order of 1, and only the
+/// order and the rounding of f32 sums and the last digits of `exp` differ: under 1e-5 where it was
+/// measured. A wrong product would be off by far more than this.
 const TOLERANCE: f32 = 1e-3;
-/// The same where activations are rounded to int8: a value that lies between two integers may become the other one on another device.
+/// The same where activations are rounded to int8: a value that lies between two integers may
+/// become the other one on another device.
 const ROUNDED_TOLERANCE: f32 = 3e-2;
 /// More than a tile of 16 rows, and no multiple of anything.
 const TOKENS: usize = 19;
@@ -31,7 +34,8 @@ const ALL_WAYS: [(Format, Products); 3] = [
     (Format::F32, Products::F32),
 ];
 
-/// What a network needs tested: its width of a head, and how its matrices are stored and multiplied by.
+/// What a network needs tested: its width of a head, and how its matrices are stored and multiplied
+/// by.
 #[derive(Clone, Debug)]
 pub(super) struct SelfTest {
     samples: Vec<(Sample, Products)>,
@@ -53,7 +57,8 @@ impl SelfTest {
         )
     }
 
-    /// The test of an adapter for no network in particular: heads of 64, the most common width, in every format that would be used.
+    /// The test of an adapter for no network in particular: heads of 64, the most common width, in
+    /// every format that would be used.
     pub(super) fn general(multiplies_int8: bool) -> Self {
         let used =
             |(_, products): &(Format, Products)| multiplies_int8 || *products == Products::F32;

@@ -1,8 +1,9 @@
 //! The shaders: which there are, and their text.
 //!
-//! WGSL has neither conditions on constants that leave code out nor loops that are sure to be unrolled, and registers cannot be
-//! indexed. The files under `shaders/` therefore have lines `//# if NAME`, `//# else`, `//# repeat i COUNT` and `//# end`; within a
-//! repetition `$i` stands for its number, and `$NAME` everywhere for the value of a constant.
+//! WGSL has neither conditions on constants that leave code out nor loops that are sure to be
+//! unrolled, and registers cannot be indexed. The files under `shaders/` therefore have lines `//#
+//! if NAME`, `//# else`, `//# repeat i COUNT` and `//# end`; within a repetition `$i` stands for
+//! its number, and `$NAME` everywhere for the value of a constant.
 
 const COMMON: &str = include_str!("shaders/common.wgsl");
 const WEIGHTS: &str = include_str!("shaders/weights.wgsl");
@@ -21,7 +22,8 @@ pub(super) const MAX_HEAD_SIZE: usize = 128;
 pub(super) const HEAD_SIZE_MULTIPLE: usize = 8;
 /// Invocations of a workgroup of attention.
 const ATTENTION_THREADS: usize = 128;
-/// Of the 16 KiB of workgroup memory that WebGPU promises, what attention may fill with keys and values.
+/// Of the 16 KiB of workgroup memory that WebGPU promises, what attention may fill with keys and
+/// values.
 const KEY_BYTES: usize = 13 << 10;
 
 /// How the numbers of a matrix are stored.
@@ -47,7 +49,8 @@ impl Format {
 pub(super) enum Products {
     /// Weights are widened to f32.
     F32,
-    /// Activations are rounded to int8 with a scale for every row (a token's), and `dot4I8Packed` sums four products.
+    /// Activations are rounded to int8 with a scale for every row (a token's), and `dot4I8Packed`
+    /// sums four products.
     Int8,
 }
 
@@ -174,7 +177,8 @@ impl Shader {
     }
 }
 
-/// Quads that hold so many keys and values, and what is merged after them: two times two quads of every invocation.
+/// Quads that hold so many keys and values, and what is merged after them: two times two quads of
+/// every invocation.
 fn room(keys: usize, head_size: usize) -> usize {
     (keys * (head_size / 2 + 1)).max(4 * ATTENTION_THREADS)
 }
@@ -262,7 +266,8 @@ impl Constants {
                         text.push_str(&once.replace(&format!("${variable}"), &i.to_string()));
                     }
                 }
-                // A line that is left standing is a comment to WGSL; the test of all shaders refuses it.
+                // A line that is left standing is a comment to WGSL; the test of all shaders
+                // refuses it.
                 _ => text.push_str(line),
             }
             rest = after;

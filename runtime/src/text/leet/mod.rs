@@ -10,17 +10,21 @@ use super::scan::Leet;
 use speller::Speller;
 use words::{ALPHABETIC, LEET, Word, leet, words, words_at};
 
-/// A text is in leet, down to its numbers, from this many words on, if they are this share (a quarter) of its words.
+/// A text is in leet, down to its numbers, from this many words on, if they are this share (a
+/// quarter) of its words.
 const MIN_LEET_WORDS: usize = 3;
 const MIN_LEET_SHARE: usize = 4;
 /// The longest number that stands for a word in such a text.
 const MAX_LEET_NUMBER: usize = 4;
-/// A word that only begins with a digit has at least this many letters after it: "4th" is not "ath".
+/// A word that only begins with a digit has at least this many letters after it: "4th" is not
+/// "ath".
 const MIN_AFTER_DIGIT: usize = 3;
 
-/// Puts letters for digits and signs in words, where that makes a word the tokenizer knows better: where it takes fewer tokens.
+/// Puts letters for digits and signs in words, where that makes a word the tokenizer knows better:
+/// where it takes fewer tokens.
 ///
-/// A word with a digit or sign among its letters is taken by itself. Others, numbers among them, only in a text that is in leet.
+/// A word with a digit or sign among its letters is taken by itself. Others, numbers among them,
+/// only in a text that is in leet.
 pub(super) fn edits(text: &str, hints: &Leet, tokens: Tokens<'_>) -> Edits {
     let mut reader = Reader {
         speller: Speller::new(text, tokens),
@@ -46,7 +50,8 @@ fn is_leet(likely: usize, words: usize) -> bool {
 struct Reader<'a> {
     speller: Speller<'a>,
     editor: Editor<'a>,
-    /// Whether the text is taken to be in leet. Whether so many of its words are, only the last one tells.
+    /// Whether the text is taken to be in leet. Whether so many of its words are, only the last one
+    /// tells.
     is_leet: bool,
     /// Words with letters.
     words: usize,

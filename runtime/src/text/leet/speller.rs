@@ -15,7 +15,8 @@ pub(super) struct Speller<'a> {
     attempt: Vec<u8>,
     /// What was spelt.
     plain: String,
-    /// Words that were spelt before, each at one place that its bytes tell: a later word takes the place.
+    /// Words that were spelt before, each at one place that its bytes tell: a later word takes the
+    /// place.
     known: Vec<Option<Known>>,
 }
 
@@ -60,7 +61,8 @@ impl<'a> Speller<'a> {
         }
     }
 
-    /// The spelling that takes the fewest tokens; `None` if one of the word's digits stands for no letter.
+    /// The spelling that takes the fewest tokens; `None` if one of the word's digits stands for no
+    /// letter.
     pub(super) fn spell(&mut self, word: &Word<'_>) -> Option<Spelling> {
         if word.seen & NUMERAL != 0 {
             return None;
@@ -97,7 +99,8 @@ impl<'a> Speller<'a> {
         Some([bytes as u64, (bytes >> 64) as u64])
     }
 
-    /// `is_open` tells whether the word begins with what stands for a letter, and `begins` whether that is a capital there.
+    /// `is_open` tells whether the word begins with what stands for a letter, and `begins` whether
+    /// that is a capital there.
     fn best(&mut self, word: &Word<'_>, is_open: bool, begins: bool) -> Spelling {
         let is_capital = word.seen & (UPPER | OTHER) != 0 && is_capital(word.text);
         let expected = match () {
@@ -105,7 +108,8 @@ impl<'a> Speller<'a> {
             () if begins => Capitals::First,
             () => Capitals::None,
         };
-        // The case that is expected, unless the word is known as a whole in the other, as a German noun is.
+        // The case that is expected, unless the word is known as a whole in the other, as a German
+        // noun is.
         let other = (is_open && !is_capital).then_some(match expected {
             Capitals::First => Capitals::None,
             _ => Capitals::First,
@@ -178,7 +182,8 @@ impl<'a> Speller<'a> {
         (self.tokens)(&self.attempt, most)
     }
 
-    /// Takes the sign off an address, such as @home; but "@t" is "at", because the tokenizer knows that as a whole.
+    /// Takes the sign off an address, such as @home; but "@t" is "at", because the tokenizer knows
+    /// that as a whole.
     pub(super) fn leave_address(&mut self, word: &mut Word<'_>) {
         let is_word = self.spell(word).is_some_and(|spelling| spelling.is_known);
         if !is_word {

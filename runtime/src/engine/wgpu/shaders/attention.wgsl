@@ -1,7 +1,9 @@
-// Causal grouped-query attention with rotary embedding and an online softmax: no matrix of scores is ever written.
+// Causal grouped-query attention with rotary embedding and an online softmax: no matrix of scores
+// is ever written.
 //
-// A workgroup serves one key/value head. Its items are pairs of a query and a head of that group; SPLIT invocations share an item,
-// each taking every SPLIT-th key with a softmax of its own, and merge at the end.
+// A workgroup serves one key/value head. Its items are pairs of a query and a head of that group;
+// SPLIT invocations share an item, each taking every SPLIT-th key with a softmax of its own, and
+// merge at the end.
 
 struct Attention {
     // Quads from a row to the next, and where in a row the keys and the values begin.
@@ -14,7 +16,8 @@ struct Attention {
     group: u32,
     // One over the root of the head size.
     scale: f32,
-    // SPLIT, but not known to compilers: they would unroll the merge of every pair of quads, and take seconds for it.
+    // SPLIT, but not known to compilers: they would unroll the merge of every pair of quads, and
+    // take seconds for it.
     split: u32,
 }
 
@@ -34,8 +37,8 @@ const ITEMS: u32 = THREADS / SPLIT;
 // Below every score, and yet finite: its difference to itself is 0.
 const LOWEST: f32 = -1.0e30;
 
-// Keys, then values; in the end what is merged, two pairs of quads from every invocation. A key has one quad more than it needs, so that
-// neighbours do not lie in the same bank.
+// Keys, then values; in the end what is merged, two pairs of quads from every invocation. A key has
+// one quad more than it needs, so that neighbours do not lie in the same bank.
 var<workgroup> room: array<vec4<f32>, $ROOM>;
 const VALUES: u32 = KEYS * (WIDTH + 1u);
 var<workgroup> maxima: array<f32, THREADS>;
@@ -48,22 +51,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first_token = group.z * tokens;
     let item = group.x * ITEMS + index / SPLIT;
     let part = index % SPLIT;
-//# if LAST
+// # if LAST
     let is_item = item < op.group;
     let query = tokens - 1u;
     let last_key = tokens - 1u;
     let row = group.z;
-//# else
+// # else
     let is_item = item < op.group * tokens;
     let query = min(item / op.group, tokens - 1u);
     let last_key = min((group.x * ITEMS + ITEMS - 1u) / op.group, tokens - 1u);
     let row = first_token + query;
-//# end
+// # end
     let head = kv_head * op.group + item % op.group;
 
     let q_start = row * op.q_stride + head * WIDTH;
     let q_angle = query * HALF;
-//# repeat i HALF
+// # repeat i HALF
     let qa$i = q[q_start + $iu];
     let qb$i = q[q_start + HALF + $iu];
     let qc$i = cosines[q_angle + $iu] * op.scale;
@@ -72,7 +75,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let qy$i = qb$i * qc$i + qa$i * qs$i;
     var sx$i = vec4<f32>(0.0);
     var sy$i = vec4<f32>(0.0);
-//# end
+// # end
     var maximum = LOWEST;
     var total = 0.0;
     for (var base = 0u; base <= last_key; base += KEYS) {
@@ -98,18 +101,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let k = j * (WIDTH + 1u);
                 let v = VALUES + j * WIDTH;
                 var score = 0.0;
-//# repeat i HALF
+// # repeat i HALF
                 score += dot(qx$i, room[k + $iu]) + dot(qy$i, room[k + HALF + $iu]);
-//# end
+// # end
                 let larger = max(maximum, score);
                 let kept = exp(maximum - larger);
                 let share = exp(score - larger);
                 maximum = larger;
                 total = total * kept + share;
-//# repeat i HALF
+// # repeat i HALF
                 sx$i = sx$i * kept + share * room[v + $iu];
                 sy$i = sy$i * kept + share * room[v + HALF + $iu];
-//# end
+// # end
             }
         }
         workgroupBarrier();
@@ -129,9 +132,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let share = exp(maximum - largest) / sum;
     let y_start = row * op.y_stride + head * WIDTH;
-// Two halves of the room take turns, so that one barrier is enough: who writes to a half again knows that all have passed the barrier of
-// the other, and have read this one before that.
-//# repeat i HALF
+// Two halves of the room take turns, so that one barrier is enough: who writes to a half again
+// knows that all have passed the barrier of the other, and have read this one before that.
+// # repeat i HALF
     {
         let half = $iu % 2u * 2u * THREADS;
         room[half + index] = sx$i * share;
@@ -142,7 +145,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             y[y_start + HALF + $iu] = merged(half + THREADS + first);
         }
     }
-//# end
+// # end
 }
 
 fn merged(first: u32) -> vec4<f32> {

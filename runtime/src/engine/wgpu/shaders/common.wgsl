@@ -1,5 +1,5 @@
-// What every shader begins with. Seven bindings, the same for all: two uniforms, four inputs, one output.
-// A quad is four neighbouring values: widths, strides and offsets are counted in quads.
+// What every shader begins with. Seven bindings, the same for all: two uniforms, four inputs, one
+// output. A quad is four neighbouring values: widths, strides and offsets are counted in quads.
 
 struct Shape {
     // Sequences, and tokens in each.

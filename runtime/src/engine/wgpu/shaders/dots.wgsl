@@ -1,7 +1,7 @@
 // Activations rounded to int8 with a scale for every row, and products of four of them at once.
 
-// What a value is multiplied by before it is rounded. A row of zeros stays one, and numbers so small that their inverse is infinite
-// become zeros.
+// What a value is multiplied by before it is rounded. A row of zeros stays one, and numbers so
+// small that their inverse is infinite become zeros.
 fn inverse_scale(largest: f32) -> f32 {
     return select(0.0, 127.0 / largest, largest > 1.0e-30);
 }
@@ -9,11 +9,11 @@ fn inverse_scale(largest: f32) -> f32 {
 // What a row's products are multiplied by, besides the scales of the columns.
 fn scale_of_row(largest: f32, square: f32) -> f32 {
     let scale = largest / 127.0;
-//# if NORM
+// # if NORM
     return scale * inverseSqrt(square / op.mean_over + op.epsilon);
-//# else
+// # else
     return scale;
-//# end
+// # end
 }
 
 fn largest_of(value: vec4<f32>) -> f32 {
@@ -25,8 +25,8 @@ fn rounded(value: vec4<f32>, inverse_scale: f32) -> u32 {
     return pack4xI8(vec4<i32>(round(value * inverse_scale)));
 }
 
-// The weights of a quad of inputs for a quad of outputs. They are stored input by input, and come output by output: the bytes of four
-// words, transposed.
+// The weights of a quad of inputs for a quad of outputs. They are stored input by input, and come
+// output by output: the bytes of four words, transposed.
 fn weight_block(start: u32) -> vec4<u32> {
     let a = weights[start];
     let b = weights[start + op.width];

@@ -1,4 +1,5 @@
-// residual[row] = weights[ids[row]] * scale[ids[row]], for the rows of the table that this binding holds.
+// residual[row] = weights[ids[row]] * scale[ids[row]], for the rows of the table that this binding
+// holds.
 
 struct Embed {
     // Quads of a row.

@@ -10,7 +10,8 @@ struct Linear {
     y_offset: u32,
     // Quads of a row of weights.
     width: u32,
-    // Whether only the last token of every sequence is read, or written; the other side then has a row a sequence.
+    // Whether only the last token of every sequence is read, or written; the other side then has a
+    // row a sequence.
     x_last: u32,
     y_last: u32,
     // Values that the mean square is taken over, and what is added to it.
@@ -35,13 +36,14 @@ fn place_of(row: u32, is_last: u32) -> u32 {
     return select(row, (row + 1u) * shape.tokens - 1u, is_last != 0u);
 }
 
-// Each invocation makes two quads of a row. The second lies further along in y, or, for SwiGLU, is the `up` to the first one's `gate`.
+// Each invocation makes two quads of a row. The second lies further along in y, or, for SwiGLU, is
+// the `up` to the first one's `gate`.
 fn second_quad(first: u32) -> u32 {
-//# if SWIGLU
+// # if SWIGLU
     return first + op.outputs;
-//# else
+// # else
     return first + PAIR;
-//# end
+// # end
 }
 
 fn finish(sum: vec4<f32>, column: u32, row_scale: f32) -> vec4<f32> {
@@ -50,37 +52,38 @@ fn finish(sum: vec4<f32>, column: u32, row_scale: f32) -> vec4<f32> {
 
 fn store(row: u32, quad: u32, first: vec4<f32>, second: vec4<f32>, row_scale: f32) {
     let start = place_of(row, op.y_last) * op.y_stride + op.y_offset;
-//# if SWIGLU
+// # if SWIGLU
     if quad < op.outputs {
         let gate = finish(first, quad, row_scale);
         let up = finish(second, second_quad(quad), row_scale);
         y[start + quad] = gate / (1.0 + exp(-gate)) * up;
     }
-//# else
+// # else
     put(start, quad, first, row_scale);
     put(start, second_quad(quad), second, row_scale);
-//# end
+// # end
 }
 
-//# if SWIGLU
-//# else
+// # if SWIGLU
+// # else
 fn put(start: u32, quad: u32, sum: vec4<f32>, row_scale: f32) {
     if quad < op.outputs {
         let value = finish(sum, quad, row_scale);
-//# if ADD
+// # if ADD
         y[start + quad] += value;
-//# else
+// # else
         y[start + quad] = value;
-//# end
+// # end
     }
 }
-//# end
+// # end
 
-// One quad of normalised x, but for the division by the root mean square, which waits until the squares are summed.
+// One quad of normalised x, but for the division by the root mean square, which waits until the
+// squares are summed.
 fn normed(value: vec4<f32>, quad: u32) -> vec4<f32> {
-//# if NORM
+// # if NORM
     return value * norm[quad];
-//# else
+// # else
     return value;
-//# end
+// # end
 }

@@ -121,7 +121,8 @@ fn agree(what: &str, found: &[f32], expected: &[f32]) {
     }
 }
 
-/// The bytes of a matrix in a format; the values of int8 are multiples of 1 / 127 without their scale.
+/// The bytes of a matrix in a format; the values of int8 are multiples of 1 / 127 without their
+/// scale.
 fn stored(format: Format, count: usize) -> Vec<u8> {
     let values = noise(count);
     match format {
@@ -194,7 +195,8 @@ struct Rows {
     y_last: bool,
 }
 
-/// One linear layer by itself: `sequences` of `tokens`, and a part of the outputs that begins some way into a row of y.
+/// One linear layer by itself: `sequences` of `tokens`, and a part of the outputs that begins some
+/// way into a row of y.
 fn check_linear(
     gpu: &Gpu,
     (tiling, format, products, mode): (Tiling, Format, Products, Mode),
@@ -332,7 +334,8 @@ fn linear_layers_of_odd_sizes() {
         ] {
             for mode in [Mode::Normed, Mode::Add, Mode::SwiGlu] {
                 let shader = (tiling, format, products, mode);
-                // One token; a tile and one row more, twelve outputs; nothing a multiple of four; several tiles of outputs.
+                // One token; a tile and one row more, twelve outputs; nothing a multiple of four;
+                // several tiles of outputs.
                 check_linear(&gpu, shader, (16, 12), (1, 1), ALL);
                 check_linear(&gpu, shader, (20, 12), (1, 65), ALL);
                 check_linear(&gpu, shader, (37, 13), (3, 7), ALL);

@@ -1,4 +1,5 @@
-//! The engine on whatever adapter there is; a test that finds none says so, and fails where `DUOGUARD_REQUIRE_WGPU` is set.
+//! The engine on whatever adapter there is; a test that finds none says so, and fails where
+//! `DUOGUARD_REQUIRE_WGPU` is set.
 
 mod alone;
 mod real_shape;
@@ -21,8 +22,8 @@ use crate::engine::TokenBatch;
 /// As the self-test's.
 const TOLERANCE: f32 = 1e-3;
 
-/// The adapter for tests. Without one, a test prints that it was skipped; `cargo xtask test` brings one, and sets the variable that
-/// makes its absence a failure.
+/// The adapter for tests. Without one, a test prints that it was skipped; `cargo xtask test` brings
+/// one, and sets the variable that makes its absence a failure.
 fn gpu() -> Option<Gpu> {
     match adapter::best() {
         Ok(adapter) => Some(Gpu::open(&adapter).unwrap()),
@@ -64,7 +65,8 @@ fn resident(gpu: &Gpu, network: &Network<'_>, products: Products) -> Arc<Residen
     Arc::new(Resident::build(gpu.clone(), network, products, shaders).unwrap())
 }
 
-/// Runs a sample on shaders and on plain loops, in every tiling, with bindings of at most `binding_bytes`.
+/// Runs a sample on shaders and on plain loops, in every tiling, with bindings of at most
+/// `binding_bytes`.
 fn agrees(gpu: &Gpu, sample: &Sample, shapes: &[(usize, usize)]) {
     agrees_in(gpu, sample, Products::F32, TOLERANCE, shapes);
 }
@@ -125,7 +127,8 @@ fn networks_of_odd_sizes_agree_with_plain_loops() {
     agrees(&gpu, &floats, &shapes);
 }
 
-/// In int8, a value between two integers may become either: rarely, and by no more than a 127th of the largest.
+/// In int8, a value between two integers may become either: rarely, and by no more than a 127th of
+/// the largest.
 #[test]
 fn networks_of_odd_sizes_agree_in_int8() {
     let Some(gpu) = gpu() else { return };
@@ -133,7 +136,8 @@ fn networks_of_odd_sizes_agree_in_int8() {
     agrees_in(&gpu, &SAMPLE, Products::Int8, 3e-2, &shapes);
 }
 
-/// To the last bit, however many rows there are: other shaders suit other numbers of rows, and would add in another order.
+/// To the last bit, however many rows there are: other shaders suit other numbers of rows, and
+/// would add in another order.
 #[test]
 fn a_row_is_the_same_alone_and_in_company() {
     let Some(gpu) = gpu() else { return };

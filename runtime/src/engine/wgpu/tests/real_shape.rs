@@ -44,8 +44,9 @@ fn the_shape_of_qwen_runs_under_the_default_limits() {
     }
     let shapes = [(1, 1), (1, 16), (2, 5)];
     agrees(&gpu, &QWEN2_5_0_5B, &shapes);
-    // Rounding makes a network of noise chaotic: one value that falls on the other side of a tie moves all that follow, until they differ
-    // by as much as rounding itself changes. So two layers of the same width are judged, and wrong products alone are caught.
+    // Rounding makes a network of noise chaotic: one value that falls on the other side of a tie
+    // moves all that follow, until they differ by as much as rounding itself changes. So two layers
+    // of the same width are judged, and wrong products alone are caught.
     let shallow = Sample {
         layers: 2,
         vocabulary: 100,

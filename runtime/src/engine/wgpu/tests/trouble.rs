@@ -1,4 +1,5 @@
-//! What can go wrong: small limits, lost devices, no memory, strange bundles, drivers that complain.
+//! What can go wrong: small limits, lost devices, no memory, strange bundles, drivers that
+//! complain.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
@@ -16,7 +17,8 @@ use crate::engine::{Engine, TokenBatch, Weights};
 use crate::error::ErrorKind;
 use crate::graph::{Graph, Origin};
 
-/// A graph that has a sample's weights, and of an ONNX model as much as this engine looks at: the epsilon of a norm.
+/// A graph that has a sample's weights, and of an ONNX model as much as this engine looks at: the
+/// epsilon of a norm.
 fn graph(sample: &Sample) -> Graph {
     let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8], bytes].concat();
     let value = [&[2 << 3 | 5], &EPSILON.to_le_bytes()[..]].concat();
@@ -255,7 +257,8 @@ fn a_scheme_or_network_that_it_does_not_know_is_refused() {
     refused("gemma", None, ["gemma", "qwen2, llama"]);
 }
 
-/// The driver's own validation layers, in a process of their own: they are chosen when the drivers are loaded.
+/// The driver's own validation layers, in a process of their own: they are chosen when the drivers
+/// are loaded.
 #[test]
 fn validation_layers_stay_silent() {
     if gpu().is_none() {
