@@ -9,7 +9,7 @@ use crate::model::Model;
 use crate::options::{CheckOptions, Coverage, Join};
 use crate::policy::Calibration;
 use crate::text::normalize::{Undone, Views, views};
-use crate::text::rewrite::View;
+use crate::text::view::View;
 use crate::text::window::{LastWindow, windows};
 use crate::text::{MAX_TEXT_BYTES, language};
 use crate::verdict::{
