@@ -21,8 +21,8 @@ pub const MAX_LANGUAGE_TAG_BYTES: usize = 35;
 pub fn parse_language_tag(tag: &str) -> Result<String> {
     canonical(tag).map_err(|why| {
         Error::argument(format!(
-            "language {tag:?} is not a BCP-47 tag: {why}; expected one such as \"en\" or \"pt-BR\", \
-             or none to identify it"
+            "language {tag:?} is not a BCP-47 tag: {why}; expected one such as \"en\" or \
+             \"pt-BR\", or none to identify it"
         ))
     })
 }

@@ -108,7 +108,8 @@ impl Policy {
             };
             if !is_threshold(threshold) {
                 return Err(Error::argument(format!(
-                    "a threshold of {threshold} for {category:?}; expected more than 0 and at most 1"
+                    "a threshold of {threshold} for {category:?}; expected more than 0 and at \
+                     most 1"
                 )));
             }
             thresholds[index] = threshold;
@@ -130,7 +131,8 @@ impl Policy {
                     false => offered.join(", "),
                 };
                 Error::argument(format!(
-                    "a false positive rate of at most {target_fpr} is asked for; the model has thresholds for {offered}"
+                    "a false positive rate of at most {target_fpr} is asked for; the model has \
+                     thresholds for {offered}"
                 ))
             })
     }
@@ -152,7 +154,8 @@ impl Policy {
             .find(|c| !self.default_thresholds.contains_key(*c))
         {
             return Err(Error::model(format!(
-                "manifest.json: policy.default_thresholds has no entry for category {missing:?}; every category needs one"
+                "manifest.json: policy.default_thresholds has no entry for category {missing:?}; \
+                 every category needs one"
             )));
         }
         check_table("default_thresholds", &self.default_thresholds, categories)?;
@@ -198,7 +201,8 @@ fn check_category(field: &str, category: &String, categories: &[String]) -> Resu
     match categories.contains(category) {
         true => Ok(()),
         false => Err(Error::model(format!(
-            "manifest.json: policy.{field} names {category:?}, which is not one of the model's categories: {}",
+            "manifest.json: policy.{field} names {category:?}, which is not one of the model's \
+             categories: {}",
             categories.join(", ")
         ))),
     }
@@ -209,7 +213,8 @@ fn check_table(field: &str, table: &BTreeMap<String, f32>, categories: &[String]
         check_category(field, category, categories)?;
         if !is_threshold(threshold) {
             return Err(Error::model(format!(
-                "manifest.json: policy.{field}: threshold of {category:?} is {threshold}; expected more than 0 and at most 1"
+                "manifest.json: policy.{field}: threshold of {category:?} is {threshold}; \
+                 expected more than 0 and at most 1"
             )));
         }
     }
@@ -225,7 +230,8 @@ fn check_calibration(
         check_category(field, category, categories)?;
         if !(*scale > 0.0 && scale.is_finite() && offset.is_finite()) {
             return Err(Error::model(format!(
-                "manifest.json: policy.{field}: {category:?} has scale {scale} and offset {offset}; expected finite numbers and a scale above 0"
+                "manifest.json: policy.{field}: {category:?} has scale {scale} and offset \
+                 {offset}; expected finite numbers and a scale above 0"
             )));
         }
     }
@@ -240,7 +246,8 @@ fn check_point(point: &OperatingPoint) -> Result<()> {
         .chain([&point.default_threshold]);
     if !(rate > 0.0 && rate < 1.0) || thresholds.into_iter().any(|t| !is_threshold(*t)) {
         return Err(Error::model(format!(
-            "manifest.json: policy.operating_points: the one for {rate}: expected a rate between 0 and 1 and thresholds above 0 and at most 1"
+            "manifest.json: policy.operating_points: the one for {rate}: expected a rate between \
+             0 and 1 and thresholds above 0 and at most 1"
         )));
     }
     let mut tags = point.language_thresholds.keys();
@@ -249,4 +256,18 @@ fn check_point(point: &OperatingPoint) -> Result<()> {
 
 fn is_threshold(threshold: f32) -> bool {
     threshold > 0.0 && threshold <= 1.0
+}
+
+/// The category that exceeds its threshold by most; `None` if none does. Both lists have one entry
+/// per category.
+pub(crate) fn flagged_category(scores: &[f32], thresholds: &[f32]) -> Option<usize> {
+    let mut category = None;
+    let mut largest_excess = 0.0;
+    for (index, (score, threshold)) in scores.iter().zip(thresholds).enumerate() {
+        if score - threshold > largest_excess {
+            largest_excess = score - threshold;
+            category = Some(index);
+        }
+    }
+    category
 }

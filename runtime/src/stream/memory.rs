@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::cache::Cache;
-use crate::check::Window;
 use crate::error::Result;
 use crate::session::Session;
+use crate::tally::Window;
 
 /// The most windows that are remembered; beyond, they are computed again.
 const MAX_REMEMBERED: usize = 16_384;

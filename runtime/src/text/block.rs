@@ -5,13 +5,10 @@
 //! Sets have no such branches.
 //!
 //! Examples show a text and its sets byte by byte from the left, `x` for a byte that is in the set.
-//! The lowest bit of a set is its first byte.
 
+use super::bits::{SIZE, count, each};
 use super::class::{self, CASED, Class, NUMBER};
 use super::sentence::{WEIGHTS, is_stop};
-
-/// How many bytes a block has, at most.
-pub(super) const SIZE: usize = u64::BITS as usize;
 
 /// Of a block with so many bytes outside ASCII all characters are read; of others, only those that
 /// are not of ASCII.
@@ -322,96 +319,12 @@ fn bytes_of(bytes: &[u8; SIZE]) -> Bytes {
     std::array::from_fn(|n| u64::from_le_bytes(eights[n]))
 }
 
-/// Does something for each of a set.
-#[inline(always)]
-pub(super) fn each(mut set: u64, mut does: impl FnMut(usize)) {
-    while set != 0 {
-        does(set.trailing_zeros() as usize);
-        set &= set - 1;
-    }
-}
-
-/// How many there are of a set.
-#[inline(always)]
-pub(super) fn count(set: u64) -> usize {
-    set.count_ones() as usize
-}
-
-/// How many of a set follow each other from `start` on.
-///
-/// ```text
-/// set      .xxxx.xx.xxxxxx.
-/// start    .........^         6
-/// ```
-#[inline(always)]
-pub(super) fn run_from(set: u64, start: usize) -> usize {
-    (set >> start).trailing_ones() as usize
-}
-
-/// `count` of a set from `start` on, as a set.
-///
-/// ```text
-/// set      .xxxx.xx.xxxxxx.
-/// start    .........^         and a count of 2
-/// some     .........xx.....
-/// ```
-#[inline(always)]
-pub(super) fn some_from(set: u64, start: usize, count: usize) -> u64 {
-    set & u64::MAX << start & u64::MAX >> (SIZE - start - count)
-}
-
-/// Those of a set from which on `1 << doublings` of it follow each other.
-///
-/// ```text
-/// set      .xxxx.xx.xxxxxx.
-/// 1        .xxx..x..xxxxx..   two
-/// 2        .x.......xxx....   four
-/// ```
-#[inline(always)]
-pub(super) fn runs_of(set: u64, doublings: u32) -> u64 {
-    (0..doublings).fold(set, |runs, n| runs & runs >> (1 << n))
-}
-
-/// The run of a set that one of it is in.
-///
-/// ```text
-/// set      .xxxx.xx.xxxxxx.
-/// one      ..........^
-/// run      .........xxxxxx.
-/// ```
-#[inline(always)]
-pub(super) fn run_with(set: u64, one: usize) -> u64 {
-    let after = (set >> one).trailing_ones() as usize;
-    let before = (set << (SIZE - 1 - one)).leading_ones() as usize;
-    let start = one + 1 - before;
-    u64::MAX >> (SIZE - (one + after - start)) << start
-}
-
-/// The places after those runs of a set that have one of `some`, which are of the set, in them: in
-/// the sum of both, a run with one of `some` carries to the place after it.
-///
-/// ```text
-/// set      .xxxx.xx.xxxxxx.
-/// some     ..x.......x.x...
-/// ends     .....x.........x
-/// ```
-#[inline(always)]
-pub(super) fn ends_of_runs_with(set: u64, some: u64) -> u128 {
-    (u128::from(set) + u128::from(some)) & !u128::from(set)
-}
-
-/// The set that a row of an example shows.
-#[cfg(test)]
-pub(super) fn shown(row: &str) -> u64 {
-    let bits = row.bytes().enumerate();
-    bits.fold(0, |set, (n, byte)| set | u64::from(byte == b'x') << n)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::text::bits::shown;
 
     #[test]
     fn a_block_is_as_its_example_shows() {
@@ -444,20 +357,14 @@ mod tests {
         }
         let mut odd = Vec::new();
         each_odd("of\u{8} café\t\u{7f} 中", |at, c, _| odd.push((at, c)));
-        let expected = [(2, '\u{8}'), (7, 'é'), (9, '\t'), (10, '\u{7f}'), (12, '中')];
+        let expected = [
+            (2, '\u{8}'),
+            (7, 'é'),
+            (9, '\t'),
+            (10, '\u{7f}'),
+            (12, '中'),
+        ];
         assert_eq!(odd, expected);
-    }
-
-    #[test]
-    fn runs_are_as_their_examples_show() {
-        let set = shown(".xxxx.xx.xxxxxx.");
-        assert_eq!(run_from(set, 9), 6);
-        assert_eq!(some_from(set, 9, 2), shown(".........xx....."));
-        assert_eq!(runs_of(set, 1), shown(".xxx..x..xxxxx.."));
-        assert_eq!(runs_of(set, 2), shown(".x.......xxx...."));
-        assert_eq!(run_with(set, 10), shown(".........xxxxxx."));
-        let ends = ends_of_runs_with(set, shown("..x.......x.x..."));
-        assert_eq!(ends, u128::from(shown(".....x.........x")));
     }
 
     /// A processor's own way of gathering bits gives what arithmetic gives.
@@ -474,7 +381,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn odd_characters_are_those_that_are_not_plain(text in "([ -~]{0,70}|[\\x00-\\x1f\x7f\u{80}é中🙂]){0,20}") {
+        fn odd_characters_are_those_that_are_not_plain(
+            text in "([ -~]{0,70}|[\\x00-\\x1f\x7f\u{80}é中🙂]){0,20}",
+        ) {
             let mut found = Vec::new();
             each_odd(&text, |at, c, _| found.push((at, c)));
             let is_odd = |(_, c): &(usize, char)| !c.is_ascii() || c.is_ascii_control();

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use unicode_script::Script;
 
 use super::alphabet::{ALL, ALPHABETS, LATIN, LATIN_BIT};
-use super::block::{Block, SIZE, each, each_odd, ends_of_runs_with, run_with};
+use super::bits::{SIZE, each, ends_of_runs_with, run_with};
+use super::block::{Block, each_odd};
 use super::class::{self, COMPAT_ASCII, COMPAT_LETTER, Class, LETTER, LOOKALIKE, MARK, NUMBER};
 use super::rewrite::{ChangeKind, Editor, Edits};
 

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::block::{Block, blocks, count, each};
+use super::bits::{count, each};
+use super::block::{Block, blocks};
 use super::part::{found_again, parts};
 use super::rewrite::{Edit, Edits};
 use super::sentence::{Sentence, end_of_sentence, weight_of};
@@ -148,7 +149,7 @@ impl Sentences {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::block::shown;
+    use crate::text::bits::shown;
 
     #[test]
     fn sentences_are_as_their_example_shows() {

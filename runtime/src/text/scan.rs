@@ -12,7 +12,8 @@ pub(super) use self::hints::{Hints, Leet, MIN_HEX_PAIRS, MIN_SPELT};
 use self::mixed::Mixed;
 use self::runs::Run;
 use self::words::Words;
-use super::block::{blocks, each};
+use super::bits::each;
+use super::block::blocks;
 use super::class;
 use super::part::{found_again, parts};
 use super::rewrite::Edits;
@@ -96,6 +97,7 @@ pub(super) fn starts_escape(bytes: &[u8]) -> bool {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::bits::SIZE;
     use super::super::rotated::{Rotated, rotated};
     use super::*;
 
@@ -157,12 +159,19 @@ mod tests {
     proptest! {
         #[test]
         fn characters_are_seen_alike_by_the_block_and_one_by_one(
-            text in "([a-e0-9 .!|@$+/é中т½\u{200b}\u{301}€%&#\\\\x\n-]|[a-e]{2,9}|[a-f0-9]{2}[ :,]|[a-z] |gur |\\PC){0,150}",
+            text in "([a-e0-9 .!|@$+/é中т½\u{200b}\u{301}€%&#\\\\x\n-]|[a-e]{2,9}|\
+                     [a-f0-9]{2}[ :,]|[a-z] |gur |\\PC){0,150}",
         ) {
             let mut hints = scan(&text);
             prop_assert_eq!(&rotated(&text), &hints.rotated);
-            hints.leet = Leet { seen: hints.leet.seen, ..Leet::default() };
-            prop_assert_eq!(hints, reference::scan(&text));
+            let mut expected = reference::scan(&text);
+            // Places are told only where they are few, and mixed words are counted by blocks alone.
+            if hints.leet.places.is_none() {
+                let places = expected.leet.places.take();
+                prop_assert!(places.is_some_and(|places| places.len() > SIZE));
+            }
+            hints.leet.mixed = 0;
+            prop_assert_eq!(hints, expected);
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::block::{blocks, each, ends_of_runs_with};
+use super::bits::{each, ends_of_runs_with};
+use super::block::blocks;
 use super::class::{self, Class, INVISIBLE, LETTER, MARK, PICTOGRAPH, SPACE};
 use super::rewrite::{ChangeKind, Editor, Edits};
 use super::scan::MIN_SPELT;
@@ -338,7 +339,7 @@ pub(super) fn is_cell(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::block::shown;
+    use crate::text::bits::shown;
     use crate::text::rewrite::edited;
 
     fn plain(text: &str) -> String {

@@ -304,7 +304,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_gives_the_same_ids(text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){0,40}") {
+        fn any_text_gives_the_same_ids(
+            text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){0,40}",
+        ) {
             let tokenizer = tokenizer();
             let words = Words::of(&tokenizer).unwrap();
             // Once to learn the words, and once to know them.

@@ -227,7 +227,8 @@ fn control_tokens_in_the_text_are_text() {
     let mut files = Files::new();
     let mut tokenizer: serde_json::Value = serde_json::from_slice(&files.tokenizer).unwrap();
     tokenizer["added_tokens"] = serde_json::json!([{
-        "id": 4, "content": "odd", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true
+        "id": 4, "content": "odd", "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": true
     }]);
     files.tokenizer = tokenizer.to_string().into_bytes();
     assert_eq!(open(files).unwrap().tokenize("xoddx").unwrap(), [0]);

@@ -59,7 +59,8 @@ fn decide(
         "" | "f32" => Ok(Products::F32),
         "int8" if may_round => Ok(Products::Int8),
         "int8" => Err(Error::unsupported(format!(
-            "engine {NAME}: {VARIABLE} is \"int8\", and the bundle's quantization.scheme is {}, whose activations are not rounded: unset \
+            "engine {NAME}: {VARIABLE} is \"int8\", and the bundle's quantization.scheme is {}, \
+             whose activations are not rounded: unset \
              the variable, or export the model with int8 or int8-token",
             scheme.unwrap_or("not known")
         ))),

@@ -353,7 +353,8 @@ pub(super) mod tests {
 
     #[test]
     fn conditions_and_repetitions_nest() {
-        let text = "a\n//# repeat i N\nb$i\n//# if ON\nc$i\n//# else\nd\n//# end\n//# end\n//# if OFF\ne\n//# end\nf$N";
+        let text = "a\n//# repeat i N\nb$i\n//# if ON\nc$i\n//# else\nd\n//# end\n//# end\n\
+                    //# if OFF\ne\n//# end\nf$N";
         let constants = Constants::default().flag("ON", true).number("N", 2);
         assert_eq!(constants.expand(&[text]), "a\nb0\nc0\nb1\nc1\nf2\n");
     }

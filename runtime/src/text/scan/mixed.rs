@@ -1,7 +1,8 @@
 //! Words with digits or signs among their letters.
 
 use super::hints::Leet;
-use crate::text::block::{Block, SIZE, Sets, count, each, ends_of_runs_with};
+use crate::text::bits::{SIZE, count, each, ends_of_runs_with};
+use crate::text::block::{Block, Sets};
 
 /// Where there are more places than one in so many bytes, looking at all words is quicker.
 const BYTES_PER_PLACE: usize = 32;
@@ -93,7 +94,8 @@ fn standing(sets: &Sets, before: bool) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::block::{blocks, shown};
+    use crate::text::bits::shown;
+    use crate::text::block::blocks;
 
     #[test]
     fn words_in_leet_are_as_their_example_shows() {

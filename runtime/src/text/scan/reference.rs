@@ -1,19 +1,25 @@
-//! The slow twin of [`scan`](super::scan): one character after the other, in plain loops. It is what
-//! the fast one is compared with.
+//! The slow twin of [`scan`](super::scan), which a property test compares it with: one character
+//! after the other, in plain loops.
 
-use super::hints::{Hints, MAX_GAP, MIN_ENCODED, MIN_HEX_PAIRS, MIN_SPELT};
+use super::hints::{Hints, Leet, MAX_GAP, MIN_ENCODED, MIN_HEX_PAIRS, MIN_SPELT};
 use super::starts_escape;
 use crate::text::class::{self, CASED, INVISIBLE, LETTER, MARK, NUMBER};
 use crate::text::sentence::sentences;
 
-/// The same, one character after the other.
+/// What [`scan`](super::scan) gives, except [`Leet::mixed`].
 pub(super) fn scan(text: &str) -> Hints {
-    let mut hints = Hints::default();
+    let mut hints = Hints {
+        leet: Leet {
+            places: Some(Vec::new()),
+            ..Leet::default()
+        },
+        ..Hints::default()
+    };
     let (mut singles, mut pairs, mut gap) = (0, 0, 0);
     let mut word = String::new();
-    let mut sign_before = false;
+    let (mut sign_before, mut part_before) = (false, false);
     // A gap ends the last word.
-    for c in text.chars().chain([' ']) {
+    for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
         let class = class::of(c);
         let is_foreign = !c.is_ascii();
         let is_cell = c.is_ascii_alphanumeric()
@@ -25,6 +31,14 @@ pub(super) fn scan(text: &str) -> Hints {
         hints.ascii_letters |= c.is_ascii_alphabetic();
         let is_letter = c.is_ascii_alphabetic() || is_foreign && class.is(CASED);
         hints.leet.seen += usize::from(sign_before && is_letter);
+        let is_other = is_foreign && is_cell && !class.is(CASED);
+        if sign_before && (is_letter || is_other) || c == '€' {
+            hints.leet.places.get_or_insert_default().push(at as u32);
+        }
+        // A word of leet: its letters and digits, and the signs that can stand for letters.
+        let is_part = is_cell || matches!(c, '@' | '$' | '!' | '|' | '+' | '€');
+        hints.leet.lettered += usize::from(is_part && !part_before && is_letter);
+        part_before = is_part;
         let is_behind = !word.is_empty() || sign_before;
         let stands = c.is_ascii_digit() || matches!(c, '@' | '$');
         sign_before = stands || is_behind && matches!(c, '!' | '|' | '+');

@@ -1,7 +1,8 @@
 //! Long runs of characters that encodings use.
 
 use super::hints::MIN_ENCODED;
-use crate::text::block::{Block, SIZE, run_from, runs_of};
+use crate::text::bits::{SIZE, run_from, runs_of};
+use crate::text::block::Block;
 
 /// The current run of characters that encodings use.
 #[derive(Default)]
@@ -64,7 +65,8 @@ fn long_runs(set: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::block::{blocks, shown};
+    use crate::text::bits::shown;
+    use crate::text::block::blocks;
 
     #[test]
     fn a_run_is_as_its_example_shows() {

@@ -1,7 +1,8 @@
 //! Words by their length: single letters in a row, and pairs of hexadecimal digits.
 
 use super::hints::{Hints, MAX_GAP, MIN_HEX_PAIRS, MIN_SPELT};
-use crate::text::block::{Block, SIZE, Sets, count, run_from, runs_of, some_from};
+use crate::text::bits::{SIZE, count, run_from, runs_of, some_from};
+use crate::text::block::{Block, Sets};
 
 /// The words of a block by their length, as sets.
 struct Lengths {
@@ -71,20 +72,23 @@ impl Words {
     pub(super) fn add(&mut self, text: &str, block: &Block, sets: &Sets, hints: &mut Hints) {
         let cells = sets.cells();
         let mut start = 0;
-        let Lengths { ends, long, before_that, short } = Lengths::of(block, sets, self.cells);
+        let Lengths {
+            ends,
+            long,
+            before_that,
+            short,
+        } = Lengths::of(block, sets, self.cells);
         if hints.spelt && ends != 0 && self.pairs == 0 && ends & before_that == 0 {
             // Single letters are found, and there is no pair.
             start = SIZE - ends.leading_zeros() as usize;
             *self = Self::default();
-        } else if long != 0 {
-            if self.singles.max(self.pairs) + count(short) < MIN_SPELT {
-                // Only what comes after the last longer word matters.
-                start = SIZE - long.leading_zeros() as usize;
-                *self = Self {
-                    cells: 3,
-                    ..Self::default()
-                };
-            }
+        } else if long != 0 && self.singles.max(self.pairs) + count(short) < MIN_SPELT {
+            // Only what comes after the last longer word matters.
+            start = SIZE - long.leading_zeros() as usize;
+            *self = Self {
+                cells: 3,
+                ..Self::default()
+            };
         }
         while start < block.len {
             let run = run_from(cells, start);
@@ -133,7 +137,8 @@ impl Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::block::{blocks, shown};
+    use crate::text::bits::shown;
+    use crate::text::block::blocks;
 
     #[test]
     fn words_are_as_their_example_shows() {
