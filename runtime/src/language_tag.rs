@@ -1,4 +1,4 @@
-//! Language tags: what callers and files write, in the one form that the crate compares.
+//! Language tags (BCP-47), in the one form that the crate compares.
 
 use crate::error::{Error, Result};
 

@@ -1,4 +1,4 @@
-//! How a text is to be checked, where that is the caller's choice.
+//! What a caller may choose about a check.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The windows of a text and its views, scored, and what is kept of their scores.
+//! Scores the windows of a text and of its views, and keeps the largest scores.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What goes into an engine, and what comes out: checked on both sides.
+//! The input of an engine and its output, with the checks of both.
 
 use crate::error::{Error, ErrorKind, Result};
 

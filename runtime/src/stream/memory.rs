@@ -1,4 +1,5 @@
-//! Windows that need not be scored twice, and those that are scored as far as they have grown.
+//! Remembers the logits of windows, so that a whole window is computed once and a growing one goes on
+//! from where it was.
 
 use std::collections::HashMap;
 

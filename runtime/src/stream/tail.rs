@@ -1,4 +1,5 @@
-//! Verdicts on the way: what came last is scored, what lies behind is remembered as a maximum.
+//! Verdicts on the way: the latest text is scored, and the text before it counts with the largest
+//! scores that it had.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! The language of a text, as a BCP-47 tag.
+//! Identifies the language of a text, as a BCP-47 tag.
 
 use whatlang::Lang;
 

@@ -1,4 +1,5 @@
-//! Parts of a text that edits are in: what was found elsewhere in it need not be looked for again.
+//! The parts of a text that edits are in. Only there is looked again; what was found elsewhere is
+//! kept.
 
 use std::ops::Range;
 

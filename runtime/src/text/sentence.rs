@@ -1,4 +1,5 @@
-//! Whether a sentence is a language, or one with its letters moved by 13 places.
+//! Where sentences end, and whether their letters look like a language's or like those of a language
+//! moved by 13 places.
 
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
-//! The forward pass in plain loops: slow, readable, and what judges the shaders.
+//! The forward pass in plain loops, slow and readable: shaders are compared with it.
 //!
-//! Sums are f64, so that what differs is the shaders' doing. One sequence at a time; shapes: T
+//! Sums are f64, so that a difference comes from the shaders. One sequence at a time; shapes: T
 //! tokens, C hidden, D head size.
 
 use super::network::{Dimensions, Matrix, Network, floats};

@@ -1,8 +1,8 @@
-//! Whether an adapter can be trusted: a small known network must come out of it as plain loops
-//! compute it.
+//! Tests whether an adapter can be trusted: on a small known network it must give what plain loops
+//! give.
 //!
-//! It runs the very shaders that a network will run, every way to divide the work of each. None of
-//! them uses subgroups, so that it does not matter how many invocations a GPU runs in step.
+//! The test runs the shaders that a network will run, with every way to divide the work of each. No
+//! shader uses subgroups, so that it does not matter how many invocations a GPU runs in step.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a look at a text tells of it.
+//! What a scan of a text finds.
 
 use crate::text::class::{COMPAT_LETTER, INVISIBLE, LOOKALIKE, STACKING};
 use crate::text::rotated::Rotated;
