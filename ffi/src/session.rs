@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString};
 
-use runtime::{Input, Session, SessionOptions, Verdict, is_language_tag};
+use runtime::{Input, Session, SessionOptions, Verdict, parse_language_tag};
 
 use crate::failure::Failure;
 use crate::model::ModelHandle;
@@ -46,7 +46,7 @@ impl SessionHandle {
     pub(crate) fn set_language(&mut self, tag: Option<&str>) -> Result<(), Failure> {
         self.refuse_if_poisoned()?;
         if let Some(tag) = tag
-            && (tag.len() > MAX_LANGUAGE_BYTES || !is_language_tag(tag))
+            && !parse_language_tag(tag).is_ok_and(|tag| tag.len() <= MAX_LANGUAGE_BYTES)
         {
             return Err(Failure::argument(format!(
                 "tag is {tag:?}; expected a BCP-47 tag of at most {MAX_LANGUAGE_BYTES} characters, such as \"en\" or \"pt-BR\", or NULL"

@@ -1,5 +1,6 @@
 //! From text to windows of tokens, and to the language whose thresholds apply.
 
+mod alphabet;
 mod block;
 mod class;
 mod encoded;
@@ -12,10 +13,12 @@ pub(crate) mod normalize;
 mod part;
 mod pieces;
 pub(crate) mod rewrite;
+mod rotated;
 mod scan;
 mod sentence;
 mod spelling;
 pub(crate) mod tokenize;
+pub(crate) mod view;
 pub(crate) mod window;
 pub(crate) mod words;
 

@@ -96,8 +96,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::rewrite::{ChangeKind, Editor};
+    use super::super::rotated::rotated;
     use super::super::scan::scan;
-    use super::super::sentence::rotated;
 
     proptest! {
         /// Edits of some of a text, and what is found in it again, are the same as if all of it had
