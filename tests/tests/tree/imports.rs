@@ -28,6 +28,8 @@ struct File {
     paths: BTreeSet<Module>,
     /// The names of the items that it defines itself.
     defines: BTreeSet<String>,
+    /// The modules that it declares.
+    children: BTreeSet<String>,
 }
 
 struct Collector<'a> {
@@ -60,6 +62,7 @@ impl Collector<'_> {
                     at.pop()?;
                 }
             }
+            name if self.file.children.contains(name) => at.push(name.to_owned()),
             name => at = self.file.uses.get(name)?.clone(),
         }
         at.extend(rest.cloned());
@@ -193,7 +196,12 @@ fn parse(path: &Path, module: &Module, text: &str) -> File {
         ..File::default()
     };
     let mut collector = Collector { module, file };
-    // Names first: a `use` may stand below the code that needs it.
+    // Names first: what declares them may stand below the code that needs them.
+    for item in &parsed.items {
+        if let Item::Mod(item) = item {
+            collector.file.children.insert(item.ident.to_string());
+        }
+    }
     for item in &parsed.items {
         if let Item::Use(item) = item {
             collector.visit_item_use(item);
