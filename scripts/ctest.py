@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Tests an installed C library from C, on Linux: what `cargo xtask ctest` runs when it has installed one.
+"""Tests an installed C library from C, on Linux; `cargo xtask ctest` installs one and runs this.
 
 usage: scripts/ctest.py PREFIX [--full]
 
-Checks the header, the exported symbols, the C test suite with two compilers, under sanitizers and under
-valgrind, scores against the Rust API, threads, memory (--full: 100,000 checks) and every example. Needs
-what `scripts/debian.sh ctest` installs, and target/release/examples/scores. Programs go into target/ctest.
+Checks the header, the exported symbols, the C test suite with two compilers, under sanitizers and
+under valgrind, scores against the Rust API, threads, memory (--full: 100,000 checks) and every
+example. Needs what `scripts/debian.sh ctest` installs, and target/release/examples/scores, an
+example of the crate duoguard-ffi. Programs go into target/ctest.
 """
 
 import argparse
@@ -24,13 +25,24 @@ BUNDLE = "models/mini"
 SUITE = [f"ffi/tests/c/{name}.c" for name in ("suite", "model", "session", "stream")]
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
 OPTIMIZED = ["-std=c99", "-O2"]
-SANITIZED = ["-std=c99", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+SANITIZED = [
+    "-std=c99",
+    "-g",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+]
 # What shows that a program was built with them.
 SANITIZERS = ["__asan_init", "__ubsan_handle"]
-# "Possibly lost" is what hash tables and threads that live as long as the process look like from outside.
+# "Possibly lost" is what hash tables and threads that live as long as the process look like from
+# outside.
 VALGRIND = [
-    "valgrind", "--quiet", "--leak-check=full", "--show-leak-kinds=definite,indirect",
-    "--errors-for-leak-kinds=definite,indirect", "--error-exitcode=9",
+    "valgrind",
+    "--quiet",
+    "--leak-check=full",
+    "--show-leak-kinds=definite,indirect",
+    "--errors-for-leak-kinds=definite,indirect",
+    "--error-exitcode=9",
 ]
 THREAD_CHECKS, MEMORY_CHECKS, FULL_MEMORY_CHECKS = "1000", "10000", "100000"
 MIN_TEXTS = 10
@@ -48,9 +60,11 @@ def run(*command, env=None, stdin=None):
     words = [str(word) for word in command]
     environment = os.environ | {name: str(value) for name, value in (env or {}).items()}
     try:
-        result = subprocess.run(words, cwd=ROOT, env=environment, stdin=stdin, stdout=subprocess.PIPE, text=True)
+        result = subprocess.run(
+            words, cwd=ROOT, env=environment, stdin=stdin, stdout=subprocess.PIPE, text=True
+        )
     except OSError as error:
-        fail(f"cannot run {words[0]}: {error}; `scripts/debian.sh ctest` installs what the tests need")
+        fail(f"cannot run {words[0]} ({error}); `scripts/debian.sh ctest` installs it")
     if result.returncode:
         fail(f"failed ({result.returncode}): {' '.join(words)}\n{result.stdout}")
     return result.stdout
@@ -76,26 +90,48 @@ class Library:
     def compile(self, compiler, flags, sources, name, link="shared"):
         """Compiles a program with all warnings, which are errors."""
         program = WORK / name
-        run(compiler, *STRICT, *flags, self.include, *sources, "-o", program, *self.links[link], "-pthread")
+        run(
+            compiler,
+            *STRICT,
+            *flags,
+            self.include,
+            *sources,
+            "-o",
+            program,
+            *self.links[link],
+            "-pthread",
+        )
         return program
 
 
 def header(library):
-    """The header needs no other before it, can be included twice, and is C99, C11, C++11 and C++20."""
+    """The header needs no other before it, and can be included twice, as C and as C++."""
     twice = WORK / "twice.h"
     twice.write_text("#include <duoguard.h>\n#include <duoguard.h>\n")
     compilers = {"c": ("gcc", "clang"), "c++": ("g++", "clang++")}
     for language, standard in (("c", "c99"), ("c", "c11"), ("c++", "c++11"), ("c++", "c++20")):
         for compiler in compilers[language]:
-            run(compiler, *STRICT, "-x", language, f"-std={standard}", "-fsyntax-only", library.include, twice)
+            run(
+                compiler,
+                *STRICT,
+                "-x",
+                language,
+                f"-std={standard}",
+                "-fsyntax-only",
+                library.include,
+                twice,
+            )
     return "compiles as C99, C11, C++11 and C++20 with gcc and clang, alone and twice"
 
 
 def symbols(library):
-    """The library exports the functions that the header declares, and has the name of its ABI version."""
+    """The library exports the functions that the header declares and nothing else, under the name
+    of its ABI version."""
     text = (library.prefix / "include/duoguard.h").read_text()
     declared = sorted(re.findall(r"^DUOGUARD_API [^;(]*\b(duoguard_\w+)\(", text, re.MULTILINE))
-    exported = sorted(line.split()[2] for line in run("nm", "-D", "--defined-only", library.shared).splitlines())
+    exported = sorted(
+        line.split()[2] for line in run("nm", "-D", "--defined-only", library.shared).splitlines()
+    )
     if not declared or declared != exported:
         fail(f"the library exports {exported}\nbut the header declares {declared}")
     abi = re.search(r"^#define DUOGUARD_ABI_VERSION (\d+)", text, re.MULTILINE)[1]
@@ -106,16 +142,35 @@ def symbols(library):
 
 
 def panics(_):
-    """The file that catches panics does not compile where panics abort, so no such library can be built."""
+    """The file that catches panics does not compile where panics abort, so no such library can be
+    built."""
+
     def rustc(strategy):
-        command = [os.environ.get("RUSTC", "rustc"), "--edition=2024", "--crate-type=lib", "--emit=metadata", "-Awarnings",
-                   "-C", f"panic={strategy}", "--out-dir", WORK, "ffi/src/unwind.rs"]
+        command = [
+            os.environ.get("RUSTC", "rustc"),
+            "--edition=2024",
+            "--crate-type=lib",
+            "--emit=metadata",
+            "-Awarnings",
+            "-C",
+            f"panic={strategy}",
+            "--out-dir",
+            WORK,
+            "ffi/src/unwind.rs",
+        ]
         return subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
     unwind, abort = rustc("unwind"), rustc("abort")
-    if unwind.returncode or not abort.returncode or 'build it with panic = "unwind"' not in abort.stderr:
-        fail("ffi/src/unwind.rs must compile with panic=unwind and not with panic=abort; rustc said\n"
-             f"{unwind.stderr}{abort.stderr}")
+    if (
+        unwind.returncode
+        or not abort.returncode
+        or 'build it with panic = "unwind"' not in abort.stderr
+    ):
+        fail(
+            "ffi/src/unwind.rs must compile with panic=unwind and not with panic=abort; "
+            "rustc said\n"
+            f"{unwind.stderr}{abort.stderr}"
+        )
     return "the library refuses to be compiled with panic=abort"
 
 
@@ -133,11 +188,17 @@ def suite(library):
     # ONNX Runtime is tried elsewhere; valgrind finds much in it that is not ours.
     env = {"ORT_DYLIB_PATH": WORK / "no-onnxruntime.so"}
     for compiler in ("gcc", "clang"):
-        run(library.compile(compiler, [*OPTIMIZED, "-g"], SUITE, f"suite-{compiler}"), BUNDLE, files, env=env)
+        run(
+            library.compile(compiler, [*OPTIMIZED, "-g"], SUITE, f"suite-{compiler}"),
+            BUNDLE,
+            files,
+            env=env,
+        )
         sanitized = library.compile(compiler, SANITIZED, SUITE, f"suite-{compiler}-sanitized")
         sanitizers_are_in(sanitized)
         run(sanitized, BUNDLE, files, env=env)
-        print(f"suite: passes with {compiler}, plain and with AddressSanitizer and UBSan (seen in it by nm)", flush=True)
+        how = "plain and with AddressSanitizer and UBSan (seen in it by nm)"
+        print(f"suite: passes with {compiler}, {how}", flush=True)
     static = library.compile("gcc", OPTIMIZED, SUITE, "suite-static", "static")
     run(static, BUNDLE, files, env=env)
     # The static library, because valgrind misreads what the loader does with paths.
@@ -152,7 +213,8 @@ def print_scores(command, engine):
 
 
 def scores(library):
-    """Scores and verdicts through C are those of the Rust API, to the last bit, with every engine."""
+    """Scores and verdicts through C are those of the Rust API, to the last bit, with every
+    engine."""
     program = library.compile("gcc", OPTIMIZED, ["ffi/tests/c/scores.c"], "scores")
     for engine in ("rten", "onnxruntime"):
         c = print_scores([program], engine)
@@ -184,10 +246,17 @@ def header_example(library):
 
 
 def check_example(library, *command):
-    """A program that checks: a harmless text is safe, a missing bundle is an error and not a verdict."""
-    env = os.environ | {"LD_LIBRARY_PATH": f"{library.prefix}/lib", "DUOGUARD_LIBRARY": str(library.shared)}
+    """A program that checks: a harmless text is safe, a missing bundle is an error and not a
+    verdict."""
+    env = os.environ | {
+        "LD_LIBRARY_PATH": f"{library.prefix}/lib",
+        "DUOGUARD_LIBRARY": str(library.shared),
+    }
     for arguments, code in (
-        ([BUNDLE, PROMPT], 0), ([BUNDLE, PROMPT, RESPONSE], 0), (["no/such/bundle", PROMPT], 2), ([BUNDLE], 2),
+        ([BUNDLE, PROMPT], 0),
+        ([BUNDLE, PROMPT, RESPONSE], 0),
+        (["no/such/bundle", PROMPT], 2),
+        ([BUNDLE], 2),
     ):
         words = [str(word) for word in (*command, *arguments)]
         found = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True)
@@ -196,13 +265,19 @@ def check_example(library, *command):
         else:
             fits = found.stdout.startswith("safe") and len(found.stdout.splitlines()) == 13
         if found.returncode != code or not fits:
-            fail(f"{words}: expected exit code {code}, and {'an error alone' if code else 'safe and 12 categories'}; "
-                 f"found {found.returncode}\n{found.stdout}{found.stderr}")
+            expected = "an error alone" if code else "safe and 12 categories"
+            fail(
+                f"{words}: expected exit code {code}, and {expected}; found {found.returncode}\n"
+                f"{found.stdout}{found.stderr}"
+            )
 
 
 def with_pkg_config(library):
     """The C example, linked by what pkg-config says."""
-    for name, arguments in (("shared", ["--cflags", "--libs"]), ("static", ["--cflags", "--static", "--libs"])):
+    for name, arguments in (
+        ("shared", ["--cflags", "--libs"]),
+        ("static", ["--cflags", "--static", "--libs"]),
+    ):
         words = library.pkg_config(*arguments)
         if name == "static":
             words = [word.replace("-lduoguard", "-l:libduoguard.a") for word in words]
@@ -216,7 +291,15 @@ def with_cmake(library):
     """All compiled examples, linked through the CMake package."""
     for static in ("OFF", "ON"):
         folder = WORK / f"cmake-static-{static}"
-        run("cmake", "-S", "examples", "-B", folder, f"-DCMAKE_PREFIX_PATH={library.prefix}", f"-DDUOGUARD_STATIC={static}")
+        run(
+            "cmake",
+            "-S",
+            "examples",
+            "-B",
+            folder,
+            f"-DCMAKE_PREFIX_PATH={library.prefix}",
+            f"-DDUOGUARD_STATIC={static}",
+        )
         run("cmake", "--build", folder)
         for name in ("check_c", "check_cpp"):
             check_example(library, folder / name)
@@ -232,7 +315,9 @@ def server(library):
     """The server answers many clients at once, alike, and ends without leaving memory behind."""
     program = library.compile("gcc", SANITIZED, ["examples/server/server.c"], "server")
     sanitizers_are_in(program)
-    process = subprocess.Popen([program, BUNDLE, "0", "4"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [program, BUNDLE, "0", "4"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     try:
         talk(int(process.stdout.readline()))
     finally:
@@ -255,7 +340,9 @@ def talk(port):
     odd = b"\xff\n" + f"{PROMPT}\t{RESPONSE}\n".encode() + b"a" * 70_000 + b"\n\n"
     found = answers(port, odd).splitlines()
     starts = ["error prompt is not UTF-8", "safe 0.", "error the line is longer", "safe 0.000000"]
-    if len(found) != len(starts) or not all(line.startswith(start) for line, start in zip(found, starts)):
+    if len(found) != len(starts) or not all(
+        line.startswith(start) for line, start in zip(found, starts)
+    ):
         fail(f"the server answered {found}, expected lines that start with {starts}")
 
 
@@ -270,8 +357,12 @@ def answers(port, lines):
 
 def main():
     parser = argparse.ArgumentParser(description="Tests an installed C library from C.")
-    parser.add_argument("prefix", type=lambda text: pathlib.Path(text).resolve(), help="where the library is installed")
-    parser.add_argument("--full", action="store_true", help=f"let the loop that watches memory go on for {FULL_MEMORY_CHECKS} checks")
+    parser.add_argument(
+        "prefix",
+        type=lambda text: pathlib.Path(text).resolve(),
+        help="where the library is installed",
+    )
+    parser.add_argument("--full", action="store_true", help="watch memory for 100,000 checks")
     arguments = parser.parse_args()
     os.environ.setdefault("ORT_DYLIB_PATH", str(ROOT / "target/onnxruntime/libonnxruntime.so"))
     WORK.mkdir(parents=True, exist_ok=True)

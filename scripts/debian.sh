@@ -32,7 +32,12 @@ refuse() {
     exit 1
 }
 
-[[ $# -gt 0 ]] || { echo "usage: scripts/debian.sh ctest|vulkan|browser|arm64|wasm32..." >&2; exit 2; }
+usage() {
+    echo "usage: scripts/debian.sh ctest|vulkan|browser|arm64|wasm32..." >&2
+    exit 2
+}
+
+[[ $# -gt 0 ]] || usage
 for group in "$@"; do
     case $group in
         ctest)
@@ -70,8 +75,8 @@ for group in "$@"; do
             need wasm-ld lld
             ;;
         *)
-            echo "scripts/debian.sh: no group $group; expected ctest, vulkan, browser, arm64 or wasm32" >&2
-            exit 2
+            echo "scripts/debian.sh: there is no $group" >&2
+            usage
             ;;
     esac
 done
@@ -88,5 +93,5 @@ apt=(apt-get -o DPkg::Lock::Timeout=300 --quiet)
 DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" ||
     refuse "apt-get failed"
 for check in "${checks[@]}"; do
-    is_there "${check%% *}" || refuse "${check%% *} is still missing after ${check#* } was installed"
+    is_there "${check%% *}" || refuse "${check%% *} is still missing, though installed"
 done

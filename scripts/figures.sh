@@ -3,10 +3,11 @@
 #
 # usage: scripts/figures.sh [BENCHMARKS [DATA]]
 #
-# Appends to the records of this machine, in benches/record, and writes the tables of the documents
-# that are of this machine. With the folder of the benchmarks, quality too; with that of the training
-# data, the linear model's. Takes about five minutes of a machine that should do nothing else, and
-# before the first time what scripts/peers.sh installs. DUOGUARD_MACHINE names the machine.
+# Appends to the records of this machine, in benches/record, and writes the tables of the documents;
+# their marks name the machine that they show. With the folder of the benchmarks, quality too; with
+# that of the training data, the linear model's. Takes about five minutes of a machine that should
+# do nothing else, and before the first time what scripts/peers.sh installs. DUOGUARD_MACHINE names
+# the machine.
 set -euo pipefail
 
 [[ $# -le 2 ]] || { echo "usage: scripts/figures.sh [BENCHMARKS [DATA]]" >&2; exit 2; }

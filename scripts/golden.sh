@@ -3,8 +3,8 @@
 #
 # usage: scripts/golden.sh
 #
-# PyTorch and transformers (6 GB) go into target/transformers; DUOGUARD_PYTHON may name a Python that
-# has them already.
+# PyTorch and transformers (6 GB) go into target/transformers; DUOGUARD_PYTHON may name a Python
+# that has them already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

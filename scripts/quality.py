@@ -4,9 +4,10 @@
 usage: scripts/quality.py BENCHMARKS [DATA]
 
 BENCHMARKS is the folder that holds eval_data_En and its siblings. With DATA, the folder of the
-training data, the linear model of recipes/mini.toml is trained and judged too; without, its AUROC is
-that of the machine's last record. Pages, scores and reports go into target/figures; rows are appended
-to quality.csv and agreement.csv in benches/record/MACHINE. DUOGUARD_MACHINE names the machine.
+training data, the linear model of recipes/mini.toml is trained and judged too; without, its AUROC
+is that of the machine's last record. Pages, scores and reports go into target/figures; rows are
+appended to quality.csv and agreement.csv in benches/record/MACHINE. DUOGUARD_MACHINE names the
+machine.
 """
 
 import json
@@ -34,8 +35,17 @@ def evaluate(engine, benchmarks):
     """The report of `duoguard eval`, and the rows that it scored."""
     files = [FOLDER / f"{engine}.{end}" for end in ("json", "jsonl", "html")]
     options = zip(("--json", "--scores", "--report"), files)
-    run(TARGET / "release/duoguard", "eval", "--model", "models/mini", "--engine", engine, "--benchmarks", benchmarks,
-        *(part for option in options for part in option))
+    run(
+        TARGET / "release/duoguard",
+        "eval",
+        "--model",
+        "models/mini",
+        "--engine",
+        engine,
+        "--benchmarks",
+        benchmarks,
+        *(part for option in options for part in option),
+    )
     with files[1].open() as lines:
         rows = [json.loads(line) for line in lines]
     return json.loads(files[0].read_text()), rows
@@ -43,6 +53,7 @@ def evaluate(engine, benchmarks):
 
 def agreement(first, second):
     """On how many rows two runs flag alike."""
+
     def which(row):
         return {key: value for key, value in row.items() if key not in ("score", "flagged")}
 
@@ -54,11 +65,27 @@ def agreement(first, second):
 def linear(benchmarks, data):
     """Language -> the linear model's mean AUROC."""
     if data is None:
-        print("SKIPPED, the linear model: it needs the training data; its AUROC is that of the last record", file=sys.stderr)
+        why = "it needs the training data; its AUROC is that of the last record"
+        print(f"SKIPPED, the linear model: {why}", file=sys.stderr)
         return {row["language"]: row["linear_auroc"] for row in record.last("quality")}
     path = FOLDER / "linear.json"
-    run("cargo", "run", "--release", "-p", "duoguard-trainer", "--example", "linear_baseline", "--",
-        "recipes/mini.toml", "--data", data, "--benchmarks", benchmarks, "--json", path)
+    run(
+        "cargo",
+        "run",
+        "--release",
+        "-p",
+        "duoguard-trainer",
+        "--example",
+        "linear_baseline",
+        "--",
+        "recipes/mini.toml",
+        "--data",
+        data,
+        "--benchmarks",
+        benchmarks,
+        "--json",
+        path,
+    )
     return {language: f"{auroc:.5f}" for language, auroc in json.loads(path.read_text()).items()}
 
 
@@ -83,14 +110,18 @@ def quality(report, linear):
 def main(benchmarks, data=None):
     benchmarks, data = pathlib.Path(benchmarks).resolve(), data and pathlib.Path(data).resolve()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    fetched = subprocess.run(["cargo", "xtask", "ort"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    fetched = subprocess.run(
+        ["cargo", "xtask", "ort"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
     os.environ["ORT_DYLIB_PATH"] = fetched.stdout.strip()
     run("cargo", "build", "--release", "--package", "duoguard-cli")
     (report, first), (_, second) = (evaluate(engine, benchmarks) for engine in ENGINES)
     equal = agreement(first, second)
     print(f"the pages: {FOLDER}/*.html")
     rows = list(quality(report, linear(benchmarks, data)))
-    record.append("agreement", [dict(first=ENGINES[0], second=ENGINES[1], equal=equal, rows=len(first))])
+    record.append(
+        "agreement", [dict(first=ENGINES[0], second=ENGINES[1], equal=equal, rows=len(first))]
+    )
     record.append("quality", rows)
 
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Measures the export of a random checkpoint of a real shape: parity with transformers, memory, speed.
+# Measures the export of a random checkpoint of a real shape: parity with transformers, memory and
+# speed.
 #
 # usage: scripts/real-shape.sh qwen2.5-0.5b|llama-3.2-1b TOKENIZER.json [SCHEME]
 #
-# The checkpoint and its bundles (2 to 5 GB) go into target/real, PyTorch and transformers (6 GB) into
-# target/transformers; DUOGUARD_PYTHON may name a Python that has them already.
+# The checkpoint and its bundles (2 to 5 GB) go into target/real, PyTorch and transformers (6 GB)
+# into target/transformers; DUOGUARD_PYTHON may name a Python that has them already.
 set -euo pipefail
 
 if [[ $# -lt 2 || $# -gt 3 ]]; then

@@ -21,7 +21,9 @@ def append(name, rows):
 def last(name):
     """The rows of the last run, none where there is no such record."""
     command = ["cargo", "xtask", "record"]
-    folder = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    folder = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
     path = pathlib.Path(folder) / f"{name}.csv"
     if not path.exists():
         return []

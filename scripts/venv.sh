@@ -21,7 +21,7 @@ for name in "${@:2}"; do
     requirements=scripts/requirements/$name.txt
     if ! cmp --quiet "$requirements" "$folder/$name.txt"; then
         "$python" -m pip install --quiet --disable-pip-version-check -r "$requirements" >&2 || {
-            echo "scripts/venv.sh: pip cannot install $requirements; is a package index reachable?" >&2
+            echo "scripts/venv.sh: pip, which needs a package index, failed on $requirements" >&2
             exit 1
         }
         cp "$requirements" "$folder/$name.txt"

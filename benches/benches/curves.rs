@@ -21,7 +21,8 @@ fn main() {
     if measures() {
         record(
             "lengths",
-            "model,engine,chars,tokens,windows,check_p50_ms,check_p10_ms,check_p90_ms,us_per_token,memory_bytes",
+            "model,engine,chars,tokens,windows,check_p50_ms,check_p10_ms,check_p90_ms,\
+             us_per_token,memory_bytes",
             &lengths,
         );
         record(

@@ -21,7 +21,9 @@ const LENGTHS: [(&str, Length); 3] = [
     ("128 tokens", Length::Tokens(128)),
     ("500 characters", Length::Characters(500)),
 ];
-const COLUMNS: &str = "model,engine,length,language,chars,tokens,check_p50_ms,check_p10_ms,check_p90_ms,times_first,normalize_p50_us,tokenize_p50_us,engine_p50_us";
+const COLUMNS: &str = "model,engine,length,language,chars,tokens,\
+                       check_p50_ms,check_p10_ms,check_p90_ms,times_first,\
+                       normalize_p50_us,tokenize_p50_us,engine_p50_us";
 
 #[derive(Clone, Copy)]
 enum Length {
@@ -37,7 +39,8 @@ fn main() {
     let texts = texts();
     let mut lines = Vec::new();
     println!(
-        "engine       language chars tokens  check p50 [p10, p90] ms  normalize ms  tokenize ms  both   engine ms  to the first"
+        "engine       language chars tokens  check p50 [p10, p90] ms  \
+         normalize ms  tokenize ms  both   engine ms  to the first"
     );
     for engine in available_engines() {
         let mut session = session(&model, &engine.name);
@@ -70,7 +73,8 @@ fn main() {
                 let (chars, count) = (text.chars().count(), ids.len());
                 let times_first = check.p50 / *first.get_or_insert(check.p50);
                 println!(
-                    "{:12} {language:8} {chars:5} {count:6}  {:9.3} [{:.3}, {:.3}]  {:12.3}  {:11.3}  {:4.1} %  {:9.3}  {times_first:12.2}",
+                    "{:12} {language:8} {chars:5} {count:6}  {:9.3} [{:.3}, {:.3}]  \
+                     {:12.3}  {:11.3}  {:4.1} %  {:9.3}  {times_first:12.2}",
                     engine.name,
                     check.p50,
                     check.p10,
@@ -81,7 +85,8 @@ fn main() {
                     network,
                 );
                 lines.push(format!(
-                    "{},{},{length},{language},{chars},{count},{:.4},{:.4},{:.4},{times_first:.3},{:.2},{:.2},{}",
+                    "{},{},{length},{language},{chars},{count},\
+                     {:.4},{:.4},{:.4},{times_first:.3},{:.2},{:.2},{}",
                     model.manifest().name,
                     engine.name,
                     check.p50,

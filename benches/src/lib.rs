@@ -193,8 +193,8 @@ pub fn memory_bytes() -> usize {
     kib.unwrap_or(0) << 10
 }
 
-/// Appends lines of values, with commas between, to this machine's record `name`, each with the time
-/// of day before it (`unix_s`).
+/// Appends lines of values, with commas between, to this machine's record `name`, each with the
+/// time of day before it (`unix_s`).
 ///
 /// # Panics
 /// If the record cannot be written, or has other columns.

@@ -1,5 +1,5 @@
-//! The folder of records that a machine has, and how rows get into it. `cargo xtask`, which is built
-//! without the runtime, takes this file too.
+//! The folder of records that a machine has, and how rows get into it. `cargo xtask`, which is
+//! built without the runtime, takes this file too.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Appends rows to the record `name` in a machine's folder, each with the time of day before it
-/// (`unix_s`), and gives the file's path. `rows` is CSV: a line of the columns' names, then the rows.
+/// (`unix_s`), and gives the file's path. `rows` is CSV: a line of the columns' names, then the
+/// rows.
 ///
 /// # Errors
 /// Rows that are no CSV, columns that are not those of the record, or a file that cannot be read or

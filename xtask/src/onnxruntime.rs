@@ -1,5 +1,5 @@
-//! The pinned ONNX Runtime library, out of its Python wheel. Only the shared library inside is used,
-//! so one wheel serves whatever Python is installed.
+//! The pinned ONNX Runtime library, out of its Python wheel. Only the shared library inside is
+//! used, so one wheel serves whatever Python is installed.
 
 use std::env::consts::{ARCH, OS};
 use std::path::{Path, PathBuf};

@@ -50,3 +50,32 @@ pub fn read(root: &Path, machine: &str, name: &str) -> Result<Vec<Row>> {
     let rows = reader.deserialize().collect::<Result<_, _>>();
     rows.with_context(cause)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_appended_to_the_same_columns_alone() {
+        let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
+        let append = |rows| machine::append(folder.path(), "r", rows);
+        append("what,size\n\"a, b\",1\n").unwrap();
+        let path = append("what,size\nc,2\nd,3\n").unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let rows: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.split_once(','))
+            .collect();
+        assert_eq!(rows[0], (TIME, "what,size"));
+        assert_eq!([1, 2, 3].map(|at| rows[at].1), ["\"a, b\",1", "c,2", "d,3"]);
+
+        for (rows, part) in [
+            ("size,what\n1,a\n", "the columns are"),
+            ("what,size\na\n", "record"),
+        ] {
+            let reason = append(rows).unwrap_err().to_string();
+            assert!(reason.contains(part), "{reason}");
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+}

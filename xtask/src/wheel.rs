@@ -42,6 +42,7 @@ pub fn fetch(sh: &Shell, wheel: &Wheel, folder: &Path) -> Result<()> {
         .with_context(|| format!("cannot unpack {file}; this needs Python 3"))
 }
 
+/// Asks pip for what the file's name says.
 fn download(sh: &Shell, file: &str, folder: &Path) -> Result<()> {
     let parts: Vec<&str> = file.trim_end_matches(".whl").split('-').collect();
     let [name, version, python, abi, platforms] = parts[..] else {
@@ -62,4 +63,25 @@ fn download(sh: &Shell, file: &str, folder: &Path) -> Result<()> {
              reach (Debian: apt-get install python3-pip)"
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wheel_of_other_bytes_is_refused() {
+        let sh = Shell::new().unwrap();
+        let folder = sh.create_temp_dir().unwrap();
+        let wheel = Wheel {
+            file: "a-1.0-py3-none-any.whl",
+            sha256: "00",
+        };
+        std::fs::write(folder.path().join(wheel.file), "abc").unwrap();
+        let reason = fetch(&sh, &wheel, folder.path()).unwrap_err().to_string();
+        assert!(
+            reason.contains("the sha256 is ba7816bf") && reason.contains("expected 00"),
+            "{reason}"
+        );
+    }
 }

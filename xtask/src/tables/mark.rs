@@ -95,8 +95,8 @@ impl Mark {
                 let column = names + before * self.cells.len() + offset;
                 ensure!(
                     lines[at][column].is_empty(),
-                    "two rows of the record fall into the row {:?}, column {:?}: tell them apart in \
-                     `rows`, or leave one out by `where`",
+                    "two rows of the record fall into the row {:?}, column {:?}: tell them apart \
+                     in `rows`, or leave one out by `where`",
                     lines[at][..names].join(" "),
                     head[column]
                 );
