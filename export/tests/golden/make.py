@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the golden checkpoints: tiny random classifiers, and the logits that `transformers` computes for them.
 
-    cargo xtask golden          # installs PyTorch and transformers, and rewrites export/tests/golden/{qwen2,llama}/
+    scripts/golden.sh          # installs PyTorch and transformers, and rewrites export/tests/golden/{qwen2,llama}/
 
 Every weight is random, norms and biases too, so that none of them can be forgotten or swapped without a test failing.
 """
