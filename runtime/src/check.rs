@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::language_tag::parse_language_tag;
 use crate::model::Model;
 use crate::options::{CheckOptions, Coverage, Join};
-use crate::policy::{Calibration, is_language_tag};
+use crate::policy::Calibration;
 use crate::text::normalize::{Undone, Views, views};
 use crate::text::rewrite::View;
 use crate::text::window::{LastWindow, windows};
@@ -35,6 +36,7 @@ pub(crate) fn check(
     score: &mut Score<'_>,
 ) -> Result<Verdict> {
     let policy = &model.manifest().policy;
+    let stated = input.language.map(parse_language_tag).transpose()?;
     let texts = joined(input, options.join);
     let length = texts.iter().map(|text| text.text.len()).sum::<usize>();
     if length > MAX_TEXT_BYTES {
@@ -46,13 +48,13 @@ pub(crate) fn check(
         .iter()
         .map(|text| Reading::new(model, text, options.normalize))
         .collect();
-    let tag = language_of(input, &readings)?;
-    let thresholds = policy.thresholds_with(model.categories(), tag, options)?;
+    let language = stated.unwrap_or_else(|| identify(&readings).to_owned());
+    let thresholds = policy.thresholds_with(model.categories(), &language, options)?;
     let mut tally = Tally {
         model,
         last,
         coverage: options.coverage.checked()?,
-        calibration: policy.calibration(model.categories(), tag),
+        calibration: policy.calibration(model.categories(), &language),
         scores: vec![0.0; model.categories().len()],
         views: Vec::new(),
         best: None,
@@ -82,7 +84,7 @@ pub(crate) fn check(
         flagged: category.is_some() && !allowed,
         score: tally.scores.iter().copied().fold(0.0, f32::max),
         category: category.filter(|_| !allowed),
-        language: tag.to_owned(),
+        language,
         tokens: raw().map(|view| view.tokens).sum(),
         tokens_scored: raw().map(|view| view.tokens_scored).sum(),
         windows: raw().map(|view| view.windows).sum(),
@@ -186,18 +188,9 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The caller's language, or that of the text as it reads without disguises or of the texts that it
-/// holds, whichever is surer: what is encoded looks like some language too.
-fn language_of<'a>(input: &Input<'a>, readings: &[Reading<'_>]) -> Result<&'a str> {
-    match input.language {
-        Some(tag) if is_language_tag(tag) => return Ok(tag),
-        Some(tag) => {
-            return Err(Error::argument(format!(
-                "language {tag:?} is not a BCP-47 tag; expected one such as \"en\" or \"pt-BR\", or none to identify it"
-            )));
-        }
-        None => {}
-    }
+/// The language of the text as it reads without disguises or of the texts that it holds, whichever
+/// is surer: what is encoded looks like some language too.
+fn identify(readings: &[Reading<'_>]) -> &'static str {
     let plain = readings
         .iter()
         .map(|reading| match &reading.views.normalized {
@@ -209,7 +202,7 @@ fn language_of<'a>(input: &Input<'a>, readings: &[Reading<'_>]) -> Result<&'a st
         .flat_map(|reading| reading.views.decoded.iter().map(View::text));
     let guesses = plain.chain(decoded).filter_map(language::guess);
     let surest = guesses.reduce(|best, next| if next.1 > best.1 { next } else { best });
-    Ok(surest.map_or(language::UNDETERMINED, |(tag, _)| tag))
+    surest.map_or(language::UNDETERMINED, |(tag, _)| tag)
 }
 
 /// What has been scored so far.

@@ -23,6 +23,7 @@ mod check;
 mod engine;
 mod error;
 mod graph;
+mod language_tag;
 mod manifest;
 mod model;
 mod onnx;
@@ -44,13 +45,14 @@ pub use engine::{
 #[cfg(feature = "wgpu")]
 pub use engine::{ForwardCost, GpuAdapter, gpu_adapters};
 pub use error::{Error, ErrorKind, Result};
+pub use language_tag::{MAX_LANGUAGE_TAG_BYTES, parse_language_tag};
 pub use manifest::{
     Architecture, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_MANIFEST_BYTES, MAX_WINDOW_TOKENS,
     Manifest,
 };
 pub use model::Model;
 pub use options::{CheckOptions, Coverage, Join};
-pub use policy::{Calibration, OperatingPoint, Policy, is_language_tag};
+pub use policy::{Calibration, OperatingPoint, Policy};
 pub use session::{Session, SessionOptions};
 pub use stream::{Stream, StreamOptions, StreamWork};
 pub use text::MAX_TEXT_BYTES;

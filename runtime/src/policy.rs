@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::language_tag::parse_language_tag;
 use crate::options::CheckOptions;
 
 /// The thresholds of a bundle.
@@ -182,11 +183,13 @@ fn of_language<'a, T>(
     find(language).into_iter().chain(find(primary))
 }
 
+/// An entry is found only under a tag without extensions, with `-` between its subtags.
 fn check_tag(field: &str, tag: &str) -> Result<()> {
-    match is_language_tag(tag) {
-        true => Ok(()),
-        false => Err(Error::model(format!(
-            "manifest.json: policy.{field}: {tag:?} is not a BCP-47 language tag such as \"fr\" or \"pt-BR\""
+    match parse_language_tag(tag) {
+        Ok(canonical) if canonical.eq_ignore_ascii_case(tag) => Ok(()),
+        _ => Err(Error::model(format!(
+            "manifest.json: policy.{field}: {tag:?} is not a BCP-47 language tag such as \"fr\" or \
+             \"pt-BR\", without extensions"
         ))),
     }
 }
@@ -246,15 +249,4 @@ fn check_point(point: &OperatingPoint) -> Result<()> {
 
 fn is_threshold(threshold: f32) -> bool {
     threshold > 0.0 && threshold <= 1.0
-}
-
-/// Whether `tag` has the shape of a BCP-47 tag: subtags of 1 to 8 letters and digits, the first of
-/// 2 or 3 letters or more.
-pub fn is_language_tag(tag: &str) -> bool {
-    let mut subtags = tag.split('-');
-    let primary = subtags.next().unwrap_or_default();
-    (2..=8).contains(&primary.len())
-        && primary.bytes().all(|b| b.is_ascii_alphabetic())
-        && subtags
-            .all(|s| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric()))
 }

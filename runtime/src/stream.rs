@@ -23,7 +23,9 @@ pub struct StreamOptions {
     pub check: CheckOptions,
     /// The prompt that the streamed response answers; `None` if the stream is itself a prompt.
     pub prompt: Option<String>,
-    /// The BCP-47 tag of the text's language; identified from the text when absent.
+    /// The BCP-47 tag of the text's language, as
+    /// [`parse_language_tag`](crate::parse_language_tag) reads it; identified from the text when
+    /// absent.
     pub language: Option<String>,
     /// New bytes after which a push draws a new verdict; 0 draws one at every push. With a cache
     /// each costs what is new; without, about one window of the network, so that less than a

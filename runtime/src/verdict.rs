@@ -15,7 +15,9 @@ pub struct Input<'a> {
     /// What the model answered. It is scored together with the prompt, as [`Join`](crate::Join)
     /// says.
     pub response: Option<&'a str>,
-    /// The BCP-47 tag of the text's language; identified from the text when absent.
+    /// The BCP-47 tag of the text's language, as
+    /// [`parse_language_tag`](crate::parse_language_tag) reads it; identified from the text when
+    /// absent.
     pub language: Option<&'a str>,
 }
 
@@ -57,7 +59,7 @@ pub struct Verdict {
     pub category: Option<usize>,
     /// Per category, the largest probability over all windows of all views of the text.
     pub scores: Vec<f32>,
-    /// The BCP-47 tag of the language whose thresholds applied, or `"und"`.
+    /// The BCP-47 tag, in canonical form, of the language whose thresholds applied, or `"und"`.
     pub language: String,
     /// Tokens in the text as it is written.
     pub tokens: usize,
