@@ -59,9 +59,10 @@
  *            the call and is not kept.
  * Names      (`const char *` without a size) end in NUL. A name that the library returns is the
  *            library's: do not free it.
- * Languages  are BCP-47 tags (RFC 5646) that end in NUL, such as "en", "pt-BR" or "zh-Hant".
- *            Tags as systems write them are read too: `_` stands for `-`, as in "pt_BR", and what
- *            begins with `-u-` or `-x-`, as in "de-DE-u-co-phonebk", is cut off.
+ * Languages  are BCP-47 tags (RFC 5646) that end in NUL, such as "en", "pt-BR" or "zh-Hant", of at
+ *            most 35 characters. Tags are read as systems write them, too: `_` stands for `-`, as
+ *            in "pt_BR"; extensions and private use (`-u-...`, `-x-...`), as in
+ *            "de-DE-u-co-phonebk", are cut off; and letters may have any case.
  * Memory     What the library makes, the library frees, through the `_free` function of its type.
  *            Every `_free` function accepts NULL and does nothing. Objects may be freed in any
  *            order, each once.
@@ -342,7 +343,7 @@ typedef struct duoguard_check_options {
                                 above its threshold is flagged, so 1 never flags. An entry of 0
                                 leaves that category the threshold that it has without this array;
                                 any other value, NaN included, is an error. NULL: none */
-    size_t threshold_count;  /* how many: duoguard_model_category_count, or 0 with NULL */
+    size_t threshold_count;  /* how many: duoguard_model_category_count; 0: none */
 } duoguard_check_options;
 
 #define DUOGUARD_CHECK_OPTIONS_INIT \
@@ -365,8 +366,9 @@ typedef struct duoguard_verdict {
     uint64_t tokens_scored;    /* those of them that at least one window covered */
     uint32_t windows;          /* pieces that the text was scored in; 0 for empty text, which is
                                   safe */
-    char language[16];         /* the BCP-47 tag of the language whose thresholds applied, ended by
-                                  NUL; "und" if it was not identified */
+    char language[40];         /* the BCP-47 tag of the language whose thresholds applied, ended by
+                                  NUL, such as "pt-BR" for "pt_br"; "und" if it was not
+                                  identified */
     uint32_t span_in_response; /* 1: the span is in the response; 0: in the prompt */
     uint64_t span_begin;       /* its first byte; 0 for empty text */
     uint64_t span_end;         /* the byte after its last; 0 for empty text */
@@ -383,7 +385,8 @@ typedef struct duoguard_verdict {
  *
  * session      The session that computes. Not NULL. Exclusive: no other thread may use it during
  *              the call.
- * input        The text. Its struct_size must be at least 24. Not NULL.
+ * input        The text. Its struct_size must be at least offsetof(duoguard_input, response). Not
+ *              NULL.
  * options      How to check. Its struct_size must be at least 8. NULL: as
  *              DUOGUARD_CHECK_OPTIONS_INIT says.
  * scores       Receives one score per category, each a probability in [0, 1]. NULL: none wanted.
@@ -397,8 +400,8 @@ typedef struct duoguard_verdict {
  * longer text is an error.
  *
  * Fails with DUOGUARD_INVALID_ARGUMENT (also: text that is not UTF-8, where the message names the
- * first byte that is not; a language that is not a BCP-47 tag, or has more than 15 characters; a
- * threshold, a rate or a count that is not one), DUOGUARD_UNSUPPORTED (an option that this library
+ * first byte that is not; a language that is not a BCP-47 tag; a threshold or a
+ * rate that is not one, a wrong count of them), DUOGUARD_UNSUPPORTED (an option that this library
  * does not know), DUOGUARD_ENGINE or DUOGUARD_PANIC. After DUOGUARD_PANIC the session refuses
  * further work with DUOGUARD_PANIC: free it and make another. */
 DUOGUARD_API duoguard_status duoguard_session_check(duoguard_session *session,
@@ -470,8 +473,9 @@ typedef struct duoguard_stream_options {
  * error    Receives the message of a failure. May be NULL.
  *
  * Fails with DUOGUARD_INVALID_ARGUMENT (also: a prompt that is not UTF-8; a language that is not a
- * BCP-47 tag, or has more than 15 characters; a threshold, a rate or a count that is not one),
- * DUOGUARD_UNSUPPORTED (an option that this library does not know) or DUOGUARD_PANIC. */
+ * BCP-47 tag; a threshold or a rate that is not one, a wrong count of them), DUOGUARD_UNSUPPORTED
+ * (an option that this library does not know) or DUOGUARD_PANIC. After DUOGUARD_PANIC the session
+ * refuses further work with DUOGUARD_PANIC: free it and make another. */
 DUOGUARD_API duoguard_status duoguard_stream_new(duoguard_session *session,
                                                  const duoguard_stream_options *options,
                                                  duoguard_stream **out, duoguard_error *error);

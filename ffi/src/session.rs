@@ -8,9 +8,6 @@ use crate::failure::Failure;
 use crate::model::ModelHandle;
 use crate::status::Status;
 
-/// The longest language tag that a verdict has room for.
-pub(crate) const MAX_LANGUAGE_BYTES: usize = 15;
-
 #[derive(Debug)]
 pub(crate) struct SessionHandle {
     session: Session,

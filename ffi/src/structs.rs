@@ -8,12 +8,15 @@ use std::mem::{offset_of, size_of};
 use std::ops::Range;
 use std::ptr;
 
-use runtime::{ScoredView, Span, Verdict};
+use runtime::{MAX_LANGUAGE_TAG_BYTES, ScoredView, Span, Verdict};
 
 use crate::failure::Failure;
 use crate::message;
-use crate::session::MAX_LANGUAGE_BYTES;
 use crate::status::Status;
+
+/// The bytes that a verdict has for a language, a NUL at the end included.
+pub(crate) const LANGUAGE_SIZE: usize = 40;
+const _: () = assert!(MAX_LANGUAGE_TAG_BYTES < LANGUAGE_SIZE);
 
 /// `duoguard_error`.
 #[repr(C)]
@@ -174,7 +177,7 @@ pub struct CVerdict {
     pub(crate) tokens: u64,
     pub(crate) tokens_scored: u64,
     pub(crate) windows: u32,
-    pub(crate) language: [u8; MAX_LANGUAGE_BYTES + 1],
+    pub(crate) language: [u8; LANGUAGE_SIZE],
     pub(crate) span_in_response: u32,
     pub(crate) span_begin: u64,
     pub(crate) span_end: u64,
@@ -203,9 +206,9 @@ impl CVerdict {
                 format!("the verdict's {what} has no room in duoguard_verdict"),
             )
         };
-        let mut language = [0; MAX_LANGUAGE_BYTES + 1];
+        let mut language = [0; LANGUAGE_SIZE];
         let tag = found.language.as_bytes();
-        language[..MAX_LANGUAGE_BYTES]
+        language[..LANGUAGE_SIZE - 1]
             .get_mut(..tag.len())
             .ok_or_else(|| unfit("language"))?
             .copy_from_slice(tag);
@@ -264,7 +267,7 @@ impl CVerdict {
             tokens: 0,
             tokens_scored: 0,
             windows: 0,
-            language: [0; MAX_LANGUAGE_BYTES + 1],
+            language: [0; LANGUAGE_SIZE],
             span_in_response: 0,
             span_begin: 0,
             span_end: 0,

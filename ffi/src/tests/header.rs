@@ -9,9 +9,10 @@ use std::{env, fs};
 use crate::boundary;
 use crate::choices::{CACHES, JOINS};
 use crate::message::MESSAGE_SIZE;
-use crate::session::MAX_LANGUAGE_BYTES;
 use crate::status::STATUSES;
-use crate::structs::{CCheckOptions, CError, CFile, CInput, COptions, CStreamOptions, CVerdict};
+use crate::structs::{
+    CCheckOptions, CError, CFile, CInput, COptions, CStreamOptions, CVerdict, LANGUAGE_SIZE,
+};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -91,7 +92,7 @@ fn constants_and_layouts_are_the_same_in_c() {
     ];
     let layouts = layouts.concat().into_iter();
     expected.extend(layouts.map(|(name, value)| (name.to_owned(), value)));
-    expected.push(("sizeof language".to_owned(), MAX_LANGUAGE_BYTES + 1));
+    expected.push(("sizeof language".to_owned(), LANGUAGE_SIZE));
     let expected: Vec<String> = expected
         .iter()
         .map(|(name, value)| format!("{name} {value}"))

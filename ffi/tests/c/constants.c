@@ -19,7 +19,7 @@ FILLED(options, 8, 1);
 FILLED(input, 8, 5);
 FILLED(check_options, 24, 2);
 FILLED(stream_options, 8, 5);
-FILLED(verdict, 80, 0);
+FILLED(verdict, 104, 0);
 /* A size is as large as a pointer, and so is what FILLED counts as one. */
 ASSERT(size, sizeof(size_t) == sizeof(void *));
 
