@@ -444,7 +444,13 @@ mod tests {
         }
         let mut odd = Vec::new();
         each_odd("of\u{8} café\t\u{7f} 中", |at, c, _| odd.push((at, c)));
-        let expected = [(2, '\u{8}'), (7, 'é'), (9, '\t'), (10, '\u{7f}'), (12, '中')];
+        let expected = [
+            (2, '\u{8}'),
+            (7, 'é'),
+            (9, '\t'),
+            (10, '\u{7f}'),
+            (12, '中'),
+        ];
         assert_eq!(odd, expected);
     }
 

@@ -71,7 +71,12 @@ impl Words {
     pub(super) fn add(&mut self, text: &str, block: &Block, sets: &Sets, hints: &mut Hints) {
         let cells = sets.cells();
         let mut start = 0;
-        let Lengths { ends, long, before_that, short } = Lengths::of(block, sets, self.cells);
+        let Lengths {
+            ends,
+            long,
+            before_that,
+            short,
+        } = Lengths::of(block, sets, self.cells);
         if hints.spelt && ends != 0 && self.pairs == 0 && ends & before_that == 0 {
             // Single letters are found, and there is no pair.
             start = SIZE - ends.leading_zeros() as usize;
