@@ -6,7 +6,7 @@ use super::{read, root, tracked};
 
 /// The widest line of a comment, and of the C header, in characters.
 const CODE_COLUMNS: usize = 100;
-/// The widest line of a document; tables and lines that are one link are as wide as they have to be.
+/// The widest line of a document; tables, and lines that are one link, may be wider.
 const DOCUMENT_COLUMNS: usize = 120;
 const LONGEST_FILE: usize = 450;
 const MEDIAN_FILE: usize = 170;

@@ -1,6 +1,6 @@
 //! What the source tree promises of itself: widths, lengths, and imports that run one way.
 //!
-//! `cargo test --release -p duoguard-tests --test tree` says which file breaks a promise, and where.
+//! `cargo test --release -p duoguard-tests --test tree` says what breaks a promise, and where.
 
 mod imports;
 mod lines;
