@@ -20,13 +20,14 @@ fn main() {
     let (lengths, sessions) = (lengths(), sessions());
     if measures() {
         record(
-            "lengths.csv",
-            "model,engine,chars,tokens,windows,check_p50_ms,check_p10_ms,check_p90_ms,memory_bytes",
+            "lengths",
+            "model,engine,chars,tokens,windows,check_p50_ms,check_p10_ms,check_p90_ms,\
+             us_per_token,memory_bytes",
             &lengths,
         );
         record(
-            "sessions.csv",
-            "model,engine,sessions,memory_bytes,bytes_per_further_session",
+            "sessions",
+            "model,engine,sessions,memory_bytes,further_session_bytes",
             &sessions,
         );
     }
@@ -59,8 +60,9 @@ fn lengths() -> Vec<String> {
             let verdict = session.check(&input).expect("it runs");
             let times = Times::of(runs, || drop(black_box(session.check(&input))));
             let memory = memory_bytes();
+            let us_per_token = 1e3 * times.p50 / verdict.tokens as f64;
             println!(
-                "{:12} {length:6} {:7} {:7}  {:9.2} [{:.2}, {:.2}]  {:9.1}  {:10.2}",
+                "{:12} {length:6} {:7} {:7}  {:9.2} [{:.2}, {:.2}]  {:9.1}  {us_per_token:10.2}",
                 engine.name,
                 verdict.tokens,
                 verdict.windows,
@@ -68,10 +70,9 @@ fn lengths() -> Vec<String> {
                 times.p10,
                 times.p90,
                 memory as f64 / 1e6,
-                1e3 * times.p50 / verdict.tokens as f64,
             );
             lines.push(format!(
-                "{},{},{length},{},{},{:.4},{:.4},{:.4},{memory}",
+                "{},{},{length},{},{},{:.4},{:.4},{:.4},{us_per_token:.3},{memory}",
                 model.manifest().name,
                 engine.name,
                 verdict.tokens,
@@ -90,7 +91,7 @@ fn sessions() -> Vec<String> {
     let model = model();
     let texts = texts();
     let mut lines = Vec::new();
-    println!("engine       sessions  memory MB  MB a further session");
+    println!("engine       sessions  memory MB  bytes a further session");
     for engine in available_engines() {
         let mut open = Vec::new();
         let mut first = 0;
@@ -107,12 +108,14 @@ fn sessions() -> Vec<String> {
             if count == 1 {
                 first = memory;
             }
-            let further = memory.saturating_sub(first) / (count - 1).max(1);
+            let further = match count {
+                1 => String::new(),
+                _ => (memory.saturating_sub(first) / (count - 1)).to_string(),
+            };
             println!(
-                "{:12} {count:8}  {:9.1}  {:20.2}",
+                "{:12} {count:8}  {:9.1}  {further:>23}",
                 engine.name,
-                memory as f64 / 1e6,
-                further as f64 / 1e6
+                memory as f64 / 1e6
             );
             lines.push(format!(
                 "{},{},{count},{memory},{further}",

@@ -21,7 +21,9 @@ const LENGTHS: [(&str, Length); 3] = [
     ("128 tokens", Length::Tokens(128)),
     ("500 characters", Length::Characters(500)),
 ];
-const COLUMNS: &str = "model,engine,length,language,chars,tokens,check_p50_ms,check_p10_ms,check_p90_ms,normalize_p50_ms,tokenize_p50_ms,engine_p50_ms";
+const COLUMNS: &str = "model,engine,length,language,chars,tokens,\
+                       check_p50_ms,check_p10_ms,check_p90_ms,times_first,\
+                       normalize_p50_us,tokenize_p50_us,engine_p50_us";
 
 #[derive(Clone, Copy)]
 enum Length {
@@ -37,7 +39,8 @@ fn main() {
     let texts = texts();
     let mut lines = Vec::new();
     println!(
-        "engine       language chars tokens  check p50 [p10, p90] ms  normalize ms  tokenize ms  both   engine ms  to the first"
+        "engine       language chars tokens  check p50 [p10, p90] ms  \
+         normalize ms  tokenize ms  both   engine ms  to the first"
     );
     for engine in available_engines() {
         let mut session = session(&model, &engine.name);
@@ -68,8 +71,10 @@ fn main() {
                     drop(black_box(session.check(&input).expect("it runs")))
                 });
                 let (chars, count) = (text.chars().count(), ids.len());
+                let times_first = check.p50 / *first.get_or_insert(check.p50);
                 println!(
-                    "{:12} {language:8} {chars:5} {count:6}  {:9.3} [{:.3}, {:.3}]  {:12.3}  {:11.3}  {:4.1} %  {:9.3}  {:12.2}",
+                    "{:12} {language:8} {chars:5} {count:6}  {:9.3} [{:.3}, {:.3}]  \
+                     {:12.3}  {:11.3}  {:4.1} %  {:9.3}  {times_first:12.2}",
                     engine.name,
                     check.p50,
                     check.p10,
@@ -78,18 +83,21 @@ fn main() {
                     tokenize.p50,
                     100.0 * (normalize.p50 + tokenize.p50) / check.p50,
                     network,
-                    check.p50 / *first.get_or_insert(check.p50),
                 );
                 lines.push(format!(
-                    "{},{},{length},{language},{chars},{count},{:.4},{:.4},{:.4},{:.4},{:.4},{:.4}",
+                    "{},{},{length},{language},{chars},{count},\
+                     {:.4},{:.4},{:.4},{times_first:.3},{:.2},{:.2},{}",
                     model.manifest().name,
                     engine.name,
                     check.p50,
                     check.p10,
                     check.p90,
-                    normalize.p50,
-                    tokenize.p50,
-                    network,
+                    1e3 * normalize.p50,
+                    1e3 * tokenize.p50,
+                    match network.is_nan() {
+                        true => String::new(),
+                        false => format!("{:.1}", 1e3 * network),
+                    },
                 ));
             }
         }
@@ -99,6 +107,6 @@ fn main() {
         "no engine is available, or there are no texts"
     );
     if measures() {
-        record("languages.csv", COLUMNS, &lines);
+        record("languages", COLUMNS, &lines);
     }
 }

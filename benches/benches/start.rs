@@ -1,21 +1,17 @@
 //! What it costs to begin: opening the bundle, a session, the first check, and the memory that is
-//! held after each; every time in a new process. And what the library weighs, if it was built to be
-//! shipped (`cargo xtask size`).
+//! held after each; every time in a new process.
 //!
 //! `cargo bench -p duoguard-benches --bench start` prints a table and appends it, dated, to
 //! `benches/record/<machine>/start.csv`. The text is tokenised once before it is checked, so that
 //! `tokenize_ms` is what words cost that were never seen before.
 
-use std::fs;
 use std::hint::black_box;
-use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use duoguard::Input;
 use duoguard_benches::{
-    available_engines, measures, median, memory_bytes, model, model_path, of_tokens, record,
-    session, texts,
+    available_engines, measures, median, memory_bytes, model, of_tokens, record, session, texts,
 };
 
 const RUNS: usize = 21;
@@ -35,15 +31,6 @@ const NAMES: [&str; 9] = [
     "memory_open_bytes",
     "memory_checked_bytes",
 ];
-const SIZES: [&str; 2] = ["bundle_bytes", "library_bytes"];
-const BUNDLE: [&str; 4] = [
-    "manifest.json",
-    "tokenizer.json",
-    "model.onnx",
-    "weights.data",
-];
-/// Where `cargo xtask size` leaves it on Linux.
-const LIBRARY: &str = "../target/size/default/lib/libduoguard.so";
 
 fn main() {
     if let Ok(engine) = std::env::var(ENGINE) {
@@ -55,7 +42,6 @@ fn main() {
         &texts().first().expect("there are texts").1,
         TOKENS,
     );
-    let sizes = sizes().join(",");
     let mut lines = Vec::new();
     println!("engine       {}", NAMES.join("  "));
     for engine in available_engines() {
@@ -75,33 +61,12 @@ fn main() {
             .collect();
         println!("{:12} {}", engine.name, shown.join("  "));
         let values: Vec<String> = medians.iter().map(|value| format!("{value:.4}")).collect();
-        lines.push(format!("{},{},{sizes}", engine.name, values.join(",")));
+        lines.push(format!("{},{}", engine.name, values.join(",")));
     }
     assert!(!lines.is_empty(), "no engine is available");
     if measures() {
-        record(
-            "start.csv",
-            &format!("engine,{},{}", NAMES.join(","), SIZES.join(",")),
-            &lines,
-        );
+        record("start", &format!("engine,{}", NAMES.join(",")), &lines);
     }
-}
-
-/// The bytes of `SIZES`; those of a library that was not built are empty.
-fn sizes() -> [String; 2] {
-    let size = |path: &Path| fs::metadata(path).ok().map(|file| file.len());
-    let library = size(&Path::new(env!("CARGO_MANIFEST_DIR")).join(LIBRARY));
-    let files = BUNDLE.map(|name| size(&model_path().join(name)).expect("a bundle has it"));
-    let bundle: u64 = files.iter().sum();
-    println!("the bundle: {:.2} MB", bundle as f64 / 1e6);
-    match library {
-        Some(bytes) => println!("the C library: {:.2} MB", bytes as f64 / 1e6),
-        None => println!("the C library was not measured: cargo xtask size builds it"),
-    }
-    [
-        bundle.to_string(),
-        library.map_or_else(String::new, |bytes| bytes.to_string()),
-    ]
 }
 
 /// Begins once in a process of its own, and reads what it prints.

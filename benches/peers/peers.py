@@ -1,4 +1,4 @@
-"""What a check costs with duoguard and with what people use today, in one run: `cargo xtask peers [BUNDLE] [CHECKPOINT]`.
+"""What a check costs with duoguard and with what people use today, in one run: `scripts/peers.sh [BUNDLE [CHECKPOINT]]`.
 
 The same texts go through, one at a time and on one thread:
   duoguard rten, duoguard onnxruntime  the C library through ctypes: normalising, tokenising, network, verdict
@@ -7,16 +7,15 @@ The same texts go through, one at a time and on one thread:
   llama.cpp f16, q8_0                  tokenizers and llama-cpp-python, on a GGUF file of the network
 The last two run the checkpoint, or without one the bundle's own network with its weights widened. Before anything is timed, the logits of all are
 compared. Rounds go by turns, so that other work on the machine slows everybody. Prints medians, spread and ratios, and appends them to
-`benches/record/<machine>/peers.csv`. DUOGUARD_MACHINE names the machine.
+`benches/record/<machine>/peers.csv`.
 """
 
-import csv
-import os
 import pathlib
 import statistics
 import sys
 import tempfile
 import time
+import tomllib
 
 import numpy
 import onnxruntime
@@ -28,14 +27,16 @@ import llama
 from network import Network
 
 ROOT = pathlib.Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "examples/python"))
+sys.path[:0] = [str(ROOT / "examples/python"), str(ROOT / "scripts")]
 import duoguard  # noqa: E402
+import record  # noqa: E402
 
 ROUNDS = 40
 TOKENS = [16, 64, 128, 256]
 FIRST = "duoguard rten"
 REFERENCE = "transformers fp32"
-# How far logits may be from the reference's. What differs is what is rounded: all, weights, weights and activations, activations by tensor.
+# How far logits may be from the reference's. What differs is what is rounded: all, weights,
+# weights and activations, activations by tensor.
 TOLERANCES = {"transformers bf16": 0.1, "llama.cpp f16": 0.01, "llama.cpp q8_0": 0.1, "onnxruntime (Python)": 0.2}
 
 
@@ -109,31 +110,29 @@ def compare(tokenizer, logits, cuts):
             raise SystemExit(f"{name} does not compute the same network")
 
 
-def record(rows):
-    path = ROOT / "benches/record" / os.environ["DUOGUARD_MACHINE"] / "peers.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
-    print(f"appended to {path.relative_to(ROOT)}")
+def versions():
+    """Peer -> the software that it is."""
+    ours = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    onnx, transformer = f"onnxruntime {onnxruntime.__version__}", f"transformers {transformers.__version__}"
+    return {
+        "duoguard rten": ours,
+        "duoguard onnxruntime": f"{ours} with {onnx}",
+        "onnxruntime (Python)": onnx,
+        **{f"transformers {kind}": f"{transformer} with torch {torch.__version__}" for kind in ("fp32", "bf16")},
+        **{f"llama.cpp {kind}": llama.version() for kind in ("f16", "q8_0")},
+    }
 
 
 def main():
     bundle = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "models/mini")
     checkpoint = sys.argv[2] if len(sys.argv) > 2 else None
-    versions = "; ".join([
-        f"onnxruntime {onnxruntime.__version__}", f"torch {torch.__version__}", f"transformers {transformers.__version__}", llama.version(),
-    ])
     text = (ROOT / "benches/data/parallel.tsv").read_text().splitlines()[0].split("\t", 1)[1]
     with tempfile.TemporaryDirectory() as folder:
         tokenizer, checks, logits = peers(bundle, checkpoint, pathlib.Path(folder))
     cuts = list(texts(tokenizer, text))
     compare(tokenizer, logits, cuts)
-    print(f"{bundle.name}, one thread; {versions}; median of {ROUNDS} [10th, 90th percentile], ms")
-    now, rows = int(time.time()), []
+    print(f"{bundle.name}, one thread; median of {ROUNDS} [10th, 90th percentile], ms")
+    software, rows = versions(), []
     for count, cut in zip(TOKENS, cuts):
         times = {name: [] for name in checks}
         for _ in range(ROUNDS + 3):
@@ -144,12 +143,13 @@ def main():
         medians = {name: statistics.median(of[3:]) for name, of in times.items()}
         for name, of in times.items():
             low, *_, high = statistics.quantiles(of[3:], n=10)
-            print(f"{count:4} tokens  {name:22} {medians[name]:9.3f} [{low:.3f}, {high:.3f}]  {medians[name] / medians[FIRST]:6.2f} times {FIRST}")
+            times_rten = medians[name] / medians[FIRST]
+            print(f"{count:4} tokens  {name:22} {medians[name]:9.3f} [{low:.3f}, {high:.3f}]  {times_rten:6.2f} times {FIRST}")
             rows.append(dict(
-                unix_s=now, model=bundle.name, peer=name, tokens=count, p50_ms=f"{medians[name]:.4f}", p10_ms=f"{low:.4f}",
-                p90_ms=f"{high:.4f}", versions=versions,
+                model=bundle.name, peer=name, version=software[name], tokens=count, p50_ms=f"{medians[name]:.4f}",
+                p10_ms=f"{low:.4f}", p90_ms=f"{high:.4f}", times_rten=f"{times_rten:.3f}",
             ))
-    record(rows)
+    record.append("peers", rows)
 
 
 main()

@@ -193,13 +193,15 @@ pub fn memory_bytes() -> usize {
     kib.unwrap_or(0) << 10
 }
 
-/// Appends lines to this machine's file `name`, each with the time of day before it (`unix_s`).
+/// Appends lines of values, with commas between, to this machine's record `name`, each with the
+/// time of day before it (`unix_s`).
 ///
 /// # Panics
-/// If the record cannot be written.
+/// If the record cannot be written, or has other columns.
 pub fn record(name: &str, columns: &str, lines: &[String]) {
-    let records = Path::new(ROOT).join("record");
-    let path = machine::append(&records, &machine::machine(), name, columns, lines);
+    let folder = Path::new(ROOT).join("record").join(machine::machine());
+    let rows = format!("{columns}\n{}\n", lines.join("\n"));
+    let path = machine::append(&folder, name, &rows);
     println!(
         "appended to {}",
         path.expect("the record is written").display()

@@ -1,39 +1,46 @@
-//! The name of a machine's folder of records, and how rows get into it. `cargo xtask`, which is
-//! built without the guard, takes this file too.
+//! The folder of records that a machine has, and how rows get into it. `cargo xtask`, which is
+//! built without the runtime, takes this file too.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Appends rows to a machine's file in the folder of records, each with the time of day before it
-/// (`unix_s`), and gives the file's path.
+/// Appends rows to the record `name` in a machine's folder, each with the time of day before it
+/// (`unix_s`), and gives the file's path. `rows` is CSV: a line of the columns' names, then the
+/// rows.
 ///
 /// # Errors
-/// A folder or file that cannot be written.
-pub fn append(
-    records: &Path,
-    machine: &str,
-    name: &str,
-    columns: &str,
-    rows: &[String],
-) -> io::Result<PathBuf> {
-    let folder = records.join(machine);
-    fs::create_dir_all(&folder)?;
-    let path = folder.join(name);
+/// Rows that are no CSV, columns that are not those of the record, or a file that cannot be read or
+/// written.
+pub fn append(folder: &Path, name: &str, rows: &str) -> io::Result<PathBuf> {
+    let mut rows = csv::Reader::from_reader(rows.as_bytes());
+    let mut columns = rows.headers()?.clone();
+    columns = ["unix_s"].into_iter().chain(&columns).collect();
+    let rows = rows.records().collect::<Result<Vec<_>, _>>()?;
+    fs::create_dir_all(folder)?;
+    let path = folder.join(name).with_extension("csv");
     let is_new = !path.exists();
-    let mut file = File::options().create(true).append(true).open(&path)?;
-    let mut text = String::new();
+    if !is_new {
+        let found = csv::Reader::from_path(&path)?.headers()?.clone();
+        if found != columns {
+            return Err(io::Error::other(format!(
+                "{}: the columns are {found:?}, expected {columns:?}",
+                path.display()
+            )));
+        }
+    }
+    let file = File::options().create(true).append(true).open(&path)?;
+    let mut writer = csv::Writer::from_writer(file);
     if is_new {
-        text += &format!("unix_s,{columns}\n");
+        writer.write_record(&columns)?;
     }
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs());
-    for row in rows {
-        text += &format!("{now},{row}\n");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |time| time.as_secs()).to_string();
+    for row in &rows {
+        writer.write_record([&now[..]].into_iter().chain(row))?;
     }
-    file.write_all(text.as_bytes())?;
+    writer.flush()?;
     Ok(path)
 }
 

@@ -1,5 +1,5 @@
-//! Writes scores and the metrics made of them, to compare with another implementation: `cargo xtask
-//! metrics`.
+//! Writes scores and the metrics made of them, to compare with another implementation:
+//! `scripts/metrics.sh`.
 //!
 //! The cases are few and many ties, one class alone, equal scores, scores at 0 and 1, and one row.
 

@@ -28,7 +28,9 @@ pub fn session_on(model: &Model, engine: &str) -> Session {
     match model.session(&options) {
         Ok(session) => session,
         Err(error) => {
-            panic!("{error}; `cargo xtask ort` and `cargo xtask vulkan` fetch what engines need")
+            panic!(
+                "{error}; `cargo xtask ort` and `scripts/debian.sh vulkan` fetch what engines need"
+            )
         }
     }
 }

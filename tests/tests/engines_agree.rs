@@ -29,7 +29,7 @@ fn all_engines_say_the_same_of_the_bundled_model() {
     for engine in engines() {
         assert!(
             engine.available,
-            "{}: {}; `cargo xtask ort` and `cargo xtask vulkan` fetch what engines need",
+            "{}: {}; `cargo xtask ort` and `scripts/debian.sh vulkan` fetch what engines need",
             engine.name, engine.detail
         );
     }

@@ -62,7 +62,9 @@ fn shown(folder: &Path, html: &str) -> (Vec<String>, String) {
         ))
         .arg(format!("file://{}", file.display()))
         .output()
-        .unwrap_or_else(|e| panic!("cannot run chromium ({e}): `cargo xtask browser` installs it"));
+        .unwrap_or_else(|e| {
+            panic!("cannot run chromium ({e}): `scripts/debian.sh browser` installs it")
+        });
     assert!(output.status.success(), "chromium: {}", output.status);
     let log = String::from_utf8_lossy(&output.stderr);
     let console = log.lines().filter(|line| line.contains("CONSOLE"));

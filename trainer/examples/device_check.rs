@@ -2,9 +2,8 @@
 //! gradients.
 //!
 //! `cargo run --release -p duoguard-trainer --example device_check -- --device cpu`, and on a
-//! machine with a GPU `cargo xtask cuda` and `target/cuda/release/examples/device_check --device
-//! cuda`. The CPU in 32 bits is the reference, which agrees with PyTorch. Fails when a row of the
-//! table does.
+//! machine with a GPU the same with `--features cuda` before `--` and `--device cuda` after it. The
+//! CPU in 32 bits is the reference, which agrees with PyTorch. Fails when a row of the table does.
 
 use std::process::ExitCode;
 

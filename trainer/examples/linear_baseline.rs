@@ -1,10 +1,11 @@
 //! The linear teacher of a recipe, judged by itself: the baseline that a network has to beat.
 //!
 //! `cargo run --release -p duoguard-trainer --example linear_baseline -- recipes/mini.toml --data
-//! DIR [--benchmarks DIR]`
+//! DIR [--benchmarks DIR [--json FILE]]`
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fs;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -28,6 +29,9 @@ struct Arguments {
     /// The folder that holds eval_data_En and its siblings.
     #[arg(long)]
     benchmarks: Option<PathBuf>,
+    /// Writes language -> mean AUROC over the benchmarks there.
+    #[arg(long, requires = "benchmarks")]
+    json: Option<PathBuf>,
 }
 
 struct Judge(Teacher);
@@ -92,6 +96,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let languages = ["En", "Fr", "Es", "De"];
     let sets = read_benchmarks(&benchmarks, &Benchmark::ALL, &languages)?;
     let runs = duoguard_eval::run(&mut Judge(teacher), &sets, &mut |_| {})?;
+    let mut means = BTreeMap::new();
     for language in languages {
         let mut aurocs = Vec::new();
         for run in runs.iter().filter(|run| run.language == language) {
@@ -102,8 +107,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             );
             aurocs.extend(Metrics::of(&run.outcomes).auroc);
         }
-        let mean = 100.0 * aurocs.iter().sum::<f64>() / aurocs.len() as f64;
-        println!("{language} mean AUROC of {} sets: {mean:.1}", aurocs.len());
+        let mean = aurocs.iter().sum::<f64>() / aurocs.len() as f64;
+        println!(
+            "{language} mean AUROC of {} sets: {:.1}",
+            aurocs.len(),
+            100.0 * mean
+        );
+        means.insert(language, mean);
+    }
+    if let Some(path) = arguments.json {
+        fs::write(path, serde_json::to_string_pretty(&means)?)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 """What `throughput.rs` measures, with PyTorch and transformers: `python3 trainer/examples/throughput.py --device cuda --precision bf16`.
 
 The same shapes, batches and optimizer: AdamW on 32-bit weights and moments, norm clipped to 1; in bf16 the network computes with a copy of
-the weights that is written anew after every step. Needs torch and transformers, as `cargo xtask peers` installs them.
+the weights that is written anew after every step. Needs torch and transformers: `scripts/venv.sh transformers transformers`.
 """
 
 import argparse

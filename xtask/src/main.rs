@@ -1,187 +1,175 @@
-//! What people and CI run alike: `cargo xtask test`, and its parts.
+//! What people and CI run alike: `cargo xtask test`, and its parts. What drives Python or other
+//! programs is a script in `scripts/`.
 
-mod cross;
-mod ctest;
-#[cfg(unix)]
-mod cuda;
-mod examples;
-mod figures;
 mod library;
-mod metrics;
 mod onnxruntime;
-mod packages;
-mod process;
 mod record;
 mod tables;
-mod transformers;
-mod vulkan;
+mod wheel;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-const USAGE: &str = "\
-usage: cargo xtask <command>
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Parser};
+use xshell::{Shell, cmd};
 
-  test    everything below, in this order
-  ort     fetch the pinned ONNX Runtime into target/onnxruntime
-  vulkan  make sure of a Vulkan driver: as root on Debian, install Mesa's
-  browser install Chromium, which the tests of pages need
-  fmt     check the formatting
-  clippy  lint all targets, warnings are errors
-  docs    build the documentation, warnings are errors
-  tests   run all tests
-  ctest   test the C library from C, with the examples (installs clang, valgrind and the like where it can);
-          --full lets the loop that watches memory go on for 100,000 checks
-  metrics [SCORES.jsonl REPORT.json]
-          compare the metrics with scikit-learn's: of constructed cases, or of a run of duoguard eval
+/// Set-up and checks that people and CI run alike; see scripts/ for what compares and measures.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Task {
+    /// Run everything that CI runs: ort, lint, tests and ctest, with what they need of Debian, and
+    /// scripts/metrics.sh
+    Test,
+    /// Fetch the pinned ONNX Runtime into target/onnxruntime
+    Ort,
+    /// Check the formatting, lint all targets and build the documentation; warnings are errors
+    Lint,
+    /// Run all Rust tests
+    Tests,
+    /// Test the C library from C, with the examples: scripts/ctest.py
+    Ctest {
+        /// Let the loop that watches memory go on for 100,000 checks
+        #[arg(long)]
+        full: bool,
+    },
+    /// Build the C library small, and install it with its header, pkg-config and CMake files
+    Install(InstallOptions),
+    /// Append the rows on stdin, CSV with a line of names, to a record of this machine
+    Record {
+        /// The record: benches/record/MACHINE/NAME.csv; without it, print the folder
+        name: Option<String>,
+    },
+    /// Write the tables of the documents again, from the records
+    Tables {
+        /// Write nothing; fail where a document differs
+        #[arg(long)]
+        check: bool,
+    },
+}
 
-  install --prefix DIR
-          build the C library small, and install it with its header, pkg-config and CMake files
-  cross arm64|wasm32
-          build for another machine, with Debian's compilers: arm64 Linux is run under emulation, wasm32 is compiled
-  size    print what the C library weighs, with each feature
-  cuda    build the trainer with CUDA into target/cuda; on Debian, makes sure of the LLVM that this needs (docs/cuda.md)
-  quality BENCHMARKS [DATA]
-          judge the bundled model on both engines, and the linear model on the training data, and record it
-  tables [MACHINE]
-          write the figures that a machine recorded, this one or another, into README.md and docs/measuring.md
+/// How the C library is built, and where it goes.
+#[derive(Args)]
+struct InstallOptions {
+    /// The folder to install into
+    #[arg(long)]
+    prefix: PathBuf,
+    /// The cargo profile: `ship` builds small, `release` builds quickly
+    #[arg(long, default_value = "ship")]
+    profile: String,
+    /// Leave the engine out that loads ONNX Runtime
+    #[arg(long)]
+    no_default_features: bool,
+}
 
-Not part of test, for they install PyTorch from PyPI (6 GB, into target/transformers), and peers and figures build llama.cpp:
-  peers [BUNDLE [CHECKPOINT]]
-          time checks beside those of transformers, of llama.cpp and of ONNX Runtime in Python, and record them
-  figures [BENCHMARKS [DATA]]
-          measure every figure of README.md and docs/measuring.md again, and write them there: speed, memory, size, peers; with the folder
-          of the benchmarks, quality; with that of the training data, the linear model's
-  golden  make the golden checkpoints of export/tests/golden again, with transformers
-  real-shape SHAPE TOKENIZER.json [SCHEME]
-          measure the export of a random checkpoint of a real shape: qwen2.5-0.5b or llama-3.2-1b
-";
-
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["test"] => [
-            "ort", "vulkan", "browser", "fmt", "clippy", "docs", "tests", "metrics", "ctest",
-        ]
-        .iter()
-        .try_for_each(|part| run(part)),
-        [
-            part @ ("ort" | "vulkan" | "browser" | "fmt" | "clippy" | "docs" | "tests" | "metrics"
-            | "ctest" | "size"),
-        ] => run(part),
-        ["ctest", "--full"] => root().and_then(|root| ctest::run(&root, true)),
-        ["install", "--prefix", prefix] => {
-            root().and_then(|root| library::install_shipped(&root, Path::new(prefix)))
+fn main() -> Result<()> {
+    let root = root();
+    let sh = Shell::new()?;
+    sh.change_dir(&root);
+    // Where the tests look for it; and no test is skipped for want of a Vulkan driver.
+    sh.set_var("ORT_DYLIB_PATH", onnxruntime::library(&root));
+    sh.set_var("DUOGUARD_REQUIRE_WGPU", "1");
+    match Task::parse() {
+        Task::Test => test(&sh, &root),
+        Task::Ort => {
+            println!("{}", onnxruntime::fetch(&sh, &root)?.display());
+            Ok(())
         }
-        ["cross", "arm64"] => root().and_then(|root| cross::arm64(&root)),
-        ["cross", "wasm32"] => root().and_then(|root| cross::wasm32(&root)),
-        #[cfg(unix)]
-        ["cuda"] => root().and_then(|root| cuda::build(&root)),
-        ["metrics", scores, report] => {
-            root().and_then(|root| metrics::compare(&root, &[scores, report]))
+        Task::Lint => lint(&sh),
+        Task::Tests => tests(&sh),
+        Task::Ctest { full } => ctest(&sh, &root, full),
+        Task::Install(options) => library::install(&sh, options),
+        Task::Record { name: Some(name) } => record::append(&root, &name),
+        Task::Record { name: None } => {
+            println!("{}", record::folder(&root).display());
+            Ok(())
         }
-        ["peers", ref rest @ ..] if rest.len() <= 2 => {
-            root().and_then(|root| transformers::peers(&root, rest))
-        }
-        ["figures", ref rest @ ..] if rest.len() <= 2 => root().and_then(|root| {
-            let [benchmarks, data] = [0, 1].map(|at| rest.get(at).copied());
-            figures::measure(&root, benchmarks, data)
-        }),
-        ["quality", benchmarks, ref rest @ ..] if rest.len() <= 1 => {
-            root().and_then(|root| figures::quality(&root, benchmarks, rest.first().copied()))
-        }
-        ["tables"] => root().and_then(|root| tables::fill(&root, &record::machine())),
-        ["tables", machine] => root().and_then(|root| tables::fill(&root, machine)),
-        ["golden"] => root().and_then(|root| transformers::golden(&root)),
-        ["real-shape", ref rest @ ..] if (2..=3).contains(&rest.len()) => {
-            root().and_then(|root| transformers::real_shape(&root, rest))
-        }
-        _ => Err(USAGE.to_owned()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            eprintln!("{reason}");
-            ExitCode::FAILURE
+        Task::Tables { check } => {
+            println!("{} tables", tables::fill(&root, check)?);
+            Ok(())
         }
     }
 }
 
-/// Runs one part and says how long it took.
-fn run(part: &str) -> Result<(), String> {
-    eprintln!("== {part}");
-    let started = Instant::now();
-    let root = root()?;
-    match part {
-        "ort" => onnxruntime::fetch(&root).map(|library| eprintln!("{}", library.display()))?,
-        "vulkan" => vulkan::install().map(|driver| eprintln!("{driver}"))?,
-        "browser" => packages::ensure(&[("chromium", "chromium")])?,
-        "metrics" => metrics::compare(&root, &[])?,
-        "fmt" => cargo(
-            &root,
-            &["fmt", "--all", "--check"],
-            "the rustup component rustfmt",
-        )?,
-        "clippy" => cargo(
-            &root,
-            &[
-                "clippy",
-                "--release",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ],
-            "the rustup component clippy",
-        )?,
-        "docs" => cargo(
-            &root,
-            &["doc", "--release", "--workspace", "--no-deps"],
-            "cargo",
-        )?,
-        "ctest" => ctest::run(&root, false)?,
-        "size" => library::size(&root)?,
-        _ => {
-            // The cross-crate tests drive the programs, which `cargo test` does not build for them.
-            cargo(
-                &root,
-                &["build", "--release", "--workspace", "--bins"],
-                "cargo",
-            )?;
-            cargo(&root, &["test", "--release", "--workspace"], "cargo")?;
-        }
+/// A part of `test`, by name.
+type Part<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
+
+/// Runs everything, and says how long each part took.
+fn test(sh: &Shell, root: &Path) -> Result<()> {
+    let parts: [Part<'_>; 6] = [
+        ("ort", &|| onnxruntime::fetch(sh, root).map(drop)),
+        ("debian", &|| {
+            Ok(cmd!(sh, "scripts/debian.sh vulkan browser").run()?)
+        }),
+        ("lint", &|| lint(sh)),
+        ("tests", &|| tests(sh)),
+        ("metrics", &|| Ok(cmd!(sh, "scripts/metrics.sh").run()?)),
+        ("ctest", &|| ctest(sh, root, false)),
+    ];
+    for (name, part) in parts {
+        eprintln!("== {name}");
+        let started = Instant::now();
+        part().with_context(|| format!("the part {name} failed"))?;
+        eprintln!("== {name}: {:.0} s", started.elapsed().as_secs_f64());
     }
-    eprintln!("== {part}: {:.0} s", started.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// Runs cargo in the workspace, with ONNX Runtime where the tests look for it, and no test skipped
-/// for want of a Vulkan driver.
-pub(crate) fn cargo(root: &Path, arguments: &[&str], needs: &str) -> Result<(), String> {
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .current_dir(root)
-        .args(arguments)
-        .env("ORT_DYLIB_PATH", onnxruntime::library(root))
-        .env("DUOGUARD_REQUIRE_WGPU", "1")
-        .env("RUSTDOCFLAGS", "-D warnings")
-        .status()
-        .map_err(|e| format!("cannot run cargo {}: {e}", arguments.join(" ")))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!(
-            "cargo {} failed ({status}); where cargo itself refused, install {needs}",
-            arguments.join(" ")
-        ))
-    }
+fn lint(sh: &Shell) -> Result<()> {
+    cmd!(sh, "cargo fmt --all --check").run().context(
+        "run `cargo fmt --all`; where cargo has no fmt, install the rustup component rustfmt",
+    )?;
+    cmd!(
+        sh,
+        "cargo clippy --release --workspace --all-targets -- -D warnings"
+    )
+    .run()
+    .context("where cargo has no clippy, install the rustup component clippy")?;
+    let _warnings = sh.push_env("RUSTDOCFLAGS", "-D warnings");
+    cmd!(sh, "cargo doc --release --workspace --no-deps").run()?;
+    cmd!(
+        sh,
+        "cargo doc --release --workspace --no-deps --document-private-items"
+    )
+    .run()?;
+    Ok(())
+}
+
+fn tests(sh: &Shell) -> Result<()> {
+    let _warnings = sh.push_env("RUSTDOCFLAGS", "-D warnings");
+    // The cross-crate tests drive the programs, which `cargo test` does not build for them.
+    cmd!(sh, "cargo build --release --workspace --bins").run()?;
+    cmd!(sh, "cargo test --release --workspace").run()?;
+    Ok(())
+}
+
+/// Installs the library into target/ctest/prefix, and tests what was installed.
+fn ctest(sh: &Shell, root: &Path, full: bool) -> Result<()> {
+    ensure!(
+        cfg!(target_os = "linux"),
+        "the C tests use nm, valgrind and /proc as Linux has them: run them there"
+    );
+    cmd!(sh, "scripts/debian.sh ctest").run()?;
+    onnxruntime::fetch(sh, root)?;
+    let prefix = &root.join("target/ctest/prefix");
+    let options = InstallOptions {
+        prefix: prefix.clone(),
+        profile: "release".to_owned(),
+        no_default_features: false,
+    };
+    library::install(sh, options)?;
+    cmd!(
+        sh,
+        "cargo build --release --package duoguard-ffi --example scores"
+    )
+    .run()?;
+    let full = full.then_some("--full");
+    cmd!(sh, "python3 scripts/ctest.py {prefix} {full...}").run()?;
+    Ok(())
 }
 
 /// The workspace's folder.
-fn root() -> Result<PathBuf, String> {
+fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent()
-        .map(Path::to_owned)
-        .ok_or_else(|| format!("{} has no parent folder", here.display()))
+    here.parent().unwrap_or(here).to_owned()
 }

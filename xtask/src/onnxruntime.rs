@@ -1,22 +1,24 @@
-//! Fetches the pinned ONNX Runtime library out of its Python wheel.
-//!
-//! The wheel is the one form in which a package registry carries the library. Only the
-//! shared library inside is used, so one wheel serves whatever Python is installed.
+//! The pinned ONNX Runtime library, out of its Python wheel. Only the shared library inside is
+//! used, so one wheel serves whatever Python is installed.
 
-use std::fs;
+use std::env::consts::{ARCH, OS};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use sha2::{Digest, Sha256};
+use anyhow::{Context, Result};
+use xshell::Shell;
+
+use crate::wheel::{self, Wheel};
 
 /// The pinned version; the `ort` crate asks for an API level that it has.
 const VERSION: &str = "1.32.0";
-/// (operating system, architecture, wheel, its sha256).
-const WHEELS: &[(&str, &str, &str, &str)] = &[(
+/// (operating system, architecture, wheel).
+const WHEELS: &[(&str, &str, Wheel)] = &[(
     "linux",
     "x86_64",
-    "onnxruntime-1.32.0-cp311-cp311-manylinux_2_28_x86_64.whl",
-    "5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d",
+    Wheel {
+        file: "onnxruntime-1.32.0-cp311-cp311-manylinux_2_28_x86_64.whl",
+        sha256: "5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d",
+    },
 )];
 
 /// Where the library is once it was fetched.
@@ -25,93 +27,24 @@ pub fn library(root: &Path) -> PathBuf {
 }
 
 /// Makes sure that the library is there, and returns its path.
-pub fn fetch(root: &Path) -> Result<PathBuf, String> {
+pub fn fetch(sh: &Shell, root: &Path) -> Result<PathBuf> {
     let library = library(root);
     if library.exists() {
         return Ok(library);
     }
-    let (os, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
-    let Some((_, _, wheel, sha256)) = WHEELS.iter().find(|w| w.0 == os && w.1 == architecture)
-    else {
-        return Err(format!(
-            "no ONNX Runtime {VERSION} wheel is pinned for {os} {architecture}: add its name and sha256 to WHEELS in xtask/src/onnxruntime.rs"
-        ));
-    };
-    let folder = root.join("target/onnxruntime");
-    fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
-    download(&folder)?;
-    let path = folder.join(wheel);
-    let bytes =
-        fs::read(&path).map_err(|e| format!("pip did not leave {}: {e}", path.display()))?;
-    let found: String = Sha256::digest(&bytes)
+    let fitting = WHEELS
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    if found != *sha256 {
-        return Err(format!(
-            "{wheel}: sha256 is {found}, expected {sha256}; remove it and try again, and trust neither until you know why"
-        ));
-    }
-    unpack(&path, &folder)?;
-    let inside = folder.join(format!("onnxruntime/capi/libonnxruntime.so.{VERSION}"));
-    fs::rename(&inside, &library).map_err(|e| {
+        .find(|(os, arch, _)| (*os, *arch) == (OS, ARCH));
+    let (_, _, wheel) = fitting.with_context(|| {
         format!(
-            "cannot move {} to {}: {e}",
-            inside.display(),
-            library.display()
+            "no ONNX Runtime {VERSION} wheel is pinned for {OS} {ARCH}: add its name and sha256 to \
+             WHEELS in xtask/src/onnxruntime.rs"
         )
     })?;
+    let folder = sh.create_dir(root.join("target/onnxruntime"))?;
+    wheel::fetch(sh, wheel, &folder)?;
+    let inside = folder.join(format!("onnxruntime/capi/libonnxruntime.so.{VERSION}"));
+    std::fs::rename(&inside, &library)
+        .with_context(|| format!("cannot move {} to {}", inside.display(), library.display()))?;
     Ok(library)
-}
-
-fn download(folder: &Path) -> Result<(), String> {
-    python(
-        &[
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--implementation",
-            "cp",
-            "--python-version",
-            "3.11",
-            "--platform",
-            "manylinux_2_28_x86_64",
-            "--dest",
-            &folder.to_string_lossy(),
-            &format!("onnxruntime=={VERSION}"),
-        ],
-        "Python 3 with pip and a package index that it can reach (Debian: apt install python3-pip)",
-    )
-}
-
-fn unpack(wheel: &Path, folder: &Path) -> Result<(), String> {
-    python(
-        &[
-            "-m",
-            "zipfile",
-            "-e",
-            &wheel.to_string_lossy(),
-            &folder.to_string_lossy(),
-        ],
-        "Python 3",
-    )
-}
-
-fn python(arguments: &[&str], needs: &str) -> Result<(), String> {
-    let output = Command::new("python3")
-        .args(arguments)
-        .output()
-        .map_err(|e| format!("cannot run python3 ({e}); this step needs {needs}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!(
-        "python3 {} failed; this step needs {needs}\n{}",
-        arguments[..2].join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    ))
 }

@@ -1,128 +1,54 @@
-//! What this machine measured last, from `benches/record/<machine>`.
+//! What a machine measured, in `benches/record/MACHINE/NAME.csv`.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use time::OffsetDateTime;
+use anyhow::{Context, Result, ensure};
 
 #[path = "../../benches/src/machine.rs"]
 mod machine;
 
-pub use machine::machine;
-
 /// Where the records are; a folder in it is a machine.
 const RECORDS: &str = "benches/record";
+/// The column with the time of a run.
+pub const TIME: &str = "unix_s";
 
-/// The rows that the last run of one benchmark appended.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Record {
-    rows: Vec<BTreeMap<String, String>>,
+/// A row of a record, by column.
+pub type Row = HashMap<String, String>;
+
+/// The folder of this machine's records.
+pub fn folder(root: &Path) -> PathBuf {
+    root.join(RECORDS).join(machine::machine())
 }
 
-/// A row of a record.
-#[derive(Clone, Copy, Debug)]
-pub struct Row<'a>(&'a BTreeMap<String, String>);
-
-impl Record {
-    /// The last run in a machine's file; one without rows where there is no such file.
-    pub fn last(root: &Path, machine: &str, name: &str) -> Result<Self, String> {
-        let path = root.join(RECORDS).join(machine).join(name);
-        match path.exists() {
-            true => Self::parse(&crate::library::read(&path)?)
-                .map_err(|reason| format!("{}: {reason}", path.display())),
-            false => Ok(Self::default()),
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let mut lines = text.lines();
-        let columns: Vec<&str> = lines.next().ok_or("it is empty")?.split(',').collect();
-        if columns[0] != "unix_s" {
-            return Err(format!(
-                "the first column is {:?}, expected unix_s",
-                columns[0]
-            ));
-        }
-        let mut rows: Vec<BTreeMap<String, String>> = Vec::new();
-        for (number, line) in lines.enumerate() {
-            let cells: Vec<&str> = line.split(',').collect();
-            if cells.len() != columns.len() {
-                return Err(format!(
-                    "line {}: {} values, expected {}",
-                    number + 2,
-                    cells.len(),
-                    columns.len()
-                ));
-            }
-            let pairs = columns.iter().zip(cells);
-            rows.push(
-                pairs
-                    .map(|(column, cell)| ((*column).to_owned(), cell.to_owned()))
-                    .collect(),
-            );
-        }
-        let last = rows.last().map(|row| row["unix_s"].clone());
-        rows.retain(|row| Some(&row["unix_s"]) == last.as_ref());
-        Ok(Self { rows })
-    }
-
-    /// The rows, in their order.
-    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(Row)
-    }
-
-    /// The first row that has these values in these columns.
-    pub fn find(&self, wanted: &[(&str, &str)]) -> Option<Row<'_>> {
-        self.rows().find(|row| {
-            wanted
-                .iter()
-                .all(|(column, value)| row.text(column) == *value)
-        })
-    }
-
-    /// The different values of a column, in the order of the rows.
-    pub fn distinct(&self, column: &str) -> Vec<&str> {
-        let mut found = Vec::new();
-        for row in self.rows() {
-            if !found.contains(&row.text(column)) {
-                found.push(row.text(column));
-            }
-        }
-        found
-    }
-
-    /// The day of the run, as year-month-day.
-    pub fn day(&self) -> String {
-        let seconds = self.rows().next().and_then(|row| row.number("unix_s"));
-        let time = OffsetDateTime::from_unix_timestamp(seconds.unwrap_or(0.0) as i64);
-        time.map_or_else(|_| String::new(), |time| time.date().to_string())
-    }
+/// `cargo xtask record NAME < ROWS.csv`.
+pub fn append(root: &Path, name: &str) -> Result<()> {
+    let rows = io::read_to_string(io::stdin()).context("cannot read the rows from stdin")?;
+    let path = machine::append(&folder(root), name, &rows)
+        .with_context(|| format!("cannot append to the record {name}"))?;
+    println!("appended to {}", path.display());
+    Ok(())
 }
 
-impl<'a> Row<'a> {
-    /// A value; empty where there is no such column.
-    pub fn text(self, column: &str) -> &'a str {
-        self.0.get(column).map_or("", String::as_str)
-    }
-
-    /// A value as a number, where it is one.
-    pub fn number(self, column: &str) -> Option<f64> {
-        self.text(column).parse().ok()
-    }
-}
-
-/// Appends rows to a machine's file, with the time before each.
-pub fn append(
-    root: &Path,
-    machine: &str,
-    name: &str,
-    columns: &str,
-    rows: &[String],
-) -> Result<(), String> {
-    let records = root.join(RECORDS);
-    machine::append(&records, machine, name, columns, rows)
-        .map(drop)
-        .map_err(|cause| format!("{name} of {}: {cause}", records.join(machine).display()))
+/// The rows of a record, in their order.
+pub fn read(root: &Path, machine: &str, name: &str) -> Result<Vec<Row>> {
+    let path = root
+        .join(RECORDS)
+        .join(machine)
+        .join(name)
+        .with_extension("csv");
+    let cause = || format!("cannot read the record {}", path.display());
+    let mut reader = csv::Reader::from_path(&path).with_context(cause)?;
+    let columns = reader.headers().with_context(cause)?;
+    ensure!(
+        columns.get(0) == Some(TIME),
+        "{}: the first column is {:?}, expected {TIME}",
+        path.display(),
+        columns.get(0).unwrap_or_default()
+    );
+    let rows = reader.deserialize().collect::<Result<_, _>>();
+    rows.with_context(cause)
 }
 
 #[cfg(test)]
@@ -130,31 +56,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_run_counts() {
-        let text = "unix_s,engine,p50_ms\n1,a,5\n1,b,6\n1795539219,a,7.5\n1795539219,b,\n";
-        let record = Record::parse(text).unwrap();
-        assert_eq!(record.distinct("engine"), ["a", "b"]);
-        assert_eq!(record.day(), "2026-11-24");
-        let found = |engine| {
-            record
-                .find(&[("engine", engine)])
-                .and_then(|row| row.number("p50_ms"))
-        };
-        assert_eq!(
-            (found("a"), found("b"), found("c")),
-            (Some(7.5), None, None)
-        );
-    }
+    fn rows_are_appended_to_the_same_columns_alone() {
+        let folder = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
+        let append = |rows| machine::append(folder.path(), "r", rows);
+        append("what,size\n\"a, b\",1\n").unwrap();
+        let path = append("what,size\nc,2\nd,3\n").unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let rows: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.split_once(','))
+            .collect();
+        assert_eq!(rows[0], (TIME, "what,size"));
+        assert_eq!([1, 2, 3].map(|at| rows[at].1), ["\"a, b\",1", "c,2", "d,3"]);
 
-    #[test]
-    fn damaged_records_are_refused() {
-        for (text, part) in [
-            ("", "empty"),
-            ("date,a\n1,2\n", "unix_s"),
-            ("unix_s,a\n1,2\n1\n", "line 3: 1 values, expected 2"),
+        for (rows, part) in [
+            ("size,what\n1,a\n", "the columns are"),
+            ("what,size\na\n", "record"),
         ] {
-            let reason = Record::parse(text).unwrap_err();
+            let reason = append(rows).unwrap_err().to_string();
             assert!(reason.contains(part), "{reason}");
         }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
 }

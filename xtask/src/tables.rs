@@ -1,123 +1,101 @@
-//! The figures in the documents: each stands between two comments, and is written there from a
-//! machine's record.
+//! The tables of the documents, made of the records: `cargo xtask tables`.
 //!
-//! `<!-- figures of MACHINE: BLOCK -->` begins one, `<!-- end of figures -->` ends it. A test
-//! compares what stands there with the record.
+//! A table stands between the lines `<!-- table`, a [`Mark`] as TOML, `-->` and `<!-- end -->`. A
+//! test compares what stands there with the records.
 
-mod blocks;
-mod cells;
+mod mark;
 
-use std::collections::HashMap;
-use std::fmt::Write;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use crate::library::{read, write};
-use crate::record::Record;
+use anyhow::{Context, Result, anyhow, bail};
 
-const DOCUMENTS: [&str; 2] = ["README.md", "docs/measuring.md"];
-const BEGIN: &str = "<!-- figures of ";
-const END: &str = "<!-- end of figures -->";
+use crate::record;
+use mark::Mark;
 
-/// What writes a block from the records; nothing where there is no record.
-type Block = fn(&Records) -> Option<String>;
+const BEGIN: &str = "<!-- table";
+const MARK_END: &str = "-->";
+const END: &str = "<!-- end -->";
+/// Where the documents are.
+const FOLDERS: [&str; 3] = ["", "docs", "docs/log"];
 
-const BLOCKS: [(&str, Block); 12] = [
-    ("checks", blocks::checks),
-    ("network", blocks::network),
-    ("start", blocks::start),
-    ("quality", blocks::quality),
-    ("agreement", blocks::agreement),
-    ("peers", blocks::peers),
-    ("latency", blocks::latency),
-    ("beginning", blocks::beginning),
-    ("languages", blocks::languages),
-    ("parts", blocks::parts),
-    ("lengths", blocks::lengths),
-    ("sessions", blocks::sessions),
-];
-/// The file that each block is written from is one of these.
-const FILES: [&str; 8] = [
-    "peers",
-    "latency",
-    "start",
-    "languages",
-    "lengths",
-    "sessions",
-    "quality",
-    "agreement",
-];
-
-/// What a machine measured last, by file.
-struct Records(HashMap<&'static str, Record>);
-
-impl Records {
-    fn of(root: &Path, machine: &str) -> Result<Self, String> {
-        let read =
-            |name: &'static str| Ok((name, Record::last(root, machine, &format!("{name}.csv"))?));
-        FILES
-            .into_iter()
-            .map(read)
-            .collect::<Result<_, String>>()
-            .map(Self)
-    }
-
-    /// `None` where nothing was recorded.
-    fn get(&self, name: &str) -> Option<&Record> {
-        self.0
-            .get(name)
-            .filter(|record| record.rows().next().is_some())
-    }
-}
-
-/// Writes the figures of a machine into the documents.
-pub fn fill(root: &Path, machine: &str) -> Result<(), String> {
-    let records = Records::of(root, machine)?;
-    for document in DOCUMENTS {
-        let path = root.join(document);
-        let filled = filled(&read(&path)?, |_| Ok((machine.to_owned(), &records)))
-            .map_err(|reason| format!("{document}: {reason}"))?;
-        write(&path, &filled)?;
-        eprintln!("wrote the figures of {machine} into {document}");
-    }
-    Ok(())
-}
-
-/// A document with its blocks written again; `whose` says of which machine, by the name that stands
-/// there.
-fn filled<'r>(
-    text: &str,
-    mut whose: impl FnMut(&str) -> Result<(String, &'r Records), String>,
-) -> Result<String, String> {
-    let mut out = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let Some(marker) = line.strip_prefix(BEGIN) else {
-            out.push_str(line);
-            out.push('\n');
+/// Writes the tables of all documents again, and returns how many there are; `check` writes nothing
+/// and fails where a document differs from the records.
+pub fn fill(root: &Path, check: bool) -> Result<usize> {
+    let mut tables = 0;
+    for path in documents(root)? {
+        let cause = || path.display().to_string();
+        let text = fs::read_to_string(&path).with_context(cause)?;
+        let (filled, count) = filled(&text, |mark| table(root, mark)).with_context(cause)?;
+        tables += count;
+        if filled == text {
             continue;
-        };
-        let (named, block) = marker
-            .strip_suffix(" -->")
-            .and_then(|marker| marker.split_once(": "))
-            .ok_or_else(|| format!("{line}: expected {BEGIN}MACHINE: BLOCK -->"))?;
-        let (_, render) = BLOCKS
-            .iter()
-            .find(|(name, _)| *name == block)
-            .ok_or_else(|| format!("{line}: there is no block {block}"))?;
-        let before: Vec<&str> = lines.by_ref().take_while(|line| *line != END).collect();
-        let before = before.join("\n");
-        let (machine, records) = whose(named)?;
-        let body = render(records).unwrap_or_else(|| {
-            eprintln!("{machine} has no record for the block {block}: left as it is");
-            before
-        });
-        let _ = write!(
-            out,
-            "{BEGIN}{machine}: {block} -->\n\n{}\n\n{END}\n",
-            body.trim()
-        );
+        }
+        if check {
+            bail!(
+                "{}: a table differs from benches/record; `cargo xtask tables` writes what was \
+                 recorded",
+                path.display()
+            );
+        }
+        fs::write(&path, filled).with_context(cause)?;
+        println!("wrote the tables of {}", path.display());
     }
-    Ok(out)
+    Ok(tables)
+}
+
+fn documents(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for folder in FOLDERS.map(|folder| root.join(folder)) {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.with_context(|| folder.display().to_string())?.path();
+            if path.extension().is_some_and(|end| end == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The table of a mark, from the machine's record.
+fn table(root: &Path, mark: &str) -> Result<String> {
+    let mark = Mark::parse(mark)?;
+    mark.render(record::read(root, &mark.machine, &mark.record)?)
+}
+
+/// A document with its tables written again by `render`, and how many they are.
+fn filled(text: &str, render: impl Fn(&str) -> Result<String>) -> Result<(String, usize)> {
+    let mut out = String::new();
+    let mut count = 0;
+    let mut rest = text;
+    while let Some((before, after)) = split_at_line(rest, BEGIN) {
+        let line = text[..text.len() - after.len()].lines().count();
+        let cause = || format!("line {line}: the mark of a table");
+        let (mark, after) = split_at_line(after, MARK_END)
+            .ok_or_else(|| anyhow!("a line {MARK_END} is expected to end it"))
+            .with_context(cause)?;
+        let (_, after) = split_at_line(after, END)
+            .ok_or_else(|| anyhow!("a line {END} is expected after the table"))
+            .with_context(cause)?;
+        let table = render(mark).with_context(cause)?;
+        out += &format!("{before}{BEGIN}\n{mark}{MARK_END}\n\n{table}\n{END}\n");
+        rest = after;
+        count += 1;
+    }
+    Ok((out + rest, count))
+}
+
+/// What is before a line and what is after it.
+fn split_at_line<'t>(text: &'t str, line: &str) -> Option<(&'t str, &'t str)> {
+    let mut at = 0;
+    for found in text.split_inclusive('\n') {
+        if found.trim_end_matches('\n') == line {
+            return Some((&text[..at], &text[at + found.len()..]));
+        }
+        at += found.len();
+    }
+    None
 }
 
 #[cfg(test)]
@@ -126,36 +104,32 @@ mod tests {
 
     #[test]
     fn documents_say_what_was_recorded() {
-        let root = crate::root().unwrap();
-        let mut blocks = 0;
-        for document in DOCUMENTS {
-            let text = read(&root.join(document)).unwrap();
-            let machines: Vec<&str> = text
-                .lines()
-                .filter_map(|line| line.strip_prefix(BEGIN)?.split(": ").next())
-                .collect();
-            blocks += machines.len();
-            let records: HashMap<&str, Records> = machines
-                .into_iter()
-                .map(|machine| (machine, Records::of(&root, machine).unwrap()))
-                .collect();
-            let again =
-                filled(&text, |machine| Ok((machine.to_owned(), &records[machine]))).unwrap();
-            assert!(
-                text == again,
-                "{document}: `cargo xtask tables MACHINE` writes what was recorded"
-            );
-        }
-        assert_eq!(blocks, BLOCKS.len(), "every block stands in a document");
+        let tables = fill(&crate::root(), true).unwrap();
+        assert!(tables > 0, "no document has a table");
     }
 
     #[test]
-    fn a_block_is_replaced_and_what_is_around_it_kept() {
-        let records = Records(HashMap::new());
-        let text = format!("a\n{BEGIN}m: checks -->\n\nold\n\n{END}\nb\n");
-        let whose = |_: &str| Ok(("m".to_owned(), &records));
-        assert_eq!(filled(&text, whose).unwrap(), text);
-        assert!(filled(&format!("{BEGIN}m: nothing -->\n{END}\n"), whose).is_err());
-        assert!(filled(&format!("{BEGIN}m -->\n{END}\n"), whose).is_err());
+    fn a_table_is_replaced_and_what_is_around_it_kept() {
+        let text = format!("a\n{BEGIN}\nx = 1\n-->\n\nold\n\n{END}\nb\n{BEGIN}\n-->\n{END}\n");
+        let (once, count) = filled(&text, |mark| Ok(format!("new {mark}"))).unwrap();
+        let first = format!("a\n{BEGIN}\nx = 1\n-->\n\nnew x = 1\n\n{END}\nb\n");
+        assert_eq!(
+            (once, count),
+            (format!("{first}{BEGIN}\n-->\n\nnew \n{END}\n"), 2)
+        );
+    }
+
+    #[test]
+    fn a_mark_that_does_not_end_is_refused() {
+        for (text, part) in [
+            (
+                format!("a\n{BEGIN}\n"),
+                "line 2: the mark of a table: a line -->",
+            ),
+            (format!("{BEGIN}\n-->\n"), "a line <!-- end -->"),
+        ] {
+            let reason = format!("{:#}", filled(&text, |_| Ok(String::new())).unwrap_err());
+            assert!(reason.contains(part), "{reason}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the golden checkpoints: tiny random classifiers, and the logits that `transformers` computes for them.
 
-    cargo xtask golden          # installs PyTorch and transformers, and rewrites export/tests/golden/{qwen2,llama}/
+    scripts/golden.sh          # installs PyTorch and transformers, and rewrites export/tests/golden/{qwen2,llama}/
 
 Every weight is random, norms and biases too, so that none of them can be forgotten or swapped without a test failing.
 """
@@ -52,7 +52,8 @@ def qwen2():
 
 def llama():
     config = LlamaConfig(**SHAPE, max_position_embeddings=512, rope_parameters=LLAMA3)
-    # As Llama's own tokenizer does, this one puts a token before every text; and the weights are in several files.
+    # As Llama's own tokenizer does, this one puts a token before every text; and the weights are
+    # in several files.
     make("llama", LlamaForSequenceClassification(config), [1, 2, 33, 200, 512], "w60", "60KB")
 
 
