@@ -12,8 +12,7 @@ use crate::text::MAX_TEXT_BYTES;
 pub struct Input<'a> {
     /// What the user wrote; empty to check a response alone.
     pub prompt: &'a str,
-    /// What the model answered. It is scored together with the prompt, as [`Join`](crate::Join)
-    /// says.
+    /// What the model answered. It is scored together with the prompt, as [`Join`] says.
     pub response: Option<&'a str>,
     /// The BCP-47 tag of the text's language, as
     /// [`parse_language_tag`](crate::parse_language_tag) reads it; identified from the text when

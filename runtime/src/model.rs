@@ -69,8 +69,8 @@ impl Model {
         &self.inner.manifest.categories
     }
 
-    /// The token ids of a text of at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES) bytes. No
-    /// special tokens are added, and none are recognised in the text.
+    /// The token ids of a text of at most [`MAX_TEXT_BYTES`] bytes. No special tokens are added,
+    /// and none are recognised in the text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
         check_length(text, "tokenised")?;
         self.encode(text)
@@ -98,9 +98,8 @@ impl Model {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// How else a text of at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES) bytes reads: without
-    /// its disguises, and what it holds in encoded form. Empty for ordinary text. These are the
-    /// views that [`Session::check`](crate::Session::check) scores besides the text itself.
+    /// How else a text of at most [`MAX_TEXT_BYTES`] bytes reads: without its disguises, and what
+    /// it holds in encoded form. Empty for ordinary text. These are the views that [`Session::check`](crate::Session::check) scores besides the text itself.
     ///
     /// # Errors
     /// A longer text.

@@ -28,7 +28,7 @@ pub(super) fn find(name: &str) -> Option<&'static EngineEntry> {
 /// One engine, as found on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineInfo {
-    /// The name that [`EngineChoice::Named`] takes.
+    /// The name that [`EngineChoice::Named`](super::EngineChoice::Named) takes.
     pub name: String,
     /// Whether a session can be opened on it.
     pub available: bool,
