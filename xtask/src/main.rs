@@ -8,6 +8,7 @@ mod tables;
 mod wheel;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -62,14 +63,24 @@ struct InstallOptions {
     no_default_features: bool,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run(Task::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
     let root = root();
     let sh = Shell::new()?;
     sh.change_dir(&root);
     // Where the tests look for it; and no test is skipped for want of a Vulkan driver.
     sh.set_var("ORT_DYLIB_PATH", onnxruntime::library(&root));
     sh.set_var("DUOGUARD_REQUIRE_WGPU", "1");
-    match Task::parse() {
+    match task {
         Task::Test => test(&sh, &root),
         Task::Ort => {
             println!("{}", onnxruntime::fetch(&sh, &root)?.display());
