@@ -51,8 +51,8 @@ struct Refused {
 
 /// What the C library says to each case.
 ///
-/// `CC` names the compiler and `CFLAGS` adds to its flags, such as those of a sanitizer; what
-/// `DUOGUARD_UNDER` names runs the program, such as valgrind with its flags.
+/// `DUOGUARD_CC` names the compiler of the program and `DUOGUARD_CFLAGS` adds to its flags, such as
+/// those of a sanitizer; what `DUOGUARD_UNDER` names runs it, such as valgrind with its flags.
 pub fn check(cases: &[&Case]) -> Vec<Outcome> {
     let model = Model::open(bundle()).unwrap();
     let categories = model.categories();
@@ -93,10 +93,10 @@ fn compile(folder: &Path) -> PathBuf {
         fs::copy(&built, folder.join(name)).unwrap();
     }
     let program = folder.join("checks");
-    let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let compiler = env::var("DUOGUARD_CC").unwrap_or_else(|_| "cc".to_owned());
     let compiled = Command::new(&compiler)
         .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"])
-        .args(words("CFLAGS"))
+        .args(words("DUOGUARD_CFLAGS"))
         .arg("-I")
         .arg(root().join("include"))
         .arg(root().join("ffi/tests/c/checks.c"))
