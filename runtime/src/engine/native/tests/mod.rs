@@ -1,0 +1,6 @@
+//! The engine on small made-up networks: against plain loops, and against itself cut in any way.
+
+mod alone;
+mod cost;
+mod guard;
+mod whole;
