@@ -183,13 +183,13 @@ unsafe fn sums<const DOTS: bool, const R: usize>(
 ///
 /// # Safety
 /// The CPU has the dot products.
-#[inline(always)]
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
 unsafe fn dots(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
     // SAFETY: the CPU has the instruction, as the caller promises; it touches registers alone. The
     // intrinsic is not stable yet.
     unsafe {
         asm!(
-            ".arch_extension dotprod",
             "sdot {sum:v}.4s, {a:v}.16b, {b:v}.16b",
             sum = inout(vreg) sum,
             a = in(vreg) a,

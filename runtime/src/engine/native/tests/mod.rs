@@ -3,4 +3,5 @@
 mod alone;
 mod cost;
 mod guard;
+mod streams;
 mod whole;
