@@ -226,6 +226,10 @@ fn mix<I: Isa, const Q: usize>(
     let heads = work.heads;
     let stride = heads.values();
     let keys = (seen - start).min(STEP_KEYS);
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "it is the second index, for every query"
+    )]
     for vector in 0..heads.padded() / LANES {
         let mut sums: [I::F; Q] = std::array::from_fn(|q| isa.load(&mixed[q][vector]));
         let at = start * stride + kv_head * heads.padded() + vector * LANES;

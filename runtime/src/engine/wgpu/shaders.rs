@@ -13,7 +13,7 @@
 //! Within a repetition `$i` stands for its number, and `$NAME` everywhere for the value of a
 //! constant.
 
-pub(super) use crate::network::{Format, HEAD_SIZE_MULTIPLE, MAX_HEAD_SIZE, Products};
+pub(super) use crate::network::{Format, Products};
 
 const COMMON: &str = include_str!("shaders/common.wgsl");
 const WEIGHTS: &str = include_str!("shaders/weights.wgsl");
@@ -293,7 +293,7 @@ pub(super) mod tests {
                 shaders.push(Shader::LinearDots(tiling, mode));
             }
         }
-        for head_size in [8, 16, 32, 64, 80, 96, MAX_HEAD_SIZE] {
+        for head_size in [8, 16, 32, 64, 80, 96, crate::network::MAX_HEAD_SIZE] {
             shaders.push(Shader::Attention { head_size });
             shaders.push(Shader::LastAttention { head_size });
         }
