@@ -5,6 +5,7 @@
 //! the norms, which is taken from the graph. A tensor that is not known belongs to a network that
 //! is not known, and is refused.
 
+mod origin;
 #[cfg(any(test, feature = "wgpu"))]
 pub(crate) mod reference;
 #[cfg(any(test, feature = "wgpu"))]
@@ -15,9 +16,11 @@ use std::ops::Range;
 
 use safetensors::{Dtype, SafeTensors};
 
+#[cfg(feature = "wgpu")]
+pub(crate) use self::origin::check_field;
+pub(crate) use self::origin::check_origin;
 use crate::bundle::Weights;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
 
 /// A head is rotated in two halves; engines take either in steps of four values.
 pub(crate) const HEAD_SIZE_MULTIPLE: usize = 8;
@@ -414,37 +417,6 @@ type Read<T> = std::result::Result<T, What>;
 
 fn unsupported(what: String) -> What {
     What::Unknown(what)
-}
-
-/// The networks whose tensors have the names and the meaning that are known here;
-/// `architecture.model_type` of the manifest.
-const MODEL_TYPES: [&str; 2] = ["qwen2", "llama"];
-
-/// Refuses, for an engine, a bundle whose tensors may mean something else than their names say. A
-/// graph without a manifest is judged by its tensors alone.
-pub(crate) fn check_origin(engine: &str, graph: &Graph) -> Result<()> {
-    match graph.origin() {
-        Some(origin) => check_field(
-            engine,
-            "architecture.model_type",
-            &origin.model_type,
-            &MODEL_TYPES,
-        ),
-        None => Ok(()),
-    }
-}
-
-/// Refuses, for an engine, a value of a field of the manifest that is not among those it knows.
-pub(crate) fn check_field(engine: &str, field: &str, found: &str, known: &[&str]) -> Result<()> {
-    match known.contains(&found) {
-        true => Ok(()),
-        false => Err(Error::unsupported(format!(
-            "manifest.json: {field} is {found:?}; engine {engine} knows {}: use another engine for \
-             this bundle, or export the model again \
-             as one of these",
-            known.join(", ")
-        ))),
-    }
 }
 
 /// The floats of little-endian bytes.

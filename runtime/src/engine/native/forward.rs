@@ -9,6 +9,7 @@ use super::arena::{Arena, BLOCK, Scratch, Shape};
 use super::attention::{Attention, TILE_KEYS};
 use super::kernels::Chosen;
 use super::packed::Packed;
+use super::parts::{Projection, Rest, in_parallel, take};
 use super::products::{Product, Rows, Then};
 use super::resident::{Layer, Resident};
 use super::rounding::{Normalised, Rounded};
@@ -429,54 +430,4 @@ impl Forward<'_> {
             y,
         });
     }
-}
-
-/// Tokens whose queries, keys and values one thread makes: those of whole tiles.
-struct Projection<'a> {
-    /// The first tile, among those of all sequences.
-    tile: usize,
-    /// The first row.
-    first: usize,
-    residual: &'a [f32],
-    queries: &'a mut [f32],
-    keys: &'a mut [f32],
-    values: &'a mut [f32],
-    scratch: &'a mut Scratch,
-}
-
-/// Rows that one thread takes through the rest of a layer.
-struct Rest<'a> {
-    /// The first row; or sequence, if each has its last token here alone.
-    first: usize,
-    is_last: bool,
-    residual: &'a mut [f32],
-    queries: &'a [f32],
-    /// Of all sequences, as `values`.
-    keys: &'a [f32],
-    values: &'a [f32],
-    scratch: &'a mut Scratch,
-}
-
-/// Takes the beginning off a slice.
-fn take<'a>(rest: &mut &'a mut [f32], length: usize) -> &'a mut [f32] {
-    rest.split_off_mut(..length)
-        .expect("parts are no longer than the whole")
-}
-
-/// Does all parts, each on a thread of its own; the last one on this thread.
-fn in_parallel<P: Send>(
-    threads: usize,
-    mut parts: impl Iterator<Item = P>,
-    work: impl Fn(P) + Sync,
-) {
-    if threads == 1 {
-        return parts.for_each(work);
-    }
-    std::thread::scope(|scope| {
-        let work = &work;
-        for part in parts.by_ref().take(threads - 1) {
-            scope.spawn(move || work(part));
-        }
-        parts.for_each(work);
-    });
 }

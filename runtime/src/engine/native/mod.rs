@@ -15,6 +15,7 @@ mod attention;
 mod forward;
 mod kernels;
 mod packed;
+mod parts;
 mod products;
 mod resident;
 mod rounding;

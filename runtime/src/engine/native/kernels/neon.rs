@@ -141,7 +141,8 @@ impl<const DOTS: bool> Isa for Neon<DOTS> {
 ///
 /// # Safety
 /// The CPU has NEON and, with `DOTS`, its dot products; `panel` points to the first of `groups`
-/// lines, four lines apart, and `x` to `R` rows, `stride` bytes apart, of `groups` times four bytes.
+/// lines, four lines apart, and `x` to `R` rows, `stride` bytes apart, of `groups` times four
+/// bytes.
 #[inline(always)]
 unsafe fn sums<const DOTS: bool, const R: usize>(
     panel: *const i8,
