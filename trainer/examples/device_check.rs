@@ -10,10 +10,10 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use clap::Parser;
-use duoguard_trainer::device::device;
 use duoguard_trainer::error::TrainError;
-use duoguard_trainer::probe::{Kind, Probe, find, tiny};
 use duoguard_trainer::recipe::{ComputeRecipe, Precision};
+use duoguard_trainer::train::device::device;
+use duoguard_trainer::train::probe::{Kind, Probe, find, tiny};
 
 /// Compares the losses and gradients of a small network with those of the CPU in 32 bits.
 #[derive(Parser)]

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use duoguard_eval::{Benchmark, Guard, Metrics, Outcome, Row, read_benchmarks};
-use duoguard_trainer::data::{load_pairs, load_parallel, load_seed};
-use duoguard_trainer::lexicon::Lexicon;
+use duoguard_trainer::data::lexicon::Lexicon;
+use duoguard_trainer::data::rows::{load_pairs, load_parallel, load_seed};
+use duoguard_trainer::data::validation::split;
+use duoguard_trainer::model::teacher::{self, Teacher};
 use duoguard_trainer::recipe::Recipe;
-use duoguard_trainer::teacher::{self, Teacher};
-use duoguard_trainer::validation::split;
 use rayon::prelude::*;
 
 /// Trains a recipe's linear teacher and prints its AUROC and FPR per cent: validation, then

@@ -11,12 +11,12 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
-use duoguard_trainer::decoder::Decoder;
-use duoguard_trainer::device::device;
-use duoguard_trainer::probe::{Kind, Probe, qwen_half_billion, tiny};
-use duoguard_trainer::progress::StepMetrics;
+use duoguard_trainer::model::decoder::Decoder;
 use duoguard_trainer::recipe::{ComputeRecipe, Precision};
-use duoguard_trainer::stage::{StageSettings, run_stage};
+use duoguard_trainer::train::device::device;
+use duoguard_trainer::train::probe::{Kind, Probe, qwen_half_billion, tiny};
+use duoguard_trainer::train::progress::StepMetrics;
+use duoguard_trainer::train::stage::{StageSettings, run_stage};
 
 /// Takes training steps on made-up tokens, and prints one line.
 #[derive(Parser)]

@@ -10,7 +10,7 @@ pub enum TrainError {
     Recipe(#[from] crate::recipe::RecipeError),
     /// The data is wrong; the message names file, line and field.
     #[error(transparent)]
-    Data(#[from] crate::data::DataError),
+    Data(#[from] crate::data::rows::DataError),
     /// A file could not be read or written.
     #[error("{}: cannot {doing}: {source}", path.display())]
     Io {

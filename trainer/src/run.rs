@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use crate::author::Author;
-use crate::checkpoint::write_atomically;
 use crate::error::TrainError;
-use crate::game::{Game, Players};
-use crate::ground::Ground;
-use crate::measure::{benchmarks, measure};
+use crate::game::local_generator::Author;
+use crate::game::round::{Game, Players};
 use crate::recipe::Recipe;
+use crate::report::measure::{benchmarks, measure};
 use crate::report::write_report;
+use crate::setup::Ground;
+use crate::train::checkpoint::write_atomically;
 
 /// Where a run reads and writes, and on what it computes.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use duoguard::{Input, Model, SessionOptions};
-use duoguard_trainer::progress::StepMetrics;
+use duoguard_trainer::train::progress::StepMetrics;
 
 const RECIPE: &str = r#"
 name = "tiny"

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Round;
-use crate::checkpoint::write_json;
-use crate::classifier::score_texts;
-use crate::data::{Corpus, SeedRow};
-use crate::decoder::Decoder;
+use super::round::Round;
+use crate::data::rows::{Corpus, SeedRow};
 use crate::error::TrainError;
-use crate::preference::Level;
-use crate::proposal::{Fate, Proposal};
-use crate::theory::empirical_gain;
+use crate::game::proposal::{Fate, Proposal};
+use crate::game::theory::empirical_gain;
+use crate::model::decoder::Decoder;
+use crate::train::checkpoint::write_json;
+use crate::train::classifier::score_texts;
+use crate::train::preference::Level;
 
 /// Language -> level -> pairs looked for.
 pub(super) type Levels = BTreeMap<String, BTreeMap<Level, usize>>;

@@ -208,7 +208,7 @@ impl GameRecipe {
                 "game.exclude_categories",
                 self.exclude_categories
                     .iter()
-                    .all(|c| crate::data::CATEGORIES.contains(&c.as_str())),
+                    .all(|c| crate::data::rows::CATEGORIES.contains(&c.as_str())),
                 "names of categories",
             ),
             (

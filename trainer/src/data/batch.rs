@@ -1,0 +1,365 @@
+//! From rows to the numbers that a stage trains on.
+//!
+//! A batch is a function of the seed and its number alone: that is what makes a resumed
+//! run equal to one that was never stopped.
+
+use std::collections::HashSet;
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use crate::data::mixture::{Drawn, Draws};
+use crate::data::rows::{Corpus, Pair, ParallelRow};
+use crate::data::tokenizer::Tokenizer;
+use crate::model::decoder::CATEGORIES;
+use crate::model::teacher::Teacher;
+use crate::recipe::{ClassifierRecipe, PretrainRecipe, Recipe};
+
+/// The end-of-text token, which also fills padded places.
+const END: i32 = 0;
+
+/// What a row's label says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// No category applies.
+    Safe,
+    /// Exactly the labelled categories apply.
+    Known,
+    /// Some category applies; nobody said which.
+    UnknownCategory,
+}
+
+/// A batch of labelled rows, padded on the right.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// `[B x T]` token ids.
+    pub ids: Vec<i32>,
+    /// T.
+    pub tokens: usize,
+    /// `[B]` real tokens of each row, at least 1.
+    pub lengths: Vec<i32>,
+    /// `[B x 12]`, 1 where the category is known to apply.
+    pub labels: Vec<f32>,
+    /// `[B]` what each label says.
+    pub targets: Vec<Target>,
+    /// `[B]` label smoothing.
+    pub smoothing: Vec<f32>,
+    /// `[B]` the teacher's probability of "unsafe"; 0 without a teacher.
+    pub opinions: Vec<f32>,
+    /// Sum of `lengths`.
+    pub real_tokens: usize,
+}
+
+/// One row on its way into a batch.
+struct Example {
+    ids: Vec<i32>,
+    categories: u16,
+    target: Target,
+    smoothing: f32,
+    opinion: f32,
+}
+
+/// Batches of the classifier stage.
+pub struct Batcher<'a> {
+    draws: Draws<'a>,
+    teacher: Option<&'a Teacher>,
+    tokenizer: &'a Tokenizer,
+    recipe: &'a ClassifierRecipe,
+    first: usize,
+    batches: Vec<Batch>,
+}
+
+impl<'a> Batcher<'a> {
+    /// A batcher over the texts of `draws`; a teacher adds its opinion of each.
+    pub fn new(
+        draws: Draws<'a>,
+        teacher: Option<&'a Teacher>,
+        tokenizer: &'a Tokenizer,
+        recipe: &'a Recipe,
+    ) -> Self {
+        Self {
+            draws,
+            teacher,
+            tokenizer,
+            recipe: &recipe.classifier,
+            first: 0,
+            batches: Vec::new(),
+        }
+    }
+
+    /// Batch number `index`. Numbers must not go down: pools are made one after the other.
+    pub fn batch(&mut self, index: usize) -> Batch {
+        while index >= self.first + self.batches.len() {
+            self.first += self.batches.len();
+            self.batches = self.next_pool();
+        }
+        self.batches[index - self.first].clone()
+    }
+
+    /// A pool of texts, sorted by length, cut into batches, and the batches shuffled.
+    fn next_pool(&mut self) -> Vec<Batch> {
+        let (teacher, tokenizer, recipe) = (self.teacher, self.tokenizer, self.recipe);
+        let (pool, mut examples) = self
+            .draws
+            .next_pool(|drawn| example(drawn, teacher, tokenizer, recipe));
+        examples.retain(|example| !example.ids.is_empty());
+        examples.sort_by_key(|example| example.ids.len());
+        let mut batches = self.cut(&examples);
+        batches.shuffle(&mut self.draws.rng(pool, u64::MAX));
+        batches
+    }
+
+    /// Cuts examples sorted by length into batches of at most `batch_tokens`, padding included.
+    fn cut(&self, examples: &[Example]) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        let mut start = 0;
+        for end in 1..=examples.len() {
+            let full = end == examples.len()
+                || (end + 1 - start) * examples[end].ids.len() > self.recipe.batch_tokens;
+            if full {
+                batches.push(pad(&examples[start..end]));
+                start = end;
+            }
+        }
+        batches
+    }
+}
+
+/// A random window of a text, the teacher's opinion of that window, and some of its tokens dropped.
+fn example(
+    mut drawn: Drawn<'_>,
+    teacher: Option<&Teacher>,
+    tokenizer: &Tokenizer,
+    recipe: &ClassifierRecipe,
+) -> Example {
+    let ids = tokenizer.encode(&drawn.text);
+    let length = ids.len().min(recipe.window_tokens);
+    let start = drawn.rng.random_range(0..=ids.len() - length);
+    let window = &ids[start..start + length];
+    let opinion = teacher.map_or(0.0, |teacher| match length == ids.len() {
+        true => teacher.opinion(&drawn.text, drawn.key),
+        false => teacher.opinion(&tokenizer.decode(window), drawn.key),
+    });
+    let ids = window
+        .iter()
+        .map(|&id| match drawn.rng.random_bool(recipe.token_dropout) {
+            true => END,
+            false => id as i32,
+        })
+        .collect();
+    Example {
+        ids,
+        categories: drawn.categories,
+        target: drawn.target,
+        smoothing: drawn.smoothing,
+        opinion,
+    }
+}
+
+fn pad(examples: &[Example]) -> Batch {
+    let tokens = examples
+        .iter()
+        .map(|example| example.ids.len())
+        .max()
+        .unwrap_or(0);
+    let mut batch = Batch {
+        ids: Vec::with_capacity(tokens * examples.len()),
+        tokens,
+        lengths: vec![],
+        labels: vec![],
+        targets: vec![],
+        smoothing: vec![],
+        opinions: vec![],
+        real_tokens: 0,
+    };
+    for example in examples {
+        batch.ids.extend_from_slice(&example.ids);
+        batch
+            .ids
+            .resize(batch.ids.len() + tokens - example.ids.len(), END);
+        batch.lengths.push(example.ids.len() as i32);
+        batch
+            .labels
+            .extend((0..CATEGORIES).map(|bit| f32::from(example.categories >> bit & 1 == 1)));
+        batch.targets.push(example.target);
+        batch.smoothing.push(example.smoothing);
+        batch.opinions.push(example.opinion);
+        batch.real_tokens += example.ids.len();
+    }
+    batch
+}
+
+/// A batch of packed rows for next-token prediction.
+pub struct PretrainBatch {
+    /// `[B x T]` tokens.
+    pub ids: Vec<i32>,
+    /// `[B x T]` the token that follows each place.
+    pub targets: Vec<i32>,
+    /// B.
+    pub rows: usize,
+    /// T.
+    pub tokens: usize,
+}
+
+/// All texts end to end, cut into rows; each pass over them in a new order.
+pub struct PretrainStream {
+    tokens: Vec<i32>,
+    rows: usize,
+    window: usize,
+    seed: u64,
+    order: Option<(usize, Vec<usize>)>,
+}
+
+impl PretrainStream {
+    /// Tokenises every distinct text of the three data sets, in a seeded order.
+    pub fn new(
+        corpus: &Corpus,
+        parallel: &[ParallelRow],
+        pairs: &[Pair],
+        tokenizer: &Tokenizer,
+        (recipe, seed): (&PretrainRecipe, u64),
+    ) -> Self {
+        let mut seen = HashSet::new();
+        let texts = corpus.rows.iter().map(|row| row.text.as_str());
+        let texts = texts.chain(parallel.iter().map(|row| row.text.as_str()));
+        let texts = texts.chain(
+            pairs
+                .iter()
+                .flat_map(|pair| [pair.english.as_str(), pair.text.as_str()]),
+        );
+        let mut texts: Vec<&str> = texts.filter(|text| seen.insert(*text)).collect();
+        texts.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let tokens: Vec<Vec<u32>> = texts
+            .par_iter()
+            .map(|text| tokenizer.encode(text))
+            .collect();
+        let tokens = tokens
+            .iter()
+            .flat_map(|ids| ids.iter().map(|&id| id as i32).chain([END]))
+            .collect();
+        Self {
+            tokens,
+            rows: (recipe.batch_tokens / recipe.window_tokens).max(1),
+            window: recipe.window_tokens,
+            seed,
+            order: None,
+        }
+    }
+
+    /// Tokens in one pass.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether there is nothing to read.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Batch number `index`, of any order.
+    pub fn batch(&mut self, index: usize) -> PretrainBatch {
+        // A row reads one token more than its window: the last target.
+        let windows = (self.tokens.len().saturating_sub(1) / self.window).max(1);
+        let mut batch = PretrainBatch {
+            ids: vec![],
+            targets: vec![],
+            rows: self.rows,
+            tokens: self.window,
+        };
+        for row in index * self.rows..(index + 1) * self.rows {
+            let (pass, place) = (row / windows, row % windows);
+            if self.order.as_ref().is_none_or(|(known, _)| *known != pass) {
+                let mut order: Vec<usize> = (0..windows).collect();
+                order.shuffle(&mut ChaCha8Rng::seed_from_u64(
+                    self.seed.wrapping_add(pass as u64),
+                ));
+                self.order = Some((pass, order));
+            }
+            let start = self.order.as_ref().map_or(0, |(_, order)| order[place]) * self.window;
+            let token = |at: usize| self.tokens.get(at).copied().unwrap_or(END);
+            batch.ids.extend((start..start + self.window).map(token));
+            batch
+                .targets
+                .extend((start + 1..=start + self.window).map(token));
+        }
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::data::rows::SeedRow;
+
+    fn setting() -> (Corpus, Tokenizer, Recipe) {
+        let mut recipe =
+            Recipe::parse(Path::new("r"), include_str!("../../../recipes/mini.toml")).unwrap();
+        recipe.classifier.window_tokens = 16;
+        recipe.classifier.batch_tokens = 200;
+        let pretrain = recipe.pretrain.as_mut().unwrap();
+        pretrain.window_tokens = 8;
+        pretrain.batch_tokens = 32;
+        let rows: Vec<SeedRow> = (0..60)
+            .map(|i| SeedRow {
+                text: "warm soup and bread ".repeat(1 + i % 7),
+                lang: "en".into(),
+                is_unsafe: i % 2 == 0,
+                categories: if i % 4 == 0 { 1 << 8 } else { 0 },
+                source: 0,
+                group: None,
+            })
+            .collect();
+        let tokenizer = Tokenizer::train(rows.iter().map(|r| r.text.as_str()), 270).unwrap();
+        (
+            Corpus {
+                rows,
+                sources: vec!["s".into()],
+            },
+            tokenizer,
+            recipe,
+        )
+    }
+
+    #[test]
+    fn a_fresh_batcher_makes_the_same_batches_from_any_start() {
+        let (corpus, tokenizer, recipe) = setting();
+        let draws = || Draws::new(&corpus, &[], None, &recipe, recipe.seed);
+        let mut whole = Batcher::new(draws(), None, &tokenizer, &recipe);
+        let all: Vec<Batch> = (0..400).map(|index| whole.batch(index)).collect();
+        let mut resumed = Batcher::new(draws(), None, &tokenizer, &recipe);
+        for index in [173, 174, 399] {
+            assert_eq!(resumed.batch(index), all[index]);
+        }
+        for batch in &all {
+            assert!(batch.ids.len() <= 200 && batch.tokens <= 16);
+            assert_eq!(batch.ids.len(), batch.tokens * batch.lengths.len());
+            for (row, target) in batch.targets.iter().enumerate() {
+                let known = batch.labels[row * CATEGORIES..][..CATEGORIES].contains(&1.0);
+                assert_eq!(known, *target == Target::Known);
+            }
+        }
+    }
+
+    #[test]
+    fn pretraining_rows_predict_the_next_token_and_repeat() {
+        let (corpus, tokenizer, recipe) = setting();
+        let pretrain = || (recipe.pretrain.as_ref().unwrap(), recipe.seed);
+        let mut stream = PretrainStream::new(&corpus, &[], &[], &tokenizer, pretrain());
+        let mut again = PretrainStream::new(&corpus, &[], &[], &tokenizer, pretrain());
+        for index in [0, 3, 40, 2] {
+            let (batch, same) = (stream.batch(index), again.batch(index));
+            assert_eq!(batch.ids, same.ids);
+            assert_eq!((batch.rows, batch.tokens), (4, 8));
+            for row in 0..batch.rows {
+                assert_eq!(
+                    batch.ids[row * 8 + 1..row * 8 + 8],
+                    batch.targets[row * 8..row * 8 + 7]
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Texts on their way to a network: read, split, drawn, tokenized and put into batches.
+
+pub mod batch;
+pub mod lexicon;
+pub mod mixture;
+pub mod rows;
+pub mod sampling;
+pub mod tokenizer;
+pub mod validation;

@@ -1,0 +1,436 @@
+//! Writing with a decoder: temperature, top-p, a key/value cache, one random sequence per text.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{FloatDType, Tensor, activation};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::model::decoder::{Cache, Decoder};
+use crate::train::checkpoint::host;
+
+/// Rows written side by side.
+const ROWS: usize = 64;
+
+/// How texts are sampled.
+#[derive(Clone, Copy, Debug)]
+pub struct SamplingSettings {
+    /// Divides the logits; above 0.
+    pub temperature: f64,
+    /// The smallest set of tokens whose probabilities reach this is drawn from; in (0, 1].
+    pub top_p: f64,
+    /// Tokens written at most. A text that has not ended by then is dropped: a sentence cut off is
+    /// not what was asked for.
+    pub max_tokens: usize,
+    /// The token that ends a text.
+    pub end: i32,
+    /// Added to the logits of the tokens that a prompt favours, until they are written; in nats, 0
+    /// for none.
+    pub favour: f64,
+}
+
+/// A prompt to continue, and the seed of its randomness.
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    /// At least one token.
+    pub ids: Vec<i32>,
+    /// The same prompt and seed give the same text, whatever is written beside it.
+    pub seed: u64,
+    /// Tokens that the text should have, each as often as it stands here; see
+    /// [`SamplingSettings::favour`].
+    pub favoured: Vec<i32>,
+}
+
+/// The continuation of each prompt without the end token, or `None` where it did not end in time.
+pub fn sample(
+    decoder: &Decoder,
+    prompts: &[Prompt],
+    settings: &SamplingSettings,
+) -> Vec<Option<Vec<i32>>> {
+    // Rows of one length need no padding, and a shared prompt is read once.
+    let mut by_prompt: BTreeMap<(usize, &[i32]), Vec<usize>> = BTreeMap::new();
+    for (place, prompt) in prompts.iter().enumerate() {
+        let key = (prompt.ids.len(), prompt.ids.as_slice());
+        by_prompt.entry(key).or_default().push(place);
+    }
+    let mut texts = vec![None; prompts.len()];
+    let mut batch: Vec<(&[i32], Vec<usize>)> = Vec::new();
+    for ((length, ids), places) in by_prompt {
+        let rows: usize = batch.iter().map(|(_, places)| places.len()).sum();
+        let other_length = batch
+            .first()
+            .is_some_and(|(first, _)| first.len() != length);
+        if other_length || rows + places.len() > ROWS {
+            write(decoder, prompts, &batch, settings, &mut texts);
+            batch.clear();
+        }
+        batch.push((ids, places));
+    }
+    write(decoder, prompts, &batch, settings, &mut texts);
+    texts
+}
+
+/// One row being written.
+struct Row {
+    place: usize,
+    rng: ChaCha8Rng,
+    written: Vec<i32>,
+    /// What it should have and has not yet, and how often.
+    missing: BTreeMap<i32, usize>,
+}
+
+impl Row {
+    /// Writes one more token; tells whether the text goes on.
+    fn go_on(&mut self, logits: &mut [f32], settings: &SamplingSettings) -> bool {
+        for token in self.missing.keys() {
+            logits[*token as usize] += settings.favour as f32;
+        }
+        let token = draw(logits, settings, &mut self.rng);
+        if token == settings.end {
+            return false;
+        }
+        self.written.push(token);
+        if let Some(count) = self.missing.get_mut(&token) {
+            *count -= 1;
+            if *count == 0 {
+                self.missing.remove(&token);
+            }
+        }
+        true
+    }
+}
+
+/// Continues prompts of one length, each as often as it has places.
+fn write(
+    decoder: &Decoder,
+    prompts: &[Prompt],
+    batch: &[(&[i32], Vec<usize>)],
+    settings: &SamplingSettings,
+    texts: &mut [Option<Vec<i32>>],
+) {
+    let Some(length) = batch.first().map(|(ids, _)| ids.len()) else {
+        return;
+    };
+    let mut cache = Cache::default();
+    let ids: Vec<i32> = batch
+        .iter()
+        .flat_map(|(ids, _)| ids.iter().copied())
+        .collect();
+    let hidden = decoder.forward(&ids, batch.len(), length, &mut cache);
+    let mut sources = Vec::new();
+    let mut rows = Vec::new();
+    for (source, (_, places)) in batch.iter().enumerate() {
+        for &place in places {
+            let mut missing = BTreeMap::new();
+            for &token in &prompts[place].favoured {
+                *missing.entry(token).or_default() += 1;
+            }
+            sources.push(source);
+            rows.push(Row {
+                place,
+                rng: ChaCha8Rng::seed_from_u64(prompts[place].seed),
+                written: Vec::new(),
+                missing,
+            });
+        }
+    }
+    let last: Vec<usize> = sources
+        .iter()
+        .map(|source| source * length + length - 1)
+        .collect();
+    let mut hidden = rows_of(&hidden, &last);
+    cache = cache.select(&sources, batch.len());
+    let room = decoder.shape.max_position.saturating_sub(length);
+    for _ in 0..settings.max_tokens.min(room) {
+        let mut logits = host(&hidden.matmul(decoder.head().clone().transpose()));
+        let mut going_on = Vec::new();
+        for (index, row) in rows.iter_mut().enumerate() {
+            let logits = &mut logits[index * decoder.vocabulary..][..decoder.vocabulary];
+            match row.go_on(logits, settings) {
+                true => going_on.push(index),
+                false => texts[row.place] = Some(std::mem::take(&mut row.written)),
+            }
+        }
+        if going_on.is_empty() {
+            return;
+        }
+        let count = rows.len();
+        if going_on.len() < count {
+            cache = cache.select(&going_on, count);
+            let mut index = 0;
+            rows.retain(|_| {
+                index += 1;
+                going_on.binary_search(&(index - 1)).is_ok()
+            });
+        }
+        let tokens: Vec<i32> = rows
+            .iter()
+            .filter_map(|row| row.written.last().copied())
+            .collect();
+        hidden = decoder.forward(&tokens, rows.len(), 1, &mut cache);
+    }
+}
+
+fn rows_of(hidden: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    use burn::tensor::{Int, TensorData};
+    let places: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
+    let places =
+        Tensor::<1, Int>::from_data(TensorData::new(places, [rows.len()]), &hidden.device());
+    hidden.clone().select(0, places)
+}
+
+/// Draws a token from softmax(logits / temperature), cut to its nucleus (Holtzman et al. 2020).
+fn draw(logits: &[f32], settings: &SamplingSettings, rng: &mut ChaCha8Rng) -> i32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let temperature = settings.temperature as f32;
+    let mut weights: Vec<(usize, f32)> = logits
+        .iter()
+        .enumerate()
+        .map(|(token, logit)| (token, ((logit - largest) / temperature).exp()))
+        .collect();
+    if settings.top_p < 1.0 {
+        let (top_p, total) = (
+            settings.top_p as f32,
+            weights.iter().map(|(_, w)| w).sum::<f32>(),
+        );
+        // Tokens this unlikely cannot reach 1 - top_p all together, so that none of them is in the
+        // nucleus: they need no sorting.
+        let least = (1.0 - top_p) * total / weights.len() as f32;
+        weights.retain(|(_, weight)| *weight >= least);
+        weights.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let wanted = top_p * total;
+        let mut reached = 0.0;
+        let kept = weights
+            .iter()
+            .take_while(|(_, weight)| {
+                let before = reached;
+                reached += weight;
+                before < wanted
+            })
+            .count();
+        weights.truncate(kept.max(1));
+    }
+    let mut at = rng.random::<f32>() * weights.iter().map(|(_, w)| w).sum::<f32>();
+    for &(token, weight) in &weights {
+        at -= weight;
+        if at < 0.0 {
+            return token as i32;
+        }
+    }
+    // Rounding may leave a crumb: the last token that has any weight takes it.
+    weights
+        .iter()
+        .rev()
+        .find(|(_, weight)| *weight > 0.0)
+        .map_or(settings.end, |&(token, _)| token as i32)
+}
+
+/// Sum of log p(target | prompt) over the tokens of each target and the end token after it, `[B]`.
+///
+/// `rows` are (prompt, target) pairs; gradients flow into the decoder.
+pub fn log_likelihood(decoder: &Decoder, rows: &[(&[i32], &[i32])], end: i32) -> Tensor<2> {
+    use burn::tensor::{Int, TensorData};
+    let device = decoder.embedding().device();
+    let tokens = rows
+        .iter()
+        .map(|(prompt, target)| prompt.len() + target.len())
+        .max()
+        .unwrap_or(1);
+    let mut ids = Vec::with_capacity(rows.len() * tokens);
+    // Places that predict a target token, what they predict, and which row they belong to.
+    let (mut places, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
+    for (row, (prompt, target)) in rows.iter().enumerate() {
+        let start = row * tokens;
+        ids.extend_from_slice(prompt);
+        ids.extend_from_slice(target);
+        ids.resize(start + tokens, end);
+        for (offset, &token) in target.iter().chain([&end]).enumerate() {
+            places.push(start + prompt.len() - 1 + offset);
+            targets.push(token);
+            owners.push(row);
+        }
+    }
+    let hidden = rows_of(&decoder.hidden(&ids, rows.len(), tokens), &places);
+    let logits = hidden.matmul(decoder.head().clone().transpose());
+    let count = targets.len();
+    let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [count, 1]), &device);
+    let each = activation::log_softmax(logits.cast(FloatDType::F32), 1).gather(1, targets);
+    // [B, count] of zeros and ones adds a row's tokens up.
+    let mut sum = vec![0.0f32; rows.len() * count];
+    for (place, row) in owners.iter().enumerate() {
+        sum[row * count + place] = 1.0;
+    }
+    Tensor::<2>::from_data(TensorData::new(sum, [rows.len(), count]), &device).matmul(each)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::recipe::ModelRecipe;
+
+    const SETTINGS: SamplingSettings = SamplingSettings {
+        temperature: 0.8,
+        top_p: 1.0,
+        max_tokens: 12,
+        end: 0,
+        favour: 0.0,
+    };
+
+    fn decoder() -> Decoder {
+        let shape = ModelRecipe {
+            layers: 2,
+            hidden: 32,
+            heads: 2,
+            kv_heads: 1,
+            intermediate: 20,
+            max_position: 32,
+            rope_theta: 10000.0,
+            norm_eps: 1e-6,
+            rope_scaling: None,
+            tied: true,
+        };
+        let mut decoder = Decoder::new(&shape, 23, 3, &Device::flex().autodiff());
+        decoder = crate::train::stage::without_gradients(&decoder);
+        // Fresh weights say nearly nothing; louder ones have opinions.
+        for parameter in &mut decoder.parameters {
+            parameter.value = parameter.value.clone().mul_scalar(4.0);
+        }
+        decoder
+    }
+
+    #[test]
+    fn draws_follow_the_softmax_and_the_nucleus() {
+        let logits = [1.0f32, 0.0, 2.0, -1.0];
+        let share = |settings: &SamplingSettings| -> Vec<f64> {
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let mut counts = [0.0; 4];
+            for _ in 0..40_000 {
+                counts[draw(&logits, settings, &mut rng) as usize] += 1.0 / 40_000.0;
+            }
+            counts.to_vec()
+        };
+        let weights: Vec<f64> = logits.iter().map(|&l| (l as f64 / 0.8).exp()).collect();
+        let expect = |kept: &[usize]| -> Vec<f64> {
+            let sum: f64 = kept.iter().map(|&i| weights[i]).sum();
+            (0..4)
+                .map(|i| {
+                    if kept.contains(&i) {
+                        weights[i] / sum
+                    } else {
+                        0.0
+                    }
+                })
+                .collect()
+        };
+        // Probabilities are 0.203, 0.058, 0.708 and 0.017: two tokens reach 0.9.
+        for (top_p, kept) in [(1.0, &[0, 1, 2, 3][..]), (0.9, &[0, 2]), (0.5, &[2])] {
+            let found = share(&SamplingSettings { top_p, ..SETTINGS });
+            for (found, expected) in found.iter().zip(expect(kept)) {
+                assert!(
+                    (found - expected).abs() < 0.01,
+                    "{top_p}: {found} {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_does_not_depend_on_its_neighbours() {
+        let decoder = decoder();
+        let prompts: Vec<Prompt> = (0..20)
+            .map(|i| Prompt {
+                ids: vec![1 + i % 3; 2 + (i % 2) as usize],
+                seed: i as u64,
+                favoured: Vec::new(),
+            })
+            .collect();
+        let together = sample(&decoder, &prompts, &SETTINGS);
+        assert!(together.iter().flatten().any(|text| text.len() > 2));
+        for (prompt, text) in prompts.iter().zip(&together) {
+            assert_eq!(
+                &sample(&decoder, std::slice::from_ref(prompt), &SETTINGS)[0],
+                text
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_favoured_is_written_once_each() {
+        let decoder = decoder();
+        let texts = |favour: f64| {
+            let prompts: Vec<Prompt> = (0..300)
+                .map(|seed| Prompt {
+                    ids: vec![4, 5, 6],
+                    seed,
+                    favoured: vec![9, 7, 9],
+                })
+                .collect();
+            let settings = SamplingSettings {
+                favour,
+                temperature: 1.0,
+                max_tokens: 28,
+                ..SETTINGS
+            };
+            sample(&decoder, &prompts, &settings)
+        };
+        let long: Vec<Vec<i32>> = texts(1e4).into_iter().flatten().collect();
+        assert!(!long.is_empty());
+        for text in &long {
+            let mut first = text[..3].to_vec();
+            first.sort_unstable();
+            assert_eq!(first, [7, 9, 9], "{text:?}");
+        }
+        // What was written is favoured no more.
+        assert!(
+            long.iter()
+                .any(|text| text[3..].iter().any(|id| *id != 7 && *id != 9))
+        );
+        let has_all = |text: &Vec<i32>| text.contains(&7) && text.contains(&9);
+        assert!(!texts(0.0).iter().flatten().all(has_all));
+    }
+
+    #[test]
+    fn likelihoods_add_up_over_all_texts_of_one_token() {
+        let decoder = decoder();
+        let (a, b) = ([4, 5, 6], [7]);
+        // p(first token) x p(end | it), over all first tokens, is the probability of ending after
+        // one.
+        let targets: Vec<Vec<i32>> = (1..23).map(|token| vec![token]).collect();
+        let rows: Vec<(&[i32], &[i32])> = targets.iter().map(|t| (&a[..], t.as_slice())).collect();
+        let batch = host(&log_likelihood(&decoder, &rows, 0));
+        for (row, found) in rows.iter().zip(&batch) {
+            let alone = host(&log_likelihood(&decoder, &[*row, (&b, &[1, 2, 3])], 0))[0];
+            assert!((alone - found).abs() < 1e-4, "{alone} {found}");
+        }
+        let nothing = host(&log_likelihood(&decoder, &[(&a, &[])], 0))[0].exp();
+        let one: f32 = batch.iter().map(|l| l.exp()).sum();
+        let frequency = |length: usize| {
+            let prompts: Vec<Prompt> = (0..4000)
+                .map(|seed| Prompt {
+                    ids: a.to_vec(),
+                    seed,
+                    favoured: Vec::new(),
+                })
+                .collect();
+            let settings = SamplingSettings {
+                temperature: 1.0,
+                ..SETTINGS
+            };
+            let texts = sample(&decoder, &prompts, &settings);
+            texts
+                .iter()
+                .flatten()
+                .filter(|text| text.len() == length)
+                .count() as f32
+                / 4000.0
+        };
+        assert!(
+            (frequency(0) - nothing).abs() < 0.03,
+            "{} {nothing}",
+            frequency(0)
+        );
+        assert!((frequency(1) - one).abs() < 0.03, "{} {one}", frequency(1));
+    }
+}

@@ -1,0 +1,405 @@
+//! What the whole of a run stands on, and stays the same from round to round.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use duoguard_export::{ExportError, ExportOptions, Quantize, STAGING_PREFIX};
+use serde_json::json;
+
+use crate::data::batch::{Batcher, PretrainStream};
+use crate::data::lexicon::Lexicon;
+use crate::data::mixture::Draws;
+use crate::data::rows::{
+    CATEGORIES, Corpus, Pair, ParallelRow, load_pairs, load_parallel, load_seed,
+};
+use crate::data::tokenizer::Tokenizer;
+use crate::data::validation::{split, write_rows};
+use crate::error::TrainError;
+use crate::model::decoder::Decoder;
+use crate::model::import;
+use crate::model::teacher::{self, Teacher};
+use crate::recipe::{
+    ComputeRecipe, GeneratorRecipe, JudgeRecipe, PretrainRecipe, Recipe, Start, TokenizerRecipe,
+};
+use crate::train::checkpoint::{save_hugging_face, write_atomically};
+use crate::train::classifier::Classifier;
+use crate::train::pretrain::Pretrain;
+use crate::train::stage::{StageSettings, run_stage, without_gradients};
+
+/// Validation rows watched while training; all of them set the thresholds.
+const WATCHED_ROWS: usize = 2000;
+/// Lengths in tokens of the sequences whose logits the exporter must reproduce.
+const GOLDEN_LENGTHS: [usize; 4] = [1, 7, 33, 128];
+
+/// The schemes of the bundle, of which the first is taken whose certificate passes; the last one
+/// always does. The order is fixed, where `auto` would take the time of each: a run that was
+/// resumed must write the same bundle.
+const SCHEMES: [Quantize; 3] = [Quantize::Int8, Quantize::Int8Weights, Quantize::None];
+
+/// Data, tokenizer, lexicon, teacher and the pretrained base.
+pub struct Ground<'a> {
+    /// What the run is to be.
+    pub recipe: &'a Recipe,
+    /// The run's folder.
+    pub run: PathBuf,
+    /// The folder that the recipe's data paths are relative to.
+    pub data: PathBuf,
+    /// What to train on; records gradients.
+    pub device: Device,
+    /// The seed data to learn from: S(0).
+    pub training: Corpus,
+    /// The seed data held out.
+    pub validation: Corpus,
+    /// Benign texts in several languages.
+    pub parallel: Vec<ParallelRow>,
+    /// Sentences and their translations.
+    pub pairs: Vec<Pair>,
+    /// Learned from the training and parallel texts.
+    pub tokenizer: Tokenizer,
+    /// Word translations; absent when nothing in the recipe needs them.
+    pub lexicon: Option<Arc<Lexicon>>,
+    /// The linear teacher that learned from S(0); absent when the recipe has none.
+    pub teacher: Option<Teacher>,
+    /// What both players start from.
+    pub base: Decoder,
+}
+
+impl<'a> Ground<'a> {
+    /// Reads the data and learns whatever `run` does not hold yet, up to the base.
+    ///
+    /// # Errors
+    /// Data, files or a stage that failed.
+    pub fn lay(
+        recipe: &'a Recipe,
+        run: &Path,
+        data: &Path,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let device = device.clone().autodiff();
+        let corpus = load_seed(data, recipe)?;
+        let parallel = load_parallel(data, recipe)?;
+        let pairs = load_pairs(data, recipe)?;
+        let (training, validation) = split(&corpus, recipe);
+        write_rows(&run.join("validation.jsonl"), &validation)?;
+        eprintln!(
+            "data: {} training rows, {} validation rows, {} parallel texts, {} pairs",
+            training.rows.len(),
+            validation.rows.len(),
+            parallel.len(),
+            pairs.len()
+        );
+        let tokenizer_path = run.join("tokenizer.json");
+        let (tokenizer, mut base) = match recipe.start() {
+            Some(Start::Scratch(vocabulary, shape, pretrain)) => {
+                let tokenizer =
+                    learned_tokenizer(&tokenizer_path, &training, &parallel, vocabulary)?;
+                let base = Decoder::new(shape, tokenizer.vocabulary(), recipe.seed, &device);
+                let texts = (&training, &parallel[..], &pairs[..]);
+                let settings = (pretrain, recipe.seed, recipe.compute);
+                let base = pretrained(base, texts, &tokenizer, settings, run)?;
+                (tokenizer, base)
+            }
+            Some(Start::Checkpoint(base)) => imported_base(
+                &data.join(&base.checkpoint),
+                &tokenizer_path,
+                recipe,
+                &device,
+            )?,
+            // Recipes are refused when they are read.
+            None => {
+                return Err(TrainError::invalid(
+                    run,
+                    "the recipe says nothing to start from",
+                ));
+            }
+        };
+        base.reset_score(recipe.seed.wrapping_add(1), &device);
+        let lexicon = match needs_lexicon(recipe) {
+            true => Some(Arc::new(learned_lexicon(
+                &run.join("lexicon.json"),
+                &pairs,
+                &parallel,
+                recipe,
+            )?)),
+            false => None,
+        };
+        let mut ground = Self {
+            recipe,
+            run: run.to_owned(),
+            data: data.to_owned(),
+            device,
+            training,
+            validation,
+            parallel,
+            pairs,
+            tokenizer,
+            lexicon,
+            teacher: None,
+            base,
+        };
+        ground.teacher = ground.teacher_of(&ground.training);
+        Ok(ground)
+    }
+
+    /// A linear teacher that learned from `data`, where the recipe wants one.
+    pub fn teacher_of(&self, data: &Corpus) -> Option<Teacher> {
+        let settings = self.recipe.classifier.teacher.as_ref()?;
+        let lexicon = self.lexicon.as_deref();
+        let draws = teacher::draws(data, &self.parallel, lexicon, self.recipe);
+        Some(Teacher::train(draws, settings))
+    }
+
+    /// Stage 1: a classifier of `data`, from the weights of `start`, in `folder`. `teacher` has
+    /// learned from the same data.
+    ///
+    /// # Errors
+    /// As [`run_stage`].
+    pub fn train_classifier(
+        &self,
+        folder: &Path,
+        (data, teacher): (&Corpus, Option<&Teacher>),
+        start: &Decoder,
+    ) -> Result<Decoder, TrainError> {
+        let recipe = self.recipe;
+        let mut classifier = start.clone();
+        let draws = Draws::new(
+            data,
+            &self.parallel,
+            self.lexicon.as_deref(),
+            recipe,
+            recipe.seed,
+        )
+        .joined();
+        let batcher = Batcher::new(draws, teacher, &self.tokenizer, recipe);
+        let mut stage = Classifier::new(
+            batcher,
+            &self.validation,
+            &self.tokenizer,
+            recipe,
+            WATCHED_ROWS,
+        );
+        run_stage(
+            &mut stage,
+            &classifier_settings(recipe),
+            &mut classifier,
+            folder,
+            &self.device,
+        )?;
+        Ok(classifier)
+    }
+
+    /// Writes the checkpoint and the bundle of a classifier that was trained on `data`, into
+    /// `folder`.
+    ///
+    /// # Errors
+    /// Full disk, or an export that fails for another reason than its certificate.
+    pub fn publish(
+        &self,
+        folder: &Path,
+        classifier: &Decoder,
+        data: &Corpus,
+        round: usize,
+    ) -> Result<(), TrainError> {
+        let (checkpoint, bundle) = (folder.join("checkpoint"), folder.join("bundle"));
+        if bundle.is_dir() {
+            return Ok(());
+        }
+        remove_unfinished_exports(folder)?;
+        save_hugging_face(
+            &checkpoint,
+            &without_gradients(classifier),
+            &self.run.join("tokenizer.json"),
+            &self.golden_inputs(),
+            &self.guard(data, round),
+        )?;
+        for quantize in SCHEMES {
+            let options = ExportOptions {
+                quantize,
+                calibration: Some(self.run.join("validation.jsonl")),
+                ..ExportOptions::default()
+            };
+            match duoguard_export::export(&checkpoint, &bundle, &options) {
+                Err(ExportError::Certificate { .. }) => {}
+                exported => {
+                    exported?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Token sequences of the golden lengths, cut from the first training texts laid end to end.
+    fn golden_inputs(&self) -> Vec<Vec<i32>> {
+        let rows = self.training.rows.iter();
+        let mut tokens = rows
+            .flat_map(|row| self.tokenizer.encode(&row.text))
+            .map(|id| id as i32);
+        GOLDEN_LENGTHS
+            .iter()
+            .map(|&length| {
+                tokens
+                    .by_ref()
+                    .take(length.min(self.recipe.classifier.window_tokens))
+                    .collect()
+            })
+            .filter(|ids: &Vec<i32>| !ids.is_empty())
+            .collect()
+    }
+
+    /// What the manifest takes over from training.
+    fn guard(&self, data: &Corpus, round: usize) -> serde_json::Value {
+        let recipe = self.recipe;
+        json!({
+            "name": recipe.name,
+            "window_tokens": recipe.classifier.window_tokens,
+            "overlap_tokens": recipe.classifier.overlap_tokens,
+            "categories": CATEGORIES,
+            "provenance": {
+                "recipe_sha256": recipe.sha256(),
+                "recipe": recipe.text,
+                "round": round,
+                "sources": data.sources,
+                "licences": recipe.data.licences,
+                "languages": recipe.data.languages,
+                "training_rows": data.rows.len(),
+                "validation_rows": self.validation.rows.len(),
+                "trainer_version": env!("CARGO_PKG_VERSION"),
+            },
+        })
+    }
+}
+
+/// An export that is killed leaves its staging folder behind.
+fn remove_unfinished_exports(folder: &Path) -> Result<(), TrainError> {
+    let io = |e| TrainError::io("read", folder, e);
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(STAGING_PREFIX) {
+            fs::remove_dir_all(&path).map_err(|e| TrainError::io("remove", &path, e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Code-switching, our own generator and the consistency judge translate words.
+fn needs_lexicon(recipe: &Recipe) -> bool {
+    let players = recipe.game.as_ref().map(|g| (&g.generator, &g.judge));
+    let in_game = players.is_some_and(|(generator, judge)| {
+        matches!(generator, GeneratorRecipe::Own(_))
+            || matches!(judge, JudgeRecipe::Consistency { .. })
+    });
+    recipe.classifier.sampling.code_switch > 0.0 || in_game
+}
+
+fn learned_tokenizer(
+    path: &Path,
+    training: &Corpus,
+    parallel: &[ParallelRow],
+    recipe: &TokenizerRecipe,
+) -> Result<Tokenizer, TrainError> {
+    if !path.exists() {
+        let training = training.rows.iter().map(|row| row.text.as_str());
+        let texts = training.chain(parallel.iter().map(|row| row.text.as_str()));
+        Tokenizer::train(texts, recipe.vocabulary)?.save(path)?;
+    }
+    Tokenizer::load(path)
+}
+
+/// Stage 0.
+fn pretrained(
+    mut base: Decoder,
+    (training, parallel, pairs): (&Corpus, &[ParallelRow], &[Pair]),
+    tokenizer: &Tokenizer,
+    (recipe, seed, compute): (&PretrainRecipe, u64, ComputeRecipe),
+    run: &Path,
+) -> Result<Decoder, TrainError> {
+    if recipe.steps > 0 {
+        let device = base.embedding().device();
+        let stream = PretrainStream::new(training, parallel, pairs, tokenizer, (recipe, seed));
+        let vocabulary = tokenizer.vocabulary();
+        let mut stage = Pretrain::new(stream, recipe.negatives, vocabulary, seed, device.clone());
+        run_stage(
+            &mut stage,
+            &pretrain_settings(recipe, compute),
+            &mut base,
+            run,
+            &device,
+        )?;
+    }
+    Ok(base)
+}
+
+/// A base that somebody else trained; its tokenizer is kept with the run.
+fn imported_base(
+    folder: &Path,
+    tokenizer_path: &Path,
+    recipe: &Recipe,
+    device: &Device,
+) -> Result<(Tokenizer, Decoder), TrainError> {
+    let base = import::language_model(folder, device)?.without_head();
+    let (window, limit) = (recipe.classifier.window_tokens, base.shape.max_position);
+    if window > limit {
+        return Err(TrainError::invalid(
+            folder,
+            format!("takes at most {limit} tokens; classifier.window_tokens is {window}"),
+        ));
+    }
+    let from = folder.join("tokenizer.json");
+    let bytes = fs::read(&from).map_err(|e| TrainError::io("read", &from, e))?;
+    write_atomically(tokenizer_path, &bytes)?;
+    let tokenizer = Tokenizer::load(tokenizer_path)?;
+    if tokenizer.puts_tokens_first() {
+        return Err(TrainError::invalid(
+            &from,
+            "puts special tokens before every text; the trainer takes only tokenizers that put none",
+        ));
+    }
+    Ok((tokenizer, base))
+}
+
+fn learned_lexicon(
+    path: &Path,
+    pairs: &[Pair],
+    parallel: &[ParallelRow],
+    recipe: &Recipe,
+) -> Result<Lexicon, TrainError> {
+    if !path.exists() {
+        Lexicon::learn_all(pairs, parallel, &recipe.data.languages).save(path)?;
+    }
+    Lexicon::load(path)
+}
+
+fn pretrain_settings(stage: &PretrainRecipe, compute: ComputeRecipe) -> StageSettings {
+    StageSettings {
+        name: "pretrain",
+        steps: stage.steps,
+        accumulation: 1,
+        learning_rate: stage.learning_rate,
+        warmup: stage.warmup,
+        weight_decay: stage.weight_decay,
+        max_gradient_norm: stage.max_gradient_norm,
+        checkpoint_every: stage.checkpoint_every,
+        average_decay: 0.0,
+        compute,
+    }
+}
+
+fn classifier_settings(recipe: &Recipe) -> StageSettings {
+    let stage = &recipe.classifier;
+    StageSettings {
+        name: "classifier",
+        steps: stage.steps,
+        accumulation: stage.accumulation,
+        learning_rate: stage.learning_rate,
+        warmup: stage.warmup,
+        weight_decay: stage.weight_decay,
+        max_gradient_norm: stage.max_gradient_norm,
+        checkpoint_every: stage.checkpoint_every,
+        average_decay: stage.ema,
+        compute: recipe.compute,
+    }
+}

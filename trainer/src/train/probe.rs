@@ -1,0 +1,345 @@
+//! One step of each kind on made-up tokens: what the checks of a device, and the measurements of
+//! its speed, compute.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::model::decoder::{CATEGORIES, Decoder};
+use crate::model::generate::log_likelihood;
+use crate::recipe::{ClassifierLoss, ComputeRecipe, ModelRecipe};
+use crate::train::checkpoint::host;
+use crate::train::loss::{Candidates, Targets, classifier_loss, language_model_loss};
+use crate::train::preference::preference_loss;
+use crate::train::stage::{Stage, backward, working_copy};
+
+/// The token that ends a text.
+const END: i32 = 0;
+
+/// Which stage's loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Next-token prediction over the whole vocabulary.
+    Pretrain,
+    /// The log-sum-exp loss on rows of every reading.
+    Classifier,
+    /// DPO with the likelihood term of the paper; half of the rows are chosen texts.
+    Preference,
+}
+
+impl Kind {
+    /// All of them, with their names.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("pretrain", Self::Pretrain),
+        ("classifier", Self::Classifier),
+        ("preference", Self::Preference),
+    ];
+}
+
+/// A stage over made-up batches of one size. Batch `index` is a function of the index.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// Which loss.
+    pub kind: Kind,
+    /// Rows of a batch; an even number.
+    pub rows: usize,
+    /// Tokens of a row; at least 4.
+    pub tokens: usize,
+}
+
+impl Stage for Probe {
+    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
+        let mut rng = ChaCha8Rng::seed_from_u64(index as u64);
+        let (rows, tokens) = (self.rows, self.tokens);
+        let count = rows * tokens;
+        // Half of the tokens are drawn from the first few: some are frequent, as in any text.
+        let ids: Vec<i32> = (0..=count)
+            .map(|place| {
+                let among = match place % 2 {
+                    0 => decoder.vocabulary,
+                    _ => decoder.vocabulary.min(16),
+                };
+                rng.random_range(1..among as i32)
+            })
+            .collect();
+        let device = decoder.embedding().device();
+        let loss = match self.kind {
+            Kind::Pretrain => {
+                let all = Candidates::draw(&ids[1..], 0, decoder.vocabulary, 0);
+                let hidden = decoder.hidden(&ids[..count], rows, tokens);
+                language_model_loss(hidden, decoder.head(), all, &device)
+            }
+            Kind::Classifier => {
+                let logits = decoder.logits(&ids[..count], &vec![tokens as i32; rows], tokens);
+                classifier_loss(ClassifierLoss::LogSumExp, logits, &targets(rows))
+            }
+            Kind::Preference => {
+                let pairs: Vec<(&[i32], &[i32])> = ids[..count]
+                    .chunks(tokens)
+                    .map(|row| row.split_at(tokens / 4))
+                    .collect();
+                let both = log_likelihood(decoder, &pairs, END);
+                let half = rows / 2;
+                let length = tokens - tokens / 4 + 1;
+                let column = |value: f32| {
+                    let data = TensorData::new(vec![value; half], [half, 1]);
+                    Tensor::<2>::from_data(data, &device)
+                };
+                // A reference that finds every token equally likely.
+                let reference = column(-(length as f32) * (decoder.vocabulary as f32).ln());
+                preference_loss(
+                    [both.clone().narrow(0, 0, half), both.narrow(0, half, half)],
+                    [reference.clone(), reference],
+                    column(length as f32),
+                    0.01,
+                    0.4,
+                )
+            }
+        };
+        (loss, count)
+    }
+}
+
+/// Every fourth row safe, every fourth unsafe in a category that is not known, the others in one
+/// that is.
+fn targets(rows: usize) -> Targets {
+    let is = |wanted: &[usize]| -> Vec<f32> {
+        let held = |row: usize| f32::from(u8::from(wanted.contains(&(row % 4))));
+        (0..rows).map(held).collect()
+    };
+    let known = is(&[1, 2]);
+    let labels = (0..rows * CATEGORIES).map(|place| {
+        let (row, category) = (place / CATEGORIES, place % CATEGORIES);
+        known[row] * f32::from(u8::from(row % CATEGORIES == category))
+    });
+    Targets {
+        labels: labels.collect(),
+        safe: is(&[0]),
+        known,
+        unknown: is(&[3]),
+    }
+}
+
+/// A network of a few thousand parameters that has everything a large one has.
+pub fn tiny() -> (ModelRecipe, usize) {
+    let shape = ModelRecipe {
+        layers: 3,
+        hidden: 64,
+        heads: 4,
+        kv_heads: 2,
+        intermediate: 96,
+        max_position: 64,
+        rope_theta: 10000.0,
+        norm_eps: 1e-6,
+        rope_scaling: None,
+        tied: true,
+    };
+    (shape, 300)
+}
+
+/// The shape of Qwen2.5-0.5B, and its vocabulary.
+pub fn qwen_half_billion() -> (ModelRecipe, usize) {
+    let shape = ModelRecipe {
+        layers: 24,
+        hidden: 896,
+        heads: 14,
+        kv_heads: 2,
+        intermediate: 4864,
+        max_position: 32_768,
+        rope_theta: 1e6,
+        norm_eps: 1e-6,
+        rope_scaling: None,
+        tied: true,
+    };
+    (shape, 151_936)
+}
+
+/// A loss and the gradients of every parameter, on the host.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The loss.
+    pub loss: f64,
+    /// Names and gradients in the order of the parameters; empty where none arrived.
+    pub gradients: Vec<(String, Vec<f32>)>,
+}
+
+/// Batch 0 of `probe` on a network drawn from `seed`.
+pub fn find(
+    probe: Probe,
+    (shape, vocabulary): &(ModelRecipe, usize),
+    seed: u64,
+    compute: ComputeRecipe,
+    device: &Device,
+) -> Found {
+    let mut decoder = Decoder::new(shape, *vocabulary, seed, &device.clone().autodiff());
+    // Fresh weights say nearly nothing; louder ones have opinions.
+    for parameter in &mut decoder.parameters {
+        if parameter.decays {
+            let value = parameter.value.clone().inner().mul_scalar(3.0);
+            parameter.value = Tensor::from_inner(value).require_grad();
+        }
+    }
+    let working = working_copy(&decoder, compute);
+    let mut sum = Vec::new();
+    let (loss, _) = { probe }.loss(&working, 0);
+    backward(&working, &loss, &mut sum);
+    let names = decoder.parameters.iter().map(|p| p.name.clone());
+    Found {
+        loss: loss.into_scalar::<f32>().into(),
+        gradients: names
+            .zip(sum)
+            .map(|(name, gradient)| (name, gradient.map_or(Vec::new(), |g| host(&g))))
+            .collect(),
+    }
+}
+
+impl Found {
+    /// |this loss - that loss| / |that loss|.
+    pub fn loss_error(&self, other: &Self) -> f64 {
+        (self.loss - other.loss).abs() / other.loss.abs().max(f64::MIN_POSITIVE)
+    }
+
+    /// The parameter whose gradient differs most, and |this - that| / |that| of it. A gradient that
+    /// only one has is infinitely far.
+    pub fn gradient_error(&self, other: &Self) -> (&str, f64) {
+        let mut worst = ("", 0.0);
+        for ((name, found), (_, expected)) in self.gradients.iter().zip(&other.gradients) {
+            let norm =
+                |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+            let error = if found.len() == expected.len() {
+                let mut off = found.iter().zip(expected).map(|(a, b)| f64::from(a - b));
+                let scale = norm(&mut expected.iter().map(|&x| f64::from(x)));
+                norm(&mut off) / scale.max(f64::MIN_POSITIVE)
+            } else {
+                f64::INFINITY
+            };
+            if !expected.is_empty() && (error.is_nan() || error > worst.1) {
+                worst = (name, error);
+            }
+        }
+        worst
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Precision;
+
+    const PLAIN: ComputeRecipe = ComputeRecipe {
+        precision: Precision::F32,
+        recompute_layers: false,
+        read_every: None,
+    };
+
+    fn found(kind: Kind, compute: ComputeRecipe) -> Found {
+        let probe = Probe {
+            kind,
+            rows: 4,
+            tokens: 12,
+        };
+        find(probe, &tiny(), 5, compute, &Device::flex())
+    }
+
+    #[test]
+    fn layers_computed_again_give_the_same_gradients() {
+        for precision in [Precision::F32, Precision::Bf16] {
+            for (name, kind) in Kind::ALL {
+                let kept = found(kind, ComputeRecipe { precision, ..PLAIN });
+                let again = found(
+                    kind,
+                    ComputeRecipe {
+                        precision,
+                        recompute_layers: true,
+                        ..PLAIN
+                    },
+                );
+                assert_eq!(kept.loss, again.loss, "{name}");
+                assert!(
+                    again
+                        .gradients
+                        .iter()
+                        .filter(|(_, g)| !g.is_empty())
+                        .count()
+                        > 20
+                );
+                let (parameter, error) = again.gradient_error(&kept);
+                // A tied embedding's two gradients are added in 32 bits here, in the network's type
+                // there.
+                let limit = if precision == Precision::F32 {
+                    1e-6
+                } else {
+                    1e-2
+                };
+                assert!(error < limit, "{name} {precision:?} {parameter}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_are_close_to_thirty_two() {
+        for (name, kind) in Kind::ALL {
+            let exact = found(kind, PLAIN);
+            let short = found(
+                kind,
+                ComputeRecipe {
+                    precision: Precision::Bf16,
+                    ..PLAIN
+                },
+            );
+            let (parameter, error) = short.gradient_error(&exact);
+            assert!(
+                short.loss_error(&exact) < 0.01,
+                "{name}: {} {}",
+                short.loss,
+                exact.loss
+            );
+            assert!(
+                short.loss != exact.loss,
+                "{name} was not computed in 16 bits"
+            );
+            assert!(error < 0.1, "{name} {parameter}: {error}");
+        }
+    }
+
+    #[test]
+    fn four_batches_accumulated_are_one_of_four_times_the_rows() {
+        let device = Device::flex();
+        let (shape, vocabulary) = tiny();
+        let decoder = Decoder::new(&shape, vocabulary, 3, &device.clone().autodiff());
+        let (rows, tokens) = (8, 6);
+        let ids: Vec<i32> = (0..rows * tokens)
+            .map(|i| 1 + (i * 7 % 90) as i32)
+            .collect();
+        let all = targets(rows);
+        let gradients = |parts: usize| {
+            let mut sum = Vec::new();
+            let count = rows / parts;
+            for part in 0..parts {
+                let cut = |values: &[f32], each: usize| {
+                    values[part * count * each..][..count * each].to_vec()
+                };
+                let targets = Targets {
+                    labels: cut(&all.labels, CATEGORIES),
+                    safe: cut(&all.safe, 1),
+                    known: cut(&all.known, 1),
+                    unknown: cut(&all.unknown, 1),
+                };
+                let ids = &ids[part * count * tokens..][..count * tokens];
+                let logits = decoder.logits(ids, &vec![tokens as i32; count], tokens);
+                let loss = classifier_loss(ClassifierLoss::LogSumExp, logits, &targets);
+                backward(&decoder, &loss, &mut sum);
+            }
+            let names = decoder.parameters.iter().map(|p| p.name.clone());
+            let mean = |gradient: Tensor<2>| host(&gradient.div_scalar(parts as f32));
+            let gradients = names.zip(sum.into_iter().map(|g| g.map_or(Vec::new(), mean)));
+            Found {
+                loss: 0.0,
+                gradients: gradients.collect(),
+            }
+        };
+        let (parts, whole) = (gradients(4), gradients(1));
+        let (parameter, error) = parts.gradient_error(&whole);
+        assert!(error < 1e-5, "{parameter}: {error}");
+    }
+}
