@@ -13,7 +13,7 @@ use clap::Parser;
 use duoguard_trainer::error::TrainError;
 use duoguard_trainer::recipe::{ComputeRecipe, Precision};
 use duoguard_trainer::train::device::device;
-use duoguard_trainer::train::probe::{Kind, Probe, find, tiny};
+use duoguard_trainer::train::probe::{Probe, ProbeLoss, loss_and_gradients, tiny};
 
 /// Compares the losses and gradients of a small network with those of the CPU in 32 bits.
 #[derive(Parser)]
@@ -60,7 +60,7 @@ fn check(name: &str) -> Result<bool, TrainError> {
         "{:<12} {:<24} {:>12} {:>9} {:>9}  worst gradient",
         "step", name, "loss", "off", "gradient"
     );
-    for (step, kind) in Kind::ALL {
+    for (step, kind) in ProbeLoss::ALL {
         let probe = Probe {
             kind,
             rows: 8,
@@ -72,7 +72,7 @@ fn check(name: &str) -> Result<bool, TrainError> {
                 recompute_layers,
                 read_every: None,
             };
-            find(probe, &tiny(), 7, compute, device)
+            loss_and_gradients(probe, &tiny(), 7, compute, device)
         };
         let expected = found(Precision::F32, false, &Device::flex());
         for (way, precision, recompute, loss_limit) in WAYS {

@@ -38,7 +38,7 @@ impl Guard for Judge {
             Some(response) => format!("{} {response}", row.prompt),
             None => row.prompt.clone(),
         };
-        let score = self.0.joint_opinion(&text);
+        let score = self.0.mean_probability(&text);
         Ok((score, score > 0.5))
     }
 }
@@ -57,13 +57,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (training, validation) = split(&corpus, &recipe);
     let lexicon = (recipe.classifier.sampling.code_switch > 0.0)
         .then(|| Lexicon::learn_all(&pairs, &parallel, &recipe.data.languages));
-    let draws = teacher::draws(&training, &parallel, lexicon.as_ref(), &recipe);
-    let teacher = Teacher::train(draws, settings);
+    let mixture = teacher::mixture(&training, &parallel, lexicon.as_ref(), &recipe);
+    let teacher = Teacher::train(mixture, settings);
 
     let scores: Vec<f32> = validation
         .rows
         .par_iter()
-        .map(|row| teacher.joint_opinion(&row.text))
+        .map(|row| teacher.mean_probability(&row.text))
         .collect();
     let mut by_kind: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
     for (row, &score) in validation.rows.iter().zip(&scores) {

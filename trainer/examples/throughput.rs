@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use duoguard_trainer::model::decoder::Decoder;
 use duoguard_trainer::recipe::{ComputeRecipe, Precision};
 use duoguard_trainer::train::device::device;
-use duoguard_trainer::train::probe::{Kind, Probe, qwen_half_billion, tiny};
+use duoguard_trainer::train::probe::{Probe, ProbeLoss, qwen_half_billion, tiny};
 use duoguard_trainer::train::progress::StepMetrics;
 use duoguard_trainer::train::stage::{StageSettings, run_stage};
 
@@ -87,9 +87,9 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     };
     let mut probe = Probe {
         kind: match arguments.step {
-            Step::Pretrain => Kind::Pretrain,
-            Step::Classifier => Kind::Classifier,
-            Step::Preference => Kind::Preference,
+            Step::Pretrain => ProbeLoss::Pretrain,
+            Step::Classifier => ProbeLoss::Classifier,
+            Step::Preference => ProbeLoss::Preference,
         },
         rows: arguments.rows,
         tokens: arguments.tokens,

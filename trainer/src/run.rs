@@ -1,4 +1,4 @@
-//! A whole run, top to bottom: the ground, round 0, and the rounds of the game.
+//! A whole run, top to bottom: the setup, round 0, and the rounds of the game.
 //!
 //! Everything it writes is in `<runs>/<name>/`; each step is skipped when its result is already
 //! there, so a run that was killed anywhere goes on where it was. A game's rounds are in
@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 
 use crate::error::TrainError;
-use crate::game::local_generator::Author;
-use crate::game::round::{Game, Players};
+use crate::game::local_generator::LocalGenerator;
+use crate::game::round::{Game, GameState};
 use crate::recipe::Recipe;
-use crate::report::measure::{benchmarks, measure};
+use crate::report::scores::{load_benchmarks, score_bundle};
 use crate::report::write_report;
-use crate::setup::Ground;
+use crate::setup::Setup;
 use crate::train::checkpoint::write_atomically;
 
 /// Where a run reads and writes, and on what it computes.
@@ -37,7 +37,7 @@ pub struct RunOptions {
 /// # Errors
 /// Whatever stops a step, in words; the run goes on from there when it is resumed.
 pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError> {
-    let run = prepare(recipe, options)?;
+    let run = open_run_folder(recipe, options)?;
     let last = recipe.game.as_ref().map_or(0, |game| game.rounds);
     let folders: Vec<PathBuf> = (0..=last)
         .map(|round| round_folder(&run, recipe, round))
@@ -62,17 +62,17 @@ fn play(
     folders: &[PathBuf],
     options: &RunOptions,
 ) -> Result<(), TrainError> {
-    let ground = Ground::lay(recipe, run, &options.data, &options.device)?;
+    let setup = Setup::prepare(recipe, run, &options.data, &options.device)?;
     let first = &folders[0];
     fs::create_dir_all(first).map_err(|e| TrainError::io("create", first, e))?;
-    let data = (&ground.training, ground.teacher.as_ref());
-    let classifier = ground.train_classifier(first, data, &ground.base)?;
-    ground.publish(first, &classifier, &ground.training, 0)?;
+    let data = (&setup.training, setup.teacher.as_ref());
+    let classifier = setup.train_classifier(first, data, &setup.base)?;
+    setup.export_classifier(first, &classifier, &setup.training, 0)?;
     let Some(game) = &recipe.game else {
         return Ok(());
     };
     let sets = match &game.benchmarks {
-        Some(folder) => benchmarks(&options.data.join(folder))?,
+        Some(folder) => load_benchmarks(&options.data.join(folder))?,
         None => {
             eprintln!(
                 "game.benchmarks is not set: proposals are not checked for overlap with benchmarks"
@@ -80,21 +80,21 @@ fn play(
             Vec::new()
         }
     };
-    measure(first, &ground.validation, &sets)?;
-    let author = Author::of(&ground, game)?;
+    score_bundle(first, &setup.validation, &sets)?;
+    let local = LocalGenerator::of(&setup, game)?;
     let game = Game {
-        ground: &ground,
+        setup: &setup,
         recipe: game,
         benchmarks: &sets,
-        author: author.as_ref(),
+        local: local.as_ref(),
     };
-    let mut players = Players {
+    let mut state = GameState {
         classifier,
-        generator: author.as_ref().map(|author| author.first.clone()),
-        data: ground.training.clone(),
+        generator: local.as_ref().map(|local| local.reference.clone()),
+        data: setup.training.clone(),
     };
     for (round, folder) in folders.iter().enumerate().skip(1) {
-        players = game.play(players, round, folder)?;
+        state = game.play(state, round, folder)?;
         write_report(run, &recipe.name, &folders[..=round])?;
     }
     Ok(())
@@ -109,7 +109,7 @@ pub fn round_folder(run: &Path, recipe: &Recipe, round: usize) -> PathBuf {
 }
 
 /// Makes the run folder, or checks that the one there was made by this very recipe.
-fn prepare(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError> {
+fn open_run_folder(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError> {
     let run = options.runs.join(&recipe.name);
     let kept = run.join("recipe.toml");
     if kept.exists() {

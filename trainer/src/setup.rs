@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::data::batch::{Batcher, PretrainStream};
 use crate::data::lexicon::Lexicon;
-use crate::data::mixture::Draws;
+use crate::data::mixture::Mixture;
 use crate::data::rows::{
     CATEGORIES, Corpus, Pair, ParallelRow, load_pairs, load_parallel, load_seed,
 };
@@ -24,8 +24,8 @@ use crate::recipe::{
     ComputeRecipe, GeneratorRecipe, JudgeRecipe, PretrainRecipe, Recipe, Start, TokenizerRecipe,
 };
 use crate::train::checkpoint::{save_hugging_face, write_atomically};
-use crate::train::classifier::Classifier;
-use crate::train::pretrain::Pretrain;
+use crate::train::classifier::ClassifierStage;
+use crate::train::pretrain::PretrainStage;
 use crate::train::stage::{StageSettings, run_stage, without_gradients};
 
 /// Validation rows watched while training; all of them set the thresholds.
@@ -39,7 +39,7 @@ const GOLDEN_LENGTHS: [usize; 4] = [1, 7, 33, 128];
 const SCHEMES: [Quantize; 3] = [Quantize::Int8, Quantize::Int8Weights, Quantize::None];
 
 /// Data, tokenizer, lexicon, teacher and the pretrained base.
-pub struct Ground<'a> {
+pub struct Setup<'a> {
     /// What the run is to be.
     pub recipe: &'a Recipe,
     /// The run's folder.
@@ -66,12 +66,12 @@ pub struct Ground<'a> {
     pub base: Decoder,
 }
 
-impl<'a> Ground<'a> {
+impl<'a> Setup<'a> {
     /// Reads the data and learns whatever `run` does not hold yet, up to the base.
     ///
     /// # Errors
     /// Data, files or a stage that failed.
-    pub fn lay(
+    pub fn prepare(
         recipe: &'a Recipe,
         run: &Path,
         data: &Path,
@@ -125,7 +125,7 @@ impl<'a> Ground<'a> {
             )?)),
             false => None,
         };
-        let mut ground = Self {
+        let mut setup = Self {
             recipe,
             run: run.to_owned(),
             data: data.to_owned(),
@@ -139,16 +139,16 @@ impl<'a> Ground<'a> {
             teacher: None,
             base,
         };
-        ground.teacher = ground.teacher_of(&ground.training);
-        Ok(ground)
+        setup.teacher = setup.teacher_of(&setup.training);
+        Ok(setup)
     }
 
     /// A linear teacher that learned from `data`, where the recipe wants one.
     pub fn teacher_of(&self, data: &Corpus) -> Option<Teacher> {
         let settings = self.recipe.classifier.teacher.as_ref()?;
         let lexicon = self.lexicon.as_deref();
-        let draws = teacher::draws(data, &self.parallel, lexicon, self.recipe);
-        Some(Teacher::train(draws, settings))
+        let mixture = teacher::mixture(data, &self.parallel, lexicon, self.recipe);
+        Some(Teacher::train(mixture, settings))
     }
 
     /// Stage 1: a classifier of `data`, from the weights of `start`, in `folder`. `teacher` has
@@ -164,16 +164,16 @@ impl<'a> Ground<'a> {
     ) -> Result<Decoder, TrainError> {
         let recipe = self.recipe;
         let mut classifier = start.clone();
-        let draws = Draws::new(
+        let mixture = Mixture::new(
             data,
             &self.parallel,
             self.lexicon.as_deref(),
             recipe,
             recipe.seed,
         )
-        .joined();
-        let batcher = Batcher::new(draws, teacher, &self.tokenizer, recipe);
-        let mut stage = Classifier::new(
+        .with_joined_texts();
+        let batcher = Batcher::new(mixture, teacher, &self.tokenizer, recipe);
+        let mut stage = ClassifierStage::new(
             batcher,
             &self.validation,
             &self.tokenizer,
@@ -195,7 +195,7 @@ impl<'a> Ground<'a> {
     ///
     /// # Errors
     /// Full disk, or an export that fails for another reason than its certificate.
-    pub fn publish(
+    pub fn export_classifier(
         &self,
         folder: &Path,
         classifier: &Decoder,
@@ -212,7 +212,7 @@ impl<'a> Ground<'a> {
             &without_gradients(classifier),
             &self.run.join("tokenizer.json"),
             &self.golden_inputs(),
-            &self.guard(data, round),
+            &self.guard_description(data, round),
         )?;
         for quantize in SCHEMES {
             let options = ExportOptions {
@@ -250,7 +250,7 @@ impl<'a> Ground<'a> {
     }
 
     /// What the manifest takes over from training.
-    fn guard(&self, data: &Corpus, round: usize) -> serde_json::Value {
+    fn guard_description(&self, data: &Corpus, round: usize) -> serde_json::Value {
         let recipe = self.recipe;
         json!({
             "name": recipe.name,
@@ -321,7 +321,8 @@ fn pretrained(
         let device = base.embedding().device();
         let stream = PretrainStream::new(training, parallel, pairs, tokenizer, (recipe, seed));
         let vocabulary = tokenizer.vocabulary();
-        let mut stage = Pretrain::new(stream, recipe.negatives, vocabulary, seed, device.clone());
+        let mut stage =
+            PretrainStage::new(stream, recipe.negatives, vocabulary, seed, device.clone());
         run_stage(
             &mut stage,
             &pretrain_settings(recipe, compute),

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::mixture::{Drawn, Draws};
+use crate::data::mixture::{Mixture, TrainingText};
 use crate::data::rows::{Corpus, Pair, ParallelRow};
 use crate::data::tokenizer::Tokenizer;
 use crate::model::decoder::CATEGORIES;
@@ -47,7 +47,7 @@ pub struct Batch {
     /// `[B]` label smoothing.
     pub smoothing: Vec<f32>,
     /// `[B]` the teacher's probability of "unsafe"; 0 without a teacher.
-    pub opinions: Vec<f32>,
+    pub teacher_probabilities: Vec<f32>,
     /// Sum of `lengths`.
     pub real_tokens: usize,
 }
@@ -58,12 +58,12 @@ struct Example {
     categories: u16,
     target: Target,
     smoothing: f32,
-    opinion: f32,
+    teacher_probability: f32,
 }
 
 /// Batches of the classifier stage.
 pub struct Batcher<'a> {
-    draws: Draws<'a>,
+    mixture: Mixture<'a>,
     teacher: Option<&'a Teacher>,
     tokenizer: &'a Tokenizer,
     recipe: &'a ClassifierRecipe,
@@ -72,15 +72,15 @@ pub struct Batcher<'a> {
 }
 
 impl<'a> Batcher<'a> {
-    /// A batcher over the texts of `draws`; a teacher adds its opinion of each.
+    /// A batcher over the texts of `mixture`; a teacher adds the probability that each is unsafe.
     pub fn new(
-        draws: Draws<'a>,
+        mixture: Mixture<'a>,
         teacher: Option<&'a Teacher>,
         tokenizer: &'a Tokenizer,
         recipe: &'a Recipe,
     ) -> Self {
         Self {
-            draws,
+            mixture,
             teacher,
             tokenizer,
             recipe: &recipe.classifier,
@@ -102,12 +102,12 @@ impl<'a> Batcher<'a> {
     fn next_pool(&mut self) -> Vec<Batch> {
         let (teacher, tokenizer, recipe) = (self.teacher, self.tokenizer, self.recipe);
         let (pool, mut examples) = self
-            .draws
-            .next_pool(|drawn| example(drawn, teacher, tokenizer, recipe));
+            .mixture
+            .next_pool(|text| example(text, teacher, tokenizer, recipe));
         examples.retain(|example| !example.ids.is_empty());
         examples.sort_by_key(|example| example.ids.len());
         let mut batches = self.cut(&examples);
-        batches.shuffle(&mut self.draws.rng(pool, u64::MAX));
+        batches.shuffle(&mut self.mixture.rng(pool, u64::MAX));
         batches
     }
 
@@ -127,34 +127,35 @@ impl<'a> Batcher<'a> {
     }
 }
 
-/// A random window of a text, the teacher's opinion of that window, and some of its tokens dropped.
+/// A random window of a text with some of its tokens dropped, and the teacher's probability that
+/// the window is unsafe.
 fn example(
-    mut drawn: Drawn<'_>,
+    mut text: TrainingText<'_>,
     teacher: Option<&Teacher>,
     tokenizer: &Tokenizer,
     recipe: &ClassifierRecipe,
 ) -> Example {
-    let ids = tokenizer.encode(&drawn.text);
+    let ids = tokenizer.encode(&text.text);
     let length = ids.len().min(recipe.window_tokens);
-    let start = drawn.rng.random_range(0..=ids.len() - length);
+    let start = text.rng.random_range(0..=ids.len() - length);
     let window = &ids[start..start + length];
-    let opinion = teacher.map_or(0.0, |teacher| match length == ids.len() {
-        true => teacher.opinion(&drawn.text, drawn.key),
-        false => teacher.opinion(&tokenizer.decode(window), drawn.key),
+    let teacher_probability = teacher.map_or(0.0, |teacher| match length == ids.len() {
+        true => teacher.probability(&text.text, text.key),
+        false => teacher.probability(&tokenizer.decode(window), text.key),
     });
     let ids = window
         .iter()
-        .map(|&id| match drawn.rng.random_bool(recipe.token_dropout) {
+        .map(|&id| match text.rng.random_bool(recipe.token_dropout) {
             true => END,
             false => id as i32,
         })
         .collect();
     Example {
         ids,
-        categories: drawn.categories,
-        target: drawn.target,
-        smoothing: drawn.smoothing,
-        opinion,
+        categories: text.categories,
+        target: text.target,
+        smoothing: text.smoothing,
+        teacher_probability,
     }
 }
 
@@ -171,7 +172,7 @@ fn pad(examples: &[Example]) -> Batch {
         labels: vec![],
         targets: vec![],
         smoothing: vec![],
-        opinions: vec![],
+        teacher_probabilities: vec![],
         real_tokens: 0,
     };
     for example in examples {
@@ -185,7 +186,9 @@ fn pad(examples: &[Example]) -> Batch {
             .extend((0..CATEGORIES).map(|bit| f32::from(example.categories >> bit & 1 == 1)));
         batch.targets.push(example.target);
         batch.smoothing.push(example.smoothing);
-        batch.opinions.push(example.opinion);
+        batch
+            .teacher_probabilities
+            .push(example.teacher_probability);
         batch.real_tokens += example.ids.len();
     }
     batch
@@ -327,10 +330,10 @@ mod tests {
     #[test]
     fn a_fresh_batcher_makes_the_same_batches_from_any_start() {
         let (corpus, tokenizer, recipe) = setting();
-        let draws = || Draws::new(&corpus, &[], None, &recipe, recipe.seed);
-        let mut whole = Batcher::new(draws(), None, &tokenizer, &recipe);
+        let mixture = || Mixture::new(&corpus, &[], None, &recipe, recipe.seed);
+        let mut whole = Batcher::new(mixture(), None, &tokenizer, &recipe);
         let all: Vec<Batch> = (0..400).map(|index| whole.batch(index)).collect();
-        let mut resumed = Batcher::new(draws(), None, &tokenizer, &recipe);
+        let mut resumed = Batcher::new(mixture(), None, &tokenizer, &recipe);
         for index in [173, 174, 399] {
             assert_eq!(resumed.batch(index), all[index]);
         }

@@ -92,7 +92,7 @@ impl Lexicon {
         replace_words(text, |word| {
             let candidates = dictionary.from_english.get(word)?;
             rng.random_bool(REPLACED_SHARE)
-                .then(|| pick(candidates, rng))
+                .then(|| sample_translation(candidates, rng))
         })
     }
 
@@ -174,7 +174,7 @@ fn replace_words<'a>(text: &str, mut translate: impl FnMut(&str) -> Option<&'a s
             .unwrap_or(rest.len());
         let word = &rest[..end];
         match translate(&word.to_lowercase()) {
-            Some(translation) => result.push_str(&like(translation, word)),
+            Some(translation) => result.push_str(&match_case(translation, word)),
             None => result.push_str(word),
         }
         rest = &rest[end..];
@@ -187,7 +187,7 @@ fn best<'a>(words: &'a Words, word: &str) -> Option<&'a str> {
     Some(translation)
 }
 
-fn pick<'a>(candidates: &'a [(String, f32)], rng: &mut impl Rng) -> &'a str {
+fn sample_translation<'a>(candidates: &'a [(String, f32)], rng: &mut impl Rng) -> &'a str {
     let total: f32 = candidates.iter().map(|(_, p)| p).sum();
     let mut at = rng.random::<f32>() * total;
     for (word, probability) in candidates {
@@ -200,7 +200,7 @@ fn pick<'a>(candidates: &'a [(String, f32)], rng: &mut impl Rng) -> &'a str {
 }
 
 /// `word`, capitalised as `model` is.
-fn like(word: &str, model: &str) -> String {
+fn match_case(word: &str, model: &str) -> String {
     let mut letters = word.chars();
     match (
         model.chars().next().is_some_and(char::is_uppercase),
@@ -211,7 +211,11 @@ fn like(word: &str, model: &str) -> String {
     }
 }
 
-fn number<'a>(word: &'a str, numbers: &mut HashMap<&'a str, u32>, names: &mut Vec<&'a str>) -> u32 {
+fn word_index<'a>(
+    word: &'a str,
+    numbers: &mut HashMap<&'a str, u32>,
+    names: &mut Vec<&'a str>,
+) -> u32 {
     *numbers.entry(word).or_insert_with(|| {
         names.push(word);
         names.len() as u32 - 1
@@ -224,18 +228,18 @@ fn learn(sentences: &[(Vec<String>, Vec<String>)]) -> Dictionary {
     let (mut sources, mut source_names) = (HashMap::new(), Vec::new());
     let (mut targets, mut target_names) = (HashMap::new(), Vec::new());
     // Source word 0 is the empty word, which explains targets that translate nothing.
-    number("", &mut sources, &mut source_names);
+    word_index("", &mut sources, &mut source_names);
     let numbered: Vec<(Vec<u32>, Vec<u32>)> = sentences
         .iter()
         .map(|(source, target)| {
             let source = std::iter::once("").chain(source.iter().map(String::as_str));
             (
                 source
-                    .map(|w| number(w, &mut sources, &mut source_names))
+                    .map(|w| word_index(w, &mut sources, &mut source_names))
                     .collect(),
                 target
                     .iter()
-                    .map(|w| number(w, &mut targets, &mut target_names))
+                    .map(|w| word_index(w, &mut targets, &mut target_names))
                     .collect(),
             )
         })

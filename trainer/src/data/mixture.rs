@@ -10,8 +10,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::data::batch::Target;
 use crate::data::lexicon::Lexicon;
+use crate::data::row_sampler::RowSampler;
 use crate::data::rows::{Corpus, ParallelRow, SeedRow};
-use crate::data::sampling::Sampler;
 use crate::recipe::{ClassifierRecipe, Recipe};
 
 /// Texts drawn at once. More are better to sort by length, and make batches less random.
@@ -20,7 +20,7 @@ const POOL_TEXTS: usize = 2048;
 const MOST_JOINED: usize = 4;
 
 /// One text, with what is known of it.
-pub struct Drawn<'a> {
+pub struct TrainingText<'a> {
     /// The text, as it is or code-switched.
     pub text: Cow<'a, str>,
     /// What it shares with its translations and copies.
@@ -35,10 +35,10 @@ pub struct Drawn<'a> {
     pub rng: ChaCha8Rng,
 }
 
-impl Drawn<'_> {
+impl TrainingText<'_> {
     /// Puts another text after this one: together they are unsafe when either is, in the categories
     /// of both.
-    fn append(&mut self, other: Drawn<'_>) {
+    fn append(&mut self, other: TrainingText<'_>) {
         let text = format!("{} {}", self.text, other.text);
         self.text = Cow::Owned(text);
         self.target = match (self.target, other.target) {
@@ -56,7 +56,7 @@ impl Drawn<'_> {
 }
 
 /// An endless sequence of texts.
-pub struct Draws<'a> {
+pub struct Mixture<'a> {
     corpus: &'a Corpus,
     benign: &'a [ParallelRow],
     lexicon: Option<&'a Lexicon>,
@@ -64,11 +64,11 @@ pub struct Draws<'a> {
     /// Probability that another text follows a text.
     join: f64,
     seed: u64,
-    sampler: Sampler,
+    sampler: RowSampler,
     pools: u64,
 }
 
-impl<'a> Draws<'a> {
+impl<'a> Mixture<'a> {
     /// Draws from training rows and benign parallel texts; without a lexicon nothing is
     /// code-switched.
     pub fn new(
@@ -85,14 +85,14 @@ impl<'a> Draws<'a> {
             recipe: &recipe.classifier,
             join: 0.0,
             seed,
-            sampler: Sampler::new(corpus, &recipe.classifier.sampling, seed),
+            sampler: RowSampler::new(corpus, &recipe.classifier.sampling, seed),
             pools: 0,
         }
     }
 
-    /// The same draws, with texts joined as the recipe says: most labelled texts are short, and
+    /// The same mixture, with texts joined as the recipe says: most labelled texts are short, and
     /// what a guard reads is often long.
-    pub fn joined(self) -> Self {
+    pub fn with_joined_texts(self) -> Self {
         Self {
             join: self.recipe.sampling.join,
             ..self
@@ -108,7 +108,10 @@ impl<'a> Draws<'a> {
     }
 
     /// The next pool: its number and its texts, each made by `make`, on all cores.
-    pub fn next_pool<T: Send>(&mut self, make: impl Fn(Drawn<'a>) -> T + Sync) -> (u64, Vec<T>) {
+    pub fn next_pool<T: Send>(
+        &mut self,
+        make: impl Fn(TrainingText<'a>) -> T + Sync,
+    ) -> (u64, Vec<T>) {
         use rayon::prelude::*;
         let rows: Vec<usize> = (0..POOL_TEXTS).map(|_| self.sampler.draw()).collect();
         let pool = self.pools;
@@ -119,28 +122,28 @@ impl<'a> Draws<'a> {
             .map(|(place, &row)| {
                 let mut rng = self.rng(pool, place as u64);
                 let benign = self.recipe.sampling.benign_parallel;
-                let mut drawn = if !self.benign.is_empty() && rng.random_bool(benign) {
+                let mut text = if !self.benign.is_empty() && rng.random_bool(benign) {
                     self.benign(rng)
                 } else {
                     self.labelled(&self.corpus.rows[row], rng)
                 };
                 for _ in 1..MOST_JOINED {
-                    if !drawn.rng.random_bool(self.join) {
+                    if !text.rng.random_bool(self.join) {
                         break;
                     }
-                    let other = rows[drawn.rng.random_range(0..rows.len())];
-                    let rng = drawn.rng.clone();
-                    drawn.append(self.labelled(&self.corpus.rows[other], rng));
+                    let other = rows[text.rng.random_range(0..rows.len())];
+                    let rng = text.rng.clone();
+                    text.append(self.labelled(&self.corpus.rows[other], rng));
                 }
-                make(drawn)
+                make(text)
             })
             .collect();
         (pool, texts)
     }
 
-    fn benign(&self, mut rng: ChaCha8Rng) -> Drawn<'a> {
+    fn benign(&self, mut rng: ChaCha8Rng) -> TrainingText<'a> {
         let row = &self.benign[rng.random_range(0..self.benign.len())];
-        Drawn {
+        TrainingText {
             text: Cow::Borrowed(&row.text),
             key: &row.group,
             target: Target::Safe,
@@ -150,7 +153,7 @@ impl<'a> Draws<'a> {
         }
     }
 
-    fn labelled(&self, row: &'a SeedRow, mut rng: ChaCha8Rng) -> Drawn<'a> {
+    fn labelled(&self, row: &'a SeedRow, mut rng: ChaCha8Rng) -> TrainingText<'a> {
         let switched = self
             .lexicon
             .filter(|_| row.lang == "en")
@@ -163,7 +166,7 @@ impl<'a> Draws<'a> {
                 Some(lexicon.code_switch(&row.text, language, &mut rng))
             });
         let smoothing = &self.recipe.sampling.source_smoothing;
-        Drawn {
+        TrainingText {
             text: switched.map_or(Cow::Borrowed(row.text.as_str()), Cow::Owned),
             key: row.key(),
             target: match (row.is_unsafe, row.categories) {

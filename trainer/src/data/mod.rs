@@ -3,7 +3,7 @@
 pub mod batch;
 pub mod lexicon;
 pub mod mixture;
+pub mod row_sampler;
 pub mod rows;
-pub mod sampling;
 pub mod tokenizer;
 pub mod validation;

@@ -29,7 +29,7 @@ pub enum EndpointError {
     },
     /// The server turns away every request: wrong address, wrong model or wrong key.
     #[error("{reason}")]
-    TurnedAway {
+    Rejected {
         /// The address, the status, what the server said, what to do.
         reason: String,
     },
@@ -38,7 +38,7 @@ pub enum EndpointError {
         "{failures} requests in a row failed, the last with: {reason}. Mend the endpoint and run again; what was answered is {}",
         journal.as_ref().map_or("lost, there is no journal".to_owned(), |j| format!("kept in {}", j.display()))
     )]
-    Failing {
+    TooManyFailures {
         /// How many.
         failures: usize,
         /// The address and what happened last.

@@ -72,9 +72,12 @@ impl Journal {
 
     /// Writes completions by key and waits for the disk. Failures are left out: the next run asks
     /// again.
-    pub(super) fn append(&mut self, news: &[(String, Completion)]) -> Result<(), EndpointError> {
+    pub(super) fn append(
+        &mut self,
+        answered: &[(String, Completion)],
+    ) -> Result<(), EndpointError> {
         let mut bytes = Vec::new();
-        for (key, completion) in news {
+        for (key, completion) in answered {
             if matches!(completion, Completion::Failed { .. }) {
                 continue;
             }

@@ -17,15 +17,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+mod client;
 mod error;
-mod exchange;
 mod journal;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+use client::{Client, RequestError};
 pub use error::EndpointError;
-use exchange::{Client, Trouble};
 use journal::Journal;
 pub use settings::EndpointSettings;
 
@@ -77,7 +77,7 @@ pub struct Endpoint {
 
 /// What a worker has to say of a request: its key and its completion, or why no request will ever
 /// be answered.
-type News = (String, Result<Completion, String>);
+type WorkerMessage = (String, Result<Completion, String>);
 
 impl Endpoint {
     /// Checks the settings and reads the key from the environment. Nothing is sent yet.
@@ -124,7 +124,7 @@ impl Endpoint {
         let mut done = distinct.len() - missing.len();
         progress(done, distinct.len());
 
-        let (next, stop) = (AtomicUsize::new(0), Stop::default());
+        let (next, stop) = (AtomicUsize::new(0), StopSignal::default());
         thread::scope(|scope| {
             let workers = self.settings.concurrency.min(missing.len());
             let (sender, receiver) = sync_channel(workers);
@@ -140,13 +140,14 @@ impl Endpoint {
                 }
             }
             drop(sender);
-            let gathered = self.gather(&receiver, &mut journal, &stop, |key, completion| {
-                completions.insert(key, completion);
-                done += 1;
-                progress(done, distinct.len());
-            });
+            let collected =
+                self.collect_answers(&receiver, &mut journal, &stop, |key, completion| {
+                    completions.insert(key, completion);
+                    done += 1;
+                    progress(done, distinct.len());
+                });
             stop.set();
-            gathered
+            collected
         })?;
         // Nothing stopped, so every key has its completion.
         Ok(keys.iter().map(|key| completions[key].clone()).collect())
@@ -157,8 +158,8 @@ impl Endpoint {
         &self,
         missing: &[(&String, &ChatRequest)],
         next: &AtomicUsize,
-        stop: &Stop,
-        sender: &SyncSender<News>,
+        stop: &StopSignal,
+        sender: &SyncSender<WorkerMessage>,
     ) {
         while let Some(&(key, request)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
             let Some(answer) = self.complete(request, key, stop) else {
@@ -172,32 +173,32 @@ impl Endpoint {
 
     /// Keeps what the workers send until all are done. When the endpoint is given up it still keeps
     /// what is under way.
-    fn gather(
+    fn collect_answers(
         &self,
-        receiver: &Receiver<News>,
+        receiver: &Receiver<WorkerMessage>,
         journal: &mut Option<Journal>,
-        stop: &Stop,
+        stop: &StopSignal,
         mut keep: impl FnMut(String, Completion),
     ) -> Result<(), EndpointError> {
         let (mut failures, mut given_up) = (0, None);
         while let Ok(first) = receiver.recv() {
             // What has come in meanwhile is written with it: one wait for the disk serves all.
             let rest = receiver.try_iter().take(self.settings.concurrency);
-            let mut news = Vec::new();
+            let mut answered = Vec::new();
             for (key, answer) in iter::once(first).chain(rest) {
                 match answer {
-                    Ok(completion) => news.push((key, completion)),
-                    Err(reason) => given_up = Some(EndpointError::TurnedAway { reason }),
+                    Ok(completion) => answered.push((key, completion)),
+                    Err(reason) => given_up = Some(EndpointError::Rejected { reason }),
                 }
             }
             if let Some(journal) = journal {
-                journal.append(&news)?;
+                journal.append(&answered)?;
             }
-            for (key, completion) in news {
+            for (key, completion) in answered {
                 if let Completion::Failed { reason } = &completion {
                     failures += 1;
                     if failures >= self.settings.stop_after_failures && given_up.is_none() {
-                        given_up = Some(EndpointError::Failing {
+                        given_up = Some(EndpointError::TooManyFailures {
                             failures,
                             reason: reason.clone(),
                             journal: journal.as_ref().map(|j| j.path().to_owned()),
@@ -220,7 +221,7 @@ impl Endpoint {
         &self,
         request: &ChatRequest,
         key: &str,
-        stop: &Stop,
+        stop: &StopSignal,
     ) -> Option<Result<Completion, String>> {
         let body = self.body(request);
         for tried in 0.. {
@@ -229,9 +230,11 @@ impl Endpoint {
             }
             let (reason, retry_after) = match self.client.ask(&body) {
                 Ok(completion) => return Some(Ok(completion)),
-                Err(Trouble::Everything(reason)) => return Some(Err(reason)),
-                Err(Trouble::Request(reason)) => return Some(Ok(Completion::Failed { reason })),
-                Err(Trouble::Passing(reason, retry_after)) => (reason, retry_after),
+                Err(RequestError::Endpoint(reason)) => return Some(Err(reason)),
+                Err(RequestError::Permanent(reason)) => {
+                    return Some(Ok(Completion::Failed { reason }));
+                }
+                Err(RequestError::Transient(reason, retry_after)) => (reason, retry_after),
             };
             if tried == self.settings.retries || retry_after > MAX_RETRY_AFTER {
                 let reason = format!(
@@ -288,12 +291,12 @@ impl Endpoint {
 
 /// Wakes workers from their pauses when there is no use in going on.
 #[derive(Default)]
-struct Stop {
+struct StopSignal {
     stopped: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Stop {
+impl StopSignal {
     fn set(&self) {
         *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();

@@ -257,7 +257,7 @@ fn an_answer_without_an_end_is_not_read_to_its_end() {
     assert!(reason.contains("larger than 8388608 bytes"), "{reason}");
     assert_eq!(server.asked().len(), 1);
     // What the sockets on the way hold comes on top.
-    assert!(server.endless_bytes() < 4 * exchange::MAX_ANSWER_BYTES as usize);
+    assert!(server.endless_bytes() < 4 * client::MAX_ANSWER_BYTES as usize);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The generator: who writes proposals, and how our own one learns to.
 //!
-//! What our own generator continues is described at [`glossed`]; an instructed one is told in
+//! What our own generator continues is described at [`gloss_prompt`]; an instructed one is told in
 //! words.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -13,11 +13,11 @@ use crate::data::lexicon::Lexicon;
 use crate::data::rows::{Corpus, Pair, ParallelRow, SeedRow};
 use crate::data::tokenizer::Tokenizer;
 use crate::error::TrainError;
-use crate::game::prompt::{Voice, glossed};
+use crate::game::prompt::{PromptFormat, gloss_prompt};
 use crate::model::decoder::Decoder;
-use crate::model::generate::{Prompt, SamplingSettings, sample};
+use crate::model::generate::{Prompt, SamplingSettings, generate};
 use crate::recipe::{GameRecipe, OwnGeneratorRecipe};
-use crate::train::loss::{Candidates, language_model_loss};
+use crate::train::loss::{SampledVocabulary, language_model_loss};
 use crate::train::stage::{Stage, without_gradients};
 
 /// The token that ends a text and separates a gloss from what is written of it.
@@ -27,7 +27,7 @@ const POOL_EXAMPLES: usize = 1024;
 
 /// A text that is wanted.
 #[derive(Clone, Debug)]
-pub struct Request<'a> {
+pub struct GeneratorRequest<'a> {
     /// The English text that inspires it.
     pub seed_text: &'a str,
     /// The label it is to keep.
@@ -44,48 +44,56 @@ pub trait Generator {
     ///
     /// # Errors
     /// Nothing can be written at all; a request that fails alone is a `None`.
-    fn write(&mut self, requests: &[Request<'_>]) -> Result<Vec<Option<String>>, TrainError>;
+    fn write(
+        &mut self,
+        requests: &[GeneratorRequest<'_>],
+    ) -> Result<Vec<Option<String>>, TrainError>;
 }
 
 /// A decoder that writes.
-pub struct LocalGenerator<'a> {
+pub struct LocalWriter<'a> {
     decoder: Decoder,
-    voice: &'a Voice,
+    format: &'a PromptFormat,
     settings: SamplingSettings,
 }
 
-impl<'a> LocalGenerator<'a> {
+impl<'a> LocalWriter<'a> {
     /// Writes with `decoder` as the game's recipe says.
-    pub fn new(decoder: &Decoder, voice: &'a Voice, recipe: &GameRecipe) -> Self {
+    pub fn new(decoder: &Decoder, format: &'a PromptFormat, recipe: &GameRecipe) -> Self {
         Self {
             decoder: without_gradients(decoder),
-            voice,
+            format,
             settings: SamplingSettings {
                 temperature: recipe.temperature,
                 top_p: recipe.top_p,
                 max_tokens: recipe.max_tokens,
-                end: voice.end,
-                favour: recipe.generator.favour(),
+                end: format.end,
+                token_bonus: recipe.generator.token_bonus(),
             },
         }
     }
 }
 
-impl Generator for LocalGenerator<'_> {
-    fn write(&mut self, requests: &[Request<'_>]) -> Result<Vec<Option<String>>, TrainError> {
+impl Generator for LocalWriter<'_> {
+    fn write(
+        &mut self,
+        requests: &[GeneratorRequest<'_>],
+    ) -> Result<Vec<Option<String>>, TrainError> {
         let prompts: Result<Vec<Prompt>, TrainError> = requests
             .par_iter()
             .map(|r| {
-                let ids = self.voice.writing(r.seed_text, r.language, r.is_unsafe)?;
+                let ids = self
+                    .format
+                    .generation_prompt(r.seed_text, r.language, r.is_unsafe)?;
                 Ok(Prompt {
-                    favoured: self.voice.given(&ids).to_vec(),
+                    bonus_tokens: self.format.gloss_tokens(&ids).to_vec(),
                     ids,
                     seed: r.randomness,
                 })
             })
             .collect();
-        let texts = sample(&self.decoder, &prompts?, &self.settings);
-        let text = |ids: Vec<i32>| self.voice.text(&ids);
+        let texts = generate(&self.decoder, &prompts?, &self.settings);
+        let text = |ids: Vec<i32>| self.format.decode(&ids);
         Ok(texts.into_iter().map(|ids| ids.map(text)).collect())
     }
 }
@@ -99,7 +107,7 @@ struct Translation<'a> {
 }
 
 /// The stage that teaches a pretrained decoder to write.
-pub struct Writing<'a> {
+pub struct GeneratorStage<'a> {
     /// Sentence pairs and parallel texts: plenty, and safe.
     benign: Vec<Translation<'a>>,
     /// Labelled seeds and their translations: few, and what makes the prefix mean something.
@@ -115,7 +123,7 @@ pub struct Writing<'a> {
     batches: Vec<Vec<(Vec<i32>, usize)>>,
 }
 
-impl<'a> Writing<'a> {
+impl<'a> GeneratorStage<'a> {
     /// Learns from every text that stands in English and in one of the game's languages.
     pub fn new(
         training: &'a Corpus,
@@ -211,7 +219,7 @@ impl<'a> Writing<'a> {
                 };
                 let t = from.choose(&mut rng)?;
                 let how = (self.tokenizer, self.lexicon);
-                let prompt = glossed(how, t.english, t.language, t.is_unsafe);
+                let prompt = gloss_prompt(how, t.english, t.language, t.is_unsafe);
                 let text = self.tokenizer.encode(t.text);
                 // Longer ones are never asked for either.
                 if text.len() > self.max_tokens || prompt.len() > 2 * self.max_tokens {
@@ -265,7 +273,7 @@ fn translated<'a, R>(
         .filter_map(move |row| Some((*english.get(group(row)?)?, row)))
 }
 
-impl Stage for Writing<'_> {
+impl Stage for GeneratorStage<'_> {
     /// The mean loss of the texts' tokens; what was given is not learned.
     fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
         let (seed, negatives) = (self.seed, self.recipe.negatives);
@@ -288,8 +296,8 @@ impl Stage for Writing<'_> {
             Tensor::<1, Int>::from_data(TensorData::new(places.clone(), [places.len()]), &device);
         let hidden = decoder.hidden(&ids, rows, tokens).select(0, places);
         let seed = seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let candidates = Candidates::draw(&targets, negatives, decoder.vocabulary, seed);
-        let loss = language_model_loss(hidden, decoder.head(), candidates, &device);
+        let sampled = SampledVocabulary::draw(&targets, negatives, decoder.vocabulary, seed);
+        let loss = language_model_loss(hidden, decoder.head(), sampled, &device);
         (loss, real_tokens)
     }
 }

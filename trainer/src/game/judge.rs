@@ -6,7 +6,7 @@ use crate::model::teacher::Teacher;
 
 /// A proposal to be rated.
 #[derive(Clone, Copy, Debug)]
-pub struct Exhibit<'a> {
+pub struct JudgeRequest<'a> {
     /// The proposal.
     pub text: &'a str,
     /// Its language.
@@ -19,9 +19,9 @@ pub struct Exhibit<'a> {
 
 /// What the judge says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opinion {
+pub enum Rating {
     /// From 1 (safe) to 5 (unsafe).
-    Rated(u8),
+    Unsafety(u8),
     /// The text has nothing to do with its seed.
     Unrelated,
     /// The judge answered, and not with a rating. Such a proposal is dropped and counted.
@@ -30,11 +30,11 @@ pub enum Opinion {
 
 /// Rates proposals.
 pub trait Judge {
-    /// One opinion per exhibit, in their order.
+    /// One rating per request, in their order.
     ///
     /// # Errors
     /// The judge cannot be asked at all.
-    fn rate(&mut self, exhibits: &[Exhibit<'_>]) -> Result<Vec<Opinion>, TrainError>;
+    fn rate(&mut self, requests: &[JudgeRequest<'_>]) -> Result<Vec<Rating>, TrainError>;
 }
 
 /// For runs without an instructed model. The lexicon says whether the words of a text translate its
@@ -52,25 +52,27 @@ pub struct ConsistencyJudge<'a> {
 }
 
 impl Judge for ConsistencyJudge<'_> {
-    fn rate(&mut self, exhibits: &[Exhibit<'_>]) -> Result<Vec<Opinion>, TrainError> {
+    fn rate(&mut self, requests: &[JudgeRequest<'_>]) -> Result<Vec<Rating>, TrainError> {
         use rayon::prelude::*;
-        let opinion = |exhibit: &Exhibit<'_>| {
+        let rating_of = |request: &JudgeRequest<'_>| {
             let agreement =
                 self.lexicon
-                    .agreement(exhibit.seed_text, exhibit.text, exhibit.language);
+                    .agreement(request.seed_text, request.text, request.language);
             if agreement < self.least_agreement {
-                return Opinion::Unrelated;
+                return Rating::Unrelated;
             }
-            let english = self.lexicon.english_gloss(exhibit.text, exhibit.language);
-            Opinion::Rated(rating(self.teacher.opinion(&english, exhibit.seed_key)))
+            let english = self.lexicon.english_gloss(request.text, request.language);
+            Rating::Unsafety(rating_of_probability(
+                self.teacher.probability(&english, request.seed_key),
+            ))
         };
-        Ok(exhibits.par_iter().map(opinion).collect())
+        Ok(requests.par_iter().map(rating_of).collect())
     }
 }
 
 /// Fifths of a probability: 1 below 0.2, 5 from 0.8.
-pub fn rating(unsafety: f32) -> u8 {
-    1 + (unsafety * 5.0).clamp(0.0, 4.0) as u8
+pub fn rating_of_probability(probability: f32) -> u8 {
+    1 + (probability * 5.0).clamp(0.0, 4.0) as u8
 }
 
 /// Whether a rating is what a text of this label may have: at most 2 for a safe seed, at least 3
@@ -88,7 +90,7 @@ mod tests {
 
     #[test]
     fn ratings_are_fifths_and_agree_as_the_paper_says() {
-        let ratings = [0.0, 0.19, 0.2, 0.41, 0.6, 0.8, 1.0].map(rating);
+        let ratings = [0.0, 0.19, 0.2, 0.41, 0.6, 0.8, 1.0].map(rating_of_probability);
         assert_eq!(ratings, [1, 1, 2, 3, 4, 5, 5]);
         let kept = |is_unsafe| -> Vec<u8> { (1..=5).filter(|&r| agrees(r, is_unsafe)).collect() };
         assert_eq!((kept(false), kept(true)), (vec![1, 2], vec![3, 4, 5]));

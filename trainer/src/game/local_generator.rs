@@ -6,15 +6,15 @@ use burn::tensor::activation;
 use crate::data::lexicon::Lexicon;
 use crate::data::tokenizer::Tokenizer;
 use crate::error::TrainError;
-use crate::game::generator::Writing;
+use crate::game::generator::GeneratorStage;
 use crate::game::instructions::parse_rating;
-use crate::game::judge::{Exhibit, Judge, Opinion, rating};
-use crate::game::prompt::Voice;
+use crate::game::judge::{Judge, JudgeRequest, Rating, rating_of_probability};
+use crate::game::prompt::PromptFormat;
 use crate::model::decoder::Decoder;
-use crate::model::generate::{Prompt, SamplingSettings, log_likelihood, sample};
+use crate::model::generate::{Prompt, SamplingSettings, generate, log_likelihood};
 use crate::model::import;
 use crate::recipe::{GameRecipe, GeneratorRecipe, OwnGeneratorRecipe};
-use crate::setup::Ground;
+use crate::setup::Setup;
 use crate::train::checkpoint::host;
 use crate::train::stage::{StageSettings, run_stage, without_gradients};
 
@@ -24,33 +24,33 @@ const ROWS_AT_ONCE: usize = 32;
 const RATING_TOKENS: usize = 16;
 
 /// A generator that runs here.
-pub struct Author {
+pub struct LocalGenerator {
     /// How it is spoken to.
-    pub voice: Voice,
+    pub format: PromptFormat,
     /// As it was before the first round.
-    pub first: Decoder,
+    pub reference: Decoder,
 }
 
-impl Author {
+impl LocalGenerator {
     /// Makes or reads the generator of a game; `None` when it is behind an endpoint.
     ///
     /// # Errors
     /// A stage or a checkpoint that failed.
-    pub fn of(ground: &Ground<'_>, game: &GameRecipe) -> Result<Option<Self>, TrainError> {
+    pub fn of(setup: &Setup<'_>, game: &GameRecipe) -> Result<Option<Self>, TrainError> {
         match &game.generator {
             GeneratorRecipe::Own(own) => {
-                let tokenizer = Tokenizer::load(&ground.run.join("tokenizer.json"))?;
-                let lexicon = ground.lexicon.clone().unwrap_or_default();
+                let tokenizer = Tokenizer::load(&setup.run.join("tokenizer.json"))?;
+                let lexicon = setup.lexicon.clone().unwrap_or_default();
                 Ok(Some(Self {
-                    first: learn_to_write(ground, game, (own, &lexicon))?,
-                    voice: Voice::own(tokenizer, lexicon),
+                    reference: learn_to_write(setup, game, (own, &lexicon))?,
+                    format: PromptFormat::gloss(tokenizer, lexicon),
                 }))
             }
             GeneratorRecipe::Checkpoint { folder } => {
-                let folder = ground.data.join(folder);
+                let folder = setup.data.join(folder);
                 Ok(Some(Self {
-                    voice: Voice::of_checkpoint(&folder)?,
-                    first: import::language_model(&folder, &ground.device)?,
+                    format: PromptFormat::chat(&folder)?,
+                    reference: import::language_model(&folder, &setup.device)?,
                 }))
             }
             GeneratorRecipe::Endpoint(_) => Ok(None),
@@ -60,23 +60,23 @@ impl Author {
 
 /// The base, taught to write from an English text.
 fn learn_to_write(
-    ground: &Ground<'_>,
+    setup: &Setup<'_>,
     game: &GameRecipe,
     (own, lexicon): (&OwnGeneratorRecipe, &Lexicon),
 ) -> Result<Decoder, TrainError> {
-    let seed = ground.recipe.seed.wrapping_add(2);
-    let mut stage = Writing::new(
-        &ground.training,
-        &ground.parallel,
-        &ground.pairs,
-        (&ground.tokenizer, lexicon),
+    let seed = setup.recipe.seed.wrapping_add(2);
+    let mut stage = GeneratorStage::new(
+        &setup.training,
+        &setup.parallel,
+        &setup.pairs,
+        (&setup.tokenizer, lexicon),
         (game, own),
         seed,
-        &ground.device,
+        &setup.device,
     );
     if stage.is_empty() {
         return Err(TrainError::invalid(
-            &ground.data,
+            &setup.data,
             "no text stands here in English and in one of game.languages: the generator has nothing to learn from",
         ));
     }
@@ -90,53 +90,53 @@ fn learn_to_write(
         max_gradient_norm: own.max_gradient_norm,
         checkpoint_every: own.checkpoint_every,
         average_decay: 0.0,
-        compute: ground.recipe.compute,
+        compute: setup.recipe.compute,
     };
-    let mut generator = ground.base.clone();
+    let mut generator = setup.base.clone();
     run_stage(
         &mut stage,
         &settings,
         &mut generator,
-        &ground.run,
-        &ground.device,
+        &setup.run,
+        &setup.device,
     )?;
     Ok(generator)
 }
 
 /// The generator as it was before the first round, as a judge.
-pub struct FirstJudge<'a> {
+pub struct ReferenceJudge<'a> {
     /// Who writes, and judges.
-    pub author: &'a Author,
+    pub local: &'a LocalGenerator,
     /// Seeds the sampling of ratings.
     pub seed: u64,
 }
 
-impl Judge for FirstJudge<'_> {
-    fn rate(&mut self, exhibits: &[Exhibit<'_>]) -> Result<Vec<Opinion>, TrainError> {
-        let decoder = without_gradients(&self.author.first);
-        match self.author.voice.is_instructed() {
-            true => self.by_instruction(&decoder, exhibits),
-            false => self.by_likelihood(&decoder, exhibits),
+impl Judge for ReferenceJudge<'_> {
+    fn rate(&mut self, requests: &[JudgeRequest<'_>]) -> Result<Vec<Rating>, TrainError> {
+        let decoder = without_gradients(&self.local.reference);
+        match self.local.format.is_instructed() {
+            true => self.rate_by_instruction(&decoder, requests),
+            false => self.rate_by_likelihood(&decoder, requests),
         }
     }
 }
 
-impl FirstJudge<'_> {
+impl ReferenceJudge<'_> {
     /// It is told to answer with a rating.
-    fn by_instruction(
+    fn rate_by_instruction(
         &self,
         decoder: &Decoder,
-        exhibits: &[Exhibit<'_>],
-    ) -> Result<Vec<Opinion>, TrainError> {
-        let voice = &self.author.voice;
-        let prompts: Result<Vec<Prompt>, TrainError> = exhibits
+        requests: &[JudgeRequest<'_>],
+    ) -> Result<Vec<Rating>, TrainError> {
+        let format = &self.local.format;
+        let prompts: Result<Vec<Prompt>, TrainError> = requests
             .iter()
-            .map(|exhibit| {
-                let ids = voice.rating(exhibit.text)?;
+            .map(|request| {
+                let ids = format.rating_prompt(request.text)?;
                 Ok(Prompt {
                     ids,
                     seed: self.seed,
-                    favoured: Vec::new(),
+                    bonus_tokens: Vec::new(),
                 })
             })
             .collect();
@@ -145,41 +145,46 @@ impl FirstJudge<'_> {
             temperature: 0.01,
             top_p: 1.0,
             max_tokens: RATING_TOKENS,
-            end: voice.end,
-            favour: 0.0,
+            end: format.end,
+            token_bonus: 0.0,
         };
-        let opinion = |ids: Option<Vec<i32>>| {
-            let rating = ids.and_then(|ids| parse_rating(&voice.text(&ids)));
-            rating.map_or(Opinion::Unparseable, Opinion::Rated)
+        let rating_of = |ids: Option<Vec<i32>>| {
+            let rating = ids.and_then(|ids| parse_rating(&format.decode(&ids)));
+            rating.map_or(Rating::Unparseable, Rating::Unsafety)
         };
-        let answers = sample(decoder, &prompts?, &settings);
-        Ok(answers.into_iter().map(opinion).collect())
+        let answers = generate(decoder, &prompts?, &settings);
+        Ok(answers.into_iter().map(rating_of).collect())
     }
 
     /// Bayes: how much likelier is the text under the unsafe prefix than under the safe one?
-    fn by_likelihood(
+    fn rate_by_likelihood(
         &self,
         decoder: &Decoder,
-        exhibits: &[Exhibit<'_>],
-    ) -> Result<Vec<Opinion>, TrainError> {
-        let voice = &self.author.voice;
-        let mut opinions = Vec::with_capacity(exhibits.len());
-        for exhibits in exhibits.chunks(ROWS_AT_ONCE) {
+        requests: &[JudgeRequest<'_>],
+    ) -> Result<Vec<Rating>, TrainError> {
+        let format = &self.local.format;
+        let mut ratings = Vec::with_capacity(requests.len());
+        for requests in requests.chunks(ROWS_AT_ONCE) {
             let mut rows: Vec<(Vec<i32>, Vec<i32>)> = Vec::new();
             for is_unsafe in [true, false] {
-                for exhibit in exhibits {
-                    let prompt = voice.writing(exhibit.seed_text, exhibit.language, is_unsafe)?;
-                    rows.push((prompt, voice.ids(exhibit.text)));
+                for request in requests {
+                    let prompt =
+                        format.generation_prompt(request.seed_text, request.language, is_unsafe)?;
+                    rows.push((prompt, format.encode(request.text)));
                 }
             }
             let rows: Vec<(&[i32], &[i32])> = rows.iter().map(|(p, t)| (&p[..], &t[..])).collect();
-            let both = log_likelihood(decoder, &rows, voice.end);
-            let count = exhibits.len();
+            let both = log_likelihood(decoder, &rows, format.end);
+            let count = requests.len();
             let ratio = both.clone().narrow(0, 0, count) - both.narrow(0, count, count);
             let unsafety = host(&activation::sigmoid(ratio));
-            opinions.extend(unsafety.into_iter().map(|p| Opinion::Rated(rating(p))));
+            ratings.extend(
+                unsafety
+                    .into_iter()
+                    .map(|p| Rating::Unsafety(rating_of_probability(p))),
+            );
         }
-        Ok(opinions)
+        Ok(ratings)
     }
 }
 
@@ -206,52 +211,55 @@ mod tests {
             rope_scaling: None,
             tied: true,
         };
-        let mut first = Decoder::new(
+        let mut reference = Decoder::new(
             &shape,
             tokenizer.vocabulary(),
             3,
             &Device::flex().autodiff(),
         );
-        for parameter in &mut first.parameters {
+        for parameter in &mut reference.parameters {
             parameter.value = parameter.value.clone().mul_scalar(20.0);
         }
-        let author = Author {
-            voice: Voice::own(tokenizer, Default::default()),
-            first,
+        let local = LocalGenerator {
+            format: PromptFormat::gloss(tokenizer, Default::default()),
+            reference,
         };
-        let exhibits: Vec<Exhibit<'_>> = ["good soup", "bread", "warm", "and soup and bread"]
+        let requests: Vec<JudgeRequest<'_>> = ["good soup", "bread", "warm", "and soup and bread"]
             .iter()
-            .map(|text| Exhibit {
+            .map(|text| JudgeRequest {
                 text,
                 language: "de",
                 seed_text: "good bread",
                 seed_key: "",
             })
             .collect();
-        let found = FirstJudge {
-            author: &author,
+        let found = ReferenceJudge {
+            local: &local,
             seed: 1,
         }
-        .rate(&exhibits)
+        .rate(&requests)
         .unwrap();
-        for (exhibit, found) in exhibits.iter().zip(found) {
+        for (request, found) in requests.iter().zip(found) {
             let likelihood = |is_unsafe| {
-                let prompt = author.voice.writing("good bread", "de", is_unsafe).unwrap();
-                let text = author.voice.ids(exhibit.text);
-                let decoder = without_gradients(&author.first);
+                let prompt = local
+                    .format
+                    .generation_prompt("good bread", "de", is_unsafe)
+                    .unwrap();
+                let text = local.format.encode(request.text);
+                let decoder = without_gradients(&local.reference);
                 host(&log_likelihood(
                     &decoder,
                     &[(&prompt, &text)],
-                    author.voice.end,
+                    local.format.end,
                 ))[0]
             };
             let (unsafe_, safe) = (likelihood(true), likelihood(false));
-            let expected = rating(1.0 / (1.0 + (safe - unsafe_).exp()));
+            let expected = rating_of_probability(1.0 / (1.0 + (safe - unsafe_).exp()));
             assert_eq!(
                 found,
-                Opinion::Rated(expected),
+                Rating::Unsafety(expected),
                 "{}: {unsafe_} {safe}",
-                exhibit.text
+                request.text
             );
         }
     }

@@ -12,19 +12,19 @@ use crate::data::lexicon::Lexicon;
 use crate::data::tokenizer::Tokenizer;
 use crate::error::TrainError;
 use crate::game::generator::END;
-use crate::game::instructions::{rating_prompt, writing_prompt};
+use crate::game::instructions::{generation_instruction, rating_instruction};
 
 /// A writer's tokenizer, the token that ends its texts, and the form of its prompts.
-pub struct Voice {
+pub struct PromptFormat {
     /// Of the writer, which may be another than the classifier's.
     pub tokenizer: Tokenizer,
     /// Ends a text.
     pub end: i32,
-    manner: Manner,
+    kind: PromptKind,
 }
 
 /// The form of prompts.
-enum Manner {
+enum PromptKind {
     /// A gloss of the seed, and a prefix.
     Gloss(Arc<Lexicon>),
     /// An instruction, in the template of a model that was trained to follow them.
@@ -41,13 +41,13 @@ struct Chat {
     eos: String,
 }
 
-impl Voice {
-    /// Of our own generator: see [`glossed`].
-    pub fn own(tokenizer: Tokenizer, lexicon: Arc<Lexicon>) -> Self {
+impl PromptFormat {
+    /// Of our own generator: see [`gloss_prompt`].
+    pub fn gloss(tokenizer: Tokenizer, lexicon: Arc<Lexicon>) -> Self {
         Self {
             tokenizer,
             end: END,
-            manner: Manner::Gloss(lexicon),
+            kind: PromptKind::Gloss(lexicon),
         }
     }
 
@@ -56,7 +56,7 @@ impl Voice {
     ///
     /// # Errors
     /// A file that is missing or is not what it must be; a template that cannot be rendered.
-    pub fn of_checkpoint(folder: &Path) -> Result<Self, TrainError> {
+    pub fn chat(folder: &Path) -> Result<Self, TrainError> {
         let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
         let path = folder.join("tokenizer_config.json");
         let text = fs::read_to_string(&path).map_err(|e| TrainError::io("read", &path, e))?;
@@ -84,23 +84,23 @@ impl Voice {
                 (path, template)
             }
         };
-        let voice = Self {
+        let format = Self {
             tokenizer,
             end: end as i32,
-            manner: Manner::Chat(Chat {
+            kind: PromptKind::Chat(Chat {
                 template,
                 path,
                 bos: token("bos_token"),
                 eos: token("eos_token"),
             }),
         };
-        voice.instruction("Is this template sound?")?;
-        Ok(voice)
+        format.chat_prompt("Is this template sound?")?;
+        Ok(format)
     }
 
     /// Whether it can be told what to do.
     pub fn is_instructed(&self) -> bool {
-        matches!(self.manner, Manner::Chat(_))
+        matches!(self.kind, PromptKind::Chat(_))
     }
 
     /// What the writer is given to continue with a text in `language`, inspired by a seed and with
@@ -108,15 +108,17 @@ impl Voice {
     ///
     /// # Errors
     /// The chat template fails on these words.
-    pub fn writing(
+    pub fn generation_prompt(
         &self,
         seed: &str,
         language: &str,
         is_unsafe: bool,
     ) -> Result<Vec<i32>, TrainError> {
-        match &self.manner {
-            Manner::Chat(_) => self.instruction(&writing_prompt(seed, language, is_unsafe)),
-            Manner::Gloss(lexicon) => Ok(glossed(
+        match &self.kind {
+            PromptKind::Chat(_) => {
+                self.chat_prompt(&generation_instruction(seed, language, is_unsafe))
+            }
+            PromptKind::Gloss(lexicon) => Ok(gloss_prompt(
                 (&self.tokenizer, lexicon),
                 seed,
                 language,
@@ -126,10 +128,10 @@ impl Voice {
     }
 
     /// The tokens of a prompt that the text should have: those of the gloss.
-    pub fn given<'a>(&self, prompt: &'a [i32]) -> &'a [i32] {
-        match &self.manner {
-            Manner::Chat(_) => &[],
-            Manner::Gloss(_) => prompt.split(|id| *id == END).next().unwrap_or(&[]),
+    pub fn gloss_tokens<'a>(&self, prompt: &'a [i32]) -> &'a [i32] {
+        match &self.kind {
+            PromptKind::Chat(_) => &[],
+            PromptKind::Gloss(_) => prompt.split(|id| *id == END).next().unwrap_or(&[]),
         }
     }
 
@@ -137,25 +139,25 @@ impl Voice {
     ///
     /// # Errors
     /// The chat template fails on these words.
-    pub fn rating(&self, text: &str) -> Result<Vec<i32>, TrainError> {
-        self.instruction(&rating_prompt(text))
+    pub fn rating_prompt(&self, text: &str) -> Result<Vec<i32>, TrainError> {
+        self.chat_prompt(&rating_instruction(text))
     }
 
     /// The text of tokens, without white space around it.
-    pub fn text(&self, ids: &[i32]) -> String {
+    pub fn decode(&self, ids: &[i32]) -> String {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
         self.tokenizer.decode(&ids).trim().to_owned()
     }
 
     /// The tokens of a text that is written.
-    pub fn ids(&self, text: &str) -> Vec<i32> {
+    pub fn encode(&self, text: &str) -> Vec<i32> {
         signed(&self.tokenizer.encode(text))
     }
 
     /// One message of a user, and the beginning of the answer.
-    fn instruction(&self, message: &str) -> Result<Vec<i32>, TrainError> {
-        let Manner::Chat(chat) = &self.manner else {
-            return Ok(self.ids(message));
+    fn chat_prompt(&self, message: &str) -> Result<Vec<i32>, TrainError> {
+        let PromptKind::Chat(chat) = &self.kind else {
+            return Ok(self.encode(message));
         };
         let failed = |e: minijinja::Error| {
             TrainError::invalid(&chat.path, format!("the chat template fails: {e:#}"))
@@ -192,7 +194,7 @@ impl Voice {
                 })
             })
             .map_err(failed)?;
-        Ok(self.ids(&rendered))
+        Ok(self.encode(&rendered))
     }
 }
 
@@ -200,7 +202,7 @@ impl Voice {
 /// end of text, and a control prefix such as `de unsafe:`. A small network that is given the words
 /// has only to put them into a sentence, and keeps the sense; given the English text it writes
 /// sentences about something else.
-pub fn glossed(
+pub fn gloss_prompt(
     (tokenizer, lexicon): (&Tokenizer, &Lexicon),
     seed: &str,
     language: &str,
@@ -242,12 +244,12 @@ mod tests {
         let folder = folder(
             "{%- for message in messages %}\n{{ '[' + message.role + ']' + message['content'].strip() + eos_token }}\n{%- endfor %}\n{%- if add_generation_prompt %}{{ '[assistant]' }}{% endif %}",
         );
-        let voice = Voice::of_checkpoint(folder.path()).unwrap();
-        assert!(voice.is_instructed());
-        let ids = voice.rating("two and one").unwrap();
+        let format = PromptFormat::chat(folder.path()).unwrap();
+        assert!(format.is_instructed());
+        let ids = format.rating_prompt("two and one").unwrap();
         // The special token is one token, not its letters.
-        assert_eq!(ids.iter().filter(|&&id| id == voice.end).count(), 1);
-        let text = voice.text(&ids);
+        assert_eq!(ids.iter().filter(|&&id| id == format.end).count(), 1);
+        let text = format.decode(&ids);
         assert!(
             text.starts_with("[user]")
                 && text.contains("two and one")
@@ -255,15 +257,15 @@ mod tests {
             "{text}"
         );
         assert_ne!(
-            voice.writing("one", "de", true).unwrap(),
-            voice.writing("one", "de", false).unwrap()
+            format.generation_prompt("one", "de", true).unwrap(),
+            format.generation_prompt("one", "de", false).unwrap()
         );
     }
 
     #[test]
     fn a_broken_template_is_named() {
         let folder = folder("{{ raise_exception('no') }}");
-        let error = Voice::of_checkpoint(folder.path())
+        let error = PromptFormat::chat(folder.path())
             .map(|_| ())
             .unwrap_err()
             .to_string();

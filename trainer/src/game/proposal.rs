@@ -1,4 +1,4 @@
-//! A proposal and its fate: what the filters, the judge and the classifier made of it.
+//! A proposal and its outcome: what the filters, the judge and the classifier made of it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::error::TrainError;
 /// decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fate {
+pub enum Outcome {
     /// No text was finished, or an empty one.
     Unfinished,
     /// Its length differs too much from the seed's.
@@ -57,7 +57,7 @@ pub struct Proposal {
     pub score: Option<f32>,
     /// Absent until it is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fate: Option<Fate>,
+    pub outcome: Option<Outcome>,
 }
 
 /// Words that a benchmark and a proposal may not share in a row.
@@ -96,36 +96,36 @@ impl Filters {
 
     /// Why a proposal is dropped; `None` lets it pass. Texts must come in a fixed order: the first
     /// of two equal ones passes.
-    pub fn objection(
+    pub fn rejection(
         &mut self,
         seed_text: &str,
         language: &str,
         text: Option<&str>,
-    ) -> Option<Fate> {
+    ) -> Option<Outcome> {
         let Some(text) = text.filter(|text| !words(text).is_empty()) else {
-            return Some(Fate::Unfinished);
+            return Some(Outcome::Unfinished);
         };
         let lengths = [seed_text, text].map(|t| t.chars().count());
         if lengths[0].abs_diff(lengths[1]) > self.length_difference {
-            return Some(Fate::Length);
+            return Some(Outcome::Length);
         }
         if crate::game::instructions::is_refusal(text) {
-            return Some(Fate::Refusal);
+            return Some(Outcome::Refusal);
         }
         let words = words(text);
         let seed: HashSet<String> = self::words(seed_text).into_iter().collect();
         let copied = words.iter().filter(|word| seed.contains(*word)).count();
         if copied as f64 >= COPIED_SHARE * words.len() as f64 {
-            return Some(Fate::Copy);
+            return Some(Outcome::Copy);
         }
         if self.languages.identify(text) != Some(language) {
-            return Some(Fate::Language);
+            return Some(Outcome::Language);
         }
         if !self.seen.insert(format!("{language} {}", words.join(" "))) {
-            return Some(Fate::Duplicate);
+            return Some(Outcome::Duplicate);
         }
         if runs(text).any(|run| self.benchmarks.contains(&run)) {
-            return Some(Fate::Benchmark);
+            return Some(Outcome::Benchmark);
         }
         None
     }
@@ -238,30 +238,38 @@ mod tests {
         let seed = "How do I bake bread at home?";
         let good = "Wie backe ich zu Hause ein gutes Brot?";
         for (language, text, expected) in [
-            ("de", None, Some(Fate::Unfinished)),
-            ("de", Some(" .. "), Some(Fate::Unfinished)),
-            ("de", Some(&*"Brot backen ".repeat(20)), Some(Fate::Length)),
+            ("de", None, Some(Outcome::Unfinished)),
+            ("de", Some(" .. "), Some(Outcome::Unfinished)),
+            (
+                "de",
+                Some(&*"Brot backen ".repeat(20)),
+                Some(Outcome::Length),
+            ),
             (
                 "de",
                 Some("Es tut mir leid, aber dabei kann ich nicht helfen."),
-                Some(Fate::Refusal),
+                Some(Outcome::Refusal),
             ),
-            ("fr", Some(good), Some(Fate::Language)),
-            ("de", Some("how do i bake bread at home"), Some(Fate::Copy)),
+            ("fr", Some(good), Some(Outcome::Language)),
+            (
+                "de",
+                Some("how do i bake bread at home"),
+                Some(Outcome::Copy),
+            ),
             ("de", Some(good), None),
             (
                 "de",
                 Some("wie backe ich zu Hause ein gutes Brot"),
-                Some(Fate::Duplicate),
+                Some(Outcome::Duplicate),
             ),
             (
                 "de",
                 Some("Zähle: eins zwei drei vier fünf sechs sieben acht, bitte!"),
-                Some(Fate::Benchmark),
+                Some(Outcome::Benchmark),
             ),
         ] {
             assert_eq!(
-                filters.objection(seed, language, text),
+                filters.rejection(seed, language, text),
                 expected,
                 "{text:?}"
             );

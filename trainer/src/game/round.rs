@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 use duoguard_eval::BenchmarkSet;
 use serde_json::json;
 
-use super::summary::Levels;
+use super::summary::PairKinds;
 use crate::data::rows::{Corpus, SeedRow, append_rows};
 use crate::data::validation::write_rows;
 use crate::error::TrainError;
-use crate::game::generator::{Generator, LocalGenerator, Request, draw_seeds};
-use crate::game::judge::{ConsistencyJudge, Exhibit, Judge, Opinion, agrees};
-use crate::game::local_generator::{Author, FirstJudge};
-use crate::game::proposal::{Fate, Filters, Proposal, lines, read_whole_chunks};
-use crate::game::remote::Remote;
+use crate::game::endpoint_player::EndpointPlayer;
+use crate::game::generator::{Generator, GeneratorRequest, LocalWriter, draw_seeds};
+use crate::game::judge::{ConsistencyJudge, Judge, JudgeRequest, Rating, agrees};
+use crate::game::local_generator::{LocalGenerator, ReferenceJudge};
+use crate::game::proposal::{Filters, Outcome, Proposal, lines, read_whole_chunks};
 use crate::model::decoder::Decoder;
 use crate::recipe::{ClassifierStart, GameRecipe, GeneratorRecipe, JudgeRecipe};
-use crate::report::measure::measure;
-use crate::setup::Ground;
+use crate::report::scores::score_bundle;
+use crate::setup::Setup;
 use crate::train::checkpoint::{load_weights, write_atomically};
 use crate::train::classifier::score_texts;
-use crate::train::preference::{Preference, Standing, TokenPair, pair};
+use crate::train::preference::{Candidate, PreferenceStage, TokenPair, choose_pair};
 use crate::train::stage::{StageSettings, run_stage};
 
 /// Seeds whose proposals are written at once; what a killed run loses at most.
@@ -30,8 +30,8 @@ const CHUNK_SEEDS: usize = 256;
 /// The source of synthetic rows.
 const SYNTHETIC: &str = "synthetic";
 
-/// The two players, and the data that has grown so far.
-pub struct Players {
+/// The two players as the last round left them, and the data that has grown so far.
+pub struct GameState {
     /// The classifier of the last round.
     pub classifier: Decoder,
     /// Our own generator; absent when it is behind an endpoint.
@@ -44,14 +44,14 @@ pub struct Players {
 #[derive(Clone, Copy)]
 pub struct Game<'a> {
     /// Data, tokenizer, teacher and base.
-    pub ground: &'a Ground<'a>,
+    pub setup: &'a Setup<'a>,
     /// How it is played.
     pub recipe: &'a GameRecipe,
     /// What no proposal may overlap, and every round is measured on; empty where the recipe names
     /// none.
     pub benchmarks: &'a [BenchmarkSet],
     /// The generator as it was before the first round; absent when it is behind an endpoint.
-    pub author: Option<&'a Author>,
+    pub local: Option<&'a LocalGenerator>,
 }
 
 impl Game<'_> {
@@ -62,10 +62,10 @@ impl Game<'_> {
     /// Whatever stops a step; the round goes on from there when it is run again.
     pub fn play(
         &self,
-        players: Players,
+        state: GameState,
         number: usize,
         folder: &Path,
-    ) -> Result<Players, TrainError> {
+    ) -> Result<GameState, TrainError> {
         fs::create_dir_all(folder).map_err(|e| TrainError::io("create", folder, e))?;
         let round = Round {
             game: *self,
@@ -73,34 +73,34 @@ impl Game<'_> {
             folder,
         };
         if round.file("summary.json").exists() {
-            return round.replay(players);
+            return round.restore(state);
         }
-        let ground = self.ground;
+        let setup = self.setup;
         let seeds = draw_seeds(
-            &ground.training,
-            &ground.tokenizer,
+            &setup.training,
+            &setup.tokenizer,
             self.recipe,
             round.randomness(),
         );
 
-        let mut proposals = round.propose(&seeds, players.generator.as_ref())?;
+        let mut proposals = round.propose(&seeds, state.generator.as_ref())?;
         round.filter_and_rate(&seeds, &mut proposals)?;
-        round.classify(&seeds, &mut proposals, &players.classifier)?;
-        let (levels, pairs) = round.pairs(&seeds, &proposals)?;
-        let data = round.grow(&seeds, &proposals, &players.data)?;
-        let generator = round.learn(players.generator, &pairs)?;
+        round.classify(&seeds, &mut proposals, &state.classifier)?;
+        let (pair_kinds, pairs) = round.build_pairs(&seeds, &proposals)?;
+        let data = round.grow_data(&seeds, &proposals, &state.data)?;
+        let generator = round.update_generator(state.generator, &pairs)?;
         let start = match self.recipe.classifier_from {
-            ClassifierStart::Base => &ground.base,
-            ClassifierStart::Previous => &players.classifier,
+            ClassifierStart::Base => &setup.base,
+            ClassifierStart::Previous => &state.classifier,
         };
         // The teacher of a round knows what the data have become, as the classifier is to.
-        let teacher = ground.teacher_of(&data);
-        let classifier = ground.train_classifier(folder, (&data, teacher.as_ref()), start)?;
+        let teacher = setup.teacher_of(&data);
+        let classifier = setup.train_classifier(folder, (&data, teacher.as_ref()), start)?;
 
-        ground.publish(folder, &classifier, &data, number)?;
-        measure(folder, &ground.validation, self.benchmarks)?;
-        round.summarise(&seeds, &proposals, &levels, &data, &classifier)?;
-        Ok(Players {
+        setup.export_classifier(folder, &classifier, &data, number)?;
+        score_bundle(folder, &setup.validation, self.benchmarks)?;
+        round.write_summary(&seeds, &proposals, &pair_kinds, &data, &classifier)?;
+        Ok(GameState {
             classifier,
             generator,
             data,
@@ -117,7 +117,7 @@ pub(super) struct Round<'a> {
 
 impl Round<'_> {
     fn randomness(&self) -> u64 {
-        self.game.ground.recipe.seed ^ (self.number as u64).wrapping_mul(0xD1B5_4A32_D192_ED03)
+        self.game.setup.recipe.seed ^ (self.number as u64).wrapping_mul(0xD1B5_4A32_D192_ED03)
     }
 
     /// A recipe that was read lacks nothing that its game needs; this is for games that were put
@@ -131,8 +131,8 @@ impl Round<'_> {
     }
 
     /// What a finished round left.
-    fn replay(&self, before: Players) -> Result<Players, TrainError> {
-        let device = &self.game.ground.device;
+    fn restore(&self, before: GameState) -> Result<GameState, TrainError> {
+        let device = &self.game.setup.device;
         let mut generator = before.generator;
         let learned = self.file("preference.weights");
         if let (Some(generator), true) = (&mut generator, learned.exists()) {
@@ -143,7 +143,7 @@ impl Round<'_> {
         let mut data = before.data;
         data.source(SYNTHETIC);
         append_rows(&self.file("synthetic.jsonl"), &mut data, |_, _| true)?;
-        Ok(Players {
+        Ok(GameState {
             classifier,
             generator,
             data,
@@ -158,14 +158,19 @@ impl Round<'_> {
     ) -> Result<Vec<Proposal>, TrainError> {
         let sampling = (self.game.recipe.temperature, self.game.recipe.top_p);
         let mut generator: Box<dyn Generator + '_> =
-            match (&self.game.recipe.generator, self.game.author, generator) {
+            match (&self.game.recipe.generator, self.game.local, generator) {
                 (GeneratorRecipe::Endpoint(recipe), ..) => {
                     let journal = self.file("generator-journal.jsonl");
-                    Box::new(Remote::new(recipe, sampling, self.randomness(), journal)?)
+                    Box::new(EndpointPlayer::new(
+                        recipe,
+                        sampling,
+                        self.randomness(),
+                        journal,
+                    )?)
                 }
-                (_, Some(author), Some(decoder)) => {
+                (_, Some(local), Some(decoder)) => {
                     let recipe = self.game.recipe;
-                    Box::new(LocalGenerator::new(decoder, &author.voice, recipe))
+                    Box::new(LocalWriter::new(decoder, &local.format, recipe))
                 }
                 _ => return Err(self.missing("a generator that runs here")),
             };
@@ -195,10 +200,10 @@ impl Round<'_> {
                     );
                 }
             }
-            let requests: Vec<Request<'_>> = wanted
+            let requests: Vec<GeneratorRequest<'_>> = wanted
                 .iter()
                 .enumerate()
-                .map(|(index, (_, seed, language, _))| Request {
+                .map(|(index, (_, seed, language, _))| GeneratorRequest {
                     seed_text: &seed.text,
                     is_unsafe: seed.is_unsafe,
                     language,
@@ -217,7 +222,7 @@ impl Round<'_> {
                     text,
                     rating: None,
                     score: None,
-                    fate: None,
+                    outcome: None,
                 })
                 .collect();
             file.write_all(&lines(&fresh))
@@ -244,24 +249,25 @@ impl Round<'_> {
         )?;
         for proposal in proposals.iter_mut() {
             let seed = &seeds[proposal.seed].text;
-            proposal.fate = filters.objection(seed, &proposal.language, proposal.text.as_deref());
+            proposal.outcome =
+                filters.rejection(seed, &proposal.language, proposal.text.as_deref());
         }
         let left: Vec<usize> = undecided(proposals);
-        let exhibits: Vec<Exhibit<'_>> = left
+        let requests: Vec<JudgeRequest<'_>> = left
             .iter()
-            .map(|&place| Exhibit {
+            .map(|&place| JudgeRequest {
                 text: proposals[place].text.as_deref().unwrap_or_default(),
                 language: &proposals[place].language,
                 seed_text: &seeds[proposals[place].seed].text,
                 seed_key: seeds[proposals[place].seed].key(),
             })
             .collect();
-        let opinions = self.judge()?.rate(&exhibits)?;
-        for (&place, opinion) in left.iter().zip(opinions) {
-            match opinion {
-                Opinion::Rated(rating) => proposals[place].rating = Some(rating),
-                Opinion::Unrelated => proposals[place].fate = Some(Fate::Unrelated),
-                Opinion::Unparseable => proposals[place].fate = Some(Fate::Unparseable),
+        let ratings = self.judge()?.rate(&requests)?;
+        for (&place, rating) in left.iter().zip(ratings) {
+            match rating {
+                Rating::Unsafety(value) => proposals[place].rating = Some(value),
+                Rating::Unrelated => proposals[place].outcome = Some(Outcome::Unrelated),
+                Rating::Unparseable => proposals[place].outcome = Some(Outcome::Unparseable),
             }
         }
         Ok(())
@@ -272,30 +278,30 @@ impl Round<'_> {
             JudgeRecipe::Endpoint(recipe) => {
                 let journal = self.file("judge-journal.jsonl");
                 // A rating is wanted, not a sample.
-                Ok(Box::new(Remote::new(
+                Ok(Box::new(EndpointPlayer::new(
                     recipe,
                     (0.0, 1.0),
                     self.randomness(),
                     journal,
                 )?))
             }
-            JudgeRecipe::Generator => Ok(Box::new(FirstJudge {
-                author: self
+            JudgeRecipe::Generator => Ok(Box::new(ReferenceJudge {
+                local: self
                     .game
-                    .author
+                    .local
                     .ok_or_else(|| self.missing("a generator that runs here"))?,
                 seed: self.randomness(),
             })),
             JudgeRecipe::Consistency { least_agreement } => Ok(Box::new(ConsistencyJudge {
                 teacher: self
                     .game
-                    .ground
+                    .setup
                     .teacher
                     .as_ref()
                     .ok_or_else(|| self.missing("a [classifier.teacher]"))?,
                 lexicon: self
                     .game
-                    .ground
+                    .setup
                     .lexicon
                     .as_deref()
                     .ok_or_else(|| self.missing("a lexicon"))?,
@@ -305,7 +311,7 @@ impl Round<'_> {
     }
 
     /// Step 3: does the classifier give a proposal the label of its seed? `proposals.jsonl` then
-    /// holds every proposal and its fate.
+    /// holds every proposal and its outcome.
     fn classify(
         &self,
         seeds: &[&SeedRow],
@@ -317,20 +323,20 @@ impl Round<'_> {
             .iter()
             .filter_map(|&place| proposals[place].text.as_deref())
             .collect();
-        let window = self.game.ground.recipe.classifier.window_tokens;
-        let scores = score_texts(classifier, &self.game.ground.tokenizer, &texts, window);
+        let window = self.game.setup.recipe.classifier.window_tokens;
+        let scores = score_texts(classifier, &self.game.setup.tokenizer, &texts, window);
         for (&place, score) in left.iter().zip(scores) {
             let proposal = &mut proposals[place];
             let is_unsafe = seeds[proposal.seed].is_unsafe;
             proposal.score = Some(score);
-            proposal.fate = Some(
+            proposal.outcome = Some(
                 match (
                     proposal.rating.is_some_and(|r| agrees(r, is_unsafe)),
-                    fooled(score, is_unsafe),
+                    misclassified(score, is_unsafe),
                 ) {
-                    (false, _) => Fate::LabelLost,
-                    (true, false) => Fate::Correct,
-                    (true, true) => Fate::Misclassified,
+                    (false, _) => Outcome::LabelLost,
+                    (true, false) => Outcome::Correct,
+                    (true, true) => Outcome::Misclassified,
                 },
             );
         }
@@ -339,7 +345,7 @@ impl Round<'_> {
 
     /// Step 4: S(t) = S(t-1) and the misclassified ones, which take over their seed's label,
     /// categories and group.
-    fn grow(
+    fn grow_data(
         &self,
         seeds: &[&SeedRow],
         proposals: &[Proposal],
@@ -349,7 +355,7 @@ impl Round<'_> {
         let source = data.source(SYNTHETIC);
         let grown: Vec<SeedRow> = proposals
             .iter()
-            .filter(|proposal| proposal.fate == Some(Fate::Misclassified))
+            .filter(|proposal| proposal.outcome == Some(Outcome::Misclassified))
             .map(|proposal| {
                 let seed = seeds[proposal.seed];
                 SeedRow {
@@ -373,12 +379,12 @@ impl Round<'_> {
     }
 
     /// Step 5: at most one pair per seed and language.
-    fn pairs(
+    fn build_pairs(
         &self,
         seeds: &[&SeedRow],
         proposals: &[Proposal],
-    ) -> Result<(Levels, Vec<TokenPair>), TrainError> {
-        let mut levels = Levels::new();
+    ) -> Result<(PairKinds, Vec<TokenPair>), TrainError> {
+        let mut pair_kinds = PairKinds::new();
         let (mut pairs, mut file) = (Vec::new(), Vec::new());
         // Proposals of one seed and language stand side by side.
         for group in proposals.chunk_by(|a, b| (a.seed, &a.language) == (b.seed, &b.language)) {
@@ -387,60 +393,61 @@ impl Round<'_> {
                 .iter()
                 .filter(|p| p.rating.is_some() && p.score.is_some())
                 .collect();
-            let standings: Vec<Standing> = judged
+            let candidates: Vec<Candidate> = judged
                 .iter()
-                .map(|p| Standing {
-                    fooled: fooled(p.score.unwrap_or_default(), seed.is_unsafe),
+                .map(|p| Candidate {
+                    misclassified: misclassified(p.score.unwrap_or_default(), seed.is_unsafe),
                     agrees: p.rating.is_some_and(|r| agrees(r, seed.is_unsafe)),
                 })
                 .collect();
-            let (level, chosen) = pair(&standings);
+            let (kind, chosen) = choose_pair(&candidates);
             let language = &group[0].language;
-            *levels
+            *pair_kinds
                 .entry(language.clone())
                 .or_default()
-                .entry(level)
+                .entry(kind)
                 .or_default() += 1;
             let Some((chosen, rejected)) = chosen else {
                 continue;
             };
             let text = |place: usize| judged[place].text.clone().unwrap_or_default();
-            let line = json!({"seed": seed.text, "unsafe": seed.is_unsafe, "language": language, "level": level,
+            let line = json!({"seed": seed.text, "unsafe": seed.is_unsafe, "language": language, "kind": kind,
                 "chosen": text(chosen), "rejected": text(rejected)});
             file.extend_from_slice(format!("{line}\n").as_bytes());
             // Behind an endpoint nobody here learns from them; the file is for whoever does.
-            let Some(author) = self.game.author else {
+            let Some(local) = self.game.local else {
                 continue;
             };
             pairs.push(TokenPair {
-                prompt: author.voice.writing(&seed.text, language, seed.is_unsafe)?,
-                chosen: author.voice.ids(&text(chosen)),
-                rejected: author.voice.ids(&text(rejected)),
+                prompt: local
+                    .format
+                    .generation_prompt(&seed.text, language, seed.is_unsafe)?,
+                chosen: local.format.encode(&text(chosen)),
+                rejected: local.format.encode(&text(rejected)),
             });
         }
         write_atomically(&self.file("pairs.jsonl"), &file)?;
-        Ok((levels, pairs))
+        Ok((pair_kinds, pairs))
     }
 
-    /// Step 6: the generator learns to prefer what fooled the classifier. Without a pair it stays
+    /// Step 6: the generator learns to prefer what the classifier misjudged. Without a pair it stays
     /// as it is.
-    fn learn(
+    fn update_generator(
         &self,
         generator: Option<Decoder>,
         pairs: &[TokenPair],
     ) -> Result<Option<Decoder>, TrainError> {
-        let (Some(author), Some(reference), false) =
-            (self.game.author, &generator, pairs.is_empty())
+        let (Some(local), Some(reference), false) = (self.game.local, &generator, pairs.is_empty())
         else {
             return Ok(generator);
         };
         let recipe = &self.game.recipe.preference;
-        let mut stage = Preference::new(
+        let mut stage = PreferenceStage::new(
             pairs,
             reference,
             recipe,
             self.randomness(),
-            author.voice.end,
+            local.format.end,
         );
         let settings = StageSettings {
             name: "preference",
@@ -452,10 +459,10 @@ impl Round<'_> {
             max_gradient_norm: recipe.max_gradient_norm,
             checkpoint_every: recipe.checkpoint_every,
             average_decay: 0.0,
-            compute: self.game.ground.recipe.compute,
+            compute: self.game.setup.recipe.compute,
         };
         let mut learner = reference.clone();
-        let device = &self.game.ground.device;
+        let device = &self.game.setup.device;
         run_stage(&mut stage, &settings, &mut learner, self.folder, device)?;
         Ok(Some(learner))
     }
@@ -463,10 +470,10 @@ impl Round<'_> {
 
 fn undecided(proposals: &[Proposal]) -> Vec<usize> {
     (0..proposals.len())
-        .filter(|&place| proposals[place].fate.is_none())
+        .filter(|&place| proposals[place].outcome.is_none())
         .collect()
 }
 
-fn fooled(score: f32, is_unsafe: bool) -> bool {
+fn misclassified(score: f32, is_unsafe: bool) -> bool {
     (score > 0.5) != is_unsafe
 }

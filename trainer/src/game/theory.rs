@@ -8,18 +8,18 @@ use ndarray::{Array2, Array3, Axis, Zip};
 
 /// A finite game: X seeds, Y labels, Z texts.
 #[derive(Clone, Debug)]
-pub struct Tabular {
+pub struct TabularGame {
     /// rho(x, y), `[X, Y]`, sums to 1.
     pub seeds: Array2<f64>,
     /// The reference generator, `[X, Y, Z]`, sums to 1 over the last axis; positive everywhere.
     pub reference: Array3<f64>,
-    /// What straying from the reference costs, in nats a nat; positive.
+    /// What diverging from the reference costs, in nats a nat; positive.
     pub beta: f64,
 }
 
 /// Both players' strategies.
 #[derive(Clone, Debug)]
-pub struct Play {
+pub struct StrategyProfile {
     /// p(y | z), `[Z, Y]`.
     pub classifier: Array2<f64>,
     /// q(z | x, y), `[X, Y, Z]`.
@@ -28,14 +28,14 @@ pub struct Play {
 
 /// What a classifier answers when it is trained again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
+pub enum TrainingData {
     /// The generator's latest texts alone, as the theorem has it.
     Latest,
-    /// All texts so far, as the loop plays it: S(t) = S(t-1) and the new ones.
+    /// All texts so far, as the rounds play it: S(t) = S(t-1) and the new ones.
     Accumulated,
 }
 
-impl Tabular {
+impl TabularGame {
     /// The generator's best response: proportional to `reference * p^(-1/beta)`.
     pub fn generator_response(&self, classifier: &Array2<f64>) -> Array3<f64> {
         let mut response = self.tilted(classifier);
@@ -75,13 +75,13 @@ impl Tabular {
     }
 
     /// What the classifier pays in nats: `E[-ln p] - beta KL(q || reference)`.
-    pub fn value(&self, play: &Play) -> f64 {
+    pub fn value(&self, profile: &StrategyProfile) -> f64 {
         let mut value = 0.0;
-        for ((seed, label, text), &q) in play.generator.indexed_iter() {
+        for ((seed, label, text), &q) in profile.generator.indexed_iter() {
             if q > 0.0 {
-                let surprise = -play.classifier[[text, label]].ln();
-                let strayed = (q / self.reference[[seed, label, text]]).ln();
-                value += self.seeds[[seed, label]] * q * (surprise - self.beta * strayed);
+                let surprisal = -profile.classifier[[text, label]].ln();
+                let divergence = (q / self.reference[[seed, label, text]]).ln();
+                value += self.seeds[[seed, label]] * q * (surprisal - self.beta * divergence);
             }
         }
         value
@@ -89,61 +89,61 @@ impl Tabular {
 
     /// What both players together could still gain by answering the other best, in nats; 0 exactly
     /// at the equilibrium.
-    pub fn exploitability(&self, play: &Play) -> f64 {
-        let best = |classifier, generator| Play {
+    pub fn exploitability(&self, profile: &StrategyProfile) -> f64 {
+        let best = |classifier, generator| StrategyProfile {
             classifier,
             generator,
         };
-        let attack = best(
-            play.classifier.clone(),
-            self.generator_response(&play.classifier),
+        let generator_answers = best(
+            profile.classifier.clone(),
+            self.generator_response(&profile.classifier),
         );
-        let defence = best(
-            self.classifier_response(&play.generator),
-            play.generator.clone(),
+        let classifier_answers = best(
+            self.classifier_response(&profile.generator),
+            profile.generator.clone(),
         );
-        self.value(&attack) - self.value(&defence)
+        self.value(&generator_answers) - self.value(&classifier_answers)
     }
 
-    /// Alternating best responses from the reference generator: the play after each round.
-    pub fn rounds(&self, count: usize, memory: Memory) -> Vec<Play> {
+    /// Alternating best responses from the reference generator: the profile after each round.
+    pub fn rounds(&self, count: usize, memory: TrainingData) -> Vec<StrategyProfile> {
         let mut generator = self.reference.clone();
         let mut written = Array3::<f64>::zeros(generator.dim());
-        let mut plays = Vec::with_capacity(count);
+        let mut profiles = Vec::with_capacity(count);
         for round in 1..=count {
             let seen = match memory {
-                Memory::Latest => generator.clone(),
-                Memory::Accumulated => {
+                TrainingData::Latest => generator.clone(),
+                TrainingData::Accumulated => {
                     written += &generator;
                     &written / round as f64
                 }
             };
             let classifier = self.classifier_response(&seen);
             let response = self.generator_response(&classifier);
-            plays.push(Play {
+            profiles.push(StrategyProfile {
                 classifier,
                 generator: seen,
             });
             generator = response;
         }
-        plays
+        profiles
     }
 
-    /// The theorem's bound at a play: 4 / (delta beta gamma^(1+1/beta) alpha), with gamma the least
+    /// The theorem's bound at a profile: 4 / (delta beta gamma^(1+1/beta) alpha), with gamma the least
     /// p, delta the least normaliser and alpha the least probability with which a text is written.
     /// Below 1, alternating best responses contract by it.
-    pub fn contraction_bound(&self, play: &Play) -> f64 {
+    pub fn contraction_bound(&self, profile: &StrategyProfile) -> f64 {
         let least = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::INFINITY, f64::min);
-        let gamma = least(&mut play.classifier.iter().copied());
+        let gamma = least(&mut profile.classifier.iter().copied());
         let delta = least(
             &mut self
-                .tilted(&play.classifier)
+                .tilted(&profile.classifier)
                 .sum_axis(Axis(2))
                 .iter()
                 .copied(),
         );
         let mut reached = ndarray::Array1::<f64>::zeros(self.reference.dim().2);
-        for ((seed, label, text), q) in play.generator.indexed_iter() {
+        for ((seed, label, text), q) in profile.generator.indexed_iter() {
             reached[text] += self.seeds[[seed, label]] * q;
         }
         let alpha = least(&mut reached.iter().copied());
@@ -162,16 +162,19 @@ pub fn distance(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
 
 /// What the generator could gain over writing its proposals equally often, in nats a seed, if these
 /// were all it can write: for each seed, `beta ln(mean of p^(-1/beta)) - mean of -ln p`, from the
-/// surprises `-ln p` of its proposals. `None` without any.
-pub fn empirical_gain(surprises: &[Vec<f64>], beta: f64) -> Option<f64> {
-    let gain = |surprises: &Vec<f64>| {
-        let count = surprises.len() as f64;
+/// surprisals `-ln p` of its proposals. `None` without any.
+pub fn empirical_gain(surprisals: &[Vec<f64>], beta: f64) -> Option<f64> {
+    let gain = |surprisals: &Vec<f64>| {
+        let count = surprisals.len() as f64;
         // The largest is taken out, for exp() to stay finite at a small beta.
-        let largest = surprises.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = surprises.iter().map(|s| ((s - largest) / beta).exp()).sum();
-        largest + beta * (sum / count).ln() - surprises.iter().sum::<f64>() / count
+        let largest = surprisals.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = surprisals
+            .iter()
+            .map(|s| ((s - largest) / beta).exp())
+            .sum();
+        largest + beta * (sum / count).ln() - surprisals.iter().sum::<f64>() / count
     };
-    let gains: Vec<f64> = surprises
+    let gains: Vec<f64> = surprisals
         .iter()
         .filter(|s| !s.is_empty())
         .map(gain)
@@ -186,7 +189,7 @@ mod tests {
 
     use super::*;
 
-    fn random_game(seed: u64, beta: f64) -> Tabular {
+    fn random_game(seed: u64, beta: f64) -> TabularGame {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (seeds, labels, texts) = (rng.random_range(2..5), 2, rng.random_range(3..7));
         let mut rho = Array2::from_shape_simple_fn((seeds, labels), || rng.random_range(0.2..1.0));
@@ -198,7 +201,7 @@ mod tests {
             let total = row.sum();
             row /= total;
         }
-        Tabular {
+        TabularGame {
             seeds: rho,
             reference,
             beta,
@@ -206,8 +209,8 @@ mod tests {
     }
 
     /// p of every round.
-    fn classifiers(plays: &[Play]) -> Vec<&Array2<f64>> {
-        plays.iter().map(|play| &play.classifier).collect()
+    fn classifiers(profiles: &[StrategyProfile]) -> Vec<&Array2<f64>> {
+        profiles.iter().map(|profile| &profile.classifier).collect()
     }
 
     #[test]
@@ -219,15 +222,15 @@ mod tests {
                 continue;
             }
             let classifier = game.classifier_response(&generator);
-            let here = Play {
+            let here = StrategyProfile {
                 classifier: classifier.clone(),
                 generator,
             };
-            let attack = Play {
+            let generator_answers = StrategyProfile {
                 classifier,
                 generator: game.generator_response(&here.classifier),
             };
-            assert!(game.value(&attack) >= game.value(&here));
+            assert!(game.value(&generator_answers) >= game.value(&here));
             // No classifier that is a little different does better against the same generator.
             for label in 0..2 {
                 let mut other = here.clone();
@@ -250,13 +253,13 @@ mod tests {
         for (beta, most) in [(100.0, 0.03), (10.0, 0.25)] {
             for seed in 0..30 {
                 let game = random_game(seed, beta);
-                let plays = game.rounds(60, Memory::Latest);
-                let last = plays.last().unwrap();
+                let profiles = game.rounds(60, TrainingData::Latest);
+                let last = profiles.last().unwrap();
                 assert!(
                     game.exploitability(last).abs() < 1e-12,
                     "beta {beta}, seed {seed}"
                 );
-                let p = classifiers(&plays);
+                let p = classifiers(&profiles);
                 // Until rounding is all that is left, each round is closer by at least the same
                 // factor.
                 for pair in p
@@ -276,14 +279,14 @@ mod tests {
         let mut said = 0;
         for seed in 0..30 {
             let game = random_game(seed, 1000.0);
-            let plays = game.rounds(30, Memory::Latest);
-            let bound = plays
+            let profiles = game.rounds(30, TrainingData::Latest);
+            let bound = profiles
                 .iter()
-                .map(|play| game.contraction_bound(play))
+                .map(|profile| game.contraction_bound(profile))
                 .fold(0.0, f64::max);
             if bound < 1.0 {
                 said += 1;
-                let p = classifiers(&plays);
+                let p = classifiers(&profiles);
                 for triple in p.windows(3).take_while(|t| distance(t[0], t[1]) > 1e-10) {
                     assert!(
                         distance(triple[1], triple[2]) <= bound * distance(triple[0], triple[1])
@@ -299,15 +302,15 @@ mod tests {
         let mut two_cycles = 0;
         for seed in 0..30 {
             let game = random_game(seed, 0.1);
-            let plays = game.rounds(400, Memory::Latest);
-            let p = classifiers(&plays);
+            let profiles = game.rounds(400, TrainingData::Latest);
+            let p = classifiers(&profiles);
             let period = (1..=12).find(|&k| distance(p[399], p[399 - k]) < 1e-6);
             assert!(
                 period.is_some_and(|k| k > 1),
                 "seed {seed}: period {period:?}"
             );
             assert!(distance(p[399], p[398]) > 0.05, "seed {seed}");
-            assert!(game.exploitability(&plays[399]) > 0.01, "seed {seed}");
+            assert!(game.exploitability(&profiles[399]) > 0.01, "seed {seed}");
             two_cycles += usize::from(period == Some(2));
         }
         // The others have periods of four and five.
@@ -315,8 +318,8 @@ mod tests {
         for (beta, most) in [(0.1, 1e-3), (0.01, 1e-2)] {
             for seed in 0..10 {
                 let game = random_game(seed, beta);
-                let plays = game.rounds(3000, Memory::Accumulated);
-                let at = |round: usize| game.exploitability(&plays[round - 1]);
+                let profiles = game.rounds(3000, TrainingData::Accumulated);
+                let at = |round: usize| game.exploitability(&profiles[round - 1]);
                 assert!(
                     at(3000) < most && at(3000) < at(30),
                     "beta {beta}, seed {seed}: {} after {}",

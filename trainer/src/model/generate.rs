@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::model::decoder::{Cache, Decoder};
 use crate::train::checkpoint::host;
 
-/// Rows written side by side.
+/// Rows generated side by side.
 const ROWS: usize = 64;
 
 /// How texts are sampled.
@@ -19,14 +19,14 @@ pub struct SamplingSettings {
     pub temperature: f64,
     /// The smallest set of tokens whose probabilities reach this is drawn from; in (0, 1].
     pub top_p: f64,
-    /// Tokens written at most. A text that has not ended by then is dropped: a sentence cut off is
+    /// Tokens generated at most. A text that has not ended by then is dropped: a sentence cut off is
     /// not what was asked for.
     pub max_tokens: usize,
     /// The token that ends a text.
     pub end: i32,
-    /// Added to the logits of the tokens that a prompt favours, until they are written; in nats, 0
-    /// for none.
-    pub favour: f64,
+    /// Added to the logit of each of a prompt's bonus tokens until it is generated; in nats, 0 for
+    /// none.
+    pub token_bonus: f64,
 }
 
 /// A prompt to continue, and the seed of its randomness.
@@ -34,74 +34,74 @@ pub struct SamplingSettings {
 pub struct Prompt {
     /// At least one token.
     pub ids: Vec<i32>,
-    /// The same prompt and seed give the same text, whatever is written beside it.
+    /// The same prompt and seed give the same text, whatever is generated beside it.
     pub seed: u64,
     /// Tokens that the text should have, each as often as it stands here; see
-    /// [`SamplingSettings::favour`].
-    pub favoured: Vec<i32>,
+    /// [`SamplingSettings::token_bonus`].
+    pub bonus_tokens: Vec<i32>,
 }
 
 /// The continuation of each prompt without the end token, or `None` where it did not end in time.
-pub fn sample(
+pub fn generate(
     decoder: &Decoder,
     prompts: &[Prompt],
     settings: &SamplingSettings,
 ) -> Vec<Option<Vec<i32>>> {
     // Rows of one length need no padding, and a shared prompt is read once.
     let mut by_prompt: BTreeMap<(usize, &[i32]), Vec<usize>> = BTreeMap::new();
-    for (place, prompt) in prompts.iter().enumerate() {
+    for (index, prompt) in prompts.iter().enumerate() {
         let key = (prompt.ids.len(), prompt.ids.as_slice());
-        by_prompt.entry(key).or_default().push(place);
+        by_prompt.entry(key).or_default().push(index);
     }
     let mut texts = vec![None; prompts.len()];
     let mut batch: Vec<(&[i32], Vec<usize>)> = Vec::new();
-    for ((length, ids), places) in by_prompt {
-        let rows: usize = batch.iter().map(|(_, places)| places.len()).sum();
+    for ((length, ids), indices) in by_prompt {
+        let rows: usize = batch.iter().map(|(_, indices)| indices.len()).sum();
         let other_length = batch
             .first()
             .is_some_and(|(first, _)| first.len() != length);
-        if other_length || rows + places.len() > ROWS {
-            write(decoder, prompts, &batch, settings, &mut texts);
+        if other_length || rows + indices.len() > ROWS {
+            generate_batch(decoder, prompts, &batch, settings, &mut texts);
             batch.clear();
         }
-        batch.push((ids, places));
+        batch.push((ids, indices));
     }
-    write(decoder, prompts, &batch, settings, &mut texts);
+    generate_batch(decoder, prompts, &batch, settings, &mut texts);
     texts
 }
 
-/// One row being written.
-struct Row {
-    place: usize,
+/// One text being generated.
+struct Sequence {
+    index: usize,
     rng: ChaCha8Rng,
-    written: Vec<i32>,
+    tokens: Vec<i32>,
     /// What it should have and has not yet, and how often.
-    missing: BTreeMap<i32, usize>,
+    remaining_bonus: BTreeMap<i32, usize>,
 }
 
-impl Row {
+impl Sequence {
     /// Writes one more token; tells whether the text goes on.
-    fn go_on(&mut self, logits: &mut [f32], settings: &SamplingSettings) -> bool {
-        for token in self.missing.keys() {
-            logits[*token as usize] += settings.favour as f32;
+    fn add_token(&mut self, logits: &mut [f32], settings: &SamplingSettings) -> bool {
+        for token in self.remaining_bonus.keys() {
+            logits[*token as usize] += settings.token_bonus as f32;
         }
-        let token = draw(logits, settings, &mut self.rng);
+        let token = sample_token(logits, settings, &mut self.rng);
         if token == settings.end {
             return false;
         }
-        self.written.push(token);
-        if let Some(count) = self.missing.get_mut(&token) {
+        self.tokens.push(token);
+        if let Some(count) = self.remaining_bonus.get_mut(&token) {
             *count -= 1;
             if *count == 0 {
-                self.missing.remove(&token);
+                self.remaining_bonus.remove(&token);
             }
         }
         true
     }
 }
 
-/// Continues prompts of one length, each as often as it has places.
-fn write(
+/// Continues prompts of one length, each as often as it is asked for.
+fn generate_batch(
     decoder: &Decoder,
     prompts: &[Prompt],
     batch: &[(&[i32], Vec<usize>)],
@@ -119,18 +119,18 @@ fn write(
     let hidden = decoder.forward(&ids, batch.len(), length, &mut cache);
     let mut sources = Vec::new();
     let mut rows = Vec::new();
-    for (source, (_, places)) in batch.iter().enumerate() {
-        for &place in places {
-            let mut missing = BTreeMap::new();
-            for &token in &prompts[place].favoured {
-                *missing.entry(token).or_default() += 1;
+    for (source, (_, indices)) in batch.iter().enumerate() {
+        for &index in indices {
+            let mut remaining_bonus = BTreeMap::new();
+            for &token in &prompts[index].bonus_tokens {
+                *remaining_bonus.entry(token).or_default() += 1;
             }
             sources.push(source);
-            rows.push(Row {
-                place,
-                rng: ChaCha8Rng::seed_from_u64(prompts[place].seed),
-                written: Vec::new(),
-                missing,
+            rows.push(Sequence {
+                index,
+                rng: ChaCha8Rng::seed_from_u64(prompts[index].seed),
+                tokens: Vec::new(),
+                remaining_bonus,
             });
         }
     }
@@ -143,29 +143,29 @@ fn write(
     let room = decoder.shape.max_position.saturating_sub(length);
     for _ in 0..settings.max_tokens.min(room) {
         let mut logits = host(&hidden.matmul(decoder.head().clone().transpose()));
-        let mut going_on = Vec::new();
+        let mut unfinished = Vec::new();
         for (index, row) in rows.iter_mut().enumerate() {
             let logits = &mut logits[index * decoder.vocabulary..][..decoder.vocabulary];
-            match row.go_on(logits, settings) {
-                true => going_on.push(index),
-                false => texts[row.place] = Some(std::mem::take(&mut row.written)),
+            match row.add_token(logits, settings) {
+                true => unfinished.push(index),
+                false => texts[row.index] = Some(std::mem::take(&mut row.tokens)),
             }
         }
-        if going_on.is_empty() {
+        if unfinished.is_empty() {
             return;
         }
         let count = rows.len();
-        if going_on.len() < count {
-            cache = cache.select(&going_on, count);
+        if unfinished.len() < count {
+            cache = cache.select(&unfinished, count);
             let mut index = 0;
             rows.retain(|_| {
                 index += 1;
-                going_on.binary_search(&(index - 1)).is_ok()
+                unfinished.binary_search(&(index - 1)).is_ok()
             });
         }
         let tokens: Vec<i32> = rows
             .iter()
-            .filter_map(|row| row.written.last().copied())
+            .filter_map(|row| row.tokens.last().copied())
             .collect();
         hidden = decoder.forward(&tokens, rows.len(), 1, &mut cache);
     }
@@ -173,14 +173,14 @@ fn write(
 
 fn rows_of(hidden: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
     use burn::tensor::{Int, TensorData};
-    let places: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
-    let places =
-        Tensor::<1, Int>::from_data(TensorData::new(places, [rows.len()]), &hidden.device());
-    hidden.clone().select(0, places)
+    let indices: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
+    let indices =
+        Tensor::<1, Int>::from_data(TensorData::new(indices, [rows.len()]), &hidden.device());
+    hidden.clone().select(0, indices)
 }
 
 /// Draws a token from softmax(logits / temperature), cut to its nucleus (Holtzman et al. 2020).
-fn draw(logits: &[f32], settings: &SamplingSettings, rng: &mut ChaCha8Rng) -> i32 {
+fn sample_token(logits: &[f32], settings: &SamplingSettings, rng: &mut ChaCha8Rng) -> i32 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let temperature = settings.temperature as f32;
     let mut weights: Vec<(usize, f32)> = logits
@@ -238,27 +238,27 @@ pub fn log_likelihood(decoder: &Decoder, rows: &[(&[i32], &[i32])], end: i32) ->
         .unwrap_or(1);
     let mut ids = Vec::with_capacity(rows.len() * tokens);
     // Places that predict a target token, what they predict, and which row they belong to.
-    let (mut places, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut indices, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
     for (row, (prompt, target)) in rows.iter().enumerate() {
         let start = row * tokens;
         ids.extend_from_slice(prompt);
         ids.extend_from_slice(target);
         ids.resize(start + tokens, end);
         for (offset, &token) in target.iter().chain([&end]).enumerate() {
-            places.push(start + prompt.len() - 1 + offset);
+            indices.push(start + prompt.len() - 1 + offset);
             targets.push(token);
             owners.push(row);
         }
     }
-    let hidden = rows_of(&decoder.hidden(&ids, rows.len(), tokens), &places);
+    let hidden = rows_of(&decoder.hidden(&ids, rows.len(), tokens), &indices);
     let logits = hidden.matmul(decoder.head().clone().transpose());
     let count = targets.len();
     let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [count, 1]), &device);
     let each = activation::log_softmax(logits.cast(FloatDType::F32), 1).gather(1, targets);
     // [B, count] of zeros and ones adds a row's tokens up.
     let mut sum = vec![0.0f32; rows.len() * count];
-    for (place, row) in owners.iter().enumerate() {
-        sum[row * count + place] = 1.0;
+    for (index, row) in owners.iter().enumerate() {
+        sum[row * count + index] = 1.0;
     }
     Tensor::<2>::from_data(TensorData::new(sum, [rows.len(), count]), &device).matmul(each)
 }
@@ -275,7 +275,7 @@ mod tests {
         top_p: 1.0,
         max_tokens: 12,
         end: 0,
-        favour: 0.0,
+        token_bonus: 0.0,
     };
 
     fn decoder() -> Decoder {
@@ -307,7 +307,7 @@ mod tests {
             let mut rng = ChaCha8Rng::seed_from_u64(1);
             let mut counts = [0.0; 4];
             for _ in 0..40_000 {
-                counts[draw(&logits, settings, &mut rng) as usize] += 1.0 / 40_000.0;
+                counts[sample_token(&logits, settings, &mut rng) as usize] += 1.0 / 40_000.0;
             }
             counts.to_vec()
         };
@@ -343,14 +343,14 @@ mod tests {
             .map(|i| Prompt {
                 ids: vec![1 + i % 3; 2 + (i % 2) as usize],
                 seed: i as u64,
-                favoured: Vec::new(),
+                bonus_tokens: Vec::new(),
             })
             .collect();
-        let together = sample(&decoder, &prompts, &SETTINGS);
+        let together = generate(&decoder, &prompts, &SETTINGS);
         assert!(together.iter().flatten().any(|text| text.len() > 2));
         for (prompt, text) in prompts.iter().zip(&together) {
             assert_eq!(
-                &sample(&decoder, std::slice::from_ref(prompt), &SETTINGS)[0],
+                &generate(&decoder, std::slice::from_ref(prompt), &SETTINGS)[0],
                 text
             );
         }
@@ -359,21 +359,21 @@ mod tests {
     #[test]
     fn what_is_favoured_is_written_once_each() {
         let decoder = decoder();
-        let texts = |favour: f64| {
+        let texts = |token_bonus: f64| {
             let prompts: Vec<Prompt> = (0..300)
                 .map(|seed| Prompt {
                     ids: vec![4, 5, 6],
                     seed,
-                    favoured: vec![9, 7, 9],
+                    bonus_tokens: vec![9, 7, 9],
                 })
                 .collect();
             let settings = SamplingSettings {
-                favour,
+                token_bonus,
                 temperature: 1.0,
                 max_tokens: 28,
                 ..SETTINGS
             };
-            sample(&decoder, &prompts, &settings)
+            generate(&decoder, &prompts, &settings)
         };
         let long: Vec<Vec<i32>> = texts(1e4).into_iter().flatten().collect();
         assert!(!long.is_empty());
@@ -382,7 +382,7 @@ mod tests {
             first.sort_unstable();
             assert_eq!(first, [7, 9, 9], "{text:?}");
         }
-        // What was written is favoured no more.
+        // A token that was generated has lost its bonus.
         assert!(
             long.iter()
                 .any(|text| text[3..].iter().any(|id| *id != 7 && *id != 9))
@@ -411,14 +411,14 @@ mod tests {
                 .map(|seed| Prompt {
                     ids: a.to_vec(),
                     seed,
-                    favoured: Vec::new(),
+                    bonus_tokens: Vec::new(),
                 })
                 .collect();
             let settings = SamplingSettings {
                 temperature: 1.0,
                 ..SETTINGS
             };
-            let texts = sample(&decoder, &prompts, &settings);
+            let texts = generate(&decoder, &prompts, &settings);
             texts
                 .iter()
                 .flatten()

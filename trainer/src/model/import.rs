@@ -24,8 +24,8 @@ pub fn language_model(folder: &Path, device: &Device) -> Result<Decoder, TrainEr
     let parameters = Decoder::layout(&shape, vocabulary)
         .into_iter()
         .enumerate()
-        .map(|(place, (name, dims))| {
-            let values = values(&checkpoint, &shape, &name, place, dims);
+        .map(|(index, (name, dims))| {
+            let values = values(&checkpoint, &shape, &name, index, dims);
             Parameter::new(name, values, dims, device)
         })
         .collect();
@@ -33,7 +33,7 @@ pub fn language_model(folder: &Path, device: &Device) -> Result<Decoder, TrainEr
         shape,
         vocabulary,
         parameters,
-        tape: None,
+        recompute: None,
     })
 }
 
@@ -59,7 +59,7 @@ fn values(
     checkpoint: &Checkpoint,
     shape: &ModelRecipe,
     name: &str,
-    place: usize,
+    index: usize,
     dims: [usize; 2],
 ) -> Vec<f32> {
     match name {
@@ -69,7 +69,7 @@ fn values(
         "score" => return vec![0.0; dims[0] * CATEGORIES],
         _ => {}
     }
-    let layer = (place - 1) / PER_LAYER;
+    let layer = (index - 1) / PER_LAYER;
     let tensor = |name: &str| checkpoint.tensor(&format!("model.layers.{layer}.{name}"));
     let weights = |names: &[&str]| {
         let stacked: Vec<f32> = names.iter().flat_map(|name| tensor(name)).collect();

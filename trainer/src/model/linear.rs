@@ -18,7 +18,7 @@ const SMALLEST_SUM: f32 = 1e-2;
 /// The bias learns slower than the weights by this factor.
 const BIAS_RATE: f32 = 0.01;
 
-/// A text's distinct n-grams, as places in [0, 2^21).
+/// A text's distinct n-grams, as buckets in [0, 2^21).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features(Vec<u32>);
 
@@ -30,11 +30,11 @@ impl Features {
             .split(|c: char| !c.is_alphanumeric() && c != '\'')
             .filter(|word| !word.is_empty())
             .collect();
-        let mut places = Vec::with_capacity(text.len() * 3 + words.len() * 2);
+        let mut buckets = Vec::with_capacity(text.len() * 3 + words.len() * 2);
         for (index, word) in words.iter().enumerate() {
-            places.push(place(0, word, ""));
+            buckets.push(bucket(0, word, ""));
             if let Some(next) = words.get(index + 1) {
-                places.push(place(1, word, next));
+                buckets.push(bucket(1, word, next));
             }
         }
         // Letters run over the words' borders, which are one space wide.
@@ -45,19 +45,19 @@ impl Features {
             .chain([line.len()])
             .collect();
         for length in LETTERS {
-            places.extend(
+            buckets.extend(
                 starts
                     .windows(length + 1)
-                    .map(|w| place(2, &line[w[0]..w[length]], "")),
+                    .map(|w| bucket(2, &line[w[0]..w[length]], "")),
             );
         }
-        places.sort_unstable();
-        places.dedup();
-        Self(places)
+        buckets.sort_unstable();
+        buckets.dedup();
+        Self(buckets)
     }
 }
 
-fn place(kind: u8, first: &str, second: &str) -> u32 {
+fn bucket(kind: u8, first: &str, second: &str) -> u32 {
     let mut hasher = FxBuildHasher.build_hasher();
     hasher.write_u8(kind);
     hasher.write(first.as_bytes());
@@ -92,7 +92,7 @@ impl Linear {
         let sum: f32 = text
             .0
             .iter()
-            .map(|&place| self.weights[place as usize])
+            .map(|&bucket| self.weights[bucket as usize])
             .sum();
         self.bias + sum * scale(text)
     }
@@ -101,11 +101,11 @@ impl Linear {
     pub fn learn(&mut self, text: &Features, target: f32) {
         let error = 1.0 / (1.0 + (-self.logit(text)).exp()) - target;
         let scale = scale(text);
-        for &place in &text.0 {
-            let place = place as usize;
+        for &bucket in &text.0 {
+            let bucket = bucket as usize;
             let gradient = error * scale;
-            self.sums[place] += gradient * gradient;
-            self.weights[place] -= self.rate * gradient / self.sums[place].sqrt();
+            self.sums[bucket] += gradient * gradient;
+            self.weights[bucket] -= self.rate * gradient / self.sums[bucket].sqrt();
         }
         self.bias -= self.rate * BIAS_RATE * error;
     }

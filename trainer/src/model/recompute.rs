@@ -10,27 +10,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Gradients, Tensor};
 
-use crate::model::decoder::{Cache, Decoder, Places};
+use crate::model::decoder::{Cache, Decoder, Positions};
 use crate::train::optimizer::accumulate;
 use crate::train::stage::without_gradients;
 
-/// What the forward passes since the last [`Tape::backward`] left. Clones share it.
+/// What the forward passes since the last [`Recompute::backward`] left. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Tape(Arc<Mutex<Vec<Pass>>>);
+pub struct Recompute(Arc<Mutex<Vec<ForwardPass>>>);
 
 /// One forward pass.
 #[derive(Debug)]
-struct Pass {
+struct ForwardPass {
     ids: Vec<i32>,
-    places: Places,
+    positions: Positions,
     /// What entered each layer.
     inputs: Vec<Tensor<2>>,
     /// What left the last layer: where the recorded graph begins.
     output: Tensor<2>,
 }
 
-impl Tape {
-    /// [`Decoder::hidden`], noted here. Gradients reach the layers through [`Tape::backward`]
+impl Recompute {
+    /// [`Decoder::hidden`], noted here. Gradients reach the layers through [`Recompute::backward`]
     /// alone.
     pub(crate) fn hidden(
         &self,
@@ -40,17 +40,17 @@ impl Tape {
         tokens: usize,
     ) -> Tensor<2> {
         let plain = without_gradients(decoder);
-        let places = Places::new(&plain, 0, [rows, tokens]);
+        let positions = Positions::new(&plain, 0, [rows, tokens]);
         let mut x = plain.embed(ids);
         let mut inputs = Vec::with_capacity(plain.shape.layers);
         for layer in 0..plain.shape.layers {
             inputs.push(x.clone());
-            x = plain.layer(layer, x, &places, &mut Cache::default());
+            x = plain.layer(layer, x, &positions, &mut Cache::default());
         }
         let output = Tensor::from_inner(x).require_grad();
-        self.passes().push(Pass {
+        self.passes().push(ForwardPass {
             ids: ids.to_vec(),
-            places,
+            positions,
             inputs,
             output: output.clone(),
         });
@@ -72,7 +72,7 @@ impl Tape {
             for (layer, input) in layers.rev() {
                 let input = Tensor::from_inner(input).require_grad();
                 let output =
-                    decoder.layer(layer, input.clone(), &pass.places, &mut Cache::default());
+                    decoder.layer(layer, input.clone(), &pass.positions, &mut Cache::default());
                 let Some(mut found) = propagate(output, arriving) else {
                     return;
                 };
@@ -85,7 +85,7 @@ impl Tape {
         }
     }
 
-    fn passes(&self) -> std::sync::MutexGuard<'_, Vec<Pass>> {
+    fn passes(&self) -> std::sync::MutexGuard<'_, Vec<ForwardPass>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::data::batch::Target;
-use crate::data::mixture::Draws;
+use crate::data::mixture::Mixture;
 use crate::data::rows::Corpus;
 use crate::model::linear::{Features, Linear};
 use crate::recipe::{Recipe, TeacherRecipe};
@@ -19,14 +19,14 @@ pub struct Teacher {
 }
 
 impl Teacher {
-    /// Trains on the texts that `draws` gives: deterministic, seconds to a minute.
-    pub fn train(mut draws: Draws<'_>, recipe: &TeacherRecipe) -> Self {
+    /// Trains on the texts of `mixture`: deterministic, seconds to a minute.
+    pub fn train(mut mixture: Mixture<'_>, recipe: &TeacherRecipe) -> Self {
         let mut folds: Vec<Linear> = (0..recipe.folds)
             .map(|_| Linear::new(recipe.learning_rate))
             .collect();
         let mut seen = 0;
         while seen < recipe.texts {
-            let (_, texts) = draws.next_pool(|drawn| {
+            let (_, texts) = mixture.next_pool(|drawn| {
                 let target = match drawn.target {
                     Target::Safe => drawn.smoothing,
                     Target::Known | Target::UnknownCategory => 1.0 - drawn.smoothing,
@@ -45,19 +45,19 @@ impl Teacher {
     }
 
     /// The probability that `text` is unsafe, by the model that was trained without `key`.
-    pub fn opinion(&self, text: &str, key: &str) -> f32 {
-        probability(self.folds[fold(key, self.folds.len())].logit(&Features::of(text)))
+    pub fn probability(&self, text: &str, key: &str) -> f32 {
+        sigmoid(self.folds[fold(key, self.folds.len())].logit(&Features::of(text)))
     }
 
     /// The probability that a text of no fold is unsafe: the mean of the models' logits.
-    pub fn joint_opinion(&self, text: &str) -> f32 {
+    pub fn mean_probability(&self, text: &str) -> f32 {
         let features = Features::of(text);
         let sum: f32 = self.folds.iter().map(|model| model.logit(&features)).sum();
-        probability(sum / self.folds.len() as f32)
+        sigmoid(sum / self.folds.len() as f32)
     }
 }
 
-fn probability(logit: f32) -> f32 {
+fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
 
@@ -67,14 +67,14 @@ fn fold(key: &str, folds: usize) -> usize {
     u32::from_le_bytes([hash[8], hash[9], hash[10], hash[11]]) as usize % folds
 }
 
-/// Draws for the teacher: another order than the network's.
-pub fn draws<'a>(
+/// The teacher's mixture: another order than the network's.
+pub fn mixture<'a>(
     training: &'a Corpus,
     benign: &'a [crate::data::rows::ParallelRow],
     lexicon: Option<&'a crate::data::lexicon::Lexicon>,
     recipe: &'a Recipe,
-) -> Draws<'a> {
-    Draws::new(
+) -> Mixture<'a> {
+    Mixture::new(
         training,
         benign,
         lexicon,
@@ -124,20 +124,20 @@ mod tests {
             texts: 20_000,
             learning_rate: 0.2,
         };
-        let draws = || draws(&corpus, &[], None, &recipe);
-        let teacher = Teacher::train(draws(), &settings);
+        let mixture = || mixture(&corpus, &[], None, &recipe);
+        let teacher = Teacher::train(mixture(), &settings);
         let odd = "warm bread zebra quilt";
         assert!(
-            teacher.opinion(odd, odd) < 0.3,
+            teacher.probability(odd, odd) < 0.3,
             "{}",
-            teacher.opinion(odd, odd)
+            teacher.probability(odd, odd)
         );
-        assert!(teacher.joint_opinion(odd) > teacher.opinion(odd, odd));
+        assert!(teacher.mean_probability(odd) > teacher.probability(odd, odd));
         let plain = "you fool number 7";
-        assert!(teacher.opinion(plain, plain) > 0.8);
+        assert!(teacher.probability(plain, plain) > 0.8);
         assert_eq!(
-            Teacher::train(draws(), &settings).opinion(odd, odd),
-            teacher.opinion(odd, odd)
+            Teacher::train(mixture(), &settings).probability(odd, odd),
+            teacher.probability(odd, odd)
         );
     }
 }

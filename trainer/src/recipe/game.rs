@@ -69,10 +69,10 @@ pub enum GeneratorRecipe {
 }
 
 impl GeneratorRecipe {
-    /// Nats by which words that a writer is given are favoured: our own one's.
-    pub fn favour(&self) -> f64 {
+    /// Nats by which words that a writer is given are bonus_tokens: our own one's.
+    pub fn token_bonus(&self) -> f64 {
         match self {
-            Self::Own(own) => own.favour,
+            Self::Own(own) => own.token_bonus,
             _ => 0.0,
         }
     }
@@ -99,9 +99,9 @@ pub struct OwnGeneratorRecipe {
     /// Share of the examples that are labelled seeds with translations, which teach the safe and
     /// unsafe prefixes.
     pub seed_share: f64,
-    /// Nats by which words of the gloss are favoured when it writes, each until it is written; 0:
+    /// Nats by which words of the gloss are bonus_tokens when it writes, each until it is written; 0:
     /// not at all. A small network knows better how words go together than which ones it was given.
-    pub favour: f64,
+    pub token_bonus: f64,
     /// Steps between saved states.
     pub checkpoint_every: usize,
 }
@@ -326,8 +326,8 @@ impl OwnGeneratorRecipe {
                 "a share in [0, 1]",
             ),
             (
-                "game.generator.favour",
-                self.favour >= 0.0 && self.favour.is_finite(),
+                "game.generator.token_bonus",
+                self.token_bonus >= 0.0 && self.token_bonus.is_finite(),
                 "0 or a positive number",
             ),
             (

@@ -1,7 +1,7 @@
 //! What a game did, as a page to look at: the figures of PAPER.md's list, drawn from the files that
 //! the rounds left.
 
-pub mod measure;
+pub mod scores;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,11 +12,11 @@ use duoguard_eval::{Metrics, Outcome, ScoreLine, flag_everything_f1, mistakes_fi
 use serde::de::DeserializeOwned;
 
 use crate::error::TrainError;
-use crate::game::proposal::Fate;
+use crate::game::proposal::Outcome as ProposalOutcome;
 use crate::game::summary::Summary;
-use crate::report::measure::{SCORES_FILE, VALIDATION};
+use crate::report::scores::{SCORES_FILE, VALIDATION};
 use crate::train::checkpoint::write_atomically;
-use crate::train::preference::Level;
+use crate::train::preference::PairKind;
 use crate::train::progress::StepMetrics;
 
 /// The page's name in the run's folder.
@@ -145,7 +145,7 @@ fn page(name: &str, rounds: &[Round]) -> Result<String, TrainError> {
         page.figure(&figure);
     }
     page.heading("Preferences");
-    page.table(&levels(rounds));
+    page.table(&pair_kinds(rounds));
     for (measure, title, caption) in [
         (
             "margin",
@@ -171,7 +171,7 @@ fn page(name: &str, rounds: &[Round]) -> Result<String, TrainError> {
     page.heading("How far from an equilibrium");
     page.paragraph(
         "Estimates in nats, on the proposals that kept their label: what the generator could still gain by choosing among its own proposals, \
-         and what retraining took off the classifier's mean surprise.",
+         and what retraining took off the classifier's mean surprisal.",
     );
     page.table(&exploitability(rounds));
     Ok(page.html())
@@ -308,24 +308,24 @@ fn shares(rounds: &[Round]) -> Result<Option<Figure>, TrainError> {
 fn funnels(rounds: &[Round]) -> Result<Vec<Figure>, TrainError> {
     let mut figures = Vec::new();
     for (title, summary) in summaries(rounds) {
-        let fates: BTreeSet<Fate> = summary
-            .fates
+        let outcomes: BTreeSet<ProposalOutcome> = summary
+            .outcomes
             .values()
             .flat_map(|f| f.keys())
             .copied()
             .collect();
-        let names: Vec<String> = fates.iter().map(snake_case).collect();
+        let names: Vec<String> = outcomes.iter().map(snake_case).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let series: Vec<_> = summary
-            .fates
+            .outcomes
             .iter()
             .map(|(language, of_language)| {
                 let all: usize = of_language.values().sum();
-                let share = |fate| {
-                    let count = of_language.get(fate).copied().unwrap_or_default();
+                let share = |outcome| {
+                    let count = of_language.get(outcome).copied().unwrap_or_default();
                     percent(Some(count as f64 / all.max(1) as f64))
                 };
-                Series::new(language.as_str(), fates.iter().map(share).collect())
+                Series::new(language.as_str(), outcomes.iter().map(share).collect())
             })
             .collect();
         let title = format!("Proposals of {title}");
@@ -345,12 +345,12 @@ fn summaries(rounds: &[Round]) -> Vec<(String, &Summary)> {
 }
 
 /// The name that a unit variant has in JSON.
-fn snake_case(fate: &Fate) -> String {
-    let value = serde_json::to_value(fate).unwrap_or_default();
+fn snake_case(outcome: &ProposalOutcome) -> String {
+    let value = serde_json::to_value(outcome).unwrap_or_default();
     value.as_str().unwrap_or_default().replace('_', " ")
 }
 
-fn levels(rounds: &[Round]) -> Table {
+fn pair_kinds(rounds: &[Round]) -> Table {
     let mut table = Table::new([
         "Seeds by round and language",
         "full pair",
@@ -359,14 +359,20 @@ fn levels(rounds: &[Round]) -> Table {
         "nothing chosen",
     ]);
     for (title, summary) in summaries(rounds) {
-        for (language, levels) in &summary.levels {
-            let count = |level| levels.get(&level).copied().unwrap_or_default().to_string();
+        for (language, pair_kinds) in &summary.pair_kinds {
+            let count = |kind| {
+                pair_kinds
+                    .get(&kind)
+                    .copied()
+                    .unwrap_or_default()
+                    .to_string()
+            };
             table.rows.push(vec![
                 format!("{title}, {language}"),
-                count(Level::Full),
-                count(Level::LabelLost),
-                count(Level::NoRejected),
-                count(Level::NoChosen),
+                count(PairKind::Full),
+                count(PairKind::LabelLost),
+                count(PairKind::NoRejected),
+                count(PairKind::NoChosen),
             ]);
         }
     }
@@ -410,7 +416,7 @@ fn preference(
 fn exploitability(rounds: &[Round]) -> Table {
     let mut table = Table::new([
         "Round",
-        "mean surprise",
+        "mean surprisal",
         "generator could gain",
         "retraining took off",
     ]);
@@ -419,7 +425,7 @@ fn exploitability(rounds: &[Round]) -> Table {
         let of = summary.exploitability.as_ref();
         table.rows.push(vec![
             title,
-            nats(of.map(|e| e.mean_surprise_nats)),
+            nats(of.map(|e| e.mean_surprisal_nats)),
             nats(of.map(|e| e.generator_gain_nats)),
             nats(of.map(|e| e.classifier_gain_nats)),
         ]);

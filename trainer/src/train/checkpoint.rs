@@ -36,7 +36,7 @@ pub fn host(tensor: &Tensor<2>) -> Vec<f32> {
 }
 
 /// Everything a stage needs to go on as if it had never stopped.
-pub struct State {
+pub struct TrainingState {
     /// Stage name, so that a state is never resumed by another stage.
     pub stage: String,
     /// The optimizer, with its step count.
@@ -46,7 +46,7 @@ pub struct State {
 }
 
 /// Saves parameters, moments and averages in one safetensors file.
-pub fn save_state(path: &Path, decoder: &Decoder, state: &State) -> Result<(), TrainError> {
+pub fn save_state(path: &Path, decoder: &Decoder, state: &TrainingState) -> Result<(), TrainError> {
     let mut tensors: Vec<(String, [usize; 2], Vec<f32>)> = Vec::new();
     for (index, parameter) in decoder.parameters.iter().enumerate() {
         let dims = parameter.value.dims();
@@ -74,7 +74,7 @@ pub fn load_state(
     path: &Path,
     decoder: &mut Decoder,
     device: &Device,
-) -> Result<State, TrainError> {
+) -> Result<TrainingState, TrainError> {
     let bytes = fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
     let corrupt = |e: safetensors::SafeTensorError| {
         TrainError::invalid(
@@ -113,7 +113,7 @@ pub fn load_state(
             average.push(read(format!("average.{name}"), dims, &plain)?);
         }
     }
-    Ok(State {
+    Ok(TrainingState {
         stage: entry("stage")?,
         optimizer: AdamW {
             step,

@@ -27,15 +27,15 @@ struct HeldOut {
 }
 
 /// The supervised stage.
-pub struct Classifier<'a> {
+pub struct ClassifierStage<'a> {
     batcher: Batcher<'a>,
     loss: ClassifierLoss,
-    /// How much of a target is the teacher's opinion.
+    /// How much of a target is the teacher's probability.
     teacher_share: f32,
     held_out: Vec<HeldOut>,
 }
 
-impl<'a> Classifier<'a> {
+impl<'a> ClassifierStage<'a> {
     /// Trains on `batcher`'s batches; watches about `limit` validation rows, the first window of
     /// each. (Shipped thresholds use whole texts; this is a learning curve.)
     pub fn new(
@@ -118,21 +118,21 @@ pub fn score_texts(
         })
         .collect();
     let mut order: Vec<usize> = (0..ids.len())
-        .filter(|&place| !ids[place].is_empty())
+        .filter(|&index| !ids[index].is_empty())
         .collect();
-    order.sort_by_key(|&place| ids[place].len());
+    order.sort_by_key(|&index| ids[index].len());
     let mut scores = vec![0.0; texts.len()];
-    for places in order.chunks(VALIDATION_ROWS) {
-        let rows: Vec<&[i32]> = places.iter().map(|&place| ids[place].as_slice()).collect();
-        for (&place, score) in places.iter().zip(largest_scores(&decoder, &rows)) {
-            scores[place] = score;
+    for indices in order.chunks(VALIDATION_ROWS) {
+        let rows: Vec<&[i32]> = indices.iter().map(|&index| ids[index].as_slice()).collect();
+        for (&index, score) in indices.iter().zip(largest_scores(&decoder, &rows)) {
+            scores[index] = score;
         }
     }
     scores
 }
 
 /// The three readings of each row: label smoothing moves weight between safe and unsafe, and the
-/// teacher's opinion, which knows no categories, takes `teacher_share` of the whole.
+/// teacher's probability, which knows no categories, takes `teacher_share` of the whole.
 pub fn targets(batch: &Batch, teacher_share: f32) -> Targets {
     let mut targets = Targets {
         labels: batch.labels.clone(),
@@ -141,11 +141,11 @@ pub fn targets(batch: &Batch, teacher_share: f32) -> Targets {
         unknown: vec![],
     };
     let label_share = 1.0 - teacher_share;
-    for ((row, smoothing), opinion) in batch
+    for ((row, smoothing), teacher_probability) in batch
         .targets
         .iter()
         .zip(&batch.smoothing)
-        .zip(&batch.opinions)
+        .zip(&batch.teacher_probabilities)
     {
         let (safe, known, unknown) = match row {
             Target::Safe => (1.0 - smoothing, 0.0, *smoothing),
@@ -154,16 +154,16 @@ pub fn targets(batch: &Batch, teacher_share: f32) -> Targets {
         };
         targets
             .safe
-            .push(label_share * safe + teacher_share * (1.0 - opinion));
+            .push(label_share * safe + teacher_share * (1.0 - teacher_probability));
         targets.known.push(label_share * known);
         targets
             .unknown
-            .push(label_share * unknown + teacher_share * opinion);
+            .push(label_share * unknown + teacher_share * teacher_probability);
     }
     targets
 }
 
-impl Stage for Classifier<'_> {
+impl Stage for ClassifierStage<'_> {
     fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
         let batch = self.batcher.batch(index);
         let logits = decoder.logits(&batch.ids, &batch.lengths, batch.tokens);

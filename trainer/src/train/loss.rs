@@ -84,18 +84,18 @@ fn log_one_plus_sum_exp(x: Tensor<2>) -> Tensor<2> {
 
 /// The tokens that a softmax runs over.
 #[derive(Clone, Debug)]
-pub struct Candidates {
+pub struct SampledVocabulary {
     tokens: Vec<i32>,
     /// Added to the logit of each: a random token stands for all those that were not drawn.
     offsets: Vec<f32>,
-    /// Each target's place among them.
+    /// Each target's index among them.
     targets: Vec<i32>,
 }
 
-impl Candidates {
+impl SampledVocabulary {
     /// The targets and `negatives` random other tokens, or with 0 the whole vocabulary.
     ///
-    /// The random ones are weighed so that the sum over the candidates is, on average, the sum over
+    /// The random ones are weighed so that the sum over them is, on average, the sum over
     /// the vocabulary. Unweighed, rare tokens are hardly ever pushed down, and a network that is
     /// then sampled from writes them everywhere.
     pub fn draw(targets: &[i32], negatives: usize, vocabulary: usize, seed: u64) -> Self {
@@ -107,18 +107,18 @@ impl Candidates {
             };
         }
         let mut tokens = Vec::new();
-        let mut places: HashMap<i32, i32> = HashMap::new();
-        let mut place = |token: i32, tokens: &mut Vec<i32>| {
-            *places.entry(token).or_insert_with(|| {
+        let mut indices: HashMap<i32, i32> = HashMap::new();
+        let mut index = |token: i32, tokens: &mut Vec<i32>| {
+            *indices.entry(token).or_insert_with(|| {
                 tokens.push(token);
                 tokens.len() as i32 - 1
             })
         };
-        let targets = targets.iter().map(|&t| place(t, &mut tokens)).collect();
+        let targets = targets.iter().map(|&t| index(t, &mut tokens)).collect();
         let known = tokens.len();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         for _ in 0..negatives {
-            place(rng.random_range(0..vocabulary as i32), &mut tokens);
+            index(rng.random_range(0..vocabulary as i32), &mut tokens);
         }
         let drawn = tokens.len() - known;
         let weight = (vocabulary - known) as f32 / drawn.max(1) as f32;
@@ -140,14 +140,14 @@ impl Candidates {
 pub fn language_model_loss(
     hidden: Tensor<2>,
     embedding: &Tensor<2>,
-    candidates: Candidates,
+    sampled: SampledVocabulary,
     device: &Device,
 ) -> Tensor<1> {
-    let Candidates {
+    let SampledVocabulary {
         tokens,
         offsets,
         targets,
-    } = candidates;
+    } = sampled;
     let (count, n) = (tokens.len(), targets.len());
     let tokens = Tensor::<1, Int>::from_data(TensorData::new(tokens, [count]), device);
     let offsets = Tensor::<2>::from_data(TensorData::new(offsets, [1, count]), device);
@@ -260,8 +260,8 @@ mod tests {
         };
         let (hidden, embedding) = (random(4), random(vocabulary));
         let loss = |negatives, seed| {
-            let candidates = Candidates::draw(&[7, 7, 30, 2], negatives, vocabulary, seed);
-            let loss = language_model_loss(hidden.clone(), &embedding, candidates, &device);
+            let sampled = SampledVocabulary::draw(&[7, 7, 30, 2], negatives, vocabulary, seed);
+            let loss = language_model_loss(hidden.clone(), &embedding, sampled, &device);
             f64::from(loss.into_scalar::<f32>())
         };
         let whole = loss(0, 0);

@@ -15,9 +15,9 @@ use crate::train::stage::{Stage, without_gradients};
 
 /// A proposal as the pairs see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Candidate {
     /// The classifier's answer is not the seed's label.
-    pub fooled: bool,
+    pub misclassified: bool,
     /// The judge's rating agrees with the seed's label.
     pub agrees: bool,
 }
@@ -25,7 +25,7 @@ pub struct Standing {
 /// What a seed's proposals in one language gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Level {
+pub enum PairKind {
     /// A proposal that fools the classifier and keeps the label, over one that keeps the label and
     /// does not fool it.
     Full,
@@ -37,21 +37,24 @@ pub enum Level {
     NoChosen,
 }
 
-/// The places of the (chosen, rejected) proposals, where there is a pair, and its level. The first
+/// The indices of the (chosen, rejected) proposals, where there is a pair, and its kind. The first
 /// of a kind is taken: proposals are independent draws, so the first is as good a sample as any.
-pub fn pair(proposals: &[Standing]) -> (Level, Option<(usize, usize)>) {
-    let first = |fooled, agrees| {
-        proposals
-            .iter()
-            .position(|p| *p == Standing { fooled, agrees })
+pub fn choose_pair(proposals: &[Candidate]) -> (PairKind, Option<(usize, usize)>) {
+    let first = |misclassified, agrees| {
+        proposals.iter().position(|p| {
+            *p == Candidate {
+                misclassified,
+                agrees,
+            }
+        })
     };
     let Some(chosen) = first(true, true) else {
-        return (Level::NoChosen, None);
+        return (PairKind::NoChosen, None);
     };
     match (first(false, true), first(true, false)) {
-        (Some(rejected), _) => (Level::Full, Some((chosen, rejected))),
-        (None, Some(rejected)) => (Level::LabelLost, Some((chosen, rejected))),
-        (None, None) => (Level::NoRejected, None),
+        (Some(rejected), _) => (PairKind::Full, Some((chosen, rejected))),
+        (None, Some(rejected)) => (PairKind::LabelLost, Some((chosen, rejected))),
+        (None, None) => (PairKind::NoRejected, None),
     }
 }
 
@@ -86,7 +89,7 @@ pub fn preference_loss(
 }
 
 /// The stage in which the generator learns from pairs.
-pub struct Preference<'a> {
+pub struct PreferenceStage<'a> {
     pairs: &'a [TokenPair],
     /// The frozen generator's log-likelihoods, chosen and rejected.
     reference: Vec<[f32; 2]>,
@@ -97,7 +100,7 @@ pub struct Preference<'a> {
     measured: Vec<[Tensor<2>; 3]>,
 }
 
-impl<'a> Preference<'a> {
+impl<'a> PreferenceStage<'a> {
     /// `reference` is the generator before this round's learning.
     pub fn new(
         pairs: &'a [TokenPair],
@@ -164,7 +167,7 @@ fn likelihoods<'p>(
     ]
 }
 
-impl Stage for Preference<'_> {
+impl Stage for PreferenceStage<'_> {
     fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
         let batch = self.batch(index);
         let pairs = batch.iter().map(|&place| &self.pairs[place]);
@@ -231,36 +234,39 @@ mod tests {
 
     #[test]
     fn pairs_of_every_level() {
-        let good = Standing {
-            fooled: true,
+        let good = Candidate {
+            misclassified: true,
             agrees: true,
         };
-        let caught = Standing {
-            fooled: false,
+        let caught = Candidate {
+            misclassified: false,
             agrees: true,
         };
-        let strayed = Standing {
-            fooled: true,
+        let mislabelled = Candidate {
+            misclassified: true,
             agrees: false,
         };
-        let useless = Standing {
-            fooled: false,
+        let useless = Candidate {
+            misclassified: false,
             agrees: false,
         };
         for (proposals, expected) in [
             (
-                vec![caught, strayed, good, good],
-                (Level::Full, Some((2, 0))),
+                vec![caught, mislabelled, good, good],
+                (PairKind::Full, Some((2, 0))),
             ),
             (
-                vec![useless, strayed, good],
-                (Level::LabelLost, Some((2, 1))),
+                vec![useless, mislabelled, good],
+                (PairKind::LabelLost, Some((2, 1))),
             ),
-            (vec![good, useless, good], (Level::NoRejected, None)),
-            (vec![caught, strayed, useless], (Level::NoChosen, None)),
-            (vec![], (Level::NoChosen, None)),
+            (vec![good, useless, good], (PairKind::NoRejected, None)),
+            (
+                vec![caught, mislabelled, useless],
+                (PairKind::NoChosen, None),
+            ),
+            (vec![], (PairKind::NoChosen, None)),
         ] {
-            assert_eq!(pair(&proposals), expected);
+            assert_eq!(choose_pair(&proposals), expected);
         }
     }
 

@@ -4,11 +4,11 @@ use burn::tensor::{Device, Tensor};
 
 use crate::data::batch::PretrainStream;
 use crate::model::decoder::Decoder;
-use crate::train::loss::{Candidates, language_model_loss};
+use crate::train::loss::{SampledVocabulary, language_model_loss};
 use crate::train::stage::Stage;
 
 /// Next-token prediction over packed rows.
-pub struct Pretrain {
+pub struct PretrainStage {
     stream: PretrainStream,
     negatives: usize,
     vocabulary: usize,
@@ -16,7 +16,7 @@ pub struct Pretrain {
     device: Device,
 }
 
-impl Pretrain {
+impl PretrainStage {
     /// `negatives` random tokens join the batch's own in the softmax; 0 uses the whole vocabulary.
     pub fn new(
         stream: PretrainStream,
@@ -35,13 +35,14 @@ impl Pretrain {
     }
 }
 
-impl Stage for Pretrain {
+impl Stage for PretrainStage {
     fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
         let batch = self.stream.batch(index);
         let seed = self.seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let candidates = Candidates::draw(&batch.targets, self.negatives, self.vocabulary, seed);
+        let sampled =
+            SampledVocabulary::draw(&batch.targets, self.negatives, self.vocabulary, seed);
         let hidden = decoder.hidden(&batch.ids, batch.rows, batch.tokens);
-        let loss = language_model_loss(hidden, decoder.head(), candidates, &self.device);
+        let loss = language_model_loss(hidden, decoder.head(), sampled, &self.device);
         (loss, batch.ids.len())
     }
 }

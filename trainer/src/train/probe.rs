@@ -9,7 +9,7 @@ use crate::model::decoder::{CATEGORIES, Decoder};
 use crate::model::generate::log_likelihood;
 use crate::recipe::{ClassifierLoss, ComputeRecipe, ModelRecipe};
 use crate::train::checkpoint::host;
-use crate::train::loss::{Candidates, Targets, classifier_loss, language_model_loss};
+use crate::train::loss::{SampledVocabulary, Targets, classifier_loss, language_model_loss};
 use crate::train::preference::preference_loss;
 use crate::train::stage::{Stage, backward, working_copy};
 
@@ -18,7 +18,7 @@ const END: i32 = 0;
 
 /// Which stage's loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProbeLoss {
     /// Next-token prediction over the whole vocabulary.
     Pretrain,
     /// The log-sum-exp loss on rows of every reading.
@@ -27,7 +27,7 @@ pub enum Kind {
     Preference,
 }
 
-impl Kind {
+impl ProbeLoss {
     /// All of them, with their names.
     pub const ALL: [(&'static str, Self); 3] = [
         ("pretrain", Self::Pretrain),
@@ -40,7 +40,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
     /// Which loss.
-    pub kind: Kind,
+    pub kind: ProbeLoss,
     /// Rows of a batch; an even number.
     pub rows: usize,
     /// Tokens of a row; at least 4.
@@ -64,16 +64,16 @@ impl Stage for Probe {
             .collect();
         let device = decoder.embedding().device();
         let loss = match self.kind {
-            Kind::Pretrain => {
-                let all = Candidates::draw(&ids[1..], 0, decoder.vocabulary, 0);
+            ProbeLoss::Pretrain => {
+                let all = SampledVocabulary::draw(&ids[1..], 0, decoder.vocabulary, 0);
                 let hidden = decoder.hidden(&ids[..count], rows, tokens);
                 language_model_loss(hidden, decoder.head(), all, &device)
             }
-            Kind::Classifier => {
+            ProbeLoss::Classifier => {
                 let logits = decoder.logits(&ids[..count], &vec![tokens as i32; rows], tokens);
                 classifier_loss(ClassifierLoss::LogSumExp, logits, &targets(rows))
             }
-            Kind::Preference => {
+            ProbeLoss::Preference => {
                 let pairs: Vec<(&[i32], &[i32])> = ids[..count]
                     .chunks(tokens)
                     .map(|row| row.split_at(tokens / 4))
@@ -156,7 +156,7 @@ pub fn qwen_half_billion() -> (ModelRecipe, usize) {
 
 /// A loss and the gradients of every parameter, on the host.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct LossAndGradients {
     /// The loss.
     pub loss: f64,
     /// Names and gradients in the order of the parameters; empty where none arrived.
@@ -164,13 +164,13 @@ pub struct Found {
 }
 
 /// Batch 0 of `probe` on a network drawn from `seed`.
-pub fn find(
+pub fn loss_and_gradients(
     probe: Probe,
     (shape, vocabulary): &(ModelRecipe, usize),
     seed: u64,
     compute: ComputeRecipe,
     device: &Device,
-) -> Found {
+) -> LossAndGradients {
     let mut decoder = Decoder::new(shape, *vocabulary, seed, &device.clone().autodiff());
     // Fresh weights say nearly nothing; louder ones have opinions.
     for parameter in &mut decoder.parameters {
@@ -184,7 +184,7 @@ pub fn find(
     let (loss, _) = { probe }.loss(&working, 0);
     backward(&working, &loss, &mut sum);
     let names = decoder.parameters.iter().map(|p| p.name.clone());
-    Found {
+    LossAndGradients {
         loss: loss.into_scalar::<f32>().into(),
         gradients: names
             .zip(sum)
@@ -193,7 +193,7 @@ pub fn find(
     }
 }
 
-impl Found {
+impl LossAndGradients {
     /// |this loss - that loss| / |that loss|.
     pub fn loss_error(&self, other: &Self) -> f64 {
         (self.loss - other.loss).abs() / other.loss.abs().max(f64::MIN_POSITIVE)
@@ -232,19 +232,19 @@ mod tests {
         read_every: None,
     };
 
-    fn found(kind: Kind, compute: ComputeRecipe) -> Found {
+    fn found(kind: ProbeLoss, compute: ComputeRecipe) -> LossAndGradients {
         let probe = Probe {
             kind,
             rows: 4,
             tokens: 12,
         };
-        find(probe, &tiny(), 5, compute, &Device::flex())
+        loss_and_gradients(probe, &tiny(), 5, compute, &Device::flex())
     }
 
     #[test]
     fn layers_computed_again_give_the_same_gradients() {
         for precision in [Precision::F32, Precision::Bf16] {
-            for (name, kind) in Kind::ALL {
+            for (name, kind) in ProbeLoss::ALL {
                 let kept = found(kind, ComputeRecipe { precision, ..PLAIN });
                 let again = found(
                     kind,
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn sixteen_bits_are_close_to_thirty_two() {
-        for (name, kind) in Kind::ALL {
+        for (name, kind) in ProbeLoss::ALL {
             let exact = found(kind, PLAIN);
             let short = found(
                 kind,
@@ -333,7 +333,7 @@ mod tests {
             let names = decoder.parameters.iter().map(|p| p.name.clone());
             let mean = |gradient: Tensor<2>| host(&gradient.div_scalar(parts as f32));
             let gradients = names.zip(sum.into_iter().map(|g| g.map_or(Vec::new(), mean)));
-            Found {
+            LossAndGradients {
                 loss: 0.0,
                 gradients: gradients.collect(),
             }

@@ -13,9 +13,9 @@ use burn::tensor::{Device, FloatDType, Tensor};
 
 use crate::error::TrainError;
 use crate::model::decoder::Decoder;
-use crate::model::recompute::Tape;
+use crate::model::recompute::Recompute;
 use crate::recipe::{ComputeRecipe, Precision};
-use crate::train::checkpoint::{State, load_state, load_weights, save_state, save_weights};
+use crate::train::checkpoint::{TrainingState, load_state, load_weights, save_state, save_weights};
 use crate::train::optimizer::{AdamW, StepSettings, accumulate, learning_rate};
 use crate::train::progress::{Progress, StepMetrics};
 
@@ -106,7 +106,7 @@ pub fn run_stage(
         } else {
             Vec::new()
         };
-        State {
+        TrainingState {
             stage: settings.name.to_owned(),
             optimizer: AdamW::new(&decoder.parameters, device),
             average,
@@ -114,7 +114,7 @@ pub fn run_stage(
     };
     let mut progress = Progress::resume(run, settings.name, state.optimizer.step, settings.steps)?;
     let read_every = read_every(settings, device);
-    let mut unread: Vec<Taken> = Vec::new();
+    let mut unread: Vec<StepResult> = Vec::new();
     let mut started = Instant::now();
     while state.optimizer.step < settings.steps {
         unread.push(step_once(stage, settings, decoder, &mut state));
@@ -149,8 +149,8 @@ fn read_every(settings: &StageSettings, device: &Device) -> usize {
     settings.compute.read_every.unwrap_or(default)
 }
 
-/// A step that was taken. What it measured is still on the device.
-struct Taken {
+/// What an optimizer step gave. Tensors are still on the device.
+struct StepResult {
     step: usize,
     learning_rate: f64,
     tokens: usize,
@@ -164,16 +164,16 @@ struct Taken {
 /// Reads all steps in one transfer, and leaves `unread` empty. `started` is when the first of them
 /// was.
 fn read(
-    unread: &mut Vec<Taken>,
+    unread: &mut Vec<StepResult>,
     settings: &StageSettings,
     started: Instant,
 ) -> Result<Vec<StepMetrics>, TrainError> {
     let numbers: Vec<Tensor<1>> = unread
         .iter()
-        .flat_map(|taken| {
-            [&taken.loss, &taken.gradient_norm]
+        .flat_map(|result| {
+            [&result.loss, &result.gradient_norm]
                 .into_iter()
-                .chain(taken.measures.iter().map(|(_, value)| value))
+                .chain(result.measures.iter().map(|(_, value)| value))
                 .cloned()
         })
         .collect();
@@ -182,26 +182,26 @@ fn read(
     let mut numbers = numbers.into_iter();
     let mut next = || numbers.next().unwrap_or(f64::NAN);
     let mut lines = Vec::new();
-    for taken in unread.drain(..) {
+    for result in unread.drain(..) {
         let (loss, gradient_norm) = (next(), next());
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(TrainError::Diverged {
                 stage: settings.name,
-                step: taken.step,
+                step: result.step,
                 loss,
                 gradient_norm,
             });
         }
-        let measures = taken.measures.iter();
+        let measures = result.measures.iter();
         lines.push(StepMetrics {
             stage: settings.name.to_owned(),
-            step: taken.step + 1,
+            step: result.step + 1,
             loss,
-            learning_rate: taken.learning_rate,
+            learning_rate: result.learning_rate,
             gradient_norm,
-            tokens: taken.tokens,
+            tokens: result.tokens,
             step_ms,
-            tokens_per_s: taken.tokens as f64 / (step_ms / 1e3),
+            tokens_per_s: result.tokens as f64 / (step_ms / 1e3),
             validation_auroc: None,
             measures: measures
                 .map(|(name, _)| ((*name).to_owned(), next()))
@@ -224,8 +224,8 @@ fn step_once(
     stage: &mut dyn Stage,
     settings: &StageSettings,
     decoder: &mut Decoder,
-    state: &mut State,
-) -> Taken {
+    state: &mut TrainingState,
+) -> StepResult {
     let step = state.optimizer.step;
     let working = working_copy(decoder, settings.compute);
     let mut gradients = Vec::new();
@@ -255,13 +255,13 @@ fn step_once(
         },
     );
     // Early in a run the average must forget the random start: the decay warms up.
-    let taken = state.optimizer.step as f64;
-    let decay = settings.average_decay.min((1.0 + taken) / (10.0 + taken)) as f32;
+    let steps = state.optimizer.step as f64;
+    let decay = settings.average_decay.min((1.0 + steps) / (10.0 + steps)) as f32;
     for (average, parameter) in state.average.iter_mut().zip(&decoder.parameters) {
         *average = average.clone().mul_scalar(decay)
             + parameter.value.clone().inner().mul_scalar(1.0 - decay);
     }
-    Taken {
+    StepResult {
         step,
         learning_rate: rate,
         tokens,
@@ -277,7 +277,7 @@ pub fn working_copy(decoder: &Decoder, compute: ComputeRecipe) -> Decoder {
         Precision::F32 => decoder.clone(),
         Precision::Bf16 => decoder.cast(FloatDType::BF16),
     };
-    working.tape = compute.recompute_layers.then(Tape::default);
+    working.recompute = compute.recompute_layers.then(Recompute::default);
     working
 }
 
@@ -285,14 +285,14 @@ pub fn working_copy(decoder: &Decoder, compute: ComputeRecipe) -> Decoder {
 pub fn backward(working: &Decoder, loss: &Tensor<1>, sum: &mut Vec<Option<Tensor<2>>>) {
     let mut gradients = loss.backward();
     accumulate(&working.parameters, &mut gradients, sum);
-    if let Some(tape) = &working.tape {
-        tape.backward(working, &mut gradients, sum);
+    if let Some(recompute) = &working.recompute {
+        recompute.backward(working, &mut gradients, sum);
     }
 }
 
 /// The weights to judge and to ship: the moving average where there is one. They still
 /// record gradients, since the next stage goes on from them.
-fn averaged(decoder: &Decoder, state: &State) -> Decoder {
+fn averaged(decoder: &Decoder, state: &TrainingState) -> Decoder {
     let mut result = decoder.clone();
     for (parameter, average) in result.parameters.iter_mut().zip(&state.average) {
         parameter.value = Tensor::from_inner(average.clone()).require_grad();
@@ -306,7 +306,7 @@ pub fn without_gradients(decoder: &Decoder) -> Decoder {
     for parameter in &mut result.parameters {
         parameter.value = parameter.value.clone().inner();
     }
-    result.tape = None;
+    result.recompute = None;
     result
 }
 
@@ -314,7 +314,7 @@ pub fn without_gradients(decoder: &Decoder) -> Decoder {
 mod tests {
     use super::*;
     use crate::train::checkpoint::host;
-    use crate::train::probe::{Kind, Probe, tiny};
+    use crate::train::probe::{Probe, ProbeLoss, tiny};
 
     fn settings(steps: usize, compute: ComputeRecipe) -> StageSettings {
         StageSettings {
@@ -351,7 +351,7 @@ mod tests {
     }
 
     const PROBE: Probe = Probe {
-        kind: Kind::Classifier,
+        kind: ProbeLoss::Classifier,
         rows: 4,
         tokens: 8,
     };

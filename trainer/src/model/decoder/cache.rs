@@ -58,13 +58,13 @@ impl Cache {
 
 fn select_rows(tensor: &Tensor<3>, rows: &[usize], count: usize) -> Tensor<3> {
     let heads = tensor.dims()[0] / count;
-    let places: Vec<i32> = rows
+    let indices: Vec<i32> = rows
         .iter()
         .flat_map(|row| (0..heads).map(move |head| (row * heads + head) as i32))
         .collect();
-    let places = Tensor::<1, Int>::from_data(
-        TensorData::new(places, [rows.len() * heads]),
+    let indices = Tensor::<1, Int>::from_data(
+        TensorData::new(indices, [rows.len() * heads]),
         &tensor.device(),
     );
-    tensor.clone().select(0, places)
+    tensor.clone().select(0, indices)
 }

@@ -12,17 +12,17 @@
 //! the embedding, the classifier's logits.
 
 mod cache;
-mod places;
+mod positions;
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::recompute::Tape;
+use crate::model::recompute::Recompute;
 use crate::recipe::ModelRecipe;
 
 pub use cache::Cache;
-pub(crate) use places::Places;
+pub(crate) use positions::Positions;
 
 /// The number of unsafe categories, and of the classifier's logits.
 pub const CATEGORIES: usize = 12;
@@ -53,10 +53,10 @@ pub struct Decoder {
     pub parameters: Vec<Parameter>,
     /// Where [`Decoder::hidden`] notes what a backward pass recomputes layers from; without one,
     /// the framework keeps every activation.
-    pub tape: Option<Tape>,
+    pub recompute: Option<Recompute>,
 }
 
-/// Places of a layer's parameters, relative to the layer's first one.
+/// Indices of a layer's parameters, relative to the layer's first one.
 const INPUT_NORM: usize = 0;
 const QKV: usize = 1;
 const QKV_BIAS: usize = 2;
@@ -82,7 +82,7 @@ impl Decoder {
             shape: shape.clone(),
             vocabulary,
             parameters,
-            tape: None,
+            recompute: None,
         }
     }
 
@@ -169,18 +169,18 @@ impl Decoder {
 
     /// Hidden states `[N, C]` after the final norm. `ids` holds B x T tokens, row by row.
     pub fn hidden(&self, ids: &[i32], rows: usize, tokens: usize) -> Tensor<2> {
-        match &self.tape {
-            Some(tape) => tape.hidden(self, ids, rows, tokens),
+        match &self.recompute {
+            Some(recompute) => recompute.hidden(self, ids, rows, tokens),
             None => self.forward(ids, rows, tokens, &mut Cache::default()),
         }
     }
 
     /// [`Decoder::hidden`] of the tokens that follow those in `cache`, which then holds them too.
     pub fn forward(&self, ids: &[i32], rows: usize, tokens: usize, cache: &mut Cache) -> Tensor<2> {
-        let places = Places::new(self, cache.tokens, [rows, tokens]);
+        let positions = Positions::new(self, cache.tokens, [rows, tokens]);
         let mut x = self.embed(ids);
         for layer in 0..self.shape.layers {
-            x = self.layer(layer, x, &places, cache);
+            x = self.layer(layer, x, &positions, cache);
         }
         cache.tokens += tokens;
         self.last_norm(x)
@@ -194,7 +194,7 @@ impl Decoder {
             &embedding.device(),
         );
         let dtype = FloatDType::from(embedding.dtype());
-        // A frequent token's gradient is a sum over hundreds of places, which 8 bits of mantissa
+        // A frequent token's gradient is a sum over hundreds of positions, which 8 bits of mantissa
         // would cut off.
         embedding.cast(FloatDType::F32).select(0, ids).cast(dtype)
     }
@@ -204,7 +204,7 @@ impl Decoder {
         &self,
         layer: usize,
         x: Tensor<2>,
-        places: &Places,
+        positions: &Positions,
         cache: &mut Cache,
     ) -> Tensor<2> {
         let normed = rms_norm(
@@ -213,7 +213,7 @@ impl Decoder {
             self.shape.norm_eps,
         );
         let qkv = normed.matmul(self.weight(layer, QKV)) + self.weight(layer, QKV_BIAS);
-        let mixed = self.attention(qkv, places, cache, layer);
+        let mixed = self.attention(qkv, positions, cache, layer);
         let x = x + mixed.matmul(self.weight(layer, ATTENTION_OUTPUT));
         let normed = rms_norm(
             x.clone(),
@@ -250,7 +250,7 @@ impl Decoder {
     fn attention(
         &self,
         qkv: Tensor<2>,
-        places: &Places,
+        positions: &Positions,
         cache: &mut Cache,
         layer: usize,
     ) -> Tensor<2> {
@@ -260,7 +260,7 @@ impl Decoder {
             self.shape.head_size(),
         );
         let g = h / k;
-        let [b, t] = places.size;
+        let [b, t] = positions.size;
         let dtype = FloatDType::from(qkv.dtype());
         let heads = |from: usize, count: usize| {
             qkv.clone()
@@ -268,15 +268,18 @@ impl Decoder {
                 .reshape([b, t, count, d])
                 .swap_dims(1, 2)
         };
-        let q = places.rope.rotate(heads(0, h)).reshape([b * k, g * t, d]);
-        let keys = places.rope.rotate(heads(h, k)).reshape([b * k, t, d]);
+        let q = positions
+            .rope
+            .rotate(heads(0, h))
+            .reshape([b * k, g * t, d]);
+        let keys = positions.rope.rotate(heads(h, k)).reshape([b * k, t, d]);
         let values = heads(h + k, k).reshape([b * k, t, d]);
         let (keys, values) = cache.extend(layer, keys, values);
         let scores = q
             .matmul(keys.swap_dims(1, 2))
             .cast(FloatDType::F32)
             .mul_scalar(1.0 / (d as f32).sqrt())
-            + places.mask.clone();
+            + positions.mask.clone();
         let mixed = activation::softmax(scores, 2).cast(dtype).matmul(values);
         mixed
             .reshape([b, h, t, d])

@@ -24,7 +24,7 @@ const BENCHMARK_LANGUAGES: [&str; 4] = ["En", "Fr", "Es", "De"];
 ///
 /// # Errors
 /// A benchmark that is missing or damaged.
-pub fn benchmarks(folder: &Path) -> Result<Vec<BenchmarkSet>, TrainError> {
+pub fn load_benchmarks(folder: &Path) -> Result<Vec<BenchmarkSet>, TrainError> {
     Ok(read_benchmarks(
         folder,
         &Benchmark::ALL,
@@ -37,7 +37,7 @@ pub fn benchmarks(folder: &Path) -> Result<Vec<BenchmarkSet>, TrainError> {
 ///
 /// # Errors
 /// A bundle that does not open, a text that cannot be checked, or a full disk.
-pub fn measure(
+pub fn score_bundle(
     folder: &Path,
     validation: &Corpus,
     benchmarks: &[BenchmarkSet],

@@ -14,27 +14,27 @@ use crate::recipe::SamplingRecipe;
 
 /// Rows of one language, label and source, dealt like a deck of cards: each once before
 /// any comes again.
-struct Cell {
+struct Stratum {
     rows: Vec<usize>,
     weight: f64,
     next: usize,
 }
 
 /// Cells of one language and label.
-struct Label {
-    cells: Vec<Cell>,
+struct LabelStrata {
+    strata: Vec<Stratum>,
     rows: usize,
 }
 
 /// Draws rows of a corpus; the same seed gives the same endless sequence.
-pub struct Sampler {
+pub struct RowSampler {
     /// (weight, [safe, unsafe]) of each language.
-    languages: Vec<(f64, [Label; 2])>,
+    languages: Vec<(f64, [LabelStrata; 2])>,
     balance_labels: bool,
     rng: ChaCha8Rng,
 }
 
-impl Sampler {
+impl RowSampler {
     /// A sampler over `corpus`.
     pub fn new(corpus: &Corpus, recipe: &SamplingRecipe, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -61,7 +61,7 @@ impl Sampler {
         }
     }
 
-    /// The place of the next row in the corpus.
+    /// The index of the next row in the corpus.
     pub fn draw(&mut self) -> usize {
         let language = weighted(
             &mut self.rng,
@@ -78,15 +78,15 @@ impl Sampler {
                     (rows, false) => rows as f64,
                 }),
         );
-        let cells = &mut labels[label].cells;
-        let cell = weighted(&mut self.rng, cells.iter().map(|cell| cell.weight));
-        let cell = &mut cells[cell];
-        if cell.next == cell.rows.len() {
-            cell.rows.shuffle(&mut self.rng);
-            cell.next = 0;
+        let strata = &mut labels[label].strata;
+        let stratum = weighted(&mut self.rng, strata.iter().map(|stratum| stratum.weight));
+        let stratum = &mut strata[stratum];
+        if stratum.next == stratum.rows.len() {
+            stratum.rows.shuffle(&mut self.rng);
+            stratum.next = 0;
         }
-        cell.next += 1;
-        cell.rows[cell.next - 1]
+        stratum.next += 1;
+        stratum.rows[stratum.next - 1]
     }
 }
 
@@ -95,8 +95,8 @@ fn label(
     corpus: &Corpus,
     recipe: &SamplingRecipe,
     rng: &mut ChaCha8Rng,
-) -> Label {
-    let cells: Vec<Cell> = sources
+) -> LabelStrata {
+    let strata: Vec<Stratum> = sources
         .into_iter()
         .map(|(source, mut rows)| {
             rows.shuffle(rng);
@@ -110,23 +110,23 @@ fn label(
                 .get(&corpus.sources[source])
                 .copied()
                 .unwrap_or(1.0);
-            Cell {
+            Stratum {
                 weight: (counted as f64).powf(recipe.source_power) * factor,
                 rows,
                 next: 0,
             }
         })
         .collect();
-    let rows = cells.iter().map(|cell| cell.rows.len()).sum();
-    Label { cells, rows }
+    let rows = strata.iter().map(|stratum| stratum.rows.len()).sum();
+    LabelStrata { strata, rows }
 }
 
-/// A place drawn with probability proportional to its weight.
+/// An index drawn with probability proportional to its weight.
 fn weighted(rng: &mut ChaCha8Rng, weights: impl Iterator<Item = f64> + Clone) -> usize {
     let mut at = rng.random::<f64>() * weights.clone().sum::<f64>();
     let mut last = 0;
-    for (place, weight) in weights.enumerate().filter(|(_, weight)| *weight > 0.0) {
-        last = place;
+    for (index, weight) in weights.enumerate().filter(|(_, weight)| *weight > 0.0) {
+        last = index;
         at -= weight;
         if at < 0.0 {
             break;
@@ -175,7 +175,7 @@ mod tests {
             }
         }
         let draws = |seed| -> Vec<usize> {
-            let mut sampler = Sampler::new(&corpus, &recipe, seed);
+            let mut sampler = RowSampler::new(&corpus, &recipe, seed);
             (0..30_000).map(|_| sampler.draw()).collect()
         };
         let drawn = draws(5);

@@ -7,14 +7,14 @@ use crate::recipe::ModelRecipe;
 
 /// What the layers of one pass share: the rows' size, positions and mask. None of it is trained.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct Positions {
     /// B and T.
     pub(super) size: [usize; 2],
     pub(super) rope: Rope,
     pub(super) mask: Tensor<3>,
 }
 
-impl Places {
+impl Positions {
     /// For B rows of T tokens that follow `past` others.
     pub(crate) fn new(decoder: &Decoder, past: usize, size: [usize; 2]) -> Self {
         let embedding = decoder.embedding();

@@ -18,13 +18,13 @@ const CONNECT_TIMEOUT_S: f64 = 10.0;
 
 /// Why there is no completion. Reasons name the address and what to do.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum RequestError {
     /// It may pass; the server wants to be left alone for so long (zero where it does not say).
-    Passing(String, Duration),
+    Transient(String, Duration),
     /// This request will not be answered.
-    Request(String),
+    Permanent(String),
     /// No request will.
-    Everything(String),
+    Endpoint(String),
 }
 
 /// Connections to one address.
@@ -93,7 +93,7 @@ impl Client {
     }
 
     /// Sends one body and reads what comes back, once.
-    pub(super) fn ask(&self, body: &[u8]) -> Result<Completion, Trouble> {
+    pub(super) fn ask(&self, body: &[u8]) -> Result<Completion, RequestError> {
         let mut request = self
             .agent
             .post(&self.url)
@@ -101,22 +101,22 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        let answer = request.send(body).map_err(|e| self.broken(&e))?;
+        let answer = request.send(body).map_err(|e| self.transport_error(&e))?;
         let (parts, mut body) = answer.into_parts();
         if !parts.status.is_success() {
-            return Err(self.turned_away(parts.status, &parts.headers, body));
+            return Err(self.status_error(parts.status, &parts.headers, body));
         }
         let bytes = body
             .with_config()
             .limit(MAX_ANSWER_BYTES)
             .read_to_vec()
-            .map_err(|e| self.broken(&e))?;
+            .map_err(|e| self.transport_error(&e))?;
         completion(&bytes).map_err(|problem| {
-            Trouble::Passing(
+            RequestError::Transient(
                 format!(
                     "{}: {problem}; {}. Is this an OpenAI-compatible server?",
                     self.url,
-                    self.said(&bytes)
+                    self.server_message(&bytes)
                 ),
                 Duration::ZERO,
             )
@@ -124,20 +124,20 @@ impl Client {
     }
 
     /// No answer, or half of one.
-    fn broken(&self, error: &ureq::Error) -> Trouble {
+    fn transport_error(&self, error: &ureq::Error) -> RequestError {
         let url = &self.url;
         match error {
-            ureq::Error::Timeout(timeout) => Trouble::Passing(
+            ureq::Error::Timeout(timeout) => RequestError::Transient(
                 format!(
                     "{url}: no answer within {} s (while waiting for: {timeout}); raise timeout_s or lower concurrency",
                     self.timeout_s
                 ),
                 Duration::ZERO,
             ),
-            ureq::Error::BodyExceedsLimit(_) => Trouble::Request(format!(
+            ureq::Error::BodyExceedsLimit(_) => RequestError::Permanent(format!(
                 "{url}: the answer is larger than {MAX_ANSWER_BYTES} bytes; lower max_tokens, and check that this is the model's server"
             )),
-            other => Trouble::Passing(
+            other => RequestError::Transient(
                 format!("{url}: {other}; is the server running and reachable?"),
                 Duration::ZERO,
             ),
@@ -145,42 +145,47 @@ impl Client {
     }
 
     /// An answer with a status that is not success.
-    fn turned_away(&self, status: StatusCode, headers: &HeaderMap, mut body: Body) -> Trouble {
+    fn status_error(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        mut body: Body,
+    ) -> RequestError {
         // What the server says of an error only helps to explain it: half of it will do.
         let mut bytes = Vec::new();
         let mut reader = std::io::Read::take(body.as_reader(), MAX_ERROR_BYTES);
         let _ = std::io::Read::read_to_end(&mut reader, &mut bytes);
         let reason = |advice: &str| {
-            let said = self.said(&bytes);
+            let said = self.server_message(&bytes);
             format!("{}: status {status}; {said}; {advice}", self.url)
         };
         match status.as_u16() {
             300..=399 => {
                 let location = headers.get(header::LOCATION).map(HeaderValue::as_bytes);
                 let location = String::from_utf8_lossy(location.unwrap_or_default());
-                Trouble::Everything(reason(&format!(
+                RequestError::Endpoint(reason(&format!(
                     "it points to {location:?}: set base_url to where the server really is"
                 )))
             }
-            401 => Trouble::Everything(reason(
+            401 => RequestError::Endpoint(reason(
                 "check the key in the variable that api_key_variable names",
             )),
             404 | 405 => {
-                Trouble::Everything(reason("check base_url, which often ends in /v1, and model"))
+                RequestError::Endpoint(reason("check base_url, which often ends in /v1, and model"))
             }
-            429 => Trouble::Passing(
+            429 => RequestError::Transient(
                 reason("lower concurrency, or look at the account's limits"),
                 retry_after(headers),
             ),
             408 | 500..=599 => {
-                Trouble::Passing(reason("look at the server's log"), retry_after(headers))
+                RequestError::Transient(reason("look at the server's log"), retry_after(headers))
             }
-            _ => Trouble::Request(reason("the server does not take this request")),
+            _ => RequestError::Permanent(reason("the server does not take this request")),
         }
     }
 
     /// What the server wrote, short, on one line and without the key.
-    fn said(&self, bytes: &[u8]) -> String {
+    fn server_message(&self, bytes: &[u8]) -> String {
         let json = serde_json::from_slice::<serde_json::Value>(bytes).unwrap_or_default();
         let message = ["/error/message", "/error", "/message", "/detail"]
             .iter()

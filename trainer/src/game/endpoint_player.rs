@@ -4,19 +4,19 @@ use std::path::PathBuf;
 
 use crate::endpoint::{ChatRequest, Completion, Endpoint, EndpointSettings};
 use crate::error::TrainError;
-use crate::game::generator::{Generator, Request};
-use crate::game::instructions::{parse_rating, rating_prompt, writing_prompt};
-use crate::game::judge::{Exhibit, Judge, Opinion};
+use crate::game::generator::{Generator, GeneratorRequest};
+use crate::game::instructions::{generation_instruction, parse_rating, rating_instruction};
+use crate::game::judge::{Judge, JudgeRequest, Rating};
 use crate::recipe::EndpointRecipe;
 
 /// A language model behind an endpoint. What it answered is in its journal, so a resumed run does
 /// not ask again.
-pub struct Remote {
+pub struct EndpointPlayer {
     endpoint: Endpoint,
     journal: PathBuf,
 }
 
-impl Remote {
+impl EndpointPlayer {
     /// Nothing is sent yet. `journal` belongs to one player in one round.
     ///
     /// # Errors
@@ -53,12 +53,15 @@ impl Remote {
     }
 }
 
-impl Generator for Remote {
-    fn write(&mut self, requests: &[Request<'_>]) -> Result<Vec<Option<String>>, TrainError> {
+impl Generator for EndpointPlayer {
+    fn write(
+        &mut self,
+        requests: &[GeneratorRequest<'_>],
+    ) -> Result<Vec<Option<String>>, TrainError> {
         let requests: Vec<ChatRequest> = requests
             .iter()
             .map(|r| ChatRequest {
-                prompt: writing_prompt(r.seed_text, r.language, r.is_unsafe),
+                prompt: generation_instruction(r.seed_text, r.language, r.is_unsafe),
                 randomness: r.randomness,
             })
             .collect();
@@ -70,23 +73,23 @@ impl Generator for Remote {
     }
 }
 
-impl Judge for Remote {
-    fn rate(&mut self, exhibits: &[Exhibit<'_>]) -> Result<Vec<Opinion>, TrainError> {
-        let requests: Vec<ChatRequest> = exhibits
+impl Judge for EndpointPlayer {
+    fn rate(&mut self, requests: &[JudgeRequest<'_>]) -> Result<Vec<Rating>, TrainError> {
+        let requests: Vec<ChatRequest> = requests
             .iter()
-            .map(|exhibit| ChatRequest {
-                prompt: rating_prompt(exhibit.text),
+            .map(|request| ChatRequest {
+                prompt: rating_instruction(request.text),
                 randomness: 0,
             })
             .collect();
-        let opinion = |completion| match completion {
+        let rating_of = |completion| match completion {
             Completion::Finished { text } => {
-                parse_rating(&text).map_or(Opinion::Unparseable, Opinion::Rated)
+                parse_rating(&text).map_or(Rating::Unparseable, Rating::Unsafety)
             }
             Completion::Cut { .. } | Completion::Refused { .. } | Completion::Failed { .. } => {
-                Opinion::Unparseable
+                Rating::Unparseable
             }
         };
-        Ok(self.ask(&requests)?.into_iter().map(opinion).collect())
+        Ok(self.ask(&requests)?.into_iter().map(rating_of).collect())
     }
 }
