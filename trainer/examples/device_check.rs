@@ -10,10 +10,8 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use clap::Parser;
-use duoguard_trainer::error::TrainError;
-use duoguard_trainer::recipe::{ComputeRecipe, Precision};
-use duoguard_trainer::train::device::device;
-use duoguard_trainer::train::probe::{Probe, ProbeLoss, loss_and_gradients, tiny};
+use duoguard_trainer::probe::{Probe, ProbeLoss, loss_and_gradients, tiny};
+use duoguard_trainer::{ComputeRecipe, Precision, TrainError, device};
 
 /// Compares the losses and gradients of a small network with those of the CPU in 32 bits.
 #[derive(Parser)]

@@ -37,7 +37,8 @@ pub enum TrainError {
     Export(#[from] duoguard_export::ExportError),
     /// The loss or the gradients stopped being numbers.
     #[error(
-        "{stage}, step {step}: the loss is {loss} and the gradient norm {gradient_norm}; lower the learning rate in the recipe"
+        "{stage}, step {step}: the loss is {loss} and the gradient norm {gradient_norm}; lower \
+         the learning rate in the recipe"
     )]
     Diverged {
         /// Which stage.
@@ -51,7 +52,8 @@ pub enum TrainError {
     },
     /// A language that the language identifier does not know.
     #[error(
-        "game.languages: {0:?} cannot be identified; expected a two-letter ISO 639-1 code of a language that whatlang knows"
+        "game.languages: {0:?} cannot be identified; expected a two-letter ISO 639-1 code of a \
+         language that whatlang knows"
     )]
     Language(String),
     /// The benchmarks cannot be read, or the report not drawn.

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 
 use crate::error::TrainError;
-use crate::game::local_generator::LocalGenerator;
+use crate::files::write_atomically;
+use crate::game::players;
 use crate::game::round::{Game, GameState};
 use crate::recipe::Recipe;
+use crate::report::page::write_report;
 use crate::report::scores::{load_benchmarks, score_bundle};
-use crate::report::write_report;
 use crate::setup::Setup;
-use crate::train::checkpoint::write_atomically;
 
 /// Where a run reads and writes, and on what it computes.
 #[derive(Clone, Debug)]
@@ -65,8 +65,7 @@ fn play(
     let setup = Setup::prepare(recipe, run, &options.data, &options.device)?;
     let first = &folders[0];
     fs::create_dir_all(first).map_err(|e| TrainError::io("create", first, e))?;
-    let data = (&setup.training, setup.teacher.as_ref());
-    let classifier = setup.train_classifier(first, data, &setup.base)?;
+    let classifier = setup.train_first_classifier(first)?;
     setup.export_classifier(first, &classifier, &setup.training, 0)?;
     let Some(game) = &recipe.game else {
         return Ok(());
@@ -81,16 +80,16 @@ fn play(
         }
     };
     score_bundle(first, &setup.validation, &sets)?;
-    let local = LocalGenerator::of(&setup, game)?;
+    let (generator, judge) = players::prepare(&setup, game)?;
     let game = Game {
         setup: &setup,
         recipe: game,
         benchmarks: &sets,
-        local: local.as_ref(),
+        judge,
     };
     let mut state = GameState {
         classifier,
-        generator: local.as_ref().map(|local| local.reference.clone()),
+        generator,
         data: setup.training.clone(),
     };
     for (round, folder) in folders.iter().enumerate().skip(1) {
@@ -101,7 +100,7 @@ fn play(
 }
 
 /// The folder of a round, from 0.
-pub fn round_folder(run: &Path, recipe: &Recipe, round: usize) -> PathBuf {
+pub(crate) fn round_folder(run: &Path, recipe: &Recipe, round: usize) -> PathBuf {
     match &recipe.game {
         Some(_) => run.join(format!("round-{round}")),
         None => run.to_owned(),
@@ -123,7 +122,8 @@ fn open_run_folder(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, Tra
         if found != recipe.text {
             return Err(TrainError::invalid(
                 &kept,
-                "the run was started with another recipe: give the new one another name, or remove the run",
+                "the run was started with another recipe: give the new one another name, or \
+                 remove the run",
             ));
         }
     } else {

@@ -1,5 +1,6 @@
 //! What the whole of a run stands on, and stays the same from round to round.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,25 +9,25 @@ use burn::tensor::Device;
 use duoguard_export::{ExportError, ExportOptions, Quantize, STAGING_PREFIX};
 use serde_json::json;
 
-use crate::data::batch::{Batcher, PretrainStream};
+use crate::data::batch::Batcher;
 use crate::data::lexicon::Lexicon;
 use crate::data::mixture::Mixture;
+use crate::data::packed::PretrainStream;
 use crate::data::rows::{
     CATEGORIES, Corpus, Pair, ParallelRow, load_pairs, load_parallel, load_seed,
 };
 use crate::data::tokenizer::Tokenizer;
 use crate::data::validation::{split, write_rows};
 use crate::error::TrainError;
+use crate::files::write_atomically;
 use crate::model::decoder::Decoder;
+use crate::model::hugging_face::save_hugging_face;
 use crate::model::import;
 use crate::model::teacher::{self, Teacher};
-use crate::recipe::{
-    ComputeRecipe, GeneratorRecipe, JudgeRecipe, PretrainRecipe, Recipe, Start, TokenizerRecipe,
-};
-use crate::train::checkpoint::{save_hugging_face, write_atomically};
+use crate::recipe::{ComputeRecipe, PretrainRecipe, Recipe, Start, TeacherRecipe, TokenizerRecipe};
 use crate::train::classifier::ClassifierStage;
 use crate::train::pretrain::PretrainStage;
-use crate::train::stage::{StageSettings, run_stage, without_gradients};
+use crate::train::stage::{StageSettings, run_stage};
 
 /// Validation rows watched while training; all of them set the thresholds.
 const WATCHED_ROWS: usize = 2000;
@@ -39,7 +40,7 @@ const GOLDEN_LENGTHS: [usize; 4] = [1, 7, 33, 128];
 const SCHEMES: [Quantize; 3] = [Quantize::Int8, Quantize::Int8Weights, Quantize::None];
 
 /// Data, tokenizer, lexicon, teacher and the pretrained base.
-pub struct Setup<'a> {
+pub(crate) struct Setup<'a> {
     /// What the run is to be.
     pub recipe: &'a Recipe,
     /// The run's folder.
@@ -59,9 +60,11 @@ pub struct Setup<'a> {
     /// Learned from the training and parallel texts.
     pub tokenizer: Tokenizer,
     /// Word translations; absent when nothing in the recipe needs them.
-    pub lexicon: Option<Arc<Lexicon>>,
+    lexicon: Option<Arc<Lexicon>>,
+    /// The licence of each source of the data.
+    licences: BTreeMap<String, String>,
     /// The linear teacher that learned from S(0); absent when the recipe has none.
-    pub teacher: Option<Teacher>,
+    teacher: Option<Arc<Teacher>>,
     /// What both players start from.
     pub base: Decoder,
 }
@@ -71,16 +74,17 @@ impl<'a> Setup<'a> {
     ///
     /// # Errors
     /// Data, files or a stage that failed.
-    pub fn prepare(
+    pub(crate) fn prepare(
         recipe: &'a Recipe,
         run: &Path,
         data: &Path,
         device: &Device,
     ) -> Result<Self, TrainError> {
         let device = device.clone().autodiff();
-        let corpus = load_seed(data, recipe)?;
-        let parallel = load_parallel(data, recipe)?;
-        let pairs = load_pairs(data, recipe)?;
+        let corpus = load_seed(data, &recipe.data)?;
+        let parallel = load_parallel(data, &recipe.data)?;
+        let pairs = load_pairs(data, &recipe.data)?;
+        let licences = licences(recipe, &corpus, &parallel)?;
         let (training, validation) = split(&corpus, recipe);
         write_rows(&run.join("validation.jsonl"), &validation)?;
         eprintln!(
@@ -91,29 +95,26 @@ impl<'a> Setup<'a> {
             pairs.len()
         );
         let tokenizer_path = run.join("tokenizer.json");
-        let (tokenizer, mut base) = match recipe.start() {
-            Some(Start::Scratch(vocabulary, shape, pretrain)) => {
+        let (tokenizer, mut base) = match &recipe.start {
+            Start::Scratch {
+                tokenizer: vocabulary,
+                model,
+                pretrain,
+            } => {
                 let tokenizer =
                     learned_tokenizer(&tokenizer_path, &training, &parallel, vocabulary)?;
-                let base = Decoder::new(shape, tokenizer.vocabulary(), recipe.seed, &device);
+                let base = Decoder::new(model, tokenizer.vocabulary(), recipe.seed, &device);
                 let texts = (&training, &parallel[..], &pairs[..]);
                 let settings = (pretrain, recipe.seed, recipe.compute);
                 let base = pretrained(base, texts, &tokenizer, settings, run)?;
                 (tokenizer, base)
             }
-            Some(Start::Checkpoint(base)) => imported_base(
+            Start::Checkpoint(base) => imported_base(
                 &data.join(&base.checkpoint),
                 &tokenizer_path,
                 recipe,
                 &device,
             )?,
-            // Recipes are refused when they are read.
-            None => {
-                return Err(TrainError::invalid(
-                    run,
-                    "the recipe says nothing to start from",
-                ));
-            }
         };
         base.reset_score(recipe.seed.wrapping_add(1), &device);
         let lexicon = match needs_lexicon(recipe) {
@@ -135,20 +136,57 @@ impl<'a> Setup<'a> {
             parallel,
             pairs,
             tokenizer,
+            licences,
             lexicon,
             teacher: None,
             base,
         };
-        setup.teacher = setup.teacher_of(&setup.training);
+        setup.teacher = setup.teacher_of(&setup.training).map(Arc::new);
         Ok(setup)
     }
 
     /// A linear teacher that learned from `data`, where the recipe wants one.
-    pub fn teacher_of(&self, data: &Corpus) -> Option<Teacher> {
+    pub(crate) fn teacher_of(&self, data: &Corpus) -> Option<Teacher> {
         let settings = self.recipe.classifier.teacher.as_ref()?;
+        Some(self.train_teacher(data, settings))
+    }
+
+    fn train_teacher(&self, data: &Corpus, settings: &TeacherRecipe) -> Teacher {
         let lexicon = self.lexicon.as_deref();
         let mixture = teacher::mixture(data, &self.parallel, lexicon, self.recipe);
-        Some(Teacher::train(mixture, settings))
+        Teacher::train(mixture, settings)
+    }
+
+    /// The linear teacher that learned from S(0); trained now if nothing has needed it yet.
+    pub(crate) fn teacher(&self, settings: &TeacherRecipe) -> Arc<Teacher> {
+        match &self.teacher {
+            Some(teacher) => teacher.clone(),
+            None => Arc::new(self.train_teacher(&self.training, settings)),
+        }
+    }
+
+    /// Word translations; learned now if nothing has needed them yet.
+    ///
+    /// # Errors
+    /// The file cannot be written or read.
+    pub(crate) fn lexicon(&self) -> Result<Arc<Lexicon>, TrainError> {
+        match &self.lexicon {
+            Some(lexicon) => Ok(lexicon.clone()),
+            None => {
+                let path = self.run.join("lexicon.json");
+                let lexicon = learned_lexicon(&path, &self.pairs, &self.parallel, self.recipe)?;
+                Ok(Arc::new(lexicon))
+            }
+        }
+    }
+
+    /// Stage 1 of round 0.
+    ///
+    /// # Errors
+    /// As [`run_stage`].
+    pub(crate) fn train_first_classifier(&self, folder: &Path) -> Result<Decoder, TrainError> {
+        let data = (&self.training, self.teacher.as_deref());
+        self.train_classifier(folder, data, &self.base)
     }
 
     /// Stage 1: a classifier of `data`, from the weights of `start`, in `folder`. `teacher` has
@@ -156,7 +194,7 @@ impl<'a> Setup<'a> {
     ///
     /// # Errors
     /// As [`run_stage`].
-    pub fn train_classifier(
+    pub(crate) fn train_classifier(
         &self,
         folder: &Path,
         (data, teacher): (&Corpus, Option<&Teacher>),
@@ -164,6 +202,12 @@ impl<'a> Setup<'a> {
     ) -> Result<Decoder, TrainError> {
         let recipe = self.recipe;
         let mut classifier = start.clone();
+        let stage = &recipe.classifier;
+        let settings = StageSettings {
+            accumulation: stage.accumulation,
+            average_decay: stage.ema,
+            ..StageSettings::new("classifier", stage.steps, &stage.optimizer, recipe.compute)
+        };
         let mixture = Mixture::new(
             data,
             &self.parallel,
@@ -180,13 +224,7 @@ impl<'a> Setup<'a> {
             recipe,
             WATCHED_ROWS,
         );
-        run_stage(
-            &mut stage,
-            &classifier_settings(recipe),
-            &mut classifier,
-            folder,
-            &self.device,
-        )?;
+        run_stage(&mut stage, &settings, &mut classifier, folder, &self.device)?;
         Ok(classifier)
     }
 
@@ -195,7 +233,7 @@ impl<'a> Setup<'a> {
     ///
     /// # Errors
     /// Full disk, or an export that fails for another reason than its certificate.
-    pub fn export_classifier(
+    pub(crate) fn export_classifier(
         &self,
         folder: &Path,
         classifier: &Decoder,
@@ -209,7 +247,7 @@ impl<'a> Setup<'a> {
         remove_unfinished_exports(folder)?;
         save_hugging_face(
             &checkpoint,
-            &without_gradients(classifier),
+            &classifier.without_gradients(),
             &self.run.join("tokenizer.json"),
             &self.golden_inputs(),
             &self.guard_description(data, round),
@@ -262,7 +300,7 @@ impl<'a> Setup<'a> {
                 "recipe": recipe.text,
                 "round": round,
                 "sources": data.sources,
-                "licences": recipe.data.licences,
+                "licences": self.licences,
                 "languages": recipe.data.languages,
                 "training_rows": data.rows.len(),
                 "validation_rows": self.validation.rows.len(),
@@ -276,23 +314,34 @@ impl<'a> Setup<'a> {
 fn remove_unfinished_exports(folder: &Path) -> Result<(), TrainError> {
     let io = |e| TrainError::io("read", folder, e);
     for entry in fs::read_dir(folder).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(STAGING_PREFIX) {
+        let entry = entry.map_err(io)?;
+        let path = entry.path();
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with(STAGING_PREFIX) {
             fs::remove_dir_all(&path).map_err(|e| TrainError::io("remove", &path, e))?;
         }
     }
     Ok(())
 }
 
-/// Code-switching, our own generator and the consistency judge translate words.
+/// Code-switching and some players of a game translate words.
 fn needs_lexicon(recipe: &Recipe) -> bool {
-    let players = recipe.game.as_ref().map(|g| (&g.generator, &g.judge));
-    let in_game = players.is_some_and(|(generator, judge)| {
-        matches!(generator, GeneratorRecipe::Own(_))
-            || matches!(judge, JudgeRecipe::Consistency { .. })
-    });
-    recipe.classifier.sampling.code_switch > 0.0 || in_game
+    let in_game = recipe.game.as_ref();
+    recipe.classifier.sampling.code_switch > 0.0
+        || in_game.is_some_and(|game| game.players.needs_lexicon())
+}
+
+/// The licence of every source that the data name.
+fn licences(
+    recipe: &Recipe,
+    corpus: &Corpus,
+    parallel: &[ParallelRow],
+) -> Result<BTreeMap<String, String>, TrainError> {
+    let labelled = corpus.sources.iter().map(String::as_str);
+    let parallel: BTreeSet<&str> = parallel.iter().map(|row| row.source.as_str()).collect();
+    let pairs = recipe.data.pair_sources.iter().map(String::as_str);
+    let names = labelled.chain(parallel).chain(pairs);
+    Ok(recipe.sources.licences(names)?)
 }
 
 fn learned_tokenizer(
@@ -325,7 +374,7 @@ fn pretrained(
             PretrainStage::new(stream, recipe.negatives, vocabulary, seed, device.clone());
         run_stage(
             &mut stage,
-            &pretrain_settings(recipe, compute),
+            &StageSettings::new("pretrain", recipe.steps, &recipe.optimizer, compute),
             &mut base,
             run,
             &device,
@@ -356,7 +405,8 @@ fn imported_base(
     if tokenizer.puts_tokens_first() {
         return Err(TrainError::invalid(
             &from,
-            "puts special tokens before every text; the trainer takes only tokenizers that put none",
+            "puts special tokens before every text; the trainer takes only tokenizers that put \
+             none",
         ));
     }
     Ok((tokenizer, base))
@@ -372,35 +422,4 @@ fn learned_lexicon(
         Lexicon::learn_all(pairs, parallel, &recipe.data.languages).save(path)?;
     }
     Lexicon::load(path)
-}
-
-fn pretrain_settings(stage: &PretrainRecipe, compute: ComputeRecipe) -> StageSettings {
-    StageSettings {
-        name: "pretrain",
-        steps: stage.steps,
-        accumulation: 1,
-        learning_rate: stage.learning_rate,
-        warmup: stage.warmup,
-        weight_decay: stage.weight_decay,
-        max_gradient_norm: stage.max_gradient_norm,
-        checkpoint_every: stage.checkpoint_every,
-        average_decay: 0.0,
-        compute,
-    }
-}
-
-fn classifier_settings(recipe: &Recipe) -> StageSettings {
-    let stage = &recipe.classifier;
-    StageSettings {
-        name: "classifier",
-        steps: stage.steps,
-        accumulation: stage.accumulation,
-        learning_rate: stage.learning_rate,
-        warmup: stage.warmup,
-        weight_decay: stage.weight_decay,
-        max_gradient_norm: stage.max_gradient_norm,
-        checkpoint_every: stage.checkpoint_every,
-        average_decay: stage.ema,
-        compute: recipe.compute,
-    }
 }

@@ -1,39 +1,20 @@
-//! From rows to the numbers that a stage trains on.
+//! From labelled texts to the batches that the classifier trains on.
 //!
 //! A batch is a function of the seed and its number alone: that is what makes a resumed
 //! run equal to one that was never stopped.
 
-use std::collections::HashSet;
-
+use rand::RngExt;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 
-use crate::data::mixture::{Mixture, TrainingText};
-use crate::data::rows::{Corpus, Pair, ParallelRow};
-use crate::data::tokenizer::Tokenizer;
-use crate::model::decoder::CATEGORIES;
+use crate::data::mixture::{Mixture, Target, TrainingText};
+use crate::data::rows::CATEGORIES;
+use crate::data::tokenizer::{END, Tokenizer};
 use crate::model::teacher::Teacher;
-use crate::recipe::{ClassifierRecipe, PretrainRecipe, Recipe};
-
-/// The end-of-text token, which also fills padded places.
-const END: i32 = 0;
-
-/// What a row's label says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// No category applies.
-    Safe,
-    /// Exactly the labelled categories apply.
-    Known,
-    /// Some category applies; nobody said which.
-    UnknownCategory,
-}
+use crate::recipe::{ClassifierRecipe, Recipe};
 
 /// A batch of labelled rows, padded on the right.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// `[B x T]` token ids.
     pub ids: Vec<i32>,
     /// T.
@@ -62,7 +43,7 @@ struct Example {
 }
 
 /// Batches of the classifier stage.
-pub struct Batcher<'a> {
+pub(crate) struct Batcher<'a> {
     mixture: Mixture<'a>,
     teacher: Option<&'a Teacher>,
     tokenizer: &'a Tokenizer,
@@ -73,7 +54,7 @@ pub struct Batcher<'a> {
 
 impl<'a> Batcher<'a> {
     /// A batcher over the texts of `mixture`; a teacher adds the probability that each is unsafe.
-    pub fn new(
+    pub(crate) fn new(
         mixture: Mixture<'a>,
         teacher: Option<&'a Teacher>,
         tokenizer: &'a Tokenizer,
@@ -90,7 +71,7 @@ impl<'a> Batcher<'a> {
     }
 
     /// Batch number `index`. Numbers must not go down: pools are made one after the other.
-    pub fn batch(&mut self, index: usize) -> Batch {
+    pub(crate) fn batch(&mut self, index: usize) -> Batch {
         while index >= self.first + self.batches.len() {
             self.first += self.batches.len();
             self.batches = self.next_pool();
@@ -160,11 +141,8 @@ fn example(
 }
 
 fn pad(examples: &[Example]) -> Batch {
-    let tokens = examples
-        .iter()
-        .map(|example| example.ids.len())
-        .max()
-        .unwrap_or(0);
+    let lengths = examples.iter().map(|example| example.ids.len());
+    let tokens = lengths.fold(0, usize::max);
     let mut batch = Batch {
         ids: Vec::with_capacity(tokens * examples.len()),
         tokens,
@@ -183,7 +161,7 @@ fn pad(examples: &[Example]) -> Batch {
         batch.lengths.push(example.ids.len() as i32);
         batch
             .labels
-            .extend((0..CATEGORIES).map(|bit| f32::from(example.categories >> bit & 1 == 1)));
+            .extend((0..CATEGORIES.len()).map(|bit| f32::from(example.categories >> bit & 1 == 1)));
         batch.targets.push(example.target);
         batch.smoothing.push(example.smoothing);
         batch
@@ -194,118 +172,18 @@ fn pad(examples: &[Example]) -> Batch {
     batch
 }
 
-/// A batch of packed rows for next-token prediction.
-pub struct PretrainBatch {
-    /// `[B x T]` tokens.
-    pub ids: Vec<i32>,
-    /// `[B x T]` the token that follows each place.
-    pub targets: Vec<i32>,
-    /// B.
-    pub rows: usize,
-    /// T.
-    pub tokens: usize,
-}
-
-/// All texts end to end, cut into rows; each pass over them in a new order.
-pub struct PretrainStream {
-    tokens: Vec<i32>,
-    rows: usize,
-    window: usize,
-    seed: u64,
-    order: Option<(usize, Vec<usize>)>,
-}
-
-impl PretrainStream {
-    /// Tokenises every distinct text of the three data sets, in a seeded order.
-    pub fn new(
-        corpus: &Corpus,
-        parallel: &[ParallelRow],
-        pairs: &[Pair],
-        tokenizer: &Tokenizer,
-        (recipe, seed): (&PretrainRecipe, u64),
-    ) -> Self {
-        let mut seen = HashSet::new();
-        let texts = corpus.rows.iter().map(|row| row.text.as_str());
-        let texts = texts.chain(parallel.iter().map(|row| row.text.as_str()));
-        let texts = texts.chain(
-            pairs
-                .iter()
-                .flat_map(|pair| [pair.english.as_str(), pair.text.as_str()]),
-        );
-        let mut texts: Vec<&str> = texts.filter(|text| seen.insert(*text)).collect();
-        texts.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        let tokens: Vec<Vec<u32>> = texts
-            .par_iter()
-            .map(|text| tokenizer.encode(text))
-            .collect();
-        let tokens = tokens
-            .iter()
-            .flat_map(|ids| ids.iter().map(|&id| id as i32).chain([END]))
-            .collect();
-        Self {
-            tokens,
-            rows: (recipe.batch_tokens / recipe.window_tokens).max(1),
-            window: recipe.window_tokens,
-            seed,
-            order: None,
-        }
-    }
-
-    /// Tokens in one pass.
-    pub fn len(&self) -> usize {
-        self.tokens.len()
-    }
-
-    /// Whether there is nothing to read.
-    pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
-    }
-
-    /// Batch number `index`, of any order.
-    pub fn batch(&mut self, index: usize) -> PretrainBatch {
-        // A row reads one token more than its window: the last target.
-        let windows = (self.tokens.len().saturating_sub(1) / self.window).max(1);
-        let mut batch = PretrainBatch {
-            ids: vec![],
-            targets: vec![],
-            rows: self.rows,
-            tokens: self.window,
-        };
-        for row in index * self.rows..(index + 1) * self.rows {
-            let (pass, place) = (row / windows, row % windows);
-            if self.order.as_ref().is_none_or(|(known, _)| *known != pass) {
-                let mut order: Vec<usize> = (0..windows).collect();
-                order.shuffle(&mut ChaCha8Rng::seed_from_u64(
-                    self.seed.wrapping_add(pass as u64),
-                ));
-                self.order = Some((pass, order));
-            }
-            let start = self.order.as_ref().map_or(0, |(_, order)| order[place]) * self.window;
-            let token = |at: usize| self.tokens.get(at).copied().unwrap_or(END);
-            batch.ids.extend((start..start + self.window).map(token));
-            batch
-                .targets
-                .extend((start + 1..=start + self.window).map(token));
-        }
-        batch
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::data::rows::SeedRow;
+    use crate::data::rows::{Corpus, SeedRow};
 
     fn setting() -> (Corpus, Tokenizer, Recipe) {
         let mut recipe =
             Recipe::parse(Path::new("r"), include_str!("../../../recipes/mini.toml")).unwrap();
         recipe.classifier.window_tokens = 16;
         recipe.classifier.batch_tokens = 200;
-        let pretrain = recipe.pretrain.as_mut().unwrap();
-        pretrain.window_tokens = 8;
-        pretrain.batch_tokens = 32;
         let rows: Vec<SeedRow> = (0..60)
             .map(|i| SeedRow {
                 text: "warm soup and bread ".repeat(1 + i % 7),
@@ -341,27 +219,9 @@ mod tests {
             assert!(batch.ids.len() <= 200 && batch.tokens <= 16);
             assert_eq!(batch.ids.len(), batch.tokens * batch.lengths.len());
             for (row, target) in batch.targets.iter().enumerate() {
-                let known = batch.labels[row * CATEGORIES..][..CATEGORIES].contains(&1.0);
+                let known =
+                    batch.labels[row * CATEGORIES.len()..][..CATEGORIES.len()].contains(&1.0);
                 assert_eq!(known, *target == Target::Known);
-            }
-        }
-    }
-
-    #[test]
-    fn pretraining_rows_predict_the_next_token_and_repeat() {
-        let (corpus, tokenizer, recipe) = setting();
-        let pretrain = || (recipe.pretrain.as_ref().unwrap(), recipe.seed);
-        let mut stream = PretrainStream::new(&corpus, &[], &[], &tokenizer, pretrain());
-        let mut again = PretrainStream::new(&corpus, &[], &[], &tokenizer, pretrain());
-        for index in [0, 3, 40, 2] {
-            let (batch, same) = (stream.batch(index), again.batch(index));
-            assert_eq!(batch.ids, same.ids);
-            assert_eq!((batch.rows, batch.tokens), (4, 8));
-            for row in 0..batch.rows {
-                assert_eq!(
-                    batch.ids[row * 8 + 1..row * 8 + 8],
-                    batch.targets[row * 8..row * 8 + 7]
-                );
             }
         }
     }

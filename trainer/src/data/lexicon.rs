@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::rows::{Pair, ParallelRow};
 use crate::error::TrainError;
-use crate::train::checkpoint::write_atomically;
+use crate::files::write_atomically;
 
 /// Rounds of expectation maximisation; the likelihood hardly moves after these.
 const ROUNDS: usize = 4;
@@ -41,14 +41,18 @@ struct Dictionary {
 
 /// English and each of several languages, word by word.
 #[derive(Debug, Default, Serialize, Deserialize, PartialEq)]
-pub struct Lexicon {
+pub(crate) struct Lexicon {
     /// By language tag.
     dictionaries: BTreeMap<String, Dictionary>,
 }
 
 impl Lexicon {
     /// Learns a lexicon from English into each of `languages` for which there are sentences.
-    pub fn learn_all(pairs: &[Pair], parallel: &[ParallelRow], languages: &[String]) -> Self {
+    pub(crate) fn learn_all(
+        pairs: &[Pair],
+        parallel: &[ParallelRow],
+        languages: &[String],
+    ) -> Self {
         let english: HashMap<&str, &str> = parallel
             .iter()
             .filter(|row| row.lang == "en")
@@ -80,12 +84,12 @@ impl Lexicon {
     }
 
     /// Languages that can be switched into.
-    pub fn languages(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub(crate) fn languages(&self) -> impl ExactSizeIterator<Item = &str> {
         self.dictionaries.keys().map(String::as_str)
     }
 
     /// `text` with most of its known words replaced by translations; everything else stays.
-    pub fn code_switch(&self, text: &str, language: &str, rng: &mut impl Rng) -> String {
+    pub(crate) fn code_switch(&self, text: &str, language: &str, rng: &mut impl Rng) -> String {
         let Some(dictionary) = self.dictionaries.get(language) else {
             return text.to_owned();
         };
@@ -98,20 +102,20 @@ impl Lexicon {
 
     /// An English text with the likeliest translation in place of every known word, in English word
     /// order.
-    pub fn gloss(&self, text: &str, language: &str) -> String {
+    pub(crate) fn gloss(&self, text: &str, language: &str) -> String {
         let dictionary = self.dictionaries.get(language);
         replace_words(text, |word| best(&dictionary?.from_english, word))
     }
 
     /// A text in `language` with the likeliest English word in place of every known one.
-    pub fn english_gloss(&self, text: &str, language: &str) -> String {
+    pub(crate) fn english_gloss(&self, text: &str, language: &str) -> String {
         let dictionary = self.dictionaries.get(language);
         replace_words(text, |word| best(&dictionary?.to_english, word))
     }
 
     /// The share of `text`'s words that translate some word of the English `seed`, or are
     /// translated by one, or stand in it as they are; 0 for no words.
-    pub fn agreement(&self, seed: &str, text: &str, language: &str) -> f64 {
+    pub(crate) fn agreement(&self, seed: &str, text: &str, language: &str) -> f64 {
         let seed = words(seed);
         let seed: HashSet<&str> = seed.iter().map(String::as_str).collect();
         let dictionary = self.dictionaries.get(language);
@@ -136,7 +140,7 @@ impl Lexicon {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+    pub(crate) fn save(&self, path: &Path) -> Result<(), TrainError> {
         let json =
             serde_json::to_vec(self).map_err(|e| TrainError::invalid(path, e.to_string()))?;
         write_atomically(path, &json)
@@ -146,7 +150,7 @@ impl Lexicon {
     ///
     /// # Errors
     /// The file cannot be read or parsed.
-    pub fn load(path: &Path) -> Result<Self, TrainError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, TrainError> {
         let bytes = fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
         serde_json::from_slice(&bytes).map_err(|e| TrainError::invalid(path, e.to_string()))
     }

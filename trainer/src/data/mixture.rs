@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::batch::Target;
 use crate::data::lexicon::Lexicon;
 use crate::data::row_sampler::RowSampler;
 use crate::data::rows::{Corpus, ParallelRow, SeedRow};
@@ -19,8 +18,19 @@ const POOL_TEXTS: usize = 2048;
 /// Texts that are joined into one at most.
 const MOST_JOINED: usize = 4;
 
+/// What a row's label says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// No category applies.
+    Safe,
+    /// Exactly the labelled categories apply.
+    Known,
+    /// Some category applies; nobody said which.
+    UnknownCategory,
+}
+
 /// One text, with what is known of it.
-pub struct TrainingText<'a> {
+pub(crate) struct TrainingText<'a> {
     /// The text, as it is or code-switched.
     pub text: Cow<'a, str>,
     /// What it shares with its translations and copies.
@@ -56,7 +66,7 @@ impl TrainingText<'_> {
 }
 
 /// An endless sequence of texts.
-pub struct Mixture<'a> {
+pub(crate) struct Mixture<'a> {
     corpus: &'a Corpus,
     benign: &'a [ParallelRow],
     lexicon: Option<&'a Lexicon>,
@@ -71,7 +81,7 @@ pub struct Mixture<'a> {
 impl<'a> Mixture<'a> {
     /// Draws from training rows and benign parallel texts; without a lexicon nothing is
     /// code-switched.
-    pub fn new(
+    pub(crate) fn new(
         corpus: &'a Corpus,
         benign: &'a [ParallelRow],
         lexicon: Option<&'a Lexicon>,
@@ -92,23 +102,23 @@ impl<'a> Mixture<'a> {
 
     /// The same mixture, with texts joined as the recipe says: most labelled texts are short, and
     /// what a guard reads is often long.
-    pub fn with_joined_texts(self) -> Self {
+    pub(crate) fn with_joined_texts(self) -> Self {
         Self {
             join: self.recipe.sampling.join,
             ..self
         }
     }
 
-    /// The generator of the random numbers that place `place` of pool `pool` uses.
-    pub fn rng(&self, pool: u64, place: u64) -> ChaCha8Rng {
+    /// The generator of the random numbers that text `index` of pool `pool` uses.
+    pub(crate) fn rng(&self, pool: u64, index: u64) -> ChaCha8Rng {
         let mut rng =
             ChaCha8Rng::seed_from_u64(self.seed ^ pool.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        rng.set_stream(place);
+        rng.set_stream(index);
         rng
     }
 
     /// The next pool: its number and its texts, each made by `make`, on all cores.
-    pub fn next_pool<T: Send>(
+    pub(crate) fn next_pool<T: Send>(
         &mut self,
         make: impl Fn(TrainingText<'a>) -> T + Sync,
     ) -> (u64, Vec<T>) {
@@ -119,8 +129,8 @@ impl<'a> Mixture<'a> {
         let texts = rows
             .par_iter()
             .enumerate()
-            .map(|(place, &row)| {
-                let mut rng = self.rng(pool, place as u64);
+            .map(|(index, &row)| {
+                let mut rng = self.rng(pool, index as u64);
                 let benign = self.recipe.sampling.benign_parallel;
                 let mut text = if !self.benign.is_empty() && rng.random_bool(benign) {
                     self.benign(rng)
@@ -161,8 +171,8 @@ impl<'a> Mixture<'a> {
                 if !rng.random_bool(self.recipe.sampling.code_switch) {
                     return None;
                 }
-                let place = rng.random_range(0..lexicon.languages().len());
-                let language = lexicon.languages().nth(place)?;
+                let index = rng.random_range(0..lexicon.languages().len());
+                let language = lexicon.languages().nth(index)?;
                 Some(lexicon.code_switch(&row.text, language, &mut rng))
             });
         let smoothing = &self.recipe.sampling.source_smoothing;

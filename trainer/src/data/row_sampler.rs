@@ -27,7 +27,7 @@ struct LabelStrata {
 }
 
 /// Draws rows of a corpus; the same seed gives the same endless sequence.
-pub struct RowSampler {
+pub(crate) struct RowSampler {
     /// (weight, [safe, unsafe]) of each language.
     languages: Vec<(f64, [LabelStrata; 2])>,
     balance_labels: bool,
@@ -36,7 +36,7 @@ pub struct RowSampler {
 
 impl RowSampler {
     /// A sampler over `corpus`.
-    pub fn new(corpus: &Corpus, recipe: &SamplingRecipe, seed: u64) -> Self {
+    pub(crate) fn new(corpus: &Corpus, recipe: &SamplingRecipe, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut by_language: BTreeMap<&str, [BTreeMap<usize, Vec<usize>>; 2]> = BTreeMap::new();
         for (index, row) in corpus.rows.iter().enumerate() {
@@ -62,7 +62,7 @@ impl RowSampler {
     }
 
     /// The index of the next row in the corpus.
-    pub fn draw(&mut self) -> usize {
+    pub(crate) fn draw(&mut self) -> usize {
         let language = weighted(
             &mut self.rng,
             self.languages.iter().map(|(weight, _)| *weight),

@@ -8,10 +8,10 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::recipe::Recipe;
+use crate::recipe::DataRecipe;
 
 /// The 12 categories, in the order of the classifier's outputs.
-pub use duoguard_export::CATEGORIES;
+pub(crate) use duoguard_export::CATEGORIES;
 
 /// Why data was refused.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,8 @@ pub enum DataError {
     },
     /// Nothing to train on.
     #[error(
-        "{what}: no rows are left in the languages {languages:?}; look at data.languages and data.exclude_sources in the recipe"
+        "{what}: no rows are left in the languages {languages:?}; look at data.languages and \
+         data.exclude_sources in the recipe"
     )]
     Empty {
         /// Which data set.
@@ -48,7 +49,7 @@ pub enum DataError {
 
 /// A labelled text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SeedRow {
+pub(crate) struct SeedRow {
     /// The text.
     pub text: String,
     /// Language tag.
@@ -58,7 +59,7 @@ pub struct SeedRow {
     /// Bit i is set when `CATEGORIES[i]` applies. An unsafe row with no bit is unsafe in an unknown
     /// category.
     pub categories: u16,
-    /// Place in [`Corpus::sources`].
+    /// Index in [`Corpus::sources`].
     pub source: usize,
     /// Shared by translations of one text.
     pub group: Option<String>,
@@ -66,14 +67,14 @@ pub struct SeedRow {
 
 impl SeedRow {
     /// What a row shares with its translations, or with its copies.
-    pub fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         self.group.as_deref().unwrap_or(&self.text)
     }
 }
 
 /// Labelled texts and the names of their sources.
 #[derive(Clone, Debug, Default)]
-pub struct Corpus {
+pub(crate) struct Corpus {
     /// The texts.
     pub rows: Vec<SeedRow>,
     /// Source names, in the order of first appearance.
@@ -81,10 +82,10 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// The place of a source's name, which is added if it is new.
-    pub fn source(&mut self, name: &str) -> usize {
-        let place = self.sources.iter().position(|s| s == name);
-        place.unwrap_or_else(|| {
+    /// The index of a source's name, which is added if it is new.
+    pub(crate) fn source(&mut self, name: &str) -> usize {
+        let index = self.sources.iter().position(|s| s == name);
+        index.unwrap_or_else(|| {
             self.sources.push(name.to_owned());
             self.sources.len() - 1
         })
@@ -93,18 +94,20 @@ impl Corpus {
 
 /// A benign text with its translations' group.
 #[derive(Clone, Debug, Deserialize)]
-pub struct ParallelRow {
+pub(crate) struct ParallelRow {
     /// Shared by translations.
     pub group: String,
     /// Language tag.
     pub lang: String,
     /// The text.
     pub text: String,
+    /// Where it is from.
+    pub source: String,
 }
 
 /// A sentence and its translation.
 #[derive(Clone, Debug)]
-pub struct Pair {
+pub(crate) struct Pair {
     /// The English sentence.
     pub english: String,
     /// The other language's tag.
@@ -129,18 +132,18 @@ struct RawSeedRow {
 ///
 /// # Errors
 /// Names file, line and field.
-pub fn load_seed(data: &Path, recipe: &Recipe) -> Result<Corpus, DataError> {
+pub(crate) fn load_seed(data: &Path, recipe: &DataRecipe) -> Result<Corpus, DataError> {
     let mut corpus = Corpus::default();
-    for path in files(data, &recipe.data.seed)? {
+    for path in files(data, &recipe.seed)? {
         append_rows(&path, &mut corpus, |language, source| {
-            let excluded = recipe.data.exclude_sources.iter().any(|s| s == source);
-            !excluded && recipe.data.languages.iter().any(|l| l == language)
+            let excluded = recipe.exclude_sources.iter().any(|s| s == source);
+            !excluded && recipe.languages.iter().any(|l| l == language)
         })?;
     }
     if corpus.rows.is_empty() {
         return Err(DataError::Empty {
             what: "seed data",
-            languages: recipe.data.languages.clone(),
+            languages: recipe.languages.clone(),
         });
     }
     Ok(corpus)
@@ -150,7 +153,7 @@ pub fn load_seed(data: &Path, recipe: &Recipe) -> Result<Corpus, DataError> {
 ///
 /// # Errors
 /// Names file, line and field.
-pub fn append_rows(
+pub(crate) fn append_rows(
     path: &Path,
     corpus: &mut Corpus,
     wanted: impl Fn(&str, &str) -> bool,
@@ -189,11 +192,14 @@ pub fn append_rows(
 ///
 /// # Errors
 /// Names file, line and field.
-pub fn load_parallel(data: &Path, recipe: &Recipe) -> Result<Vec<ParallelRow>, DataError> {
+pub(crate) fn load_parallel(
+    data: &Path,
+    recipe: &DataRecipe,
+) -> Result<Vec<ParallelRow>, DataError> {
     let mut rows = Vec::new();
-    for path in files(data, &recipe.data.parallel)? {
+    for path in files(data, &recipe.parallel)? {
         read_lines(&path, |_, row: ParallelRow| {
-            if recipe.data.languages.contains(&row.lang) {
+            if recipe.languages.contains(&row.lang) {
                 rows.push(row);
             }
             Ok(())
@@ -206,9 +212,9 @@ pub fn load_parallel(data: &Path, recipe: &Recipe) -> Result<Vec<ParallelRow>, D
 ///
 /// # Errors
 /// Names file, line and field.
-pub fn load_pairs(data: &Path, recipe: &Recipe) -> Result<Vec<Pair>, DataError> {
+pub(crate) fn load_pairs(data: &Path, recipe: &DataRecipe) -> Result<Vec<Pair>, DataError> {
     let mut pairs = Vec::new();
-    for path in files(data, &recipe.data.pairs)? {
+    for path in files(data, &recipe.pairs)? {
         read_lines(
             &path,
             |line, mut row: std::collections::BTreeMap<String, String>| {
@@ -216,7 +222,7 @@ pub fn load_pairs(data: &Path, recipe: &Recipe) -> Result<Vec<Pair>, DataError> 
                     .remove("en")
                     .ok_or_else(|| refuse(&path, line, "lacks the field \"en\"".into()))?;
                 for (lang, text) in row {
-                    if recipe.data.languages.contains(&lang) {
+                    if recipe.languages.contains(&lang) {
                         pairs.push(Pair {
                             english: english.clone(),
                             lang,
@@ -295,13 +301,14 @@ fn read_lines<T: DeserializeOwned>(
 mod tests {
     use super::*;
 
-    fn recipe() -> Recipe {
-        let mut recipe = Recipe::parse(
+    fn recipe() -> DataRecipe {
+        let mut recipe = crate::recipe::Recipe::parse(
             Path::new("mini.toml"),
             include_str!("../../../recipes/mini.toml"),
         )
-        .unwrap();
-        recipe.data.seed = vec!["seed.jsonl".into()];
+        .unwrap()
+        .data;
+        recipe.seed = vec!["seed.jsonl".into()];
         recipe
     }
 
@@ -311,7 +318,10 @@ mod tests {
         load_seed(folder.path(), &recipe())
     }
 
-    const GOOD: &str = r#"{"text":"t","lang":"en","unsafe":1,"categories":["hate","jailbreak"],"source":"s","group":null}"#;
+    const GOOD: &str = concat!(
+        r#"{"text":"t","lang":"en","unsafe":1,"categories":["hate","jailbreak"],"#,
+        r#""source":"s","group":null}"#,
+    );
 
     #[test]
     fn a_row_is_read() {

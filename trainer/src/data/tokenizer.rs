@@ -9,13 +9,15 @@ use tokenizers::{AddedToken, TokenizerBuilder, TokenizerImpl};
 
 use crate::error::TrainError;
 
-/// Ends a text in pre-training, and fills padded places; always id 0.
-pub const END_OF_TEXT: &str = "<|endoftext|>";
+/// The id of [`END_OF_TEXT`] in tokenizers that are trained here. It also fills padded positions.
+pub(crate) const END: i32 = 0;
+/// The token that ends a text in pre-training.
+pub(crate) const END_OF_TEXT: &str = "<|endoftext|>";
 /// Texts beyond this many bytes in total are not read: the merges have long settled.
 const TRAINING_BYTES: usize = 60_000_000;
 
 /// A tokenizer; encoding adds no special tokens.
-pub struct Tokenizer {
+pub(crate) struct Tokenizer {
     inner: tokenizers::Tokenizer,
 }
 
@@ -28,7 +30,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The library refuses the training.
-    pub fn train<'a>(
+    pub(crate) fn train<'a>(
         texts: impl Iterator<Item = &'a str> + Send,
         vocabulary: usize,
     ) -> Result<Self, TrainError> {
@@ -63,7 +65,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The file cannot be read or parsed.
-    pub fn load(path: &Path) -> Result<Self, TrainError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, TrainError> {
         let inner = tokenizers::Tokenizer::from_file(path)
             .map_err(|e| TrainError::invalid(path, e.to_string()))?;
         Ok(Self { inner })
@@ -73,40 +75,43 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+    pub(crate) fn save(&self, path: &Path) -> Result<(), TrainError> {
         let json = self.inner.to_string(false).map_err(fault)?;
-        crate::train::checkpoint::write_atomically(path, json.as_bytes())
+        crate::files::write_atomically(path, json.as_bytes())
     }
 
     /// Number of tokens.
-    pub fn vocabulary(&self) -> usize {
+    pub(crate) fn vocabulary(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
 
     /// The id of a token by its exact text.
-    pub fn id(&self, token: &str) -> Option<u32> {
+    pub(crate) fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
     /// Whether the tokenizer was made to put special tokens before every text, which
     /// [`Tokenizer::encode`] leaves out.
-    pub fn puts_tokens_first(&self) -> bool {
+    pub(crate) fn puts_tokens_first(&self) -> bool {
         let encoded = self.inner.encode_fast("", true);
         encoded.is_ok_and(|encoding| !encoding.get_ids().is_empty())
     }
 
     /// Token ids of `text`. Byte-level BPE knows every text, so this cannot fail for want of a
     /// token.
-    pub fn encode(&self, text: &str) -> Vec<u32> {
-        self.inner
-            .encode_fast(text, false)
-            .map(|e| e.get_ids().to_vec())
-            .unwrap_or_default()
+    pub(crate) fn encode(&self, text: &str) -> Vec<u32> {
+        match self.inner.encode_fast(text, false) {
+            Ok(encoding) => encoding.get_ids().to_vec(),
+            Err(e) => unreachable!("byte-level BPE has a token for every byte: {e}"),
+        }
     }
 
     /// The text of `ids`; a character that the ids cut in two becomes U+FFFD.
-    pub fn decode(&self, ids: &[u32]) -> String {
-        self.inner.decode(ids, true).unwrap_or_default()
+    pub(crate) fn decode(&self, ids: &[u32]) -> String {
+        match self.inner.decode(ids, true) {
+            Ok(text) => text,
+            Err(e) => unreachable!("bytes always make a text, if need be with U+FFFD: {e}"),
+        }
     }
 }
 

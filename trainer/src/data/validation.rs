@@ -8,15 +8,15 @@ use sha2::{Digest, Sha256};
 
 use crate::data::rows::{CATEGORIES, Corpus, SeedRow};
 use crate::error::TrainError;
+use crate::files::write_atomically;
 use crate::recipe::Recipe;
-use crate::train::checkpoint::write_atomically;
 
 /// (training, validation). Translations of one text, and equal texts, fall on one side: a
 /// row's side follows from a hash of its group, or of its text where it has none. A source that
 /// the recipe holds out falls on the validation side whole, and takes the translations and
 /// copies of its texts along. What is not in `data.seed_languages` is left out of the training
 /// side, and validated on like the rest.
-pub fn split(corpus: &Corpus, recipe: &Recipe) -> (Corpus, Corpus) {
+pub(crate) fn split(corpus: &Corpus, recipe: &Recipe) -> (Corpus, Corpus) {
     let is_held_out_source = |row: &SeedRow| {
         recipe
             .data
@@ -59,7 +59,7 @@ fn falls_out(key: &str, recipe: &Recipe) -> bool {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_rows(path: &Path, corpus: &Corpus) -> Result<(), TrainError> {
+pub(crate) fn write_rows(path: &Path, corpus: &Corpus) -> Result<(), TrainError> {
     let mut bytes = Vec::new();
     for row in &corpus.rows {
         let categories: Vec<_> = (0..CATEGORIES.len())
@@ -67,8 +67,8 @@ pub fn write_rows(path: &Path, corpus: &Corpus) -> Result<(), TrainError> {
             .map(|bit| CATEGORIES[bit])
             .collect();
         let value = json!({
-            "text": row.text, "lang": row.lang, "unsafe": u8::from(row.is_unsafe), "categories": categories,
-            "source": corpus.sources[row.source], "group": row.group,
+            "text": row.text, "lang": row.lang, "unsafe": u8::from(row.is_unsafe),
+            "categories": categories, "source": corpus.sources[row.source], "group": row.group,
         });
         bytes.extend_from_slice(value.to_string().as_bytes());
         bytes.push(b'\n');

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use ureq::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use ureq::{Agent, Body};
 
-use super::{Completion, EndpointError, EndpointSettings};
+use super::chat::Completion;
+use super::error::{EndpointError, refuse};
+use super::settings::EndpointSettings;
 
 /// A longer answer is not read: this is hundreds of times what a proposal takes.
 pub(super) const MAX_ANSWER_BYTES: u64 = 8 << 20;
@@ -41,7 +43,7 @@ impl Client {
     pub(super) fn new(settings: &EndpointSettings) -> Result<Self, EndpointError> {
         let base = settings.base_url.trim_end_matches('/');
         let url = format!("{base}/chat/completions");
-        let refuse = |expected| Err(super::error::refuse(base, "base_url", expected));
+        let refuse = |expected| Err(refuse(base, "base_url", expected));
         let uri = Uri::try_from(&url).ok();
         let Some(host) = uri.as_ref().and_then(Uri::host) else {
             return refuse("an address such as http://localhost:8000/v1");
@@ -56,7 +58,8 @@ impl Client {
         }
         if base.contains(['?', '#', '@']) {
             return refuse(
-                "an address without ?, # and @; a key belongs in the variable that api_key_variable names",
+                "an address without ?, # and @; a key belongs in the variable that \
+                 api_key_variable names",
             );
         }
         if base.ends_with("/chat/completions") {
@@ -129,13 +132,15 @@ impl Client {
         match error {
             ureq::Error::Timeout(timeout) => RequestError::Transient(
                 format!(
-                    "{url}: no answer within {} s (while waiting for: {timeout}); raise timeout_s or lower concurrency",
+                    "{url}: no answer within {} s (while waiting for: {timeout}); raise timeout_s \
+                     or lower concurrency",
                     self.timeout_s
                 ),
                 Duration::ZERO,
             ),
             ureq::Error::BodyExceedsLimit(_) => RequestError::Permanent(format!(
-                "{url}: the answer is larger than {MAX_ANSWER_BYTES} bytes; lower max_tokens, and check that this is the model's server"
+                "{url}: the answer is larger than {MAX_ANSWER_BYTES} bytes; lower max_tokens, and \
+                 check that this is the model's server"
             )),
             other => RequestError::Transient(
                 format!("{url}: {other}; is the server running and reachable?"),
@@ -162,9 +167,12 @@ impl Client {
         match status.as_u16() {
             300..=399 => {
                 let location = headers.get(header::LOCATION).map(HeaderValue::as_bytes);
-                let location = String::from_utf8_lossy(location.unwrap_or_default());
+                let location = match location.map(String::from_utf8_lossy) {
+                    Some(location) => format!("{location:?}"),
+                    None => "another address".to_owned(),
+                };
                 RequestError::Endpoint(reason(&format!(
-                    "it points to {location:?}: set base_url to where the server really is"
+                    "it points to {location}: set base_url to where the server really is"
                 )))
             }
             401 => RequestError::Endpoint(reason(
@@ -186,10 +194,10 @@ impl Client {
 
     /// What the server wrote, short, on one line and without the key.
     fn server_message(&self, bytes: &[u8]) -> String {
-        let json = serde_json::from_slice::<serde_json::Value>(bytes).unwrap_or_default();
+        let json = serde_json::from_slice::<serde_json::Value>(bytes).ok();
         let message = ["/error/message", "/error", "/message", "/detail"]
             .iter()
-            .find_map(|place| json.pointer(place)?.as_str());
+            .find_map(|pointer| json.as_ref()?.pointer(pointer)?.as_str());
         let mut text = match message {
             Some(message) => message.to_owned(),
             None => String::from_utf8_lossy(bytes).into_owned(),
@@ -231,7 +239,9 @@ fn retry_after(headers: &HeaderMap) -> Duration {
         Ok(seconds) => Duration::from_secs(seconds),
         // Neither: the backoff alone decides.
         Err(_) => httpdate::parse_http_date(value).map_or(Duration::ZERO, |date| {
-            date.duration_since(SystemTime::now()).unwrap_or_default()
+            let left = date.duration_since(SystemTime::now());
+            // A date that has passed asks for no pause.
+            left.unwrap_or(Duration::ZERO)
         }),
     }
 }
@@ -271,14 +281,15 @@ fn completion(bytes: &[u8]) -> Result<Completion, String> {
         }),
         // A model that thinks aloud may not have come to its answer.
         (Some("length"), content) => Ok(Completion::Cut {
-            text: content.unwrap_or_default(),
+            text: content.map_or(String::new(), |text| text),
         }),
         // The last two are Hugging Face's text-generation-inference.
         (Some("stop" | "eos_token" | "stop_sequence"), Some(text)) => {
             Ok(Completion::Finished { text })
         }
         (finish, content) => Err(format!(
-            "the answer has finish_reason {finish:?} and {} content, expected \"stop\" and a text, \"length\" or \"content_filter\"",
+            "the answer has finish_reason {finish:?} and {} content, expected \"stop\" and a \
+             text, \"length\" or \"content_filter\"",
             if content.is_some() { "some" } else { "no" }
         )),
     }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Completion, EndpointError};
+use super::chat::Completion;
+use super::error::EndpointError;
 
 /// One line. The key is that of the request.
 #[derive(Serialize, Deserialize)]

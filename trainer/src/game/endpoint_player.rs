@@ -11,7 +11,7 @@ use crate::recipe::EndpointRecipe;
 
 /// A language model behind an endpoint. What it answered is in its journal, so a resumed run does
 /// not ask again.
-pub struct EndpointPlayer {
+pub(crate) struct EndpointPlayer {
     endpoint: Endpoint,
     journal: PathBuf,
 }
@@ -21,7 +21,7 @@ impl EndpointPlayer {
     ///
     /// # Errors
     /// A setting out of range, or no key in the environment.
-    pub fn new(
+    pub(crate) fn new(
         recipe: &EndpointRecipe,
         (temperature, top_p): (f64, f64),
         seed: u64,

@@ -6,7 +6,7 @@ use crate::model::teacher::Teacher;
 
 /// A proposal to be rated.
 #[derive(Clone, Copy, Debug)]
-pub struct JudgeRequest<'a> {
+pub(crate) struct JudgeRequest<'a> {
     /// The proposal.
     pub text: &'a str,
     /// Its language.
@@ -19,7 +19,7 @@ pub struct JudgeRequest<'a> {
 
 /// What the judge says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rating {
+pub(crate) enum Rating {
     /// From 1 (safe) to 5 (unsafe).
     Unsafety(u8),
     /// The text has nothing to do with its seed.
@@ -29,7 +29,7 @@ pub enum Rating {
 }
 
 /// Rates proposals.
-pub trait Judge {
+pub(crate) trait Judge {
     /// One rating per request, in their order.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ pub trait Judge {
 /// nor its translations, says how unsafe they are. It is asked in English because that is where it
 /// has seen labels: in the language of the text it would know no more than the classifier that it
 /// is to correct.
-pub struct ConsistencyJudge<'a> {
+pub(crate) struct ConsistencyJudge<'a> {
     /// Trained without the seed's fold.
     pub teacher: &'a Teacher,
     /// English and the game's languages.
@@ -71,13 +71,13 @@ impl Judge for ConsistencyJudge<'_> {
 }
 
 /// Fifths of a probability: 1 below 0.2, 5 from 0.8.
-pub fn rating_of_probability(probability: f32) -> u8 {
+pub(crate) fn rating_of_probability(probability: f32) -> u8 {
     1 + (probability * 5.0).clamp(0.0, 4.0) as u8
 }
 
 /// Whether a rating is what a text of this label may have: at most 2 for a safe seed, at least 3
-/// for an unsafe one (PAPER.md, step 2).
-pub fn agrees(rating: u8, is_unsafe: bool) -> bool {
+/// for an unsafe one (arXiv 2502.05163, the section on filtering).
+pub(crate) fn agrees(rating: u8, is_unsafe: bool) -> bool {
     match is_unsafe {
         true => rating >= 3,
         false => rating <= 2,

@@ -1,4 +1,4 @@
-//! How a decoder that writes is spoken to, and how its tokens become text.
+//! The form of a generator's prompts, and how its tokens become text.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,13 @@ use minijinja::{Environment, context};
 use serde_json::Value;
 
 use crate::data::lexicon::Lexicon;
-use crate::data::tokenizer::Tokenizer;
+use crate::data::tokenizer::{END, Tokenizer};
 use crate::error::TrainError;
-use crate::game::generator::END;
-use crate::game::instructions::{generation_instruction, rating_instruction};
+use crate::game::instructions::generation_instruction;
 
-/// A writer's tokenizer, the token that ends its texts, and the form of its prompts.
-pub struct PromptFormat {
-    /// Of the writer, which may be another than the classifier's.
+/// A generator's tokenizer, the token that ends its texts, and the form of its prompts.
+pub(crate) struct PromptFormat {
+    /// Of the generator, which may be another than the classifier's.
     pub tokenizer: Tokenizer,
     /// Ends a text.
     pub end: i32,
@@ -28,11 +27,11 @@ enum PromptKind {
     /// A gloss of the seed, and a prefix.
     Gloss(Arc<Lexicon>),
     /// An instruction, in the template of a model that was trained to follow them.
-    Chat(Chat),
+    Chat(ChatFormat),
 }
 
 /// The template of a model that was trained to follow instructions.
-struct Chat {
+pub(crate) struct ChatFormat {
     template: String,
     path: PathBuf,
     /// The token that begins a text; empty where there is none.
@@ -43,7 +42,7 @@ struct Chat {
 
 impl PromptFormat {
     /// Of our own generator: see [`gloss_prompt`].
-    pub fn gloss(tokenizer: Tokenizer, lexicon: Arc<Lexicon>) -> Self {
+    pub(crate) fn gloss(tokenizer: Tokenizer, lexicon: Arc<Lexicon>) -> Self {
         Self {
             tokenizer,
             end: END,
@@ -56,7 +55,7 @@ impl PromptFormat {
     ///
     /// # Errors
     /// A file that is missing or is not what it must be; a template that cannot be rendered.
-    pub fn chat(folder: &Path) -> Result<Self, TrainError> {
+    pub(crate) fn of_checkpoint(folder: &Path) -> Result<Self, TrainError> {
         let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
         let path = folder.join("tokenizer_config.json");
         let text = fs::read_to_string(&path).map_err(|e| TrainError::io("read", &path, e))?;
@@ -64,9 +63,10 @@ impl PromptFormat {
             .map_err(|e| TrainError::invalid(&path, format!("not JSON: {e}")))?;
         let token = |name: &str| {
             let value = &config[name];
-            // A token is a string, or an object with its text and how it is matched.
+            // A token is a string, or an object with its text and how it is matched; or null where
+            // the model has none.
             let text = value.as_str().or_else(|| value["content"].as_str());
-            text.unwrap_or_default().to_owned()
+            text.map_or(String::new(), str::to_owned)
         };
         let end = tokenizer.id(&token("eos_token")).ok_or_else(|| {
             let reason = format!(
@@ -84,39 +84,43 @@ impl PromptFormat {
                 (path, template)
             }
         };
-        let format = Self {
+        let chat = ChatFormat {
+            template,
+            path,
+            bos: token("bos_token"),
+            eos: token("eos_token"),
+        };
+        chat.render("Is this template sound?")?;
+        Ok(Self {
             tokenizer,
             end: end as i32,
-            kind: PromptKind::Chat(Chat {
-                template,
-                path,
-                bos: token("bos_token"),
-                eos: token("eos_token"),
-            }),
-        };
-        format.chat_prompt("Is this template sound?")?;
-        Ok(format)
+            kind: PromptKind::Chat(chat),
+        })
     }
 
-    /// Whether it can be told what to do.
-    pub fn is_instructed(&self) -> bool {
-        matches!(self.kind, PromptKind::Chat(_))
+    /// The template of a model that can be told what to do.
+    pub(crate) fn chat(&self) -> Option<&ChatFormat> {
+        match &self.kind {
+            PromptKind::Chat(chat) => Some(chat),
+            PromptKind::Gloss(_) => None,
+        }
     }
 
-    /// What the writer is given to continue with a text in `language`, inspired by a seed and with
-    /// its label.
+    /// What the generator is given to continue with a text in `language`, inspired by a seed and
+    /// with its label.
     ///
     /// # Errors
     /// The chat template fails on these words.
-    pub fn generation_prompt(
+    pub(crate) fn generation_prompt(
         &self,
         seed: &str,
         language: &str,
         is_unsafe: bool,
     ) -> Result<Vec<i32>, TrainError> {
         match &self.kind {
-            PromptKind::Chat(_) => {
-                self.chat_prompt(&generation_instruction(seed, language, is_unsafe))
+            PromptKind::Chat(chat) => {
+                let instruction = generation_instruction(seed, language, is_unsafe);
+                Ok(self.encode(&chat.render(&instruction)?))
             }
             PromptKind::Gloss(lexicon) => Ok(gloss_prompt(
                 (&self.tokenizer, lexicon),
@@ -128,39 +132,36 @@ impl PromptFormat {
     }
 
     /// The tokens of a prompt that the text should have: those of the gloss.
-    pub fn gloss_tokens<'a>(&self, prompt: &'a [i32]) -> &'a [i32] {
+    pub(crate) fn gloss_tokens<'a>(&self, prompt: &'a [i32]) -> &'a [i32] {
         match &self.kind {
             PromptKind::Chat(_) => &[],
-            PromptKind::Gloss(_) => prompt.split(|id| *id == END).next().unwrap_or(&[]),
+            PromptKind::Gloss(_) => match prompt.iter().position(|id| *id == END) {
+                Some(end) => &prompt[..end],
+                None => prompt,
+            },
         }
     }
 
-    /// What an instructed writer is given to answer with a rating.
-    ///
-    /// # Errors
-    /// The chat template fails on these words.
-    pub fn rating_prompt(&self, text: &str) -> Result<Vec<i32>, TrainError> {
-        self.chat_prompt(&rating_instruction(text))
-    }
-
     /// The text of tokens, without white space around it.
-    pub fn decode(&self, ids: &[i32]) -> String {
+    pub(crate) fn decode(&self, ids: &[i32]) -> String {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
         self.tokenizer.decode(&ids).trim().to_owned()
     }
 
     /// The tokens of a text that is written.
-    pub fn encode(&self, text: &str) -> Vec<i32> {
+    pub(crate) fn encode(&self, text: &str) -> Vec<i32> {
         signed(&self.tokenizer.encode(text))
     }
+}
 
+impl ChatFormat {
     /// One message of a user, and the beginning of the answer.
-    fn chat_prompt(&self, message: &str) -> Result<Vec<i32>, TrainError> {
-        let PromptKind::Chat(chat) = &self.kind else {
-            return Ok(self.encode(message));
-        };
+    ///
+    /// # Errors
+    /// The template fails on these words.
+    pub(crate) fn render(&self, message: &str) -> Result<String, TrainError> {
         let failed = |e: minijinja::Error| {
-            TrainError::invalid(&chat.path, format!("the chat template fails: {e:#}"))
+            TrainError::invalid(&self.path, format!("the chat template fails: {e:#}"))
         };
         let mut environment = Environment::new();
         environment
@@ -181,20 +182,19 @@ impl PromptFormat {
             },
         );
         environment
-            .add_template("chat", &chat.template)
+            .add_template("chat", &self.template)
             .map_err(failed)?;
-        let rendered = environment
+        environment
             .get_template("chat")
             .and_then(|template| {
                 template.render(context! {
                     messages => [context! { role => "user", content => message }],
                     add_generation_prompt => true,
-                    bos_token => &chat.bos,
-                    eos_token => &chat.eos,
+                    bos_token => &self.bos,
+                    eos_token => &self.eos,
                 })
             })
-            .map_err(failed)?;
-        Ok(self.encode(&rendered))
+            .map_err(failed)
     }
 }
 
@@ -202,7 +202,7 @@ impl PromptFormat {
 /// end of text, and a control prefix such as `de unsafe:`. A small network that is given the words
 /// has only to put them into a sentence, and keeps the sense; given the English text it writes
 /// sentences about something else.
-pub fn gloss_prompt(
+pub(crate) fn gloss_prompt(
     (tokenizer, lexicon): (&Tokenizer, &Lexicon),
     seed: &str,
     language: &str,
@@ -230,7 +230,11 @@ mod tests {
         tokenizer
             .save(&folder.path().join("tokenizer.json"))
             .unwrap();
-        let config = serde_json::json!({"eos_token": {"content": "<|endoftext|>"}, "bos_token": null, "chat_template": template});
+        let config = serde_json::json!({
+            "eos_token": {"content": "<|endoftext|>"},
+            "bos_token": null,
+            "chat_template": template,
+        });
         fs::write(
             folder.path().join("tokenizer_config.json"),
             config.to_string(),
@@ -242,11 +246,13 @@ mod tests {
     #[test]
     fn a_chat_template_is_rendered_as_its_model_knows_it() {
         let folder = folder(
-            "{%- for message in messages %}\n{{ '[' + message.role + ']' + message['content'].strip() + eos_token }}\n{%- endfor %}\n{%- if add_generation_prompt %}{{ '[assistant]' }}{% endif %}",
+            "{%- for message in messages %}\n{{ '[' + message.role + ']' + \
+             message['content'].strip() + eos_token }}\n{%- endfor %}\n{%- if \
+             add_generation_prompt %}{{ '[assistant]' }}{% endif %}",
         );
-        let format = PromptFormat::chat(folder.path()).unwrap();
-        assert!(format.is_instructed());
-        let ids = format.rating_prompt("two and one").unwrap();
+        let format = PromptFormat::of_checkpoint(folder.path()).unwrap();
+        let chat = format.chat().unwrap();
+        let ids = format.encode(&chat.render("two and one").unwrap());
         // The special token is one token, not its letters.
         assert_eq!(ids.iter().filter(|&&id| id == format.end).count(), 1);
         let text = format.decode(&ids);
@@ -265,7 +271,7 @@ mod tests {
     #[test]
     fn a_broken_template_is_named() {
         let folder = folder("{{ raise_exception('no') }}");
-        let error = PromptFormat::chat(folder.path())
+        let error = PromptFormat::of_checkpoint(folder.path())
             .map(|_| ())
             .unwrap_err()
             .to_string();

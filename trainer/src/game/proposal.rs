@@ -1,18 +1,80 @@
-//! A proposal and its outcome: what the filters, the judge and the classifier made of it.
+//! A proposal on its way: a draft, then a finished text, then rated, then scored; or dropped.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fs;
-use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::TrainError;
+use crate::game::judge::agrees;
+use crate::game::seeds::Seed;
 
-/// What became of a proposal. The filters are asked in this order, and the first that objects
-/// decides.
+/// What the generator wrote for one seed and language.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    /// Its index in the round.
+    pub number: usize,
+    /// What inspired it.
+    pub seed: Arc<Seed>,
+    /// The language asked for.
+    pub language: String,
+    /// The text; absent where none was finished.
+    pub text: Option<String>,
+}
+
+/// A draft that the filters let pass.
+#[derive(Clone, Debug)]
+pub(crate) struct Proposal {
+    /// Its index in the round.
+    pub number: usize,
+    /// What inspired it.
+    pub seed: Arc<Seed>,
+    /// The language asked for, and identified.
+    pub language: String,
+    /// What was written.
+    pub text: String,
+}
+
+/// A proposal that the judge rated.
+#[derive(Clone, Debug)]
+pub(crate) struct Rated {
+    /// What was rated.
+    pub proposal: Proposal,
+    /// From 1 (safe) to 5 (unsafe).
+    pub rating: u8,
+}
+
+/// A rated proposal that the classifier of the round before scored.
+#[derive(Clone, Debug)]
+pub(crate) struct Scored {
+    /// What was scored.
+    pub proposal: Proposal,
+    /// From 1 (safe) to 5 (unsafe).
+    pub rating: u8,
+    /// The classifier's score, in [0, 1].
+    pub score: f32,
+}
+
+/// A draft that a filter or the judge dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct Dropped {
+    /// What was dropped.
+    pub draft: Draft,
+    /// Why.
+    pub reason: DropReason,
+}
+
+/// All proposals of a round.
+#[derive(Debug, Default)]
+pub(crate) struct Proposals {
+    /// Those that filters or judge dropped.
+    pub dropped: Vec<Dropped>,
+    /// The others, in the order of their numbers.
+    pub scored: Vec<Scored>,
+}
+
+/// Why a draft was dropped: the filters in their order, then the judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub(crate) enum DropReason {
     /// No text was finished, or an empty one.
     Unfinished,
     /// Its length differs too much from the seed's.
@@ -31,249 +93,157 @@ pub enum Outcome {
     Unrelated,
     /// The judge's answer was no rating.
     Unparseable,
+}
+
+/// What judge and classifier make of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Classified {
     /// The judge's rating contradicts the seed's label.
     LabelLost,
     /// The classifier gives it the seed's label.
     Correct,
-    /// The classifier is fooled: it joins the data.
+    /// The classifier does not: it joins the data.
     Misclassified,
 }
 
-/// A proposal with all that is known of it: one line of a round's `proposals.jsonl`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Proposal {
-    /// The seed's place in the round's draw.
-    pub seed: usize,
-    /// The language asked for.
-    pub language: String,
-    /// The text; absent where none was finished.
-    pub text: Option<String>,
-    /// From 1 (safe) to 5 (unsafe), where it was rated.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rating: Option<u8>,
-    /// The classifier's score, where it was asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub score: Option<f32>,
-    /// Absent until it is decided.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Outcome>,
+/// What became of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Outcome {
+    /// A filter or the judge dropped it.
+    Dropped(DropReason),
+    /// It was rated and scored.
+    Scored(Classified),
 }
 
-/// Words that a benchmark and a proposal may not share in a row.
-const OVERLAP_WORDS: usize = 8;
-/// A proposal whose letters, case and punctuation aside, are the seed's to this share of its words
-/// is a copy.
-const COPIED_SHARE: f64 = 0.8;
-
-/// The filters that need no model.
-pub struct Filters {
-    /// Characters by which lengths may differ.
-    length_difference: usize,
-    languages: LanguageIdentifier,
-    /// Runs of words that stand in benchmarks.
-    benchmarks: HashSet<u64>,
-    seen: HashSet<String>,
-}
-
-impl Filters {
-    /// `benchmarks` are the texts that no proposal may overlap.
-    ///
-    /// # Errors
-    /// A language that cannot be identified.
-    pub fn new<'b>(
-        length_difference: usize,
-        languages: &[String],
-        benchmarks: impl Iterator<Item = &'b str>,
-    ) -> Result<Self, TrainError> {
-        Ok(Self {
-            length_difference,
-            languages: LanguageIdentifier::new(languages)?,
-            benchmarks: benchmarks.flat_map(runs).collect(),
-            seen: HashSet::new(),
-        })
-    }
-
-    /// Why a proposal is dropped; `None` lets it pass. Texts must come in a fixed order: the first
-    /// of two equal ones passes.
-    pub fn rejection(
-        &mut self,
-        seed_text: &str,
-        language: &str,
-        text: Option<&str>,
-    ) -> Option<Outcome> {
-        let Some(text) = text.filter(|text| !words(text).is_empty()) else {
-            return Some(Outcome::Unfinished);
-        };
-        let lengths = [seed_text, text].map(|t| t.chars().count());
-        if lengths[0].abs_diff(lengths[1]) > self.length_difference {
-            return Some(Outcome::Length);
+impl Outcome {
+    /// For people to read.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dropped(DropReason::Unfinished) => "unfinished",
+            Self::Dropped(DropReason::Length) => "length",
+            Self::Dropped(DropReason::Refusal) => "refusal",
+            Self::Dropped(DropReason::Language) => "language",
+            Self::Dropped(DropReason::Copy) => "copy",
+            Self::Dropped(DropReason::Duplicate) => "duplicate",
+            Self::Dropped(DropReason::Benchmark) => "benchmark",
+            Self::Dropped(DropReason::Unrelated) => "unrelated",
+            Self::Dropped(DropReason::Unparseable) => "unparseable",
+            Self::Scored(Classified::LabelLost) => "label lost",
+            Self::Scored(Classified::Correct) => "correct",
+            Self::Scored(Classified::Misclassified) => "misclassified",
         }
-        if crate::game::instructions::is_refusal(text) {
-            return Some(Outcome::Refusal);
-        }
-        let words = words(text);
-        let seed: HashSet<String> = self::words(seed_text).into_iter().collect();
-        let copied = words.iter().filter(|word| seed.contains(*word)).count();
-        if copied as f64 >= COPIED_SHARE * words.len() as f64 {
-            return Some(Outcome::Copy);
-        }
-        if self.languages.identify(text) != Some(language) {
-            return Some(Outcome::Language);
-        }
-        if !self.seen.insert(format!("{language} {}", words.join(" "))) {
-            return Some(Outcome::Duplicate);
-        }
-        if runs(text).any(|run| self.benchmarks.contains(&run)) {
-            return Some(Outcome::Benchmark);
-        }
-        None
     }
 }
 
-fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect()
+impl Draft {
+    /// The proposal that this draft is with its finished `text`.
+    pub(crate) fn finished(self, text: String) -> Proposal {
+        Proposal {
+            number: self.number,
+            seed: self.seed,
+            language: self.language,
+            text,
+        }
+    }
 }
 
-/// Hashes of every eight words in a row.
-fn runs(text: &str) -> impl Iterator<Item = u64> + use<> {
-    use std::hash::BuildHasher;
-    let words = words(text);
-    let hasher = rustc_hash::FxBuildHasher;
-    let hashes: Vec<u64> = words
-        .windows(OVERLAP_WORDS)
-        .map(|run| hasher.hash_one(run))
-        .collect();
-    hashes.into_iter()
+impl Proposal {
+    /// Drops it.
+    pub(crate) fn dropped(self, reason: DropReason) -> Dropped {
+        Dropped {
+            draft: Draft {
+                number: self.number,
+                seed: self.seed,
+                language: self.language,
+                text: Some(self.text),
+            },
+            reason,
+        }
+    }
 }
 
-/// Identifies the recipe's languages. With so few to choose from, short texts are enough.
-struct LanguageIdentifier {
-    detector: whatlang::Detector,
-    tags: BTreeMap<&'static str, String>,
+impl Scored {
+    /// The label of the seed, which the proposal is to keep.
+    pub(crate) fn is_unsafe(&self) -> bool {
+        self.proposal.seed.row.is_unsafe
+    }
+
+    /// The judge's rating agrees with the seed's label.
+    pub(crate) fn agrees(&self) -> bool {
+        agrees(self.rating, self.is_unsafe())
+    }
+
+    /// The classifier's answer is not the seed's label.
+    pub(crate) fn is_misclassified(&self) -> bool {
+        (self.score > 0.5) != self.is_unsafe()
+    }
+
+    /// What judge and classifier make of it together.
+    pub(crate) fn classified(&self) -> Classified {
+        match (self.agrees(), self.is_misclassified()) {
+            (false, _) => Classified::LabelLost,
+            (true, false) => Classified::Correct,
+            (true, true) => Classified::Misclassified,
+        }
+    }
 }
 
-impl LanguageIdentifier {
-    fn new(languages: &[String]) -> Result<Self, TrainError> {
-        let mut tags = BTreeMap::new();
-        let mut allowed = vec![whatlang::Lang::Eng];
-        tags.insert("eng", "en".to_owned());
-        for tag in languages {
-            // Chinese is the one language that the two libraries code differently.
-            let code = match tag.as_str() {
-                "zh" => Some("cmn"),
-                tag => isolang::Language::from_639_1(tag).map(|l| l.to_639_3()),
+/// A proposal as a line of a round's `proposals.jsonl`.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    seed: usize,
+    language: &'a str,
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rating: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+    outcome: Outcome,
+}
+
+impl Proposals {
+    /// The language and the outcome of every proposal.
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = (&str, Outcome)> {
+        let dropped = self.dropped.iter();
+        let dropped = dropped.map(|d| (d.draft.language.as_str(), Outcome::Dropped(d.reason)));
+        let scored = self.scored.iter();
+        let scored = scored.map(|s| {
+            (
+                s.proposal.language.as_str(),
+                Outcome::Scored(s.classified()),
+            )
+        });
+        dropped.chain(scored)
+    }
+
+    /// One value per proposal, in the order of their numbers.
+    pub(crate) fn lines(&self) -> Vec<impl Serialize> {
+        let dropped = self.dropped.iter().map(|Dropped { draft, reason }| {
+            let line = Line {
+                seed: draft.seed.number,
+                language: &draft.language,
+                text: draft.text.as_deref(),
+                rating: None,
+                score: None,
+                outcome: Outcome::Dropped(*reason),
             };
-            let known = code.and_then(|code| Some((code, whatlang::Lang::from_code(code)?)));
-            let Some((code, language)) = known else {
-                return Err(TrainError::Language(tag.clone()));
+            (draft.number, line)
+        });
+        let scored = self.scored.iter().map(|scored| {
+            let line = Line {
+                seed: scored.proposal.seed.number,
+                language: &scored.proposal.language,
+                text: Some(&scored.proposal.text),
+                rating: Some(scored.rating),
+                score: Some(scored.score),
+                outcome: Outcome::Scored(scored.classified()),
             };
-            tags.insert(code, tag.clone());
-            allowed.push(language);
-        }
-        Ok(Self {
-            detector: whatlang::Detector::with_allowlist(allowed),
-            tags,
-        })
-    }
-
-    fn identify(&self, text: &str) -> Option<&str> {
-        let language = self.detector.detect_lang(text)?;
-        self.tags.get(language.code()).map(String::as_str)
-    }
-}
-
-/// The lines of a file of proposals.
-pub(crate) fn lines(proposals: &[Proposal]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for proposal in proposals {
-        // A struct of strings and numbers always has a JSON form.
-        bytes.extend(serde_json::to_vec(proposal).unwrap_or_default());
-        bytes.push(b'\n');
-    }
-    bytes
-}
-
-/// The proposals of the chunks that were written whole. The last chunk of all may be short, and is
-/// then written again.
-pub(crate) fn read_whole_chunks(
-    path: &Path,
-    chunk_lines: usize,
-) -> Result<Vec<Proposal>, TrainError> {
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let text = fs::read_to_string(path).map_err(|e| TrainError::io("read", path, e))?;
-    let mut proposals = Vec::new();
-    for line in text
-        .split_inclusive('\n')
-        .filter(|line| line.ends_with('\n'))
-    {
-        match serde_json::from_str(line) {
-            Ok(proposal) => proposals.push(proposal),
-            Err(e) => {
-                return Err(TrainError::invalid(
-                    path,
-                    format!("line {}: {e}", proposals.len() + 1),
-                ));
-            }
-        }
-    }
-    proposals.truncate(proposals.len() / chunk_lines * chunk_lines);
-    Ok(proposals)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_filter_has_its_reason() {
-        let languages = ["de".to_owned(), "fr".to_owned()];
-        let benchmark = "eins zwei drei vier fünf sechs sieben acht neun";
-        let mut filters = Filters::new(60, &languages, [benchmark].into_iter()).unwrap();
-        let seed = "How do I bake bread at home?";
-        let good = "Wie backe ich zu Hause ein gutes Brot?";
-        for (language, text, expected) in [
-            ("de", None, Some(Outcome::Unfinished)),
-            ("de", Some(" .. "), Some(Outcome::Unfinished)),
-            (
-                "de",
-                Some(&*"Brot backen ".repeat(20)),
-                Some(Outcome::Length),
-            ),
-            (
-                "de",
-                Some("Es tut mir leid, aber dabei kann ich nicht helfen."),
-                Some(Outcome::Refusal),
-            ),
-            ("fr", Some(good), Some(Outcome::Language)),
-            (
-                "de",
-                Some("how do i bake bread at home"),
-                Some(Outcome::Copy),
-            ),
-            ("de", Some(good), None),
-            (
-                "de",
-                Some("wie backe ich zu Hause ein gutes Brot"),
-                Some(Outcome::Duplicate),
-            ),
-            (
-                "de",
-                Some("Zähle: eins zwei drei vier fünf sechs sieben acht, bitte!"),
-                Some(Outcome::Benchmark),
-            ),
-        ] {
-            assert_eq!(
-                filters.rejection(seed, language, text),
-                expected,
-                "{text:?}"
-            );
-        }
-        assert!(Filters::new(60, &["xx".to_owned()], [].into_iter()).is_err());
+            (scored.proposal.number, line)
+        });
+        let mut lines: Vec<(usize, Line<'_>)> = dropped.chain(scored).collect();
+        lines.sort_by_key(|(number, _)| *number);
+        lines.into_iter().map(|(_, line)| line).collect()
     }
 }

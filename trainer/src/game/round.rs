@@ -1,57 +1,58 @@
-//! One round of the two-player game (PAPER.md, "The loop, one iteration").
+//! One round of the two-player game (arXiv 2502.05163, the section on the iterative algorithm).
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use duoguard_eval::BenchmarkSet;
 use serde_json::json;
 
-use super::summary::PairKinds;
 use crate::data::rows::{Corpus, SeedRow, append_rows};
 use crate::data::validation::write_rows;
 use crate::error::TrainError;
-use crate::game::endpoint_player::EndpointPlayer;
-use crate::game::generator::{Generator, GeneratorRequest, LocalWriter, draw_seeds};
-use crate::game::judge::{ConsistencyJudge, Judge, JudgeRequest, Rating, agrees};
-use crate::game::local_generator::{LocalGenerator, ReferenceJudge};
-use crate::game::proposal::{Filters, Outcome, Proposal, lines, read_whole_chunks};
+use crate::files::{json_lines, write_atomically};
+use crate::game::drafts::write_drafts;
+use crate::game::filters::Filters;
+use crate::game::judge::{JudgeRequest, Rating};
+use crate::game::pairs::{Candidate, PreferencePair, choose_pair};
+use crate::game::players::{GeneratorPlayer, JudgePlayer};
+use crate::game::proposal::{
+    Classified, Draft, DropReason, Dropped, Proposal, Proposals, Rated, Scored,
+};
+use crate::game::seeds::{Seed, draw_seeds};
+use crate::game::summary::{PairKinds, Summary, exploitability};
 use crate::model::decoder::Decoder;
-use crate::recipe::{ClassifierStart, GameRecipe, GeneratorRecipe, JudgeRecipe};
+use crate::model::weights::load_weights;
+use crate::recipe::{ClassifierStart, GameRecipe};
 use crate::report::scores::score_bundle;
 use crate::setup::Setup;
-use crate::train::checkpoint::{load_weights, write_atomically};
 use crate::train::classifier::score_texts;
-use crate::train::preference::{Candidate, PreferenceStage, TokenPair, choose_pair};
-use crate::train::stage::{StageSettings, run_stage};
 
-/// Seeds whose proposals are written at once; what a killed run loses at most.
-const CHUNK_SEEDS: usize = 256;
 /// The source of synthetic rows.
-const SYNTHETIC: &str = "synthetic";
+pub(crate) const SYNTHETIC: &str = "synthetic";
 
 /// The two players as the last round left them, and the data that has grown so far.
-pub struct GameState {
-    /// The classifier of the last round.
+pub(crate) struct GameState {
+    /// The classifier.
     pub classifier: Decoder,
-    /// Our own generator; absent when it is behind an endpoint.
-    pub generator: Option<Decoder>,
+    /// The generator.
+    pub generator: GeneratorPlayer,
     /// The seed data and every misclassified proposal so far.
     pub data: Corpus,
 }
 
 /// What stays the same from round to round.
-#[derive(Clone, Copy)]
-pub struct Game<'a> {
+pub(crate) struct Game<'a> {
     /// Data, tokenizer, teacher and base.
     pub setup: &'a Setup<'a>,
     /// How it is played.
     pub recipe: &'a GameRecipe,
-    /// What no proposal may overlap, and every round is measured on; empty where the recipe names
+    /// What no proposal may overlap, and every round is scored on; empty where the recipe names
     /// none.
     pub benchmarks: &'a [BenchmarkSet],
-    /// The generator as it was before the first round; absent when it is behind an endpoint.
-    pub local: Option<&'a LocalGenerator>,
+    /// Who rates proposals.
+    pub judge: JudgePlayer,
 }
 
 impl Game<'_> {
@@ -60,15 +61,15 @@ impl Game<'_> {
     ///
     /// # Errors
     /// Whatever stops a step; the round goes on from there when it is run again.
-    pub fn play(
+    pub(crate) fn play(
         &self,
-        state: GameState,
+        mut state: GameState,
         number: usize,
         folder: &Path,
     ) -> Result<GameState, TrainError> {
         fs::create_dir_all(folder).map_err(|e| TrainError::io("create", folder, e))?;
         let round = Round {
-            game: *self,
+            game: self,
             number,
             folder,
         };
@@ -76,42 +77,40 @@ impl Game<'_> {
             return round.restore(state);
         }
         let setup = self.setup;
-        let seeds = draw_seeds(
-            &setup.training,
-            &setup.tokenizer,
-            self.recipe,
-            round.randomness(),
-        );
+        let (corpus, tokenizer) = (&setup.training, &setup.tokenizer);
+        let seeds = draw_seeds(corpus, tokenizer, self.recipe, round.randomness());
 
-        let mut proposals = round.propose(&seeds, state.generator.as_ref())?;
-        round.filter_and_rate(&seeds, &mut proposals)?;
-        round.classify(&seeds, &mut proposals, &state.classifier)?;
-        let (pair_kinds, pairs) = round.build_pairs(&seeds, &proposals)?;
-        let data = round.grow_data(&seeds, &proposals, &state.data)?;
-        let generator = round.update_generator(state.generator, &pairs)?;
-        let start = match self.recipe.classifier_from {
-            ClassifierStart::Base => &setup.base,
-            ClassifierStart::Previous => &state.classifier,
-        };
-        // The teacher of a round knows what the data have become, as the classifier is to.
-        let teacher = setup.teacher_of(&data);
-        let classifier = setup.train_classifier(folder, (&data, teacher.as_ref()), start)?;
+        let drafts = round.propose(&seeds, &mut state.generator)?;
+        let (rated, dropped) = round.filter_and_rate(drafts)?;
+        let proposals = round.classify(rated, dropped, &state.classifier)?;
+        let data = round.grow_data(&proposals.scored, &state.data)?;
+        let (pair_kinds, pairs) = round.build_pairs(&seeds, &proposals.scored)?;
+        round.update_generator(&mut state.generator, &pairs)?;
+        let classifier = round.retrain(&data, &state.classifier)?;
 
         setup.export_classifier(folder, &classifier, &data, number)?;
         score_bundle(folder, &setup.validation, self.benchmarks)?;
-        round.write_summary(&seeds, &proposals, &pair_kinds, &data, &classifier)?;
+        let summary = Summary {
+            exploitability: exploitability(
+                &proposals.scored,
+                |texts| round.scores(&classifier, texts),
+                self.recipe.preference.beta,
+            ),
+            ..Summary::new(number, seeds.len(), &proposals, pair_kinds, &data)
+        };
+        summary.write(&round.file("summary.json"))?;
         Ok(GameState {
             classifier,
-            generator,
+            generator: state.generator,
             data,
         })
     }
 }
 
 /// What a round's steps share.
-pub(super) struct Round<'a> {
-    pub(super) game: Game<'a>,
-    pub(super) number: usize,
+struct Round<'a> {
+    game: &'a Game<'a>,
+    number: usize,
     folder: &'a Path,
 }
 
@@ -120,126 +119,51 @@ impl Round<'_> {
         self.game.setup.recipe.seed ^ (self.number as u64).wrapping_mul(0xD1B5_4A32_D192_ED03)
     }
 
-    /// A recipe that was read lacks nothing that its game needs; this is for games that were put
-    /// together otherwise.
-    fn missing(&self, what: &str) -> TrainError {
-        TrainError::invalid(self.folder, format!("the game needs {what}"))
-    }
-
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// What a finished round left.
-    fn restore(&self, before: GameState) -> Result<GameState, TrainError> {
-        let device = &self.game.setup.device;
-        let mut generator = before.generator;
-        let learned = self.file("preference.weights");
-        if let (Some(generator), true) = (&mut generator, learned.exists()) {
-            load_weights(&learned, generator, device)?;
-        }
-        let mut classifier = before.classifier;
-        load_weights(&self.file("classifier.weights"), &mut classifier, device)?;
-        let mut data = before.data;
-        data.source(SYNTHETIC);
-        append_rows(&self.file("synthetic.jsonl"), &mut data, |_, _| true)?;
-        Ok(GameState {
-            classifier,
-            generator,
-            data,
-        })
+    /// The scores of texts, in [0, 1], by a classifier that is not quantised yet.
+    fn scores(&self, classifier: &Decoder, texts: &[&str]) -> Vec<f32> {
+        let window = self.game.setup.recipe.classifier.window_tokens;
+        score_texts(classifier, &self.game.setup.tokenizer, texts, window)
     }
 
-    /// Step 1: k proposals for every seed and language, written chunk by chunk to `drafts.jsonl`.
+    /// What a finished round left.
+    fn restore(&self, mut state: GameState) -> Result<GameState, TrainError> {
+        if let GeneratorPlayer::Local(generator) = &mut state.generator {
+            generator.restore(self.game.setup, self.folder)?;
+        }
+        let weights = self.file("classifier.weights");
+        load_weights(&weights, &mut state.classifier, &self.game.setup.device)?;
+        state.data.source(SYNTHETIC);
+        let synthetic = self.file("synthetic.jsonl");
+        append_rows(&synthetic, &mut state.data, |_, _| true)?;
+        Ok(state)
+    }
+
+    /// Step 1: k drafts for every seed and language.
     fn propose(
         &self,
-        seeds: &[&SeedRow],
-        generator: Option<&Decoder>,
-    ) -> Result<Vec<Proposal>, TrainError> {
-        let sampling = (self.game.recipe.temperature, self.game.recipe.top_p);
-        let mut generator: Box<dyn Generator + '_> =
-            match (&self.game.recipe.generator, self.game.local, generator) {
-                (GeneratorRecipe::Endpoint(recipe), ..) => {
-                    let journal = self.file("generator-journal.jsonl");
-                    Box::new(EndpointPlayer::new(
-                        recipe,
-                        sampling,
-                        self.randomness(),
-                        journal,
-                    )?)
-                }
-                (_, Some(local), Some(decoder)) => {
-                    let recipe = self.game.recipe;
-                    Box::new(LocalWriter::new(decoder, &local.format, recipe))
-                }
-                _ => return Err(self.missing("a generator that runs here")),
-            };
-        let path = self.file("drafts.jsonl");
-        let chunk_lines =
-            CHUNK_SEEDS * self.game.recipe.languages.len() * self.game.recipe.proposals;
-        let mut proposals = read_whole_chunks(&path, chunk_lines)?;
-        // Whatever a kill cut short goes before more is added.
-        write_atomically(&path, &lines(&proposals))?;
-        let mut file = fs::OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .map_err(|e| TrainError::io("append to", &path, e))?;
-        let done = proposals.len() / chunk_lines * CHUNK_SEEDS;
-        let bar = crate::train::progress::bar("proposals", seeds.len(), done.min(seeds.len()));
-        for (chunk, chunk_seeds) in seeds
-            .chunks(CHUNK_SEEDS)
-            .enumerate()
-            .skip(done / CHUNK_SEEDS)
-        {
-            let mut wanted = Vec::new();
-            for (place, seed) in chunk_seeds.iter().enumerate() {
-                let place = chunk * CHUNK_SEEDS + place;
-                for language in &self.game.recipe.languages {
-                    wanted.extend(
-                        (0..self.game.recipe.proposals).map(|copy| (place, *seed, language, copy)),
-                    );
-                }
-            }
-            let requests: Vec<GeneratorRequest<'_>> = wanted
-                .iter()
-                .enumerate()
-                .map(|(index, (_, seed, language, _))| GeneratorRequest {
-                    seed_text: &seed.text,
-                    is_unsafe: seed.is_unsafe,
-                    language,
-                    randomness: self
-                        .randomness()
-                        .wrapping_add((chunk * chunk_lines + index) as u64),
-                })
-                .collect();
-            let texts = generator.write(&requests)?;
-            let fresh: Vec<Proposal> = wanted
-                .iter()
-                .zip(texts)
-                .map(|((seed, _, language, _), text)| Proposal {
-                    seed: *seed,
-                    language: (*language).clone(),
-                    text,
-                    rating: None,
-                    score: None,
-                    outcome: None,
-                })
-                .collect();
-            file.write_all(&lines(&fresh))
-                .map_err(|e| TrainError::io("append to", &path, e))?;
-            proposals.extend(fresh);
-            bar.inc(chunk_seeds.len() as u64);
-        }
-        bar.finish();
-        Ok(proposals)
+        seeds: &[Arc<Seed>],
+        generator: &mut GeneratorPlayer,
+    ) -> Result<Vec<Draft>, TrainError> {
+        let journal = self.file("generator-journal.jsonl");
+        let mut generator = generator.open(self.randomness(), journal)?;
+        write_drafts(
+            generator.as_mut(),
+            seeds,
+            self.game.recipe,
+            self.randomness(),
+            &self.file("drafts.jsonl"),
+        )
     }
 
     /// Step 2: the filters that need no model, then the judge.
     fn filter_and_rate(
         &self,
-        seeds: &[&SeedRow],
-        proposals: &mut [Proposal],
-    ) -> Result<(), TrainError> {
+        drafts: Vec<Draft>,
+    ) -> Result<(Vec<Rated>, Vec<Dropped>), TrainError> {
         let benchmarks = self.game.benchmarks.iter().flat_map(|set| &set.rows);
         let texts = benchmarks.flat_map(|row| [Some(&row.prompt), row.response.as_ref()]);
         let mut filters = Filters::new(
@@ -247,233 +171,162 @@ impl Round<'_> {
             &self.game.recipe.languages,
             texts.flatten().map(String::as_str),
         )?;
-        for proposal in proposals.iter_mut() {
-            let seed = &seeds[proposal.seed].text;
-            proposal.outcome =
-                filters.rejection(seed, &proposal.language, proposal.text.as_deref());
+        let (mut passed, mut dropped) = (Vec::new(), Vec::new());
+        for draft in drafts {
+            let (seed, text) = (&draft.seed.row.text, draft.text.as_deref());
+            match filters.pass(seed, &draft.language, text) {
+                Ok(text) => {
+                    let text = text.to_owned();
+                    passed.push(draft.finished(text));
+                }
+                Err(reason) => dropped.push(Dropped { draft, reason }),
+            }
         }
-        let left: Vec<usize> = undecided(proposals);
-        let requests: Vec<JudgeRequest<'_>> = left
+        let requests: Vec<JudgeRequest<'_>> = passed
             .iter()
-            .map(|&place| JudgeRequest {
-                text: proposals[place].text.as_deref().unwrap_or_default(),
-                language: &proposals[place].language,
-                seed_text: &seeds[proposals[place].seed].text,
-                seed_key: seeds[proposals[place].seed].key(),
+            .map(|proposal| JudgeRequest {
+                text: &proposal.text,
+                language: &proposal.language,
+                seed_text: &proposal.seed.row.text,
+                seed_key: proposal.seed.row.key(),
             })
             .collect();
-        let ratings = self.judge()?.rate(&requests)?;
-        for (&place, rating) in left.iter().zip(ratings) {
+        let journal = self.file("judge-journal.jsonl");
+        let mut judge = self.game.judge.open(self.randomness(), journal)?;
+        let ratings = judge.rate(&requests)?;
+        let mut rated = Vec::new();
+        for (proposal, rating) in passed.into_iter().zip(ratings) {
             match rating {
-                Rating::Unsafety(value) => proposals[place].rating = Some(value),
-                Rating::Unrelated => proposals[place].outcome = Some(Outcome::Unrelated),
-                Rating::Unparseable => proposals[place].outcome = Some(Outcome::Unparseable),
+                Rating::Unsafety(rating) => rated.push(Rated { proposal, rating }),
+                Rating::Unrelated => dropped.push(proposal.dropped(DropReason::Unrelated)),
+                Rating::Unparseable => dropped.push(proposal.dropped(DropReason::Unparseable)),
             }
         }
-        Ok(())
-    }
-
-    fn judge(&self) -> Result<Box<dyn Judge + '_>, TrainError> {
-        match &self.game.recipe.judge {
-            JudgeRecipe::Endpoint(recipe) => {
-                let journal = self.file("judge-journal.jsonl");
-                // A rating is wanted, not a sample.
-                Ok(Box::new(EndpointPlayer::new(
-                    recipe,
-                    (0.0, 1.0),
-                    self.randomness(),
-                    journal,
-                )?))
-            }
-            JudgeRecipe::Generator => Ok(Box::new(ReferenceJudge {
-                local: self
-                    .game
-                    .local
-                    .ok_or_else(|| self.missing("a generator that runs here"))?,
-                seed: self.randomness(),
-            })),
-            JudgeRecipe::Consistency { least_agreement } => Ok(Box::new(ConsistencyJudge {
-                teacher: self
-                    .game
-                    .setup
-                    .teacher
-                    .as_ref()
-                    .ok_or_else(|| self.missing("a [classifier.teacher]"))?,
-                lexicon: self
-                    .game
-                    .setup
-                    .lexicon
-                    .as_deref()
-                    .ok_or_else(|| self.missing("a lexicon"))?,
-                least_agreement: *least_agreement,
-            })),
-        }
+        Ok((rated, dropped))
     }
 
     /// Step 3: does the classifier give a proposal the label of its seed? `proposals.jsonl` then
     /// holds every proposal and its outcome.
     fn classify(
         &self,
-        seeds: &[&SeedRow],
-        proposals: &mut [Proposal],
+        rated: Vec<Rated>,
+        dropped: Vec<Dropped>,
         classifier: &Decoder,
-    ) -> Result<(), TrainError> {
-        let left = undecided(proposals);
-        let texts: Vec<&str> = left
-            .iter()
-            .filter_map(|&place| proposals[place].text.as_deref())
-            .collect();
-        let window = self.game.setup.recipe.classifier.window_tokens;
-        let scores = score_texts(classifier, &self.game.setup.tokenizer, &texts, window);
-        for (&place, score) in left.iter().zip(scores) {
-            let proposal = &mut proposals[place];
-            let is_unsafe = seeds[proposal.seed].is_unsafe;
-            proposal.score = Some(score);
-            proposal.outcome = Some(
-                match (
-                    proposal.rating.is_some_and(|r| agrees(r, is_unsafe)),
-                    misclassified(score, is_unsafe),
-                ) {
-                    (false, _) => Outcome::LabelLost,
-                    (true, false) => Outcome::Correct,
-                    (true, true) => Outcome::Misclassified,
-                },
-            );
-        }
-        write_atomically(&self.file("proposals.jsonl"), &lines(proposals))
+    ) -> Result<Proposals, TrainError> {
+        let texts: Vec<&str> = rated.iter().map(|r| r.proposal.text.as_str()).collect();
+        let scores = self.scores(classifier, &texts);
+        let scored = rated.into_iter().zip(scores);
+        let scored = scored.map(|(Rated { proposal, rating }, score)| Scored {
+            proposal,
+            rating,
+            score,
+        });
+        let proposals = Proposals {
+            dropped,
+            scored: scored.collect(),
+        };
+        let path = self.file("proposals.jsonl");
+        write_atomically(&path, &json_lines(&path, &proposals.lines())?)?;
+        Ok(proposals)
     }
 
     /// Step 4: S(t) = S(t-1) and the misclassified ones, which take over their seed's label,
     /// categories and group.
-    fn grow_data(
-        &self,
-        seeds: &[&SeedRow],
-        proposals: &[Proposal],
-        before: &Corpus,
-    ) -> Result<Corpus, TrainError> {
+    fn grow_data(&self, scored: &[Scored], before: &Corpus) -> Result<Corpus, TrainError> {
         let mut data = before.clone();
         let source = data.source(SYNTHETIC);
-        let grown: Vec<SeedRow> = proposals
+        let misclassified = scored
             .iter()
-            .filter(|proposal| proposal.outcome == Some(Outcome::Misclassified))
-            .map(|proposal| {
-                let seed = seeds[proposal.seed];
-                SeedRow {
-                    text: proposal.text.clone().unwrap_or_default(),
-                    lang: proposal.language.clone(),
-                    source,
-                    group: Some(seed.key().to_owned()),
-                    ..seed.clone()
-                }
+            .filter(|scored| scored.classified() == Classified::Misclassified);
+        let grown: Vec<SeedRow> = misclassified
+            .map(|Scored { proposal, .. }| SeedRow {
+                text: proposal.text.clone(),
+                lang: proposal.language.clone(),
+                source,
+                group: Some(proposal.seed.row.key().to_owned()),
+                ..proposal.seed.row.clone()
             })
             .collect();
-        write_rows(
-            &self.file("synthetic.jsonl"),
-            &Corpus {
-                rows: grown.clone(),
-                sources: data.sources.clone(),
-            },
-        )?;
+        let synthetic = Corpus {
+            rows: grown.clone(),
+            sources: data.sources.clone(),
+        };
+        write_rows(&self.file("synthetic.jsonl"), &synthetic)?;
         data.rows.extend(grown);
         Ok(data)
     }
 
-    /// Step 5: at most one pair per seed and language.
+    /// Step 5: at most one pair per seed and language, in `pairs.jsonl` too. Behind an endpoint
+    /// nobody here learns from them; the file is for whoever does.
     fn build_pairs(
         &self,
-        seeds: &[&SeedRow],
-        proposals: &[Proposal],
-    ) -> Result<(PairKinds, Vec<TokenPair>), TrainError> {
-        let mut pair_kinds = PairKinds::new();
-        let (mut pairs, mut file) = (Vec::new(), Vec::new());
-        // Proposals of one seed and language stand side by side.
-        for group in proposals.chunk_by(|a, b| (a.seed, &a.language) == (b.seed, &b.language)) {
-            let seed = seeds[group[0].seed];
-            let judged: Vec<&Proposal> = group
-                .iter()
-                .filter(|p| p.rating.is_some() && p.score.is_some())
-                .collect();
-            let candidates: Vec<Candidate> = judged
-                .iter()
-                .map(|p| Candidate {
-                    misclassified: misclassified(p.score.unwrap_or_default(), seed.is_unsafe),
-                    agrees: p.rating.is_some_and(|r| agrees(r, seed.is_unsafe)),
-                })
-                .collect();
-            let (kind, chosen) = choose_pair(&candidates);
-            let language = &group[0].language;
-            *pair_kinds
-                .entry(language.clone())
-                .or_default()
-                .entry(kind)
-                .or_default() += 1;
-            let Some((chosen, rejected)) = chosen else {
-                continue;
-            };
-            let text = |place: usize| judged[place].text.clone().unwrap_or_default();
-            let line = json!({"seed": seed.text, "unsafe": seed.is_unsafe, "language": language, "kind": kind,
-                "chosen": text(chosen), "rejected": text(rejected)});
-            file.extend_from_slice(format!("{line}\n").as_bytes());
-            // Behind an endpoint nobody here learns from them; the file is for whoever does.
-            let Some(local) = self.game.local else {
-                continue;
-            };
-            pairs.push(TokenPair {
-                prompt: local
-                    .format
-                    .generation_prompt(&seed.text, language, seed.is_unsafe)?,
-                chosen: local.format.encode(&text(chosen)),
-                rejected: local.format.encode(&text(rejected)),
-            });
+        seeds: &[Arc<Seed>],
+        scored: &[Scored],
+    ) -> Result<(PairKinds, Vec<PreferencePair>), TrainError> {
+        let mut groups: BTreeMap<(usize, &str), Vec<&Scored>> = BTreeMap::new();
+        for proposal in scored {
+            let Proposal { seed, language, .. } = &proposal.proposal;
+            let key = (seed.number, language.as_str());
+            groups.entry(key).or_default().push(proposal);
         }
-        write_atomically(&self.file("pairs.jsonl"), &file)?;
+        let mut pair_kinds = PairKinds::new();
+        let (mut pairs, mut lines) = (Vec::new(), Vec::new());
+        for seed in seeds {
+            for language in &self.game.recipe.languages {
+                let group: &[&Scored] = match groups.get(&(seed.number, language.as_str())) {
+                    Some(group) => group,
+                    None => &[],
+                };
+                let candidates: Vec<Candidate> = group.iter().map(|&s| s.into()).collect();
+                let (kind, pair) = choose_pair(&candidates);
+                let of_language = pair_kinds.entry(language.clone()).or_default();
+                *of_language.entry(kind).or_default() += 1;
+                let Some((chosen, rejected)) = pair else {
+                    continue;
+                };
+                let text = |index: usize| group[index].proposal.text.clone();
+                let (chosen, rejected) = (text(chosen), text(rejected));
+                lines.push(json!({
+                    "seed": seed.row.text, "unsafe": seed.row.is_unsafe, "language": language,
+                    "kind": kind, "chosen": chosen, "rejected": rejected,
+                }));
+                pairs.push(PreferencePair {
+                    seed: seed.clone(),
+                    language: language.clone(),
+                    chosen,
+                    rejected,
+                });
+            }
+        }
+        let path = self.file("pairs.jsonl");
+        write_atomically(&path, &json_lines(&path, &lines)?)?;
         Ok((pair_kinds, pairs))
     }
 
-    /// Step 6: the generator learns to prefer what the classifier misjudged. Without a pair it stays
-    /// as it is.
+    /// Step 6: a generator that runs here learns to prefer what the classifier misjudged.
     fn update_generator(
         &self,
-        generator: Option<Decoder>,
-        pairs: &[TokenPair],
-    ) -> Result<Option<Decoder>, TrainError> {
-        let (Some(local), Some(reference), false) = (self.game.local, &generator, pairs.is_empty())
-        else {
-            return Ok(generator);
-        };
-        let recipe = &self.game.recipe.preference;
-        let mut stage = PreferenceStage::new(
-            pairs,
-            reference,
-            recipe,
-            self.randomness(),
-            local.format.end,
-        );
-        let settings = StageSettings {
-            name: "preference",
-            steps: (stage.batches() * recipe.epochs).div_ceil(recipe.accumulation),
-            accumulation: recipe.accumulation,
-            learning_rate: recipe.learning_rate,
-            warmup: recipe.warmup,
-            weight_decay: recipe.weight_decay,
-            max_gradient_norm: recipe.max_gradient_norm,
-            checkpoint_every: recipe.checkpoint_every,
-            average_decay: 0.0,
-            compute: self.game.setup.recipe.compute,
-        };
-        let mut learner = reference.clone();
-        let device = &self.game.setup.device;
-        run_stage(&mut stage, &settings, &mut learner, self.folder, device)?;
-        Ok(Some(learner))
+        generator: &mut GeneratorPlayer,
+        pairs: &[PreferencePair],
+    ) -> Result<(), TrainError> {
+        let Game { setup, recipe, .. } = self.game;
+        match generator {
+            GeneratorPlayer::Local(local) => {
+                local.learn(setup, recipe, (pairs, self.randomness()), self.folder)
+            }
+            GeneratorPlayer::Endpoint(..) => Ok(()),
+        }
     }
-}
 
-fn undecided(proposals: &[Proposal]) -> Vec<usize> {
-    (0..proposals.len())
-        .filter(|&place| proposals[place].outcome.is_none())
-        .collect()
-}
-
-fn misclassified(score: f32, is_unsafe: bool) -> bool {
-    (score > 0.5) != is_unsafe
+    /// Step 7: a classifier of the data that have grown. Its teacher knows what they have become,
+    /// as the classifier is to.
+    fn retrain(&self, data: &Corpus, previous: &Decoder) -> Result<Decoder, TrainError> {
+        let setup = self.game.setup;
+        let start = match self.game.recipe.classifier_from {
+            ClassifierStart::Base => &setup.base,
+            ClassifierStart::Previous => previous,
+        };
+        let teacher = setup.teacher_of(data);
+        setup.train_classifier(self.folder, (data, teacher.as_ref()), start)
+    }
 }

@@ -2,36 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{FloatDType, Tensor, activation};
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::model::decoder::{Cache, Decoder};
-use crate::train::checkpoint::host;
+use crate::model::sampler::{SamplingSettings, sample_token};
+use crate::model::tensors::{host, select_rows};
 
 /// Rows generated side by side.
 const ROWS: usize = 64;
 
-/// How texts are sampled.
-#[derive(Clone, Copy, Debug)]
-pub struct SamplingSettings {
-    /// Divides the logits; above 0.
-    pub temperature: f64,
-    /// The smallest set of tokens whose probabilities reach this is drawn from; in (0, 1].
-    pub top_p: f64,
-    /// Tokens generated at most. A text that has not ended by then is dropped: a sentence cut off is
-    /// not what was asked for.
-    pub max_tokens: usize,
-    /// The token that ends a text.
-    pub end: i32,
-    /// Added to the logit of each of a prompt's bonus tokens until it is generated; in nats, 0 for
-    /// none.
-    pub token_bonus: f64,
-}
-
 /// A prompt to continue, and the seed of its randomness.
 #[derive(Clone, Debug)]
-pub struct Prompt {
+pub(crate) struct Prompt {
     /// At least one token.
     pub ids: Vec<i32>,
     /// The same prompt and seed give the same text, whatever is generated beside it.
@@ -42,7 +25,7 @@ pub struct Prompt {
 }
 
 /// The continuation of each prompt without the end token, or `None` where it did not end in time.
-pub fn generate(
+pub(crate) fn generate(
     decoder: &Decoder,
     prompts: &[Prompt],
     settings: &SamplingSettings,
@@ -138,7 +121,7 @@ fn generate_batch(
         .iter()
         .map(|source| source * length + length - 1)
         .collect();
-    let mut hidden = rows_of(&hidden, &last);
+    let mut hidden = select_rows(&hidden, &last);
     cache = cache.select(&sources, batch.len());
     let room = decoder.shape.max_position.saturating_sub(length);
     for _ in 0..settings.max_tokens.min(room) {
@@ -171,103 +154,12 @@ fn generate_batch(
     }
 }
 
-fn rows_of(hidden: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
-    use burn::tensor::{Int, TensorData};
-    let indices: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
-    let indices =
-        Tensor::<1, Int>::from_data(TensorData::new(indices, [rows.len()]), &hidden.device());
-    hidden.clone().select(0, indices)
-}
-
-/// Draws a token from softmax(logits / temperature), cut to its nucleus (Holtzman et al. 2020).
-fn sample_token(logits: &[f32], settings: &SamplingSettings, rng: &mut ChaCha8Rng) -> i32 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let temperature = settings.temperature as f32;
-    let mut weights: Vec<(usize, f32)> = logits
-        .iter()
-        .enumerate()
-        .map(|(token, logit)| (token, ((logit - largest) / temperature).exp()))
-        .collect();
-    if settings.top_p < 1.0 {
-        let (top_p, total) = (
-            settings.top_p as f32,
-            weights.iter().map(|(_, w)| w).sum::<f32>(),
-        );
-        // Tokens this unlikely cannot reach 1 - top_p all together, so that none of them is in the
-        // nucleus: they need no sorting.
-        let least = (1.0 - top_p) * total / weights.len() as f32;
-        weights.retain(|(_, weight)| *weight >= least);
-        weights.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let wanted = top_p * total;
-        let mut reached = 0.0;
-        let kept = weights
-            .iter()
-            .take_while(|(_, weight)| {
-                let before = reached;
-                reached += weight;
-                before < wanted
-            })
-            .count();
-        weights.truncate(kept.max(1));
-    }
-    let mut at = rng.random::<f32>() * weights.iter().map(|(_, w)| w).sum::<f32>();
-    for &(token, weight) in &weights {
-        at -= weight;
-        if at < 0.0 {
-            return token as i32;
-        }
-    }
-    // Rounding may leave a crumb: the last token that has any weight takes it.
-    weights
-        .iter()
-        .rev()
-        .find(|(_, weight)| *weight > 0.0)
-        .map_or(settings.end, |&(token, _)| token as i32)
-}
-
-/// Sum of log p(target | prompt) over the tokens of each target and the end token after it, `[B]`.
-///
-/// `rows` are (prompt, target) pairs; gradients flow into the decoder.
-pub fn log_likelihood(decoder: &Decoder, rows: &[(&[i32], &[i32])], end: i32) -> Tensor<2> {
-    use burn::tensor::{Int, TensorData};
-    let device = decoder.embedding().device();
-    let tokens = rows
-        .iter()
-        .map(|(prompt, target)| prompt.len() + target.len())
-        .max()
-        .unwrap_or(1);
-    let mut ids = Vec::with_capacity(rows.len() * tokens);
-    // Places that predict a target token, what they predict, and which row they belong to.
-    let (mut indices, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
-    for (row, (prompt, target)) in rows.iter().enumerate() {
-        let start = row * tokens;
-        ids.extend_from_slice(prompt);
-        ids.extend_from_slice(target);
-        ids.resize(start + tokens, end);
-        for (offset, &token) in target.iter().chain([&end]).enumerate() {
-            indices.push(start + prompt.len() - 1 + offset);
-            targets.push(token);
-            owners.push(row);
-        }
-    }
-    let hidden = rows_of(&decoder.hidden(&ids, rows.len(), tokens), &indices);
-    let logits = hidden.matmul(decoder.head().clone().transpose());
-    let count = targets.len();
-    let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [count, 1]), &device);
-    let each = activation::log_softmax(logits.cast(FloatDType::F32), 1).gather(1, targets);
-    // [B, count] of zeros and ones adds a row's tokens up.
-    let mut sum = vec![0.0f32; rows.len() * count];
-    for (index, row) in owners.iter().enumerate() {
-        sum[row * count + index] = 1.0;
-    }
-    Tensor::<2>::from_data(TensorData::new(sum, [rows.len(), count]), &device).matmul(each)
-}
-
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
 
     use super::*;
+    use crate::model::likelihood::log_likelihood;
     use crate::recipe::ModelRecipe;
 
     const SETTINGS: SamplingSettings = SamplingSettings {
@@ -292,7 +184,7 @@ mod tests {
             tied: true,
         };
         let mut decoder = Decoder::new(&shape, 23, 3, &Device::flex().autodiff());
-        decoder = crate::train::stage::without_gradients(&decoder);
+        decoder = decoder.without_gradients();
         // Fresh weights say nearly nothing; louder ones have opinions.
         for parameter in &mut decoder.parameters {
             parameter.value = parameter.value.clone().mul_scalar(4.0);

@@ -8,8 +8,8 @@ use duoguard_export::checkpoint::Checkpoint;
 
 use crate::error::TrainError;
 use crate::model::decoder::{CATEGORIES, Decoder, PER_LAYER, Parameter};
+use crate::model::tensors::transposed;
 use crate::recipe::ModelRecipe;
-use crate::train::checkpoint::transposed;
 
 /// The language model in `folder`, with a classifier head of zeros. All tensors become 32-bit
 /// floats, one after the other.
@@ -17,7 +17,7 @@ use crate::train::checkpoint::transposed;
 /// # Errors
 /// Whatever the exporter would refuse: a missing tensor, a wrong shape, an unknown architecture, a
 /// number that is not finite.
-pub fn language_model(folder: &Path, device: &Device) -> Result<Decoder, TrainError> {
+pub(crate) fn language_model(folder: &Path, device: &Device) -> Result<Decoder, TrainError> {
     let checkpoint = Checkpoint::open_language_model(folder)?;
     let shape = shape(&checkpoint);
     let vocabulary = checkpoint.config().vocabulary;
@@ -33,7 +33,7 @@ pub fn language_model(folder: &Path, device: &Device) -> Result<Decoder, TrainEr
         shape,
         vocabulary,
         parameters,
-        recompute: None,
+        recorded: None,
     })
 }
 
@@ -76,7 +76,7 @@ fn values(
         transposed(&stacked, dims[1], dims[0])
     };
     let qkv = ["q", "k", "v"].map(|part| format!("self_attn.{part}_proj"));
-    match name.rsplit('.').next().unwrap_or(name) {
+    match name.rsplit_once('.').map_or(name, |(_, part)| part) {
         "input_norm" => tensor("input_layernorm.weight"),
         "post_norm" => tensor("post_attention_layernorm.weight"),
         "qkv_bias" if !checkpoint.config().qkv_bias => vec![0.0; dims[1]],
@@ -102,8 +102,8 @@ fn values(
 mod tests {
     use super::*;
     use crate::data::tokenizer::Tokenizer;
-    use crate::train::checkpoint::{host, save_hugging_face};
-    use crate::train::stage::without_gradients;
+    use crate::model::hugging_face::save_hugging_face;
+    use crate::model::tensors::host;
 
     #[test]
     fn a_saved_network_comes_back() {
@@ -133,7 +133,7 @@ mod tests {
         let guard = serde_json::json!({});
         save_hugging_face(
             &saved,
-            &without_gradients(&decoder),
+            &decoder.without_gradients(),
             &tokenizer,
             &[vec![1, 2]],
             &guard,

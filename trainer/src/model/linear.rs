@@ -20,11 +20,11 @@ const BIAS_RATE: f32 = 0.01;
 
 /// A text's distinct n-grams, as buckets in [0, 2^21).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Features(Vec<u32>);
+pub(crate) struct Features(Vec<u32>);
 
 impl Features {
     /// Words, word pairs and letter 3- to 5-grams of the text in lower case, each counted once.
-    pub fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let text = text.to_lowercase();
         let words: Vec<&str> = text
             .split(|c: char| !c.is_alphanumeric() && c != '\'')
@@ -68,7 +68,7 @@ fn bucket(kind: u8, first: &str, second: &str) -> u32 {
 }
 
 /// One weight per n-gram, learned with AdaGrad on the logistic loss.
-pub struct Linear {
+pub(crate) struct Linear {
     weights: Vec<f32>,
     sums: Vec<f32>,
     bias: f32,
@@ -77,7 +77,7 @@ pub struct Linear {
 
 impl Linear {
     /// An untrained model; `rate` is AdaGrad's.
-    pub fn new(rate: f64) -> Self {
+    pub(crate) fn new(rate: f64) -> Self {
         Self {
             weights: vec![0.0; BUCKETS],
             sums: vec![SMALLEST_SUM; BUCKETS],
@@ -88,7 +88,7 @@ impl Linear {
 
     /// The logit of "unsafe". Every text has the same norm, however long: n-grams weigh 1 /
     /// sqrt(their number).
-    pub fn logit(&self, text: &Features) -> f32 {
+    pub(crate) fn logit(&self, text: &Features) -> f32 {
         let sum: f32 = text
             .0
             .iter()
@@ -98,7 +98,7 @@ impl Linear {
     }
 
     /// One step towards `target`, the probability of "unsafe".
-    pub fn learn(&mut self, text: &Features, target: f32) {
+    pub(crate) fn learn(&mut self, text: &Features, target: f32) {
         let error = 1.0 / (1.0 + (-self.logit(text)).exp()) - target;
         let scale = scale(text);
         for &bucket in &text.0 {

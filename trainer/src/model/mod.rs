@@ -1,8 +1,15 @@
-//! Networks: the decoder, what it writes, what is imported into it, and the linear teacher.
+//! Networks: the decoder, what it generates, what is imported into it, and the linear teacher.
+//!
+//! This folder and `train` are the ones that hold tensors.
 
-pub mod decoder;
-pub mod generate;
-pub mod import;
-pub mod linear;
-pub mod recompute;
-pub mod teacher;
+pub(crate) mod decoder;
+pub(crate) mod generate;
+pub(crate) mod hugging_face;
+pub(crate) mod import;
+pub(crate) mod likelihood;
+pub(crate) mod linear;
+pub(crate) mod recompute;
+pub(crate) mod sampler;
+pub(crate) mod teacher;
+pub(crate) mod tensors;
+pub(crate) mod weights;

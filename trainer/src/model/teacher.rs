@@ -7,20 +7,20 @@
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::data::batch::Target;
-use crate::data::mixture::Mixture;
-use crate::data::rows::Corpus;
+use crate::data::lexicon::Lexicon;
+use crate::data::mixture::{Mixture, Target};
+use crate::data::rows::{Corpus, ParallelRow};
 use crate::model::linear::{Features, Linear};
 use crate::recipe::{Recipe, TeacherRecipe};
 
 /// One linear model per fold.
-pub struct Teacher {
+pub(crate) struct Teacher {
     folds: Vec<Linear>,
 }
 
 impl Teacher {
     /// Trains on the texts of `mixture`: deterministic, seconds to a minute.
-    pub fn train(mut mixture: Mixture<'_>, recipe: &TeacherRecipe) -> Self {
+    pub(crate) fn train(mut mixture: Mixture<'_>, recipe: &TeacherRecipe) -> Self {
         let mut folds: Vec<Linear> = (0..recipe.folds)
             .map(|_| Linear::new(recipe.learning_rate))
             .collect();
@@ -45,12 +45,12 @@ impl Teacher {
     }
 
     /// The probability that `text` is unsafe, by the model that was trained without `key`.
-    pub fn probability(&self, text: &str, key: &str) -> f32 {
+    pub(crate) fn probability(&self, text: &str, key: &str) -> f32 {
         sigmoid(self.folds[fold(key, self.folds.len())].logit(&Features::of(text)))
     }
 
     /// The probability that a text of no fold is unsafe: the mean of the models' logits.
-    pub fn mean_probability(&self, text: &str) -> f32 {
+    pub(crate) fn mean_probability(&self, text: &str) -> f32 {
         let features = Features::of(text);
         let sum: f32 = self.folds.iter().map(|model| model.logit(&features)).sum();
         sigmoid(sum / self.folds.len() as f32)
@@ -68,10 +68,10 @@ fn fold(key: &str, folds: usize) -> usize {
 }
 
 /// The teacher's mixture: another order than the network's.
-pub fn mixture<'a>(
+pub(crate) fn mixture<'a>(
     training: &'a Corpus,
-    benign: &'a [crate::data::rows::ParallelRow],
-    lexicon: Option<&'a crate::data::lexicon::Lexicon>,
+    benign: &'a [ParallelRow],
+    lexicon: Option<&'a Lexicon>,
     recipe: &'a Recipe,
 ) -> Mixture<'a> {
     Mixture::new(

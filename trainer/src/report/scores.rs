@@ -10,13 +10,13 @@ use duoguard_eval::{Benchmark, BenchmarkSet, ScoreLine, read_benchmarks};
 
 use crate::data::rows::Corpus;
 use crate::error::TrainError;
-use crate::train::checkpoint::write_atomically;
+use crate::files::{json_lines, write_atomically};
 use crate::train::progress;
 
 /// The name that validation rows have in place of a benchmark's.
-pub const VALIDATION: &str = "validation";
+pub(crate) const VALIDATION: &str = "validation";
 /// The scores of a round, in its folder.
-pub const SCORES_FILE: &str = "scores.jsonl";
+pub(crate) const SCORES_FILE: &str = "scores.jsonl";
 /// The languages of the benchmarks, as their folders spell them.
 const BENCHMARK_LANGUAGES: [&str; 4] = ["En", "Fr", "Es", "De"];
 
@@ -24,7 +24,7 @@ const BENCHMARK_LANGUAGES: [&str; 4] = ["En", "Fr", "Es", "De"];
 ///
 /// # Errors
 /// A benchmark that is missing or damaged.
-pub fn load_benchmarks(folder: &Path) -> Result<Vec<BenchmarkSet>, TrainError> {
+pub(crate) fn load_benchmarks(folder: &Path) -> Result<Vec<BenchmarkSet>, TrainError> {
     Ok(read_benchmarks(
         folder,
         &Benchmark::ALL,
@@ -37,7 +37,7 @@ pub fn load_benchmarks(folder: &Path) -> Result<Vec<BenchmarkSet>, TrainError> {
 ///
 /// # Errors
 /// A bundle that does not open, a text that cannot be checked, or a full disk.
-pub fn score_bundle(
+pub(crate) fn score_bundle(
     folder: &Path,
     validation: &Corpus,
     benchmarks: &[BenchmarkSet],
@@ -54,21 +54,21 @@ pub fn score_bundle(
     let bar = progress::bar("scoring", validation.rows.len() + rows, 0);
     let mut lines = Vec::new();
     for (index, row) in validation.rows.iter().enumerate() {
-        let place = (VALIDATION, row.lang.as_str(), index);
+        let key = (VALIDATION, row.lang.as_str(), index);
         let texts = (row.text.as_str(), None);
-        lines.push(score(&mut session, place, texts, row.is_unsafe).map_err(failed)?);
+        lines.push(score(&mut session, key, texts, row.is_unsafe).map_err(failed)?);
         bar.inc(1);
     }
     for set in benchmarks {
         for (index, row) in set.rows.iter().enumerate() {
-            let place = (set.benchmark.name(), set.language.as_str(), index);
+            let key = (set.benchmark.name(), set.language.as_str(), index);
             let texts = (row.prompt.as_str(), row.response.as_deref());
-            lines.push(score(&mut session, place, texts, row.label).map_err(failed)?);
+            lines.push(score(&mut session, key, texts, row.label).map_err(failed)?);
             bar.inc(1);
         }
     }
     bar.finish();
-    write_atomically(&path, &json_lines(&lines))
+    write_atomically(&path, &json_lines(&path, &lines)?)
 }
 
 fn score(
@@ -91,14 +91,4 @@ fn score(
         flagged: verdict.flagged,
         label: u8::from(is_unsafe),
     })
-}
-
-fn json_lines(lines: &[ScoreLine]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for line in lines {
-        // A struct of strings and numbers always has a JSON form.
-        bytes.extend(serde_json::to_vec(line).unwrap_or_default());
-        bytes.push(b'\n');
-    }
-    bytes
 }

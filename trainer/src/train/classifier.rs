@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use duoguard_eval::{Metrics, Outcome};
 
-use crate::data::batch::{Batch, Batcher, Target};
+use crate::data::batch::{Batch, Batcher};
+use crate::data::mixture::Target;
 use crate::data::rows::Corpus;
 use crate::data::tokenizer::Tokenizer;
 use crate::model::decoder::{CATEGORIES, Decoder};
+use crate::model::tensors::host;
 use crate::recipe::{ClassifierLoss, Recipe};
-use crate::train::checkpoint::host;
 use crate::train::loss::{Targets, classifier_loss};
-use crate::train::stage::{Stage, without_gradients};
+use crate::train::stage::Stage;
 
 /// Rows scored at once in validation.
 const VALIDATION_ROWS: usize = 32;
@@ -27,7 +28,7 @@ struct HeldOut {
 }
 
 /// The supervised stage.
-pub struct ClassifierStage<'a> {
+pub(crate) struct ClassifierStage<'a> {
     batcher: Batcher<'a>,
     loss: ClassifierLoss,
     /// How much of a target is the teacher's probability.
@@ -38,7 +39,7 @@ pub struct ClassifierStage<'a> {
 impl<'a> ClassifierStage<'a> {
     /// Trains on `batcher`'s batches; watches about `limit` validation rows, the first window of
     /// each. (Shipped thresholds use whole texts; this is a learning curve.)
-    pub fn new(
+    pub(crate) fn new(
         batcher: Batcher<'a>,
         validation: &Corpus,
         tokenizer: &Tokenizer,
@@ -82,7 +83,7 @@ impl<'a> ClassifierStage<'a> {
 
 /// The largest probability of any category for each sequence of at least one token.
 fn largest_scores(decoder: &Decoder, rows: &[&[i32]]) -> Vec<f32> {
-    let tokens = rows.iter().map(|ids| ids.len()).max().unwrap_or(1);
+    let tokens = rows.iter().map(|ids| ids.len()).fold(0, usize::max);
     let lengths: Vec<i32> = rows.iter().map(|ids| ids.len() as i32).collect();
     let mut ids = Vec::with_capacity(rows.len() * tokens);
     for row in rows {
@@ -99,13 +100,13 @@ fn largest_scores(decoder: &Decoder, rows: &[&[i32]]) -> Vec<f32> {
 
 /// The score of each text: the largest probability of any category, in its first `window` tokens.
 /// An empty text scores 0.
-pub fn score_texts(
+pub(crate) fn score_texts(
     decoder: &Decoder,
     tokenizer: &Tokenizer,
     texts: &[&str],
     window: usize,
 ) -> Vec<f32> {
-    let decoder = without_gradients(decoder);
+    let decoder = decoder.without_gradients();
     let ids: Vec<Vec<i32>> = texts
         .iter()
         .map(|text| {
@@ -133,7 +134,7 @@ pub fn score_texts(
 
 /// The three readings of each row: label smoothing moves weight between safe and unsafe, and the
 /// teacher's probability, which knows no categories, takes `teacher_share` of the whole.
-pub fn targets(batch: &Batch, teacher_share: f32) -> Targets {
+pub(crate) fn targets(batch: &Batch, teacher_share: f32) -> Targets {
     let mut targets = Targets {
         labels: batch.labels.clone(),
         safe: vec![],
@@ -175,7 +176,7 @@ impl Stage for ClassifierStage<'_> {
     }
 
     fn validate(&self, decoder: &Decoder) -> Option<BTreeMap<String, f64>> {
-        let decoder = without_gradients(decoder);
+        let decoder = decoder.without_gradients();
         let mut by_language: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
         for rows in self.held_out.chunks(VALIDATION_ROWS) {
             let ids: Vec<&[i32]> = rows.iter().map(|row| row.ids.as_slice()).collect();

@@ -17,7 +17,10 @@ pub fn device(name: &str) -> Result<Device, TrainError> {
         "cpu" => Ok(Device::flex()),
         #[cfg(feature = "cuda")]
         "cuda" => first_gpu().ok_or_else(|| {
-            unknown("no GPU of NVIDIA answers; nvidia-smi shows whether there is one and its driver is loaded")
+            unknown(
+                "no GPU of NVIDIA answers; nvidia-smi shows whether there is one and its \
+                driver is loaded",
+            )
         }),
         #[cfg(not(feature = "cuda"))]
         "cuda" => Err(unknown(

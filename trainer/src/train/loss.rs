@@ -19,7 +19,7 @@ const MASKED: f32 = -1e9;
 /// categories of `labels`*, *unsafe in some category we do not know*. They sum to one;
 /// label smoothing moves weight between safe and unsafe.
 #[derive(Clone, Debug)]
-pub struct Targets {
+pub(crate) struct Targets {
     /// `[B x 12]`, 1 where the category is known to apply.
     pub labels: Vec<f32>,
     /// `[B]` weights of the reading "safe".
@@ -36,7 +36,11 @@ pub struct Targets {
 /// log(1 + sum over positives exp(-s)); `Bce` the paper's sum of 12 binary
 /// cross-entropies. Under both, a row whose categories are unknown trains "at least one
 /// of them" through log(1 + exp(-logsumexp(s))), and never "none".
-pub fn classifier_loss(kind: ClassifierLoss, logits: Tensor<2>, targets: &Targets) -> Tensor<1> {
+pub(crate) fn classifier_loss(
+    kind: ClassifierLoss,
+    logits: Tensor<2>,
+    targets: &Targets,
+) -> Tensor<1> {
     let device = logits.device();
     let rows = targets.safe.len();
     let column = |values: &[f32]| {
@@ -84,7 +88,7 @@ fn log_one_plus_sum_exp(x: Tensor<2>) -> Tensor<2> {
 
 /// The tokens that a softmax runs over.
 #[derive(Clone, Debug)]
-pub struct SampledVocabulary {
+pub(crate) struct SampledVocabulary {
     tokens: Vec<i32>,
     /// Added to the logit of each: a random token stands for all those that were not drawn.
     offsets: Vec<f32>,
@@ -98,7 +102,7 @@ impl SampledVocabulary {
     /// The random ones are weighed so that the sum over them is, on average, the sum over
     /// the vocabulary. Unweighed, rare tokens are hardly ever pushed down, and a network that is
     /// then sampled from writes them everywhere.
-    pub fn draw(targets: &[i32], negatives: usize, vocabulary: usize, seed: u64) -> Self {
+    pub(crate) fn draw(targets: &[i32], negatives: usize, vocabulary: usize, seed: u64) -> Self {
         if negatives == 0 {
             return Self {
                 tokens: (0..vocabulary as i32).collect(),
@@ -137,7 +141,7 @@ impl SampledVocabulary {
 /// `hidden` is `[N, C]`, the hidden states before the N targets. With every token as a candidate
 /// this is the full softmax; with the batch's own tokens and some random ones it is an estimate of
 /// it, which on a CPU costs a tenth.
-pub fn language_model_loss(
+pub(crate) fn language_model_loss(
     hidden: Tensor<2>,
     embedding: &Tensor<2>,
     sampled: SampledVocabulary,

@@ -4,7 +4,7 @@
 //! and because the state must be saved and resumed bit for bit. Nothing here reads a number
 //! back to the host: on a GPU the next step is queued while this one still computes.
 
-use burn::tensor::{Device, FloatDType, Gradients, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use crate::model::decoder::Parameter;
 
@@ -14,7 +14,7 @@ const EPSILON: f32 = 1e-8;
 
 /// First and second moments of every parameter, and the number of steps taken.
 #[derive(Clone, Debug)]
-pub struct AdamW {
+pub(crate) struct AdamW {
     /// Steps taken so far.
     pub step: usize,
     /// (first, second) moment of each parameter, in the decoder's order.
@@ -25,7 +25,7 @@ pub struct AdamW {
 
 /// What one step needs besides gradients.
 #[derive(Clone, Copy, Debug)]
-pub struct StepSettings {
+pub(crate) struct StepSettings {
     /// Learning rate of this step.
     pub learning_rate: f64,
     /// Decoupled weight decay on matrices.
@@ -36,7 +36,7 @@ pub struct StepSettings {
 
 impl AdamW {
     /// Zero moments for `parameters`.
-    pub fn new(parameters: &[Parameter], device: &Device) -> Self {
+    pub(crate) fn new(parameters: &[Parameter], device: &Device) -> Self {
         let device = device.clone().without_autodiff();
         let moments = parameters
             .iter()
@@ -60,7 +60,7 @@ impl AdamW {
     ///
     /// `parameters` are the 32-bit ones, whatever the network computed with: an update is often
     /// smaller than the last place of a 16-bit weight, and would be lost there.
-    pub fn apply(
+    pub(crate) fn apply(
         &mut self,
         parameters: &mut [Parameter],
         gradients: &[Option<Tensor<2>>],
@@ -114,28 +114,9 @@ impl AdamW {
     }
 }
 
-/// Collects the gradients of `parameters` as 32-bit floats, adding to what `sum` already holds.
-pub fn accumulate(
-    parameters: &[Parameter],
-    gradients: &mut Gradients,
-    sum: &mut Vec<Option<Tensor<2>>>,
-) {
-    sum.resize(parameters.len(), None);
-    for (parameter, total) in parameters.iter().zip(sum) {
-        let gradient = parameter
-            .value
-            .grad_remove(gradients)
-            .map(|gradient| gradient.cast(FloatDType::F32));
-        *total = match (total.take(), gradient) {
-            (Some(total), Some(gradient)) => Some(total + gradient),
-            (total, gradient) => total.or(gradient),
-        };
-    }
-}
-
 /// Learning rate of `step` (from 0) out of `steps`: linear warm-up over the fraction
 /// `warmup`, then a cosine down to zero.
-pub fn learning_rate(peak: f64, step: usize, steps: usize, warmup: f64) -> f64 {
+pub(crate) fn learning_rate(peak: f64, step: usize, steps: usize, warmup: f64) -> f64 {
     let warm = (steps as f64 * warmup).max(1.0);
     let at = step as f64 + 1.0;
     if at <= warm {
@@ -150,7 +131,7 @@ mod tests {
     use burn::tensor::TensorData;
 
     use super::*;
-    use crate::train::checkpoint::host;
+    use crate::model::tensors::host;
 
     #[test]
     fn the_schedule_warms_up_then_falls_to_zero() {

@@ -1,66 +1,20 @@
-//! Preference pairs, and the direct preference optimisation that learns from them (PAPER.md, steps
-//! 5 and 6).
+//! The direct preference optimisation of the generator (arXiv 2502.05163, the section on updating
+//! the generator).
 
 use burn::tensor::{Tensor, TensorData, activation};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
 use crate::model::decoder::Decoder;
-use crate::model::generate::log_likelihood;
+use crate::model::likelihood::log_likelihood;
+use crate::model::tensors::host;
 use crate::recipe::PreferenceRecipe;
-use crate::train::checkpoint::host;
-use crate::train::stage::{Stage, without_gradients};
-
-/// A proposal as the pairs see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// The classifier's answer is not the seed's label.
-    pub misclassified: bool,
-    /// The judge's rating agrees with the seed's label.
-    pub agrees: bool,
-}
-
-/// What a seed's proposals in one language gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PairKind {
-    /// A proposal that fools the classifier and keeps the label, over one that keeps the label and
-    /// does not fool it.
-    Full,
-    /// Nothing of the second kind: over one that fools the classifier by not keeping the label.
-    LabelLost,
-    /// A proposal to prefer, and none to prefer it to.
-    NoRejected,
-    /// No proposal fools the classifier and keeps the label: the seed is skipped.
-    NoChosen,
-}
-
-/// The indices of the (chosen, rejected) proposals, where there is a pair, and its kind. The first
-/// of a kind is taken: proposals are independent draws, so the first is as good a sample as any.
-pub fn choose_pair(proposals: &[Candidate]) -> (PairKind, Option<(usize, usize)>) {
-    let first = |misclassified, agrees| {
-        proposals.iter().position(|p| {
-            *p == Candidate {
-                misclassified,
-                agrees,
-            }
-        })
-    };
-    let Some(chosen) = first(true, true) else {
-        return (PairKind::NoChosen, None);
-    };
-    match (first(false, true), first(true, false)) {
-        (Some(rejected), _) => (PairKind::Full, Some((chosen, rejected))),
-        (None, Some(rejected)) => (PairKind::LabelLost, Some((chosen, rejected))),
-        (None, None) => (PairKind::NoRejected, None),
-    }
-}
+use crate::train::stage::Stage;
 
 /// A pair in tokens.
 #[derive(Clone, Debug)]
-pub struct TokenPair {
+pub(crate) struct TokenPair {
     /// What both texts answer.
     pub prompt: Vec<i32>,
     /// The text to prefer.
@@ -74,7 +28,7 @@ pub struct TokenPair {
 ///
 /// All arguments are `[P, 1]` log-likelihoods of whole texts; `lengths` are the chosen texts'
 /// tokens.
-pub fn preference_loss(
+pub(crate) fn preference_loss(
     [chosen, rejected]: [Tensor<2>; 2],
     reference: [Tensor<2>; 2],
     lengths: Tensor<2>,
@@ -89,7 +43,7 @@ pub fn preference_loss(
 }
 
 /// The stage in which the generator learns from pairs.
-pub struct PreferenceStage<'a> {
+pub(crate) struct PreferenceStage<'a> {
     pairs: &'a [TokenPair],
     /// The frozen generator's log-likelihoods, chosen and rejected.
     reference: Vec<[f32; 2]>,
@@ -102,14 +56,14 @@ pub struct PreferenceStage<'a> {
 
 impl<'a> PreferenceStage<'a> {
     /// `reference` is the generator before this round's learning.
-    pub fn new(
+    pub(crate) fn new(
         pairs: &'a [TokenPair],
         reference: &Decoder,
         recipe: &'a PreferenceRecipe,
         seed: u64,
         end: i32,
     ) -> Self {
-        let reference = without_gradients(reference);
+        let reference = reference.without_gradients();
         let likelihoods = pairs
             .chunks(recipe.batch_pairs)
             .flat_map(|pairs| {
@@ -133,7 +87,7 @@ impl<'a> PreferenceStage<'a> {
     }
 
     /// Batches in one pass over the pairs.
-    pub fn batches(&self) -> usize {
+    pub(crate) fn batches(&self) -> usize {
         self.pairs.len().div_ceil(self.recipe.batch_pairs)
     }
 
@@ -231,44 +185,6 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-
-    #[test]
-    fn pairs_of_every_level() {
-        let good = Candidate {
-            misclassified: true,
-            agrees: true,
-        };
-        let caught = Candidate {
-            misclassified: false,
-            agrees: true,
-        };
-        let mislabelled = Candidate {
-            misclassified: true,
-            agrees: false,
-        };
-        let useless = Candidate {
-            misclassified: false,
-            agrees: false,
-        };
-        for (proposals, expected) in [
-            (
-                vec![caught, mislabelled, good, good],
-                (PairKind::Full, Some((2, 0))),
-            ),
-            (
-                vec![useless, mislabelled, good],
-                (PairKind::LabelLost, Some((2, 1))),
-            ),
-            (vec![good, useless, good], (PairKind::NoRejected, None)),
-            (
-                vec![caught, mislabelled, useless],
-                (PairKind::NoChosen, None),
-            ),
-            (vec![], (PairKind::NoChosen, None)),
-        ] {
-            assert_eq!(choose_pair(&proposals), expected);
-        }
-    }
 
     /// Against PyTorch; the values come from `tests/golden/preference.py`.
     #[test]

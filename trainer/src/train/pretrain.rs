@@ -2,13 +2,13 @@
 
 use burn::tensor::{Device, Tensor};
 
-use crate::data::batch::PretrainStream;
+use crate::data::packed::PretrainStream;
 use crate::model::decoder::Decoder;
 use crate::train::loss::{SampledVocabulary, language_model_loss};
 use crate::train::stage::Stage;
 
 /// Next-token prediction over packed rows.
-pub struct PretrainStage {
+pub(crate) struct PretrainStage {
     stream: PretrainStream,
     negatives: usize,
     vocabulary: usize,
@@ -18,7 +18,7 @@ pub struct PretrainStage {
 
 impl PretrainStage {
     /// `negatives` random tokens join the batch's own in the softmax; 0 uses the whole vocabulary.
-    pub fn new(
+    pub(crate) fn new(
         stream: PretrainStream,
         negatives: usize,
         vocabulary: usize,

@@ -1,20 +1,24 @@
 //! One step of each kind on made-up tokens: what the checks of a device, and the measurements of
 //! its speed, compute.
 
+use std::fs;
+use std::path::Path;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::data::tokenizer::END;
+use crate::error::TrainError;
 use crate::model::decoder::{CATEGORIES, Decoder};
-use crate::model::generate::log_likelihood;
-use crate::recipe::{ClassifierLoss, ComputeRecipe, ModelRecipe};
-use crate::train::checkpoint::host;
+use crate::model::likelihood::log_likelihood;
+use crate::model::recompute::backward;
+use crate::model::tensors::host;
+use crate::recipe::{ClassifierLoss, ComputeRecipe, ModelRecipe, OptimizerRecipe};
 use crate::train::loss::{SampledVocabulary, Targets, classifier_loss, language_model_loss};
 use crate::train::preference::preference_loss;
-use crate::train::stage::{Stage, backward, working_copy};
-
-/// The token that ends a text.
-const END: i32 = 0;
+use crate::train::progress::StepMetrics;
+use crate::train::stage::{Stage, StageSettings, run_stage, working_copy};
 
 /// Which stage's loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +58,8 @@ impl Stage for Probe {
         let count = rows * tokens;
         // Half of the tokens are drawn from the first few: some are frequent, as in any text.
         let ids: Vec<i32> = (0..=count)
-            .map(|place| {
-                let among = match place % 2 {
+            .map(|position| {
+                let among = match position % 2 {
                     0 => decoder.vocabulary,
                     _ => decoder.vocabulary.min(16),
                 };
@@ -100,6 +104,45 @@ impl Stage for Probe {
     }
 }
 
+impl Probe {
+    /// Takes `2 * steps` optimizer steps on a network of the shape and vocabulary `network`, and
+    /// returns the measurements of the last one; times are means over the last `steps`, when
+    /// kernels are compiled and memory is what it will be. `run` is an empty folder for what a
+    /// stage writes, and `compute.read_every` must be `steps`.
+    ///
+    /// # Errors
+    /// A loss that is no number; a file that cannot be written.
+    pub fn time_steps(
+        mut self,
+        (shape, vocabulary): &Network,
+        steps: usize,
+        compute: ComputeRecipe,
+        run: &Path,
+        device: &Device,
+    ) -> Result<StepMetrics, TrainError> {
+        let device = device.clone().autodiff();
+        let mut decoder = Decoder::new(shape, *vocabulary, 1, &device);
+        let optimizer = OptimizerRecipe {
+            learning_rate: 1e-5,
+            warmup: 0.1,
+            weight_decay: 0.0,
+            max_gradient_norm: 1.0,
+            // A state is saved once, after the last step, and its time is not counted.
+            checkpoint_every: 2 * steps,
+        };
+        let settings = StageSettings::new("classifier", 2 * steps, &optimizer, compute);
+        run_stage(&mut self, &settings, &mut decoder, run, &device)?;
+        let path = run.join("metrics.jsonl");
+        let text = fs::read_to_string(&path).map_err(|e| TrainError::io("read", &path, e))?;
+        let last = text.lines().last();
+        let last = last.ok_or_else(|| TrainError::invalid(&path, "holds no step"))?;
+        serde_json::from_str(last).map_err(|e| TrainError::invalid(&path, e.to_string()))
+    }
+}
+
+/// A network's shape, and its vocabulary.
+pub type Network = (ModelRecipe, usize);
+
 /// Every fourth row safe, every fourth unsafe in a category that is not known, the others in one
 /// that is.
 fn targets(rows: usize) -> Targets {
@@ -108,8 +151,8 @@ fn targets(rows: usize) -> Targets {
         (0..rows).map(held).collect()
     };
     let known = is(&[1, 2]);
-    let labels = (0..rows * CATEGORIES).map(|place| {
-        let (row, category) = (place / CATEGORIES, place % CATEGORIES);
+    let labels = (0..rows * CATEGORIES).map(|index| {
+        let (row, category) = (index / CATEGORIES, index % CATEGORIES);
         known[row] * f32::from(u8::from(row % CATEGORIES == category))
     });
     Targets {
@@ -121,7 +164,7 @@ fn targets(rows: usize) -> Targets {
 }
 
 /// A network of a few thousand parameters that has everything a large one has.
-pub fn tiny() -> (ModelRecipe, usize) {
+pub fn tiny() -> Network {
     let shape = ModelRecipe {
         layers: 3,
         hidden: 64,
@@ -138,7 +181,7 @@ pub fn tiny() -> (ModelRecipe, usize) {
 }
 
 /// The shape of Qwen2.5-0.5B, and its vocabulary.
-pub fn qwen_half_billion() -> (ModelRecipe, usize) {
+pub fn qwen_half_billion() -> Network {
     let shape = ModelRecipe {
         layers: 24,
         hidden: 896,
@@ -166,7 +209,7 @@ pub struct LossAndGradients {
 /// Batch 0 of `probe` on a network drawn from `seed`.
 pub fn loss_and_gradients(
     probe: Probe,
-    (shape, vocabulary): &(ModelRecipe, usize),
+    (shape, vocabulary): &Network,
     seed: u64,
     compute: ComputeRecipe,
     device: &Device,
@@ -222,124 +265,4 @@ impl LossAndGradients {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::recipe::Precision;
-
-    const PLAIN: ComputeRecipe = ComputeRecipe {
-        precision: Precision::F32,
-        recompute_layers: false,
-        read_every: None,
-    };
-
-    fn found(kind: ProbeLoss, compute: ComputeRecipe) -> LossAndGradients {
-        let probe = Probe {
-            kind,
-            rows: 4,
-            tokens: 12,
-        };
-        loss_and_gradients(probe, &tiny(), 5, compute, &Device::flex())
-    }
-
-    #[test]
-    fn layers_computed_again_give_the_same_gradients() {
-        for precision in [Precision::F32, Precision::Bf16] {
-            for (name, kind) in ProbeLoss::ALL {
-                let kept = found(kind, ComputeRecipe { precision, ..PLAIN });
-                let again = found(
-                    kind,
-                    ComputeRecipe {
-                        precision,
-                        recompute_layers: true,
-                        ..PLAIN
-                    },
-                );
-                assert_eq!(kept.loss, again.loss, "{name}");
-                assert!(
-                    again
-                        .gradients
-                        .iter()
-                        .filter(|(_, g)| !g.is_empty())
-                        .count()
-                        > 20
-                );
-                let (parameter, error) = again.gradient_error(&kept);
-                // A tied embedding's two gradients are added in 32 bits here, in the network's type
-                // there.
-                let limit = if precision == Precision::F32 {
-                    1e-6
-                } else {
-                    1e-2
-                };
-                assert!(error < limit, "{name} {precision:?} {parameter}: {error}");
-            }
-        }
-    }
-
-    #[test]
-    fn sixteen_bits_are_close_to_thirty_two() {
-        for (name, kind) in ProbeLoss::ALL {
-            let exact = found(kind, PLAIN);
-            let short = found(
-                kind,
-                ComputeRecipe {
-                    precision: Precision::Bf16,
-                    ..PLAIN
-                },
-            );
-            let (parameter, error) = short.gradient_error(&exact);
-            assert!(
-                short.loss_error(&exact) < 0.01,
-                "{name}: {} {}",
-                short.loss,
-                exact.loss
-            );
-            assert!(
-                short.loss != exact.loss,
-                "{name} was not computed in 16 bits"
-            );
-            assert!(error < 0.1, "{name} {parameter}: {error}");
-        }
-    }
-
-    #[test]
-    fn four_batches_accumulated_are_one_of_four_times_the_rows() {
-        let device = Device::flex();
-        let (shape, vocabulary) = tiny();
-        let decoder = Decoder::new(&shape, vocabulary, 3, &device.clone().autodiff());
-        let (rows, tokens) = (8, 6);
-        let ids: Vec<i32> = (0..rows * tokens)
-            .map(|i| 1 + (i * 7 % 90) as i32)
-            .collect();
-        let all = targets(rows);
-        let gradients = |parts: usize| {
-            let mut sum = Vec::new();
-            let count = rows / parts;
-            for part in 0..parts {
-                let cut = |values: &[f32], each: usize| {
-                    values[part * count * each..][..count * each].to_vec()
-                };
-                let targets = Targets {
-                    labels: cut(&all.labels, CATEGORIES),
-                    safe: cut(&all.safe, 1),
-                    known: cut(&all.known, 1),
-                    unknown: cut(&all.unknown, 1),
-                };
-                let ids = &ids[part * count * tokens..][..count * tokens];
-                let logits = decoder.logits(ids, &vec![tokens as i32; count], tokens);
-                let loss = classifier_loss(ClassifierLoss::LogSumExp, logits, &targets);
-                backward(&decoder, &loss, &mut sum);
-            }
-            let names = decoder.parameters.iter().map(|p| p.name.clone());
-            let mean = |gradient: Tensor<2>| host(&gradient.div_scalar(parts as f32));
-            let gradients = names.zip(sum.into_iter().map(|g| g.map_or(Vec::new(), mean)));
-            LossAndGradients {
-                loss: 0.0,
-                gradients: gradients.collect(),
-            }
-        };
-        let (parts, whole) = (gradients(4), gradients(1));
-        let (parameter, error) = parts.gradient_error(&whole);
-        assert!(error < 1e-5, "{parameter}: {error}");
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::train::checkpoint::write_atomically;
+use crate::files::write_atomically;
 
 /// One line of `metrics.jsonl`. Units are in the names.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -41,7 +41,7 @@ pub struct StepMetrics {
 }
 
 /// The metrics file and the progress bar of a stage.
-pub struct Progress {
+pub(crate) struct Progress {
     file: File,
     path: PathBuf,
     bar: ProgressBar,
@@ -50,7 +50,12 @@ pub struct Progress {
 impl Progress {
     /// Opens `metrics.jsonl` in `run`, dropping lines of `stage` after `step`: a resumed
     /// stage writes them again, so the file ends the same as an uninterrupted one.
-    pub fn resume(run: &Path, stage: &str, step: usize, steps: usize) -> Result<Self, TrainError> {
+    pub(crate) fn resume(
+        run: &Path,
+        stage: &str,
+        step: usize,
+        steps: usize,
+    ) -> Result<Self, TrainError> {
         let path = run.join("metrics.jsonl");
         let mut kept = Vec::new();
         if path.exists() {
@@ -77,7 +82,7 @@ impl Progress {
     }
 
     /// Records one step.
-    pub fn step(&mut self, metrics: &StepMetrics) -> Result<(), TrainError> {
+    pub(crate) fn step(&mut self, metrics: &StepMetrics) -> Result<(), TrainError> {
         let mut line = serde_json::to_vec(metrics)
             .map_err(|e| TrainError::invalid(&self.path, e.to_string()))?;
         line.push(b'\n');
@@ -93,13 +98,13 @@ impl Progress {
     }
 
     /// Ends the bar.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         self.bar.finish();
     }
 }
 
 /// A progress bar with an estimate of the time left.
-pub fn bar(name: &str, length: usize, position: usize) -> ProgressBar {
+pub(crate) fn bar(name: &str, length: usize, position: usize) -> ProgressBar {
     let bar = ProgressBar::new(length as u64).with_position(position as u64);
     bar.set_style(
         ProgressStyle::with_template("{prefix:>10} {bar:30} {pos}/{len}  {msg}  eta {eta}")

@@ -4,20 +4,16 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 /// Keys and values of the tokens that a decoder has read, per layer: `[B x K, past, D]`.
 #[derive(Clone, Debug, Default)]
-pub struct Cache {
+pub(crate) struct Cache {
     layers: Vec<(Tensor<3>, Tensor<3>)>,
+    /// Tokens of each row that have been read.
     pub(super) tokens: usize,
 }
 
 impl Cache {
-    /// Tokens of each row that have been read.
-    pub fn tokens(&self) -> usize {
-        self.tokens
-    }
-
     /// The same cache for other rows: row i of the new one is row `rows[i]` of this one, of `count`
     /// in all.
-    pub fn select(&self, rows: &[usize], count: usize) -> Self {
+    pub(crate) fn select(&self, rows: &[usize], count: usize) -> Self {
         let layers = self
             .layers
             .iter()

@@ -2,7 +2,6 @@
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
-use super::Decoder;
 use crate::recipe::ModelRecipe;
 
 /// What the layers of one pass share: the rows' size, positions and mask. None of it is trained.
@@ -16,15 +15,17 @@ pub(crate) struct Positions {
 
 impl Positions {
     /// For B rows of T tokens that follow `past` others.
-    pub(crate) fn new(decoder: &Decoder, past: usize, size: [usize; 2]) -> Self {
-        let embedding = decoder.embedding();
-        let device = embedding.device().without_autodiff();
-        let groups = decoder.shape.heads / decoder.shape.kv_heads;
-        let dtype = embedding.dtype().into();
+    pub(super) fn new(
+        shape: &ModelRecipe,
+        past: usize,
+        size: [usize; 2],
+        dtype: FloatDType,
+        device: &Device,
+    ) -> Self {
         Self {
             size,
-            rope: Rope::new(&decoder.shape, past, size[1], dtype, &device),
-            mask: causal_mask(groups, past, size[1], &device),
+            rope: Rope::new(shape, past, size[1], dtype, device),
+            mask: causal_mask(shape.heads / shape.kv_heads, past, size[1], device),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Recipes that must be refused, with the line and key that the error names.
 
 use super::*;
+use crate::recipe::Precision;
 
-const MINI: &str = include_str!("../../../recipes/mini.toml");
+const MINI: &str = include_str!("../../../../recipes/mini.toml");
 
 fn error(text: &str) -> String {
     Recipe::parse(Path::new("r.toml"), text)
@@ -17,7 +18,8 @@ fn every_recipe_of_the_project_is_valid() {
     for folder in [folder.clone(), folder.join("ablations")] {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_some_and(|e| e == "toml") {
+            let is_recipe = !path.ends_with("sources.toml");
+            if is_recipe && path.extension().is_some_and(|e| e == "toml") {
                 names.push(Recipe::load(&path).unwrap_or_else(|e| panic!("{e}")).name);
             }
         }
@@ -41,7 +43,7 @@ fn computing_is_said_in_one_table() {
     let compute = Recipe::parse(Path::new("r.toml"), MINI).unwrap().compute;
     assert_eq!(compute.precision, Precision::F32);
     assert!(!compute.recompute_layers && compute.read_every.is_none());
-    let paper = include_str!("../../../recipes/duoguard-0.5b.toml");
+    let paper = include_str!("../../../../recipes/duoguard-0.5b.toml");
     let compute = Recipe::parse(Path::new("r.toml"), paper).unwrap().compute;
     assert_eq!(compute.precision, Precision::Bf16);
     assert!(compute.recompute_layers);
@@ -60,6 +62,46 @@ fn a_run_starts_from_a_checkpoint_or_from_nothing() {
         &MINI[MINI.find("[model]").unwrap()..]
     );
     assert!(error(&neither).contains("either [base] alone"));
+}
+
+/// Every key of an optimizer, in every stage.
+#[test]
+fn keys_of_an_optimizer_are_checked_like_others() {
+    let demo = include_str!("../../../../recipes/demo.toml");
+    for table in STAGE_TABLES {
+        let start = demo.find(&format!("[{table}]\n")).unwrap();
+        let line = demo[..start].matches('\n').count() + 1;
+        let with = |from: &str, to: &str| {
+            let (before, after) = demo.split_at(start);
+            let at = line + after[..after.find(from).unwrap()].matches('\n').count();
+            let text = format!("{before}{}", after.replacen(from, to, 1));
+            (at, error(&text))
+        };
+        let (at, found) = with("warmup = ", "warmth = 1\nwarmup = ");
+        let expected = format!("r.toml:{at}: unknown field `warmth`");
+        assert!(found.starts_with(&expected), "{table}: {found}");
+        let (_, found) = with("warmup = ", "warmth = ");
+        assert!(found.contains("warm"), "{table}: {found}");
+        let (at, found) = with("learning_rate = ", "learning_rate = \"fast\" # ");
+        let expected = format!("r.toml:{at}: {table}.learning_rate: expected a number");
+        assert!(found.starts_with(&expected), "{table}: {found}");
+        let (at, found) = with("checkpoint_every = ", "checkpoint_every = 0 # ");
+        let expected = format!("r.toml:{at}: {table}.checkpoint_every: expected at least 1");
+        assert!(found.starts_with(&expected), "{table}: {found}");
+    }
+}
+
+#[test]
+fn players_that_do_not_fit_are_refused() {
+    let demo = include_str!("../../../../recipes/demo.toml");
+    let teacher = demo.find("[classifier.teacher]").unwrap();
+    let game = demo.find("[game]").unwrap();
+    let without = format!("{}{}", &demo[..teacher], &demo[game..]);
+    let found = error(&without);
+    assert!(
+        found.contains("game.judge.kind: expected a [classifier.teacher]"),
+        "{found}"
+    );
 }
 
 #[test]
