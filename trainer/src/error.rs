@@ -73,7 +73,7 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    /// An I/O error with its place.
+    /// An I/O error of the file or folder at `path`.
     pub fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io {
             doing,

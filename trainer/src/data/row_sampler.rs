@@ -12,8 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::data::rows::Corpus;
 use crate::recipe::SamplingRecipe;
 
-/// Rows of one language, label and source, dealt like a deck of cards: each once before
-/// any comes again.
+/// Rows of one language, label and source, drawn without replacement: each once before any
+/// comes again, in a new order.
 struct Stratum {
     rows: Vec<usize>,
     weight: f64,
@@ -192,7 +192,7 @@ mod tests {
         ] {
             assert!((found - expected).abs() < 0.02, "{found} {expected}");
         }
-        // A deck is dealt out before any card comes again.
+        // Every row of a stratum is drawn before any comes again.
         let safe_german: Vec<usize> = drawn
             .iter()
             .copied()

@@ -1,4 +1,4 @@
-//! The journal: one JSON line per completion, on the disk before anyone is told of it.
+//! The journal: one JSON line per completion, on the disk before it is returned.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};

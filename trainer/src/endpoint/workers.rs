@@ -168,7 +168,7 @@ impl Endpoint {
         given_up.map_or(Ok(()), Err)
     }
 
-    /// Asks until there is an answer or no hope of one; `None` when told to stop.
+    /// Asks until there is an answer or there will be none; `None` when told to stop.
     fn complete(
         &self,
         request: &ChatRequest,

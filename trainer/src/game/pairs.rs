@@ -21,14 +21,14 @@ pub(crate) struct Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PairKind {
-    /// A proposal that fools the classifier and keeps the label, over one that keeps the label and
-    /// does not fool it.
+    /// A misclassified proposal that keeps the label, over a correctly classified one that keeps
+    /// it.
     Full,
-    /// Nothing of the second kind: over one that fools the classifier by not keeping the label.
+    /// Nothing of the second kind: over a misclassified one that does not keep the label.
     LabelLost,
     /// A proposal to prefer, and none to prefer it to.
     NoRejected,
-    /// No proposal fools the classifier and keeps the label: the seed is skipped.
+    /// No misclassified proposal keeps the label: the seed is skipped.
     NoChosen,
 }
 

@@ -185,7 +185,7 @@ mod tests {
         };
         let mut decoder = Decoder::new(&shape, 23, 3, &Device::flex().autodiff());
         decoder = decoder.without_gradients();
-        // Fresh weights say nearly nothing; louder ones have opinions.
+        // Fresh weights make all tokens nearly equally likely; larger ones do not.
         for parameter in &mut decoder.parameters {
             parameter.value = parameter.value.clone().mul_scalar(4.0);
         }
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_favoured_is_written_once_each() {
+    fn tokens_with_a_bonus_are_generated_once_each() {
         let decoder = decoder();
         let texts = |token_bonus: f64| {
             let prompts: Vec<Prompt> = (0..300)

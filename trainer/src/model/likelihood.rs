@@ -18,7 +18,7 @@ pub(crate) fn log_likelihood(decoder: &Decoder, rows: &[(&[i32], &[i32])], end: 
         .map(|(prompt, target)| prompt.len() + target.len())
         .fold(0, usize::max);
     let mut ids = Vec::with_capacity(rows.len() * tokens);
-    // Places that predict a target token, what they predict, and which row they belong to.
+    // Positions that predict a target token, what they predict, and which row they belong to.
     let (mut indices, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
     for (row, (prompt, target)) in rows.iter().enumerate() {
         let start = row * tokens;

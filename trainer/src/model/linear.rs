@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use rustc_hash::FxBuildHasher;
 
-/// Places that n-grams are hashed into; two n-grams that share one share its weight.
+/// Buckets that n-grams are hashed into; two n-grams in one bucket share its weight.
 const BUCKETS: usize = 1 << 21;
 /// Lengths of the letter n-grams.
 const LETTERS: std::ops::RangeInclusive<usize> = 3..=5;
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_moves_the_logit_towards_the_target_and_leaves_strangers_alone() {
+    fn a_step_moves_the_logit_towards_the_target_and_leaves_other_texts_alone() {
         let (rude, kind) = (Features::of("you fool"), Features::of("warm bread"));
         let mut linear = Linear::new(0.2);
         let mut last = linear.logit(&rude);

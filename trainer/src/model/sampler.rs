@@ -62,7 +62,7 @@ pub(crate) fn sample_token(
             return token as i32;
         }
     }
-    // Rounding may leave a crumb: the last token that has any weight takes it.
+    // Rounding may leave a small rest: the last token that has any weight takes it.
     weights
         .iter()
         .rev()

@@ -34,7 +34,7 @@ pub(crate) struct ClassifierRecipe {
     pub ema: f64,
     /// How rows are drawn.
     pub sampling: SamplingRecipe,
-    /// The linear model whose opinion is mixed into the labels; absent: labels alone.
+    /// The linear model whose probabilities are mixed into the labels; absent: labels alone.
     #[serde(default)]
     pub teacher: Option<TeacherRecipe>,
 }
@@ -43,9 +43,9 @@ pub(crate) struct ClassifierRecipe {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TeacherRecipe {
-    /// How much of the target is the teacher's opinion; the rest is the label.
+    /// How much of the target is the teacher's probability; the rest is the label.
     pub share: f64,
-    /// Folds; a text's opinion comes from the model that was trained without its fold.
+    /// Folds; a text's probability comes from the model that was trained without its fold.
     pub folds: usize,
     /// Texts that the teacher is trained on, drawn as the classifier's are.
     pub texts: usize,

@@ -35,7 +35,7 @@ fn page(name: &str, rounds: &[Round]) -> Result<String, TrainError> {
     let mut page = Page::new(format!("The game of {name}"));
     page.paragraph(
         "Round 0 is the classifier of the seed data alone. In every later round the generator \
-         writes texts after the seeds, those that fool the classifier and keep their seed's label \
+         writes texts after the seeds, those that the classifier misjudges and that keep their seed's label \
          join the data, the classifier is trained again, and the generator learns from pairs. \
          Scores are those of each round's quantised bundle.",
     );
@@ -63,7 +63,7 @@ fn page(name: &str, rounds: &[Round]) -> Result<String, TrainError> {
             "margin",
             "Margin",
             "Reward of the chosen text minus that of the rejected one, at every step; above 0, \
-             the generator prefers what fooled the classifier.",
+             the generator prefers what the classifier misjudged.",
         ),
         (
             "reward_accuracy",

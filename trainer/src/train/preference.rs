@@ -93,11 +93,11 @@ impl<'a> PreferenceStage<'a> {
 
     /// The pairs of batch `index`; each pass in a new order.
     fn batch(&self, index: usize) -> Vec<usize> {
-        let (pass, place) = (index / self.batches(), index % self.batches());
+        let (pass, number) = (index / self.batches(), index % self.batches());
         let mut order: Vec<usize> = (0..self.pairs.len()).collect();
         let seed = self.seed.wrapping_add(pass as u64);
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        let start = place * self.recipe.batch_pairs;
+        let start = number * self.recipe.batch_pairs;
         order[start..(start + self.recipe.batch_pairs).min(order.len())].to_vec()
     }
 }
@@ -124,7 +124,7 @@ fn likelihoods<'p>(
 impl Stage for PreferenceStage<'_> {
     fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
         let batch = self.batch(index);
-        let pairs = batch.iter().map(|&place| &self.pairs[place]);
+        let pairs = batch.iter().map(|&index| &self.pairs[index]);
         let policy = likelihoods(decoder, pairs.clone(), self.end);
         let column = |values: Vec<f32>| {
             let shape = [values.len(), 1];
@@ -134,7 +134,7 @@ impl Stage for PreferenceStage<'_> {
         let reference: [Vec<f32>; 2] = [0, 1].map(|side| {
             batch
                 .iter()
-                .map(|&place| self.reference[place][side])
+                .map(|&index| self.reference[index][side])
                 .collect()
         });
         let reference = reference.map(column);
@@ -172,8 +172,8 @@ impl Stage for PreferenceStage<'_> {
         names
             .into_iter()
             .enumerate()
-            .map(|(place, name)| {
-                let values = batches.iter().map(|batch| batch[place].clone()).collect();
+            .map(|(measure, name)| {
+                let values = batches.iter().map(|batch| batch[measure].clone()).collect();
                 (name, Tensor::cat(values, 0).mean())
             })
             .collect()

@@ -215,7 +215,7 @@ pub fn loss_and_gradients(
     device: &Device,
 ) -> LossAndGradients {
     let mut decoder = Decoder::new(shape, *vocabulary, seed, &device.clone().autodiff());
-    // Fresh weights say nearly nothing; louder ones have opinions.
+    // Fresh weights make all outputs nearly equal; larger ones do not.
     for parameter in &mut decoder.parameters {
         if parameter.decays {
             let value = parameter.value.clone().inner().mul_scalar(3.0);

@@ -79,7 +79,7 @@ pub(crate) trait Stage {
 }
 
 /// Runs `stage` to its end, from `<run>/<name>.state` where that exists, and leaves the trained
-/// (averaged, if asked for) weights in `decoder` and in `<run>/<name>.weights`, which takes the
+/// (averaged, where the settings say so) weights in `decoder` and in `<run>/<name>.weights`, which takes the
 /// state's place. A stage that has left its weights is not run again.
 ///
 /// # Errors

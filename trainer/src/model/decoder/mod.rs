@@ -5,7 +5,7 @@
 //!
 //! Activations stay two-dimensional, [N, C], through every linear layer: on the CPU
 //! backend that is a third faster than three dimensions. No padding mask is needed:
-//! rows are padded on the right, attention is causal, and nothing reads a padded place.
+//! rows are padded on the right, attention is causal, and nothing reads a padded position.
 //!
 //! It computes in the type of its parameters, 32-bit or bfloat16. Sums that many small numbers go
 //! into are taken in 32 bits either way: the mean square of a norm, the softmax, the gradient of
@@ -152,8 +152,8 @@ impl Decoder {
         self.parameters[last] = Parameter::new("score".to_owned(), values, dims, device);
     }
 
-    fn weight(&self, layer: usize, place: usize) -> Tensor<2> {
-        self.parameters[1 + layer * PER_LAYER + place].value.clone()
+    fn weight(&self, layer: usize, index: usize) -> Tensor<2> {
+        self.parameters[1 + layer * PER_LAYER + index].value.clone()
     }
 
     /// Hidden states `[N, C]` after the final norm. `ids` holds B x T tokens, row by row.

@@ -57,8 +57,8 @@ fn reading_in_pieces_is_reading_at_once() {
     decoder.forward(&[1, 0, 2, 11, 1, 0], 3, 2, &mut cache);
     let last = host(&decoder.forward(&[4, 3, 4], 3, 1, &mut cache));
     assert_eq!(cache.tokens, 5);
-    for (row, place) in [(0, 9), (1, 4), (2, 9)] {
-        close(&last[row * 24..][..24], &whole[place * 24..][..24]);
+    for (row, index) in [(0, 9), (1, 4), (2, 9)] {
+        close(&last[row * 24..][..24], &whole[index * 24..][..24]);
     }
 }
 

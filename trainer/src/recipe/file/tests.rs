@@ -107,7 +107,7 @@ fn players_that_do_not_fit_are_refused() {
 #[test]
 fn errors_name_line_and_key() {
     let line = |needle: &str| MINI.lines().position(|l| l.starts_with(needle)).unwrap() + 1;
-    for (from, to, place, mention) in [
+    for (from, to, line_number, mention) in [
         (
             "vocabulary = 16000",
             "vocabulary = 16000\nspelling = 1",
@@ -143,7 +143,7 @@ fn errors_name_line_and_key() {
         assert!(MINI.contains(from), "{from}");
         let found = error(&MINI.replacen(from, to, 1));
         assert!(
-            found.starts_with(&format!("r.toml:{place}: ")) && found.contains(mention),
+            found.starts_with(&format!("r.toml:{line_number}: ")) && found.contains(mention),
             "{found}"
         );
     }
