@@ -74,7 +74,7 @@ pub enum TrainError {
 
 impl TrainError {
     /// An I/O error of the file or folder at `path`.
-    pub fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io {
             doing,
             path: path.to_owned(),
@@ -83,7 +83,7 @@ impl TrainError {
     }
 
     /// An invalid file.
-    pub fn invalid(path: &Path, reason: impl Into<String>) -> Self {
+    pub(crate) fn invalid(path: &Path, reason: impl Into<String>) -> Self {
         Self::Invalid {
             path: path.to_owned(),
             reason: reason.into(),

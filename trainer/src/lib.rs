@@ -26,6 +26,7 @@ mod baseline;
 mod data;
 mod endpoint;
 mod error;
+mod export;
 mod files;
 mod game;
 mod model;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 
 use crate::error::TrainError;
+use crate::export::export_classifier;
 use crate::files::write_atomically;
 use crate::game::players;
 use crate::game::round::{Game, GameState};
@@ -66,7 +67,7 @@ fn play(
     let first = &folders[0];
     fs::create_dir_all(first).map_err(|e| TrainError::io("create", first, e))?;
     let classifier = setup.train_first_classifier(first)?;
-    setup.export_classifier(first, &classifier, &setup.training, 0)?;
+    export_classifier(&setup, first, &classifier, &setup.training, 0)?;
     let Some(game) = &recipe.game else {
         return Ok(());
     };

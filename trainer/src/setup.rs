@@ -6,22 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use duoguard_export::{ExportError, ExportOptions, Quantize, STAGING_PREFIX};
-use serde_json::json;
 
 use crate::data::batch::Batcher;
 use crate::data::lexicon::Lexicon;
 use crate::data::mixture::Mixture;
 use crate::data::packed::PretrainStream;
-use crate::data::rows::{
-    CATEGORIES, Corpus, Pair, ParallelRow, load_pairs, load_parallel, load_seed,
-};
+use crate::data::rows::{Corpus, Pair, ParallelRow, load_pairs, load_parallel, load_seed};
 use crate::data::tokenizer::Tokenizer;
 use crate::data::validation::{split, write_rows};
 use crate::error::TrainError;
 use crate::files::write_atomically;
 use crate::model::decoder::Decoder;
-use crate::model::hugging_face::save_hugging_face;
 use crate::model::import;
 use crate::model::teacher::{self, Teacher};
 use crate::recipe::{ComputeRecipe, PretrainRecipe, Recipe, Start, TeacherRecipe, TokenizerRecipe};
@@ -31,13 +26,6 @@ use crate::train::stage::{StageSettings, run_stage};
 
 /// Validation rows watched while training; all of them set the thresholds.
 const WATCHED_ROWS: usize = 2000;
-/// Lengths in tokens of the sequences whose logits the exporter must reproduce.
-const GOLDEN_LENGTHS: [usize; 4] = [1, 7, 33, 128];
-
-/// The schemes of the bundle, of which the first is taken whose certificate passes; the last one
-/// always does. The order is fixed, where `auto` would take the time of each: a run that was
-/// resumed must write the same bundle.
-const SCHEMES: [Quantize; 3] = [Quantize::Int8, Quantize::Int8Weights, Quantize::None];
 
 /// Data, tokenizer, lexicon, teacher and the pretrained base.
 pub(crate) struct Setup<'a> {
@@ -62,7 +50,7 @@ pub(crate) struct Setup<'a> {
     /// Word translations; absent when nothing in the recipe needs them.
     lexicon: Option<Arc<Lexicon>>,
     /// The licence of each source of the data.
-    licences: BTreeMap<String, String>,
+    pub licences: BTreeMap<String, String>,
     /// The linear teacher that learned from S(0); absent when the recipe has none.
     teacher: Option<Arc<Teacher>>,
     /// What both players start from.
@@ -227,101 +215,6 @@ impl<'a> Setup<'a> {
         run_stage(&mut stage, &settings, &mut classifier, folder, &self.device)?;
         Ok(classifier)
     }
-
-    /// Writes the checkpoint and the bundle of a classifier that was trained on `data`, into
-    /// `folder`.
-    ///
-    /// # Errors
-    /// Full disk, or an export that fails for another reason than its certificate.
-    pub(crate) fn export_classifier(
-        &self,
-        folder: &Path,
-        classifier: &Decoder,
-        data: &Corpus,
-        round: usize,
-    ) -> Result<(), TrainError> {
-        let (checkpoint, bundle) = (folder.join("checkpoint"), folder.join("bundle"));
-        if bundle.is_dir() {
-            return Ok(());
-        }
-        remove_unfinished_exports(folder)?;
-        save_hugging_face(
-            &checkpoint,
-            &classifier.without_gradients(),
-            &self.run.join("tokenizer.json"),
-            &self.golden_inputs(),
-            &self.guard_description(data, round),
-        )?;
-        for quantize in SCHEMES {
-            let options = ExportOptions {
-                quantize,
-                calibration: Some(self.run.join("validation.jsonl")),
-                ..ExportOptions::default()
-            };
-            match duoguard_export::export(&checkpoint, &bundle, &options) {
-                Err(ExportError::Certificate { .. }) => {}
-                exported => {
-                    exported?;
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Token sequences of the golden lengths, cut from the first training texts laid end to end.
-    fn golden_inputs(&self) -> Vec<Vec<i32>> {
-        let rows = self.training.rows.iter();
-        let mut tokens = rows
-            .flat_map(|row| self.tokenizer.encode(&row.text))
-            .map(|id| id as i32);
-        GOLDEN_LENGTHS
-            .iter()
-            .map(|&length| {
-                tokens
-                    .by_ref()
-                    .take(length.min(self.recipe.classifier.window_tokens))
-                    .collect()
-            })
-            .filter(|ids: &Vec<i32>| !ids.is_empty())
-            .collect()
-    }
-
-    /// What the manifest takes over from training.
-    fn guard_description(&self, data: &Corpus, round: usize) -> serde_json::Value {
-        let recipe = self.recipe;
-        json!({
-            "name": recipe.name,
-            "window_tokens": recipe.classifier.window_tokens,
-            "overlap_tokens": recipe.classifier.overlap_tokens,
-            "categories": CATEGORIES,
-            "provenance": {
-                "recipe_sha256": recipe.sha256(),
-                "recipe": recipe.text,
-                "round": round,
-                "sources": data.sources,
-                "licences": self.licences,
-                "languages": recipe.data.languages,
-                "training_rows": data.rows.len(),
-                "validation_rows": self.validation.rows.len(),
-                "trainer_version": env!("CARGO_PKG_VERSION"),
-            },
-        })
-    }
-}
-
-/// An export that is killed leaves its staging folder behind.
-fn remove_unfinished_exports(folder: &Path) -> Result<(), TrainError> {
-    let io = |e| TrainError::io("read", folder, e);
-    for entry in fs::read_dir(folder).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        let path = entry.path();
-        let name = entry.file_name();
-        if name.to_string_lossy().starts_with(STAGING_PREFIX) {
-            fs::remove_dir_all(&path).map_err(|e| TrainError::io("remove", &path, e))?;
-        }
-    }
-    Ok(())
 }
 
 /// Code-switching and some players of a game translate words.

@@ -45,8 +45,7 @@ impl Filters {
     /// order: the first of two equal ones passes.
     ///
     /// # Errors
-    /// The first filter that the draft does not pass, in the order of [`DropReason`], but that
-    /// copies are found before other languages.
+    /// The first filter that the draft does not pass, in the order of [`DropReason`].
     pub(crate) fn pass<'t>(
         &mut self,
         seed_text: &str,

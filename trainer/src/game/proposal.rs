@@ -81,10 +81,10 @@ pub(crate) enum DropReason {
     Length,
     /// The generator refused.
     Refusal,
-    /// It is in another language, as identified and not as asked for.
-    Language,
     /// It repeats its seed.
     Copy,
+    /// It is in another language, as identified and not as asked for.
+    Language,
     /// The same text was proposed before.
     Duplicate,
     /// It shares eight words in a row with a benchmark.

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::data::rows::{Corpus, SeedRow, append_rows};
 use crate::data::validation::write_rows;
 use crate::error::TrainError;
+use crate::export::export_classifier;
 use crate::files::{json_lines, write_atomically};
 use crate::game::drafts::write_drafts;
 use crate::game::filters::Filters;
@@ -88,7 +89,7 @@ impl Game<'_> {
         round.update_generator(&mut state.generator, &pairs)?;
         let classifier = round.retrain(&data, &state.classifier)?;
 
-        setup.export_classifier(folder, &classifier, &data, number)?;
+        export_classifier(setup, folder, &classifier, &data, number)?;
         score_bundle(folder, &setup.validation, self.benchmarks)?;
         let summary = Summary {
             exploitability: exploitability(

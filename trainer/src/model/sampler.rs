@@ -69,3 +69,52 @@ pub(crate) fn sample_token(
         .find(|(_, weight)| *weight > 0.0)
         .map_or(settings.end, |&(token, _)| token as i32)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn draws_follow_the_softmax_and_the_nucleus() {
+        let logits = [1.0f32, 0.0, 2.0, -1.0];
+        let share = |settings: &SamplingSettings| -> Vec<f64> {
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let mut counts = [0.0; 4];
+            for _ in 0..40_000 {
+                counts[sample_token(&logits, settings, &mut rng) as usize] += 1.0 / 40_000.0;
+            }
+            counts.to_vec()
+        };
+        let weights: Vec<f64> = logits.iter().map(|&l| (l as f64 / 0.8).exp()).collect();
+        let expect = |kept: &[usize]| -> Vec<f64> {
+            let sum: f64 = kept.iter().map(|&i| weights[i]).sum();
+            (0..4)
+                .map(|i| {
+                    if kept.contains(&i) {
+                        weights[i] / sum
+                    } else {
+                        0.0
+                    }
+                })
+                .collect()
+        };
+        // Probabilities are 0.203, 0.058, 0.708 and 0.017: two tokens reach 0.9.
+        for (top_p, kept) in [(1.0, &[0, 1, 2, 3][..]), (0.9, &[0, 2]), (0.5, &[2])] {
+            let found = share(&SamplingSettings {
+                top_p,
+                temperature: 0.8,
+                max_tokens: 12,
+                end: 0,
+                token_bonus: 0.0,
+            });
+            for (found, expected) in found.iter().zip(expect(kept)) {
+                assert!(
+                    (found - expected).abs() < 0.01,
+                    "{top_p}: {found} {expected}"
+                );
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! It is validated once, when it is read. Errors name the file, the line, the key, what was
 //! found and what is expected.
 //!
-//! One file here is one table of a recipe; [`file`] puts them together.
+//! One file here is one table of a recipe; [`mod@file`] puts them together.
 
 mod classifier;
 mod compute;
