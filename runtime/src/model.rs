@@ -99,7 +99,8 @@ impl Model {
     }
 
     /// How else a text of at most [`MAX_TEXT_BYTES`] bytes reads: without its disguises, and what
-    /// it holds in encoded form. Empty for ordinary text. These are the views that [`Session::check`](crate::Session::check) scores besides the text itself.
+    /// it holds in encoded form. Empty for ordinary text. These are the views that
+    /// [`Session::check`](crate::Session::check) scores besides the text itself.
     ///
     /// # Errors
     /// A longer text.
