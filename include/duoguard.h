@@ -1,65 +1,79 @@
 /* duoguard.h: is this prompt, or this response to that prompt, unsafe?
  *
- * A guardrail for LLM apps that runs inside the app: on the device, offline, in milliseconds, in many languages.
- * Open a model, make a session, check texts:
+ * A guardrail for LLM apps that runs inside the app: on the device, offline, in milliseconds, in
+ * many languages. Open a model, make a session, check texts:
  *
  *     #include <duoguard.h>
  *     #include <stdio.h>
  *     #include <string.h>
  *
  *     int main(void) {
- *         const char *prompt = "How do I bake bread at home?";
  *         duoguard_model *model = NULL;
  *         duoguard_session *session = NULL;
+ *         duoguard_input input = DUOGUARD_INPUT_INIT;
  *         duoguard_verdict verdict = DUOGUARD_VERDICT_INIT;
  *         duoguard_error error;
- *
+ *         input.prompt = "How do I bake bread at home?";
+ *         input.prompt_size = strlen(input.prompt);
  *         duoguard_status status = duoguard_model_open("models/mini", &model, &error);
  *         if (status == DUOGUARD_OK)
  *             status = duoguard_session_new(model, NULL, &session, &error);
  *         if (status == DUOGUARD_OK)
- *             status = duoguard_session_check(session, prompt, strlen(prompt), NULL, 0, NULL, 0, &verdict, &error);
- *
+ *             status = duoguard_session_check(session, &input, NULL, NULL, 0, &verdict, &error);
  *         if (status != DUOGUARD_OK)
- *             fprintf(stderr, "not checked: %s: %s\n", duoguard_status_name(status), error.message);
+ *             fprintf(stderr, "not checked: %s\n", error.message);
  *         else if (verdict.flagged)
- *             printf("unsafe: %s\n", duoguard_model_category_name(model, (size_t)verdict.top_category));
+ *             printf("unsafe: %s\n", duoguard_model_category_name(model, verdict.top_category));
  *         else
- *             printf("safe: %.3f in %llu tokens\n", (double)verdict.top_score, (unsigned long long)verdict.tokens);
- *
+ *             printf("safe: %.3f\n", verdict.top_score);
  *         duoguard_session_free(session);
  *         duoguard_model_free(model);
  *         return status == DUOGUARD_OK && !verdict.flagged ? 0 : 1;
  *     }
  *
- * NO VERDICT IS NOT A SAFE VERDICT. A call that fails says nothing about the text. Decide what your app does with text that was
- * not checked; if you must choose, treat it as unsafe. A verdict, too, is a statistical guess: it can be wrong both ways.
+ * NO VERDICT IS NOT A SAFE VERDICT. A call that fails says nothing about the text. Decide what your
+ * app does with text that was not checked; if you must choose, treat it as unsafe. A verdict, too,
+ * is a statistical guess: it can be wrong both ways.
  *
  * Rules that hold everywhere
  *
- * Errors     A call that can fail returns a duoguard_status, and DUOGUARD_OK is 0. On failure it also writes a message into `error`,
- *            unless `error` is NULL: what was expected, what was found, what to do. The message is for people; programs go by the
- *            status. On success `error` is left as it was.
- * Outputs    are written only when the call succeeds. After a failure they hold what they held before.
- * Threads    A `const` pointer may be used by any number of threads at once. A pointer that is not `const` is exclusive: no other
- *            thread may use the object during the call. Objects may move between threads, and may be freed by another thread than
- *            the one that made them.
- * Text       is a pointer and a size in bytes, in UTF-8. It needs no NUL at its end, and a NUL inside is a character like others.
- *            NULL with size 0 is empty text. Text is read during the call and is not kept.
- * Names      (`const char *` without a size) end in NUL. A name that the library returns is the library's: do not free it.
- * Memory     What the library makes, the library frees, through the `_free` function of its type. Every `_free` function accepts NULL
- *            and does nothing. Objects may be freed in any order, each once.
- * Structs    whose first field is `struct_size` can grow. Set that field to `sizeof` the struct, as the _INIT macros do. The library
- *            never touches a byte beyond it. An older program, whose struct is smaller, gets the behaviour it was written for. A newer
- *            program, whose struct is larger than this library knows, gets zeros in the fields that are unknown here, and an error if
- *            it sets an unknown option. Do not pass these structs by value across your own library boundaries.
- * Panics     A defect in the library that makes its Rust code panic ends as DUOGUARD_PANIC, not in your program's stack. Where a function
- *            has no status, its answer is then NULL or 0. The Rust runtime also writes the panic to stderr. This cannot help
- *            when the system refuses memory for small allocations, or when the stack overflows: then the process ends.
- * Processes  After fork(), the child must not use objects that were made before it: their threads do not exist there.
- * Unloading  Engines keep threads and caches as long as the process lives: do not unload the library (dlclose, FreeLibrary).
+ * Errors     A call that can fail returns a duoguard_status, and DUOGUARD_OK is 0. On failure it
+ *            also writes a message into `error`, unless that is NULL: what was expected, what was
+ *            found, what to do. The message is for people; programs go by the status. On success
+ *            `error` is left as it was.
+ * Outputs    are written only on success. After a failure they hold what they held before.
+ * Threads    A `const` pointer to an object may be used by any number of threads at once. One that
+ *            is not `const` is exclusive: no other thread may use the object during the call.
+ *            Objects may move between threads, and may be freed by another than their maker.
+ * Text       is a pointer and a size in bytes, in UTF-8. It needs no NUL at its end, and a NUL
+ *            inside is a character like others. NULL with size 0 is empty text. Text is read
+ *            during the call and is not kept.
+ * Names      (`const char *` without a size) end in NUL. A name that the library returns is the
+ *            library's: do not free it.
+ * Languages  are BCP-47 tags (RFC 5646) that end in NUL, such as "en", "pt-BR" or "zh-Hant", of at
+ *            most 35 characters. They are read as systems write them, too: `_` stands for `-`, as
+ *            in "pt_BR"; extensions and private use (`-u-...`, `-x-...`), as in
+ *            "de-DE-u-co-phonebk", are cut off; and letters may have any case.
+ * Memory     What the library makes, the library frees, through the `_free` function of its type,
+ *            which does nothing with NULL. Objects may be freed in any order, each once.
+ * Structs    whose first field is `struct_size` can grow. Set that field to `sizeof` the struct, as
+ *            the _INIT macros do; zeros are the defaults of all other fields that you set. The
+ *            library never touches a byte beyond `struct_size`. An older program, whose struct is
+ *            smaller, gets the behaviour it was written for. A newer program, whose struct is
+ *            larger than this library knows, gets zeros in the fields that are unknown here, and
+ *            an error if it sets one. Do not pass these structs by value across your own library
+ *            boundaries. Fields named `reserved` are 0.
+ * Panics     A defect in the library that makes its Rust code panic ends as DUOGUARD_PANIC, not in
+ *            your program's stack; where a function has no status, its answer is then NULL or 0.
+ *            Rust also writes the panic to stderr. This cannot help when the system refuses memory
+ *            for small allocations, or when the stack overflows: then the process ends.
+ * Processes  After fork(), the child must not use objects that were made before it: their threads
+ *            do not exist there.
+ * Unloading  Engines keep threads and caches as long as the process lives: do not unload the
+ *            library (dlclose, FreeLibrary).
  *
- * There is no global state to set up, nothing is sent over a network, and apart from panics nothing is written to stdout or stderr.
+ * There is no global state to set up, nothing is sent over a network, and apart from panics nothing
+ * is written to stdout or stderr.
  *
  * Licence: Apache-2.0. */
 #ifndef DUOGUARD_H
@@ -79,197 +93,251 @@
 extern "C" {
 #endif
 
-/* ---- Version ------------------------------------------------------------------------------------------------------------------- */
-
-/* The version of the binary interface that this header describes. It changes when a program compiled against an older header could
- * no longer work, and is part of the shared library's name: libduoguard.so.1. Additions do not change it. */
+/* ---- Version --------------------------------------------------------------------------------- */
+/* The version of the binary interface that this header describes. It changes when a program
+ * compiled against an older header could no longer work, and is part of the shared library's name:
+ * libduoguard.so.1. Additions do not change it. */
 #define DUOGUARD_ABI_VERSION 1
 
-/* The ABI version of the library that is linked. Compare it with DUOGUARD_ABI_VERSION if you load the library yourself.
- * Any thread; cannot fail. */
+/* The ABI version of the library that is linked. Compare it with DUOGUARD_ABI_VERSION if you load
+ * the library yourself. Any thread; cannot fail. */
 DUOGUARD_API uint32_t duoguard_abi_version(void);
 
-/* The release of the library that is linked, such as "0.1.0". The string is static. Any thread; cannot fail. */
+/* The release of the library that is linked, such as "0.1.0"; static. Any thread; cannot fail. */
 DUOGUARD_API const char *duoguard_version(void);
 
-/* ---- Status and error ---------------------------------------------------------------------------------------------------------- */
-
+/* ---- Status and error ------------------------------------------------------------------------ */
 /* How a call ended. Later releases may add values: treat one that you do not know as a failure. */
 typedef int32_t duoguard_status;
 enum {
     DUOGUARD_OK = 0,
-    DUOGUARD_INVALID_ARGUMENT = 1, /* the call is wrong: a NULL, a size, a name, text that is not UTF-8 or too long */
+    DUOGUARD_INVALID_ARGUMENT = 1, /* a NULL, size, name, value or text that the call cannot take */
     DUOGUARD_IO = 2,               /* a file could not be opened or read */
     DUOGUARD_INVALID_MODEL = 3,    /* the bundle is damaged, or contradicts itself */
-    DUOGUARD_UNSUPPORTED = 4,      /* this build or machine lacks what the bundle, the engine or the option needs */
+    DUOGUARD_UNSUPPORTED = 4,      /* this library or machine lacks what was asked for */
     DUOGUARD_ENGINE = 5,           /* the engine failed while it loaded or ran the network */
     DUOGUARD_OUT_OF_MEMORY = 6,    /* the system refused the memory for a model's weights */
-    DUOGUARD_PANIC = 7             /* a defect in the library; if a session was in use, it can only be freed */
+    DUOGUARD_PANIC = 7             /* a defect in the library; what was in use can only be freed */
 };
 
-/* The status as a word: "DUOGUARD_IO" for DUOGUARD_IO. The string is static; for a value that is none of the above it is
- * "unknown status", never NULL. Any thread; cannot fail. */
+/* The status as a word: "DUOGUARD_IO" for DUOGUARD_IO. The string is static; for a value that is
+ * none of the above it is "unknown status", never NULL. Any thread; cannot fail. */
 DUOGUARD_API const char *duoguard_status_name(duoguard_status status);
 
 /* The size of a message, its NUL included, in bytes. */
 #define DUOGUARD_MESSAGE_SIZE 1024
-
-/* Why a call failed. The caller's: on the stack, in a struct, anywhere. It needs no initialisation, and there is nothing to free. */
+/* Why a call failed, in UTF-8, always ended by NUL. A longer message is cut in its middle, where it
+ * then says " [...] ". The caller's; it needs no initialisation, and there is nothing to free. */
 typedef struct duoguard_error {
-    /* UTF-8, always ended by NUL. A longer message is shortened in its middle, where it then says " [...] ". */
     char message[DUOGUARD_MESSAGE_SIZE];
 } duoguard_error;
 
-/* ---- Engines ------------------------------------------------------------------------------------------------------------------- */
-
-/* An engine is what computes. Every build has "rten", which is part of the library; most also have "onnxruntime", which looks for
- * ONNX Runtime's shared library when it is first asked for: where the environment variable ORT_DYLIB_PATH says, next to the executable,
- * or in the system's folders. */
-
-/* How many engines this build knows. Any thread; cannot fail. */
+/* ---- Engines: what computes ------------------------------------------------------------------ */
+/* How many engines this build knows: the embedded engine and, as a rule, others, which look for a
+ * library of their own when they are first asked for. "onnxruntime" looks for ONNX Runtime's where
+ * the environment variable ORT_DYLIB_PATH says, next to the executable, or in the system's folders.
+ * Any thread; cannot fail. */
 DUOGUARD_API size_t duoguard_engine_count(void);
 
-/* The name of an engine, in the order in which the automatic choice tries them; NULL if `index` is not less than
- * duoguard_engine_count(). The string lives as long as the library is loaded. Any thread. */
+/* The name of an engine, in the order in which the automatic choice tries them; NULL if `index` is
+ * not less than duoguard_engine_count(). The string is static. Any thread. */
 DUOGUARD_API const char *duoguard_engine_name(size_t index);
 
-/* Whether an engine can be used on this machine: DUOGUARD_OK, or DUOGUARD_UNSUPPORTED with a message that says what is missing and how to
- * get it, or DUOGUARD_INVALID_ARGUMENT if there is no such index. The first call may load a shared library. Any thread. */
+/* Whether the engine that has this index can be used on this machine. The first call may load a
+ * shared library. `error` may be NULL. Any thread.
+ *
+ * Fails with DUOGUARD_UNSUPPORTED if it cannot, where the message says what to do about it; with
+ * DUOGUARD_INVALID_ARGUMENT if there is no engine of that index; or with DUOGUARD_PANIC. */
 DUOGUARD_API duoguard_status duoguard_engine_available(size_t index, duoguard_error *error);
 
-/* ---- Model --------------------------------------------------------------------------------------------------------------------- */
-
-/* A bundle, opened and verified. It does not change once it is open, and is shared by all sessions on it.
+/* ---- Model ----------------------------------------------------------------------------------- */
+/* A bundle, opened and verified. It does not change, and is shared by all sessions on it.
  *
- * Made by duoguard_model_open or duoguard_model_open_memory; freed by duoguard_model_free. A session keeps what it needs of its model, so the
- * model may be freed before its sessions. The names that it returns must not be used after it is freed. Any number of threads may
- * use it at once. */
+ * Made by duoguard_model_open or duoguard_model_open_memory; freed by duoguard_model_free. Its
+ * sessions may live on. Any number of threads may use it at once. */
 typedef struct duoguard_model duoguard_model;
 
 /* Opens the bundle in a folder.
  *
- * path   The folder that holds manifest.json, tokenizer.json, model.onnx and weights.data, and stream.onnx if its manifest lists that. On
- *        Windows in UTF-8; elsewhere the bytes that the system uses. Not NULL.
- * out    Receives the model, which the caller owns. Not NULL.
- * error  May be NULL.
+ * path   The folder that holds manifest.json, tokenizer.json, model.onnx and weights.data, and
+ *        stream.onnx if its manifest lists that. On Windows in UTF-8; elsewhere the bytes that the
+ *        system uses. Not NULL.
+ * out    Receives the model, to be freed by duoguard_model_free. Not NULL.
+ * error  Receives the message of a failure. May be NULL.
  *
- * The weights are mapped, not read: as long as the model or a session on it lives, the file must not be changed in place or truncated
- * (replacing it by renaming another file over it is fine). The same folder may be opened any number of times.
+ * The weights are mapped, not read: as long as the model or a session on it lives, the file must
+ * not be changed in place or truncated (replacing it by renaming another file over it is fine). The
+ * same folder may be opened any number of times.
  *
- * Fails with DUOGUARD_INVALID_ARGUMENT, _IO, _INVALID_MODEL, _UNSUPPORTED or _OUT_OF_MEMORY. Any thread. */
-DUOGUARD_API duoguard_status duoguard_model_open(const char *path, duoguard_model **out, duoguard_error *error);
+ * Fails with DUOGUARD_INVALID_ARGUMENT, DUOGUARD_IO, DUOGUARD_INVALID_MODEL, DUOGUARD_UNSUPPORTED,
+ * DUOGUARD_OUT_OF_MEMORY or DUOGUARD_PANIC. Any thread. */
+DUOGUARD_API duoguard_status duoguard_model_open(const char *path, duoguard_model **out,
+                                                 duoguard_error *error);
 
-/* One file of a bundle, in memory. */
+/* One file of a bundle, in memory. The caller's; it is read during the call only. */
 typedef struct duoguard_file {
     const char *name; /* its name in the bundle, such as "manifest.json"; not NULL */
     const void *data; /* its bytes; NULL only if size is 0 */
     size_t size;      /* how many there are */
 } duoguard_file;
 
-/* Opens a bundle from memory, for where it is not a folder: assets of a phone app, an archive, a resource of the program.
+/* Opens a bundle from memory, for where it is not a folder: assets of a phone app, an archive, a
+ * resource of the program.
  *
- * files       The files, in any order. Each file of a bundle must be there once, but stream.onnx may be left out: streams then have no
- *             cache. Files with other names are ignored.
- * file_count  How many.
- * out, error  As for duoguard_model_open.
+ * files, file_count  The files, in any order, and how many. Each file of a bundle must be there
+ *                    once, but stream.onnx may be left out: streams then have no cache. Files with
+ *                    other names are ignored.
+ * out                Receives the model, to be freed by duoguard_model_free. Not NULL.
+ * error              Receives the message of a failure. May be NULL.
  *
- * The files are copied: the caller may free them when the call returns. Names and bytes are only read.
+ * The files are copied: the caller may free them when the call returns.
  *
- * Fails as duoguard_model_open does; a missing file is DUOGUARD_INVALID_ARGUMENT. Any thread. */
-DUOGUARD_API duoguard_status duoguard_model_open_memory(const duoguard_file *files, size_t file_count, duoguard_model **out,
-                                                        duoguard_error *error);
+ * Fails with DUOGUARD_INVALID_ARGUMENT (also: a file is missing), DUOGUARD_INVALID_MODEL,
+ * DUOGUARD_UNSUPPORTED, DUOGUARD_OUT_OF_MEMORY or DUOGUARD_PANIC. Any thread. */
+DUOGUARD_API duoguard_status duoguard_model_open_memory(
+    const duoguard_file *files, size_t file_count, duoguard_model **out, duoguard_error *error);
 
-/* Frees a model; NULL is accepted. No other thread may be using it, but sessions on it may live on. */
+/* Frees a model; NULL is accepted. No other thread may be using it; sessions on it may live on. */
 DUOGUARD_API void duoguard_model_free(duoguard_model *model);
 
-/* How many categories the model tells apart; 0 if `model` is NULL. At least 1 for a model. */
+/* How many categories the model tells apart: at least 1; 0 if `model` is NULL. Any thread. */
 DUOGUARD_API size_t duoguard_model_category_count(const duoguard_model *model);
 
-/* The name of a category, in the order of the scores; NULL if `model` is NULL or `index` is not less than
- * duoguard_model_category_count(model). The string lives as long as the model. */
+/* The name of a category, in the order of the scores; NULL if `model` is NULL, or `index` not less
+ * than duoguard_model_category_count(model). The string lives as long as the model. Any thread. */
 DUOGUARD_API const char *duoguard_model_category_name(const duoguard_model *model, size_t index);
 
-/* ---- Session ------------------------------------------------------------------------------------------------------------------- */
-
+/* ---- Session --------------------------------------------------------------------------------- */
 /* A model on an engine, with its working memory.
  *
- * Made by duoguard_session_new; freed by duoguard_session_free. It keeps what it needs of its model, and may outlive it. One thread at a time may
- * use it: make one session per thread. Sessions of one model share its weights as far as the engine can: all of them with "rten",
+ * Made by duoguard_session_new; freed by duoguard_session_free. It keeps what it needs of its
+ * model, and may outlive it. One thread at a time may use it: make one session per thread. Sessions
+ * of one model share its weights as far as the engine can: all of them with the embedded engine,
  * none with "onnxruntime". */
 typedef struct duoguard_session duoguard_session;
 
-/* How to make a session. Fill it with DUOGUARD_OPTIONS_INIT, then change what you need. The caller's; it is read during the call only. */
+/* How to make a session. Fill it with DUOGUARD_OPTIONS_INIT, then change what you need. The
+ * caller's; it is read during the call only. */
 typedef struct duoguard_options {
     uint32_t struct_size; /* sizeof(duoguard_options) */
-    uint32_t threads;     /* threads that one check may use, at most 1024; 0 = auto, which is 1: more pays only for long text on idle cores */
-    const char *engine;   /* an engine's name; NULL = auto, the first that is available. A named engine that is not is an error */
+    uint32_t threads;     /* that one check may use, at most 1024; 0: automatic, which is 1, as more
+                             pays only for long text on idle cores */
+    const char *engine;   /* its name; NULL: automatic, the first that is available */
 } duoguard_options;
-
 #define DUOGUARD_OPTIONS_INIT { sizeof(duoguard_options), 0, NULL }
 
 /* Makes a session.
  *
  * model    The model. Not NULL.
- * options  May be NULL: everything automatic. Its struct_size must be at least 8.
- * out      Receives the session, which the caller owns. Not NULL.
- * error    May be NULL.
+ * options  How; struct_size at least 8. NULL: everything automatic.
+ * out      Receives the session, to be freed by duoguard_session_free. Not NULL.
+ * error    Receives the message of a failure. May be NULL.
  *
- * Fails with DUOGUARD_INVALID_ARGUMENT (also: an engine that does not exist), _INVALID_MODEL, _UNSUPPORTED (an engine that is not there; an
- * option that this library does not know), _ENGINE or _PANIC. Any thread. */
-DUOGUARD_API duoguard_status duoguard_session_new(const duoguard_model *model, const duoguard_options *options, duoguard_session **out,
-                                                  duoguard_error *error);
+ * Fails with DUOGUARD_INVALID_ARGUMENT (also: no such engine), DUOGUARD_INVALID_MODEL,
+ * DUOGUARD_UNSUPPORTED (an engine that is not available; an option that this library does not
+ * know), DUOGUARD_ENGINE, DUOGUARD_OUT_OF_MEMORY or DUOGUARD_PANIC. Any thread. */
+DUOGUARD_API duoguard_status duoguard_session_new(
+    const duoguard_model *model, const duoguard_options *options, duoguard_session **out,
+    duoguard_error *error);
 
 /* Frees a session; NULL is accepted. No other thread may be using it. */
 DUOGUARD_API void duoguard_session_free(duoguard_session *session);
 
-/* The name of the engine that computes, which is how to learn what the automatic choice chose; NULL if `session` is NULL. The string lives
- * as long as the session. */
+/* The name of the engine that computes, as the automatic choice chose it; NULL if `session` is
+ * NULL. The string lives as long as the session. No thread may be using the session exclusively. */
 DUOGUARD_API const char *duoguard_session_engine(const duoguard_session *session);
 
-/* Says in which language later checks are, instead of leaving it to be identified from each text. The language chooses the thresholds.
- *
- * tag    A BCP-47 tag such as "en" or "pt-BR", of at most 15 characters; NULL: identify the language again, as at the start.
- * error  May be NULL.
- *
- * Fails with DUOGUARD_INVALID_ARGUMENT, and then changes nothing, or with DUOGUARD_PANIC. The session is exclusive. */
-DUOGUARD_API duoguard_status duoguard_session_set_language(duoguard_session *session, const char *tag, duoguard_error *error);
+/* ---- Check ----------------------------------------------------------------------------------- */
+/* What to check: a prompt, a response, or a response together with the prompt that it answers. Fill
+ * it with DUOGUARD_INPUT_INIT, then set what you have. The caller's; it and its texts are read
+ * during the call only. */
+typedef struct duoguard_input {
+    uint32_t struct_size; /* sizeof(duoguard_input) */
+    uint32_t reserved;
+    const char *prompt;   /* UTF-8. NULL, 0: empty, as where a response is checked alone */
+    size_t prompt_size;
+    const char *response; /* UTF-8. NULL, 0: none. Not NULL, with size 0: an empty response */
+    size_t response_size;
+    const char *language; /* the text's, which chooses the thresholds: a BCP-47 tag such as "en" or
+                             "pt_BR", ended by NUL. NULL: identified from the text */
+} duoguard_input;
+#define DUOGUARD_INPUT_INIT { sizeof(duoguard_input), 0, NULL, 0, NULL, 0, NULL }
 
-/* What a check found. Fill it with DUOGUARD_VERDICT_INIT. The caller's; there is nothing to free. */
+/* How a prompt and its response become one text, or stay two. */
+enum {
+    DUOGUARD_JOIN_SPACE = 0,   /* the prompt, a space and the response: the benchmarks' rule */
+    DUOGUARD_JOIN_NEWLINE = 1, /* the prompt, a line break and the response */
+    DUOGUARD_JOIN_SEPARATE = 2 /* scored one by one: the response without what it answers */
+};
+
+/* How to check. Fill it with DUOGUARD_CHECK_OPTIONS_INIT, then change what you need. The caller's;
+ * it and its thresholds are read during the call only. */
+typedef struct duoguard_check_options {
+    uint32_t struct_size;    /* sizeof(duoguard_check_options) */
+    uint32_t join;           /* a DUOGUARD_JOIN_ constant */
+    uint64_t max_tokens;     /* score the first tokens, at most this many, and nothing of the rest,
+                                which coverage_partial then tells. 0: score all of the text */
+    float target_fpr;        /* take the thresholds at which the model flags at most this share of
+                                safe texts, in (0, 1); an error if it has none so low. 0: the
+                                model's ordinary thresholds */
+    uint32_t literal;        /* 1: score what is literally written, and nothing else. 0: score the
+                                text also as it reads with its disguises taken off */
+    const float *thresholds; /* one per category, in the order of the scores, in (0, 1]; a score
+                                above its threshold is flagged, so 1 never flags. An entry of 0
+                                leaves that category the threshold that it has without this array.
+                                Any other value, NaN included, is an error. NULL: none */
+    size_t threshold_count;  /* duoguard_model_category_count. 0: no thresholds */
+} duoguard_check_options;
+#define DUOGUARD_CHECK_OPTIONS_INIT \
+    { sizeof(duoguard_check_options), DUOGUARD_JOIN_SPACE, 0, 0.0f, 0, NULL, 0 }
+
+/* What a check found. Fill it with DUOGUARD_VERDICT_INIT. The caller's; there is nothing to free.
+ *
+ * The span is where the window that scored highest lies, in bytes of the text that the caller gave,
+ * between characters: text of one window is its own span. A window that holds some of the prompt
+ * and some of the response is told as its part of the one of which it holds more bytes; of the
+ * prompt, if as many. Empty text has the span 0 to 0. */
 typedef struct duoguard_verdict {
     uint32_t struct_size;   /* sizeof(duoguard_verdict), set by the caller */
-    uint32_t flagged;       /* 1 if any category's score exceeds its threshold: unsafe. Otherwise 0 */
-    int32_t top_category;   /* the category that exceeds its threshold by most, an index; -1: none above its threshold */
+    uint32_t flagged;       /* 1: a category's score exceeds its threshold, unsafe; otherwise 0 */
+    int32_t top_category;   /* the category that exceeds its threshold by most, an index; or -1 */
     float top_score;        /* the largest score of any category, a probability in [0, 1] */
     uint64_t tokens;        /* tokens in the text, as the model counts */
-    uint64_t tokens_scored; /* those of them that at least one window covered: all of them, in this release */
-    uint32_t windows;       /* pieces that the text was scored in; 0 for empty text, which is safe */
-    char language[16];      /* the BCP-47 tag of the language whose thresholds applied, ended by NUL; "und" if it was not identified */
+    uint64_t tokens_scored; /* those of them that at least one window covered */
+    uint32_t windows;       /* pieces that it was scored in; 0 for empty text, which is safe */
+    char language[40];      /* whose thresholds applied, such as "pt-BR"; "und": not identified */
+    uint32_t span_in_response; /* 1: the span is in the response; 0: in the prompt */
+    uint64_t span_begin;       /* its first byte */
+    uint64_t span_end;         /* the byte after its last */
+    uint32_t coverage_partial; /* 1: max_tokens left some of the text unscored; 0: all was scored */
+    uint32_t reserved;
 } duoguard_verdict;
+#define DUOGUARD_VERDICT_INIT \
+    { sizeof(duoguard_verdict), 0, -1, 0.0f, 0, 0, 0, { '\0' }, 0, 0, 0, 0, 0 }
 
-#define DUOGUARD_VERDICT_INIT { sizeof(duoguard_verdict), 0, -1, 0.0f, 0, 0, 0, { '\0' } }
-
-/* Checks a prompt, or a response together with the prompt that it answers.
+/* Checks a text: all of it, in as many windows as it needs, as it is written and, where it is
+ * disguised, as it reads. Scores are the maximum over all of these.
  *
- * session                  Not NULL. Exclusive: no other thread may use it during the call.
- * prompt, prompt_size      The prompt, in UTF-8. NULL, 0 is empty text.
- * response, response_size  The response, in UTF-8. NULL, 0: the prompt alone. A pointer that is not NULL, with size 0, is an empty response.
- * scores, score_count      Receives one score per category, each a probability in [0, 1]: as many as duoguard_model_category_count says, no
- *                          fewer and no more. NULL, 0: no scores are wanted.
- * verdict                  Receives the verdict. Its struct_size must be at least 16. NULL: no verdict is wanted; then scores must be.
- * error                    May be NULL.
+ * session      Computes. Not NULL; no other thread may use it during the call.
+ * input        The text; struct_size at least offsetof(duoguard_input, response). Not NULL.
+ * options      How to check; struct_size at least 8. NULL: DUOGUARD_CHECK_OPTIONS_INIT.
+ * scores       Receives one score per category, a probability in [0, 1]. NULL: none wanted.
+ * score_count  Their number, which is duoguard_model_category_count; 0 if scores is NULL.
+ * verdict      Receives the verdict; struct_size at least 16. NULL: none wanted, but scores are.
+ * error        Receives the message of a failure. May be NULL.
  *
- * All of the text is scored, in as many windows as it needs, up to 4 MiB of prompt and response together; longer text is an error.
- *
- * Fails with DUOGUARD_INVALID_ARGUMENT (text that is not UTF-8: the message names the byte where it ends to be; a wrong score_count), _ENGINE or
- * _PANIC. After DUOGUARD_PANIC the session refuses further work with DUOGUARD_PANIC: free it and make another. */
-DUOGUARD_API duoguard_status duoguard_session_check(duoguard_session *session, const char *prompt, size_t prompt_size, const char *response,
-                                                    size_t response_size, float *scores, size_t score_count,
-                                                    duoguard_verdict *verdict, duoguard_error *error);
+ * Fails with DUOGUARD_INVALID_ARGUMENT (also: text that is not UTF-8; more than 4 MiB of prompt and
+ * response, what joins them included; a language that is no tag; a wrong threshold, rate or count),
+ * DUOGUARD_UNSUPPORTED (an option that this library does not know), DUOGUARD_ENGINE or
+ * DUOGUARD_PANIC, after which the session can only be freed. */
+DUOGUARD_API duoguard_status duoguard_session_check(
+    duoguard_session *session, const duoguard_input *input, const duoguard_check_options *options,
+    float *scores, size_t score_count, duoguard_verdict *verdict, duoguard_error *error);
 
-/* ---- Stream -------------------------------------------------------------------------------------------------------------------- */
-
-/* A text that is checked while it is still being written, such as the response of a language model: push each piece as it comes, look at
- * the verdicts on the way, and finish.
+/* ---- Stream ---------------------------------------------------------------------------------- */
+/* A text that is checked while it is still being written, such as the response of a language model:
+ * push each piece as it comes, look at the verdicts on the way, and finish. (Each call returns a
+ * status, which is to be looked at.)
  *
  *     duoguard_stream_new(session, &options, &stream, &error);
  *     while (next_piece(&piece, &size)) {
@@ -280,68 +348,97 @@ DUOGUARD_API duoguard_status duoguard_session_check(duoguard_session *session, c
  *     duoguard_stream_finish(stream, session, NULL, 0, &verdict, &error);
  *     duoguard_stream_free(stream);
  *
- * (Each call returns a status, which is to be looked at.)
- *
- * Made by duoguard_stream_new; freed by duoguard_stream_free. It holds the text so far, and computes nothing itself: sessions do, and one session
- * may serve many streams by turns. It keeps what it needs of its model; the session that it was made with may be freed before it, and
- * another session on the same model and engine may go on with it. One thread at a time may use it. */
+ * Made by duoguard_stream_new; freed by duoguard_stream_free. It holds the text so far, and
+ * computes nothing itself: sessions do, and one session may serve many streams by turns. It keeps
+ * what it needs of its model; the session that it was made with may be freed before it, and another
+ * session on the same model and engine may go on with it. One thread at a time may use it. */
 typedef struct duoguard_stream duoguard_stream;
 
-/* How to read a stream. Fill it with DUOGUARD_STREAM_OPTIONS_INIT, then change what you need. The caller's; it and the prompt are read during
- * the call only. */
-typedef struct duoguard_stream_options {
-    uint32_t struct_size;    /* sizeof(duoguard_stream_options) */
-    uint32_t debounce_bytes; /* bytes of new text after which a push draws a verdict; 0 = auto, which is 256. A verdict costs what is
-                                new with a cache, and about one window of the network without, however little is new */
-    const char *prompt;      /* the prompt that the streamed response answers, in UTF-8; NULL, 0: the stream is itself a prompt */
-    size_t prompt_size;      /* its bytes */
-    uint32_t rescore;        /* 1: verdicts on the way score whole windows, without a cache; 0: with one where there is one, see
-                                duoguard_stream_uses_cache */
-    uint32_t reserved;       /* 0 */
-} duoguard_stream_options;
+/* Whether verdicts on the way go on from what was computed for the one before. */
+enum {
+    DUOGUARD_CACHE_DEFAULT = 0, /* as the library does by default: in this release, on */
+    DUOGUARD_CACHE_ON = 1,      /* they do where bundle and engine can, and cost what is new */
+    DUOGUARD_CACHE_OFF = 2      /* they score whole windows, as the verdict at the end does */
+};
 
-#define DUOGUARD_STREAM_OPTIONS_INIT { sizeof(duoguard_stream_options), 0, NULL, 0, 0, 0 }
+/* How to read a stream. Fill it with DUOGUARD_STREAM_OPTIONS_INIT, then change what you need. The
+ * caller's; it and all that it points to are read during the call only. */
+typedef struct duoguard_stream_options {
+    uint32_t struct_size;  /* sizeof(duoguard_stream_options) */
+    uint32_t cache;        /* a DUOGUARD_CACHE_ constant */
+    const char *prompt;    /* what the streamed response answers, in UTF-8. NULL, 0: the stream is
+                              itself a prompt */
+    size_t prompt_size;
+    const char *language;  /* the text's, which chooses the thresholds: a BCP-47 tag such as "en" or
+                              "pt_BR", ended by NUL. NULL: identified from the text so far */
+    const duoguard_check_options *check; /* NULL: DUOGUARD_CHECK_OPTIONS_INIT */
+    size_t debounce_bytes; /* bytes of new text after which a push draws a verdict; 1: at every push
+                              that brings text. 0: automatic, which is 256. A verdict costs what is
+                              new with a cache, and about one window of the network without */
+} duoguard_stream_options;
+#define DUOGUARD_STREAM_OPTIONS_INIT \
+    { sizeof(duoguard_stream_options), DUOGUARD_CACHE_DEFAULT, NULL, 0, NULL, NULL, 0 }
 
 /* Begins a stream.
  *
- * session  A session on the model and the engine that will score it. Its language, if one is set, is the stream's. Not NULL. Exclusive.
- * options  May be NULL: a prompt, with a verdict about every 64 tokens of English. Its struct_size must be at least 8.
- * out      Receives the stream, which the caller owns. Not NULL.
- * error    May be NULL.
+ * session  On the model and engine that will score it. Not NULL; no other thread may use it during
+ *          the call.
+ * options  How; struct_size at least 8. NULL: DUOGUARD_STREAM_OPTIONS_INIT, a prompt.
+ * out      Receives the stream, to be freed by duoguard_stream_free. Not NULL.
+ * error    Receives the message of a failure. May be NULL.
  *
- * Fails with DUOGUARD_INVALID_ARGUMENT (also: a prompt that is not UTF-8), _UNSUPPORTED (an option that this library does not know) or _PANIC. */
-DUOGUARD_API duoguard_status duoguard_stream_new(duoguard_session *session, const duoguard_stream_options *options, duoguard_stream **out,
-                                                 duoguard_error *error);
+ * Fails with DUOGUARD_INVALID_ARGUMENT (also: a prompt that is not UTF-8; a language that is no
+ * tag; a wrong threshold, rate or count), DUOGUARD_UNSUPPORTED (an option that this library does
+ * not know) or DUOGUARD_PANIC, after which the session can only be freed. */
+DUOGUARD_API duoguard_status duoguard_stream_new(
+    duoguard_session *session, const duoguard_stream_options *options, duoguard_stream **out,
+    duoguard_error *error);
 
-/* Whether verdicts on the way go on from what was computed for the one before, and so cost only what is new: 1 if the bundle has the
- * graph for it (stream.onnx), the engine can run it (rten and onnxruntime can, wgpu cannot) and `rescore` is not set; otherwise 0, as
- * for NULL. With a cache, the last window of a verdict on the way is shorter than a check would take, and its scores may differ by about
- * what quantising changes. The verdict of duoguard_stream_finish never uses it. No other thread may be using the stream exclusively. */
+/* Whether verdicts on the way go on from what was computed for the one before: 1 if the bundle has
+ * stream.onnx, the engine can run it ("wgpu" cannot) and the stream's options do not turn it off;
+ * otherwise 0, as for NULL. The last window of such a verdict is shorter than a check would take,
+ * and its scores may differ by about what quantising changes. The verdict of duoguard_stream_finish
+ * never goes on from others. No thread may be using the stream exclusively. */
 DUOGUARD_API uint32_t duoguard_stream_uses_cache(const duoguard_stream *stream);
 
-/* Takes the next bytes, and gives a verdict on the text so far if enough of it is new. It is an early look: it may flag what the finished text
- * does not, and the other way round.
+/* Takes the next bytes, and gives a verdict on the text so far if enough of it is new. It is an
+ * early look: it may flag what the finished text does not, and the other way round.
  *
- * stream, session      Not NULL. Exclusive. The session is one on the stream's model and engine.
- * piece, piece_size    The next bytes, of any number, which may end inside a character. NULL, 0 is no bytes.
- * judged               Receives 1 if a verdict was drawn, and 0 if too little is new: scores and verdict are then left as they were. Not NULL.
- * scores, score_count, verdict, error  As for duoguard_session_check.
+ * stream       Not NULL; no other thread may use it during the call.
+ * session      On its model and engine. Not NULL; no other thread may use it during the call.
+ * piece        The next bytes, piece_size of them, which may end inside a character. NULL, 0: none.
+ * judged       Receives 1 if a verdict was drawn, and 0 if too little is new: scores and verdict
+ *              are then left as they were. Not NULL.
+ * scores       Receives one score per category, a probability in [0, 1]. NULL: none wanted.
+ * score_count  Their number, which is duoguard_model_category_count; 0 if scores is NULL.
+ * verdict      Receives the verdict; struct_size at least 16. NULL: none wanted, but scores are.
+ * error        Receives the message of a failure. May be NULL.
  *
- * Fails with DUOGUARD_INVALID_ARGUMENT (bytes that cannot be UTF-8; more than 4 MiB of prompt and stream; a session on another model or engine)
- * and then the stream is as it was before; with _ENGINE, where the piece was taken and only the verdict failed; or with _PANIC, after which
- * stream and session can only be freed. */
-DUOGUARD_API duoguard_status duoguard_stream_push(duoguard_stream *stream, duoguard_session *session, const char *piece, size_t piece_size,
-                                                  uint32_t *judged, float *scores, size_t score_count, duoguard_verdict *verdict,
-                                                  duoguard_error *error);
+ * Fails with DUOGUARD_INVALID_ARGUMENT (also: bytes that cannot be UTF-8; more than 4 MiB of prompt
+ * and stream; a session on another model or engine) and then the stream is as it was before; with
+ * DUOGUARD_ENGINE, where the piece was taken and only the verdict failed; or with DUOGUARD_PANIC,
+ * after which stream and session can only be freed. */
+DUOGUARD_API duoguard_status duoguard_stream_push(
+    duoguard_stream *stream, duoguard_session *session, const char *piece, size_t piece_size,
+    uint32_t *judged, float *scores, size_t score_count, duoguard_verdict *verdict,
+    duoguard_error *error);
 
-/* The verdict on the whole text: exactly that of duoguard_session_check, however it was cut into pieces. More may be pushed afterwards.
+/* Gives the verdict on the whole text: exactly that of duoguard_session_check on it, however it was
+ * cut into pieces. More may be pushed afterwards.
  *
- * stream, session      As for duoguard_stream_push.
- * scores, score_count, verdict, error  As for duoguard_session_check.
+ * stream       Not NULL; no other thread may use it during the call.
+ * session      On its model and engine. Not NULL; no other thread may use it during the call.
+ * scores       Receives one score per category, a probability in [0, 1]. NULL: none wanted.
+ * score_count  Their number, which is duoguard_model_category_count; 0 if scores is NULL.
+ * verdict      Receives the verdict; struct_size at least 16. NULL: none wanted, but scores are.
+ * error        Receives the message of a failure. May be NULL.
  *
- * Fails as duoguard_session_check does; text that ends inside a character is DUOGUARD_INVALID_ARGUMENT, and the rest can still be pushed. */
-DUOGUARD_API duoguard_status duoguard_stream_finish(duoguard_stream *stream, duoguard_session *session, float *scores, size_t score_count,
-                                                    duoguard_verdict *verdict, duoguard_error *error);
+ * Fails with DUOGUARD_INVALID_ARGUMENT (also: text that ends inside a character, whose rest can
+ * still be pushed; a session on another model or engine), DUOGUARD_ENGINE or DUOGUARD_PANIC, after
+ * which stream and session can only be freed. */
+DUOGUARD_API duoguard_status duoguard_stream_finish(
+    duoguard_stream *stream, duoguard_session *session, float *scores, size_t score_count,
+    duoguard_verdict *verdict, duoguard_error *error);
 
 /* Frees a stream, finished or not; NULL is accepted. No other thread may be using it. */
 DUOGUARD_API void duoguard_stream_free(duoguard_stream *stream);

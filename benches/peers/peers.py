@@ -35,7 +35,8 @@ ROUNDS = 40
 TOKENS = [16, 64, 128, 256]
 FIRST = "duoguard rten"
 REFERENCE = "transformers fp32"
-# How far logits may be from the reference's. What differs is what is rounded: all, weights, weights and activations, activations by tensor.
+# How far logits may be from the reference's. What differs is what is rounded: all, weights,
+# weights and activations, activations by tensor.
 TOLERANCES = {"transformers bf16": 0.1, "llama.cpp f16": 0.01, "llama.cpp q8_0": 0.1, "onnxruntime (Python)": 0.2}
 
 

@@ -6,6 +6,8 @@ use duoguard_eval::page::Table;
 use duoguard_export::{Certificate, Change, Effect};
 use serde_json::Value;
 
+use crate::section;
+
 /// Adds the certificate of a manifest.
 pub(crate) fn describe(text: &mut String, value: &Value) {
     if value.is_null() {
@@ -16,10 +18,35 @@ pub(crate) fn describe(text: &mut String, value: &Value) {
     }
     // What another version wrote is shown as it is.
     let Ok(certificate) = serde_json::from_value::<Certificate>(value.clone()) else {
-        crate::inspect::section(text, "certificate", value);
+        section::describe(text, "certificate", value);
         return;
     };
     table(text, &certificate);
+}
+
+/// The certificate of a manifest in one line.
+pub(crate) fn sentence(value: &Value) -> String {
+    if value.is_null() {
+        return "none".to_owned();
+    }
+    let Ok(certificate) = serde_json::from_value::<Certificate>(value.clone()) else {
+        return "of another version: --verbose".to_owned();
+    };
+    let Certificate { passed, all, .. } = &certificate;
+    let verdict = if *passed { "passed" } else { "FAILED" };
+    let change = |name: &str, change: Option<Change>| {
+        let points = change.map(|change| 100.0 * change.change);
+        points.map_or(String::new(), |points| {
+            format!(", {name} {points:+.2} points")
+        })
+    };
+    format!(
+        "{verdict}: quantising changed {} of {} verdicts{}{}",
+        all.flips,
+        all.texts,
+        change("FPR", all.fpr),
+        change("recall", all.recall),
+    )
 }
 
 /// The certificate of a manifest as a sentence and a table; `None` where there is none that can be
@@ -166,11 +193,16 @@ mod tests {
         let effect = json!({ "texts": 50, "safe": 25, "unsafe": 25, "logit_error": error, "flips": 4, "fpr": fpr });
         let mut language = effect.clone();
         language["categories"] = json!({ "hate": effect });
-        let text = described(&json!({
+        let value = json!({
             "passed": false, "scheme": "int8-dynamic", "texts": "validation.jsonl",
             "tolerance": { "fpr": 0.01, "recall": 0.01, "flips": 0.01 },
             "violations": ["fr: too much"], "all": effect, "languages": { "fr": language },
-        }));
+        });
+        let text = described(&value);
+        assert_eq!(
+            sentence(&value),
+            "FAILED: quantising changed 4 of 50 verdicts, FPR +5.00 points"
+        );
         for part in [
             "certificate: FAILED; int8-dynamic against",
             "beyond that: fr: too much",
@@ -185,5 +217,10 @@ mod tests {
     fn what_it_cannot_read_is_shown_as_it_is() {
         assert!(described(&json!({ "newer": 5 })).contains("\"newer\": 5"));
         assert!(described(&Value::Null).contains("none"));
+        assert_eq!(sentence(&Value::Null), "none");
+        assert_eq!(
+            sentence(&json!({ "newer": 5 })),
+            "of another version: --verbose"
+        );
     }
 }

@@ -243,6 +243,9 @@ pub(crate) struct InspectArgs {
     /// The bundle
     #[arg(value_name = "BUNDLE_DIR")]
     pub(crate) bundle: PathBuf,
+    /// Print all of it: every threshold, the certificate's tables, the provenance and every file
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
 }
 
 /// List the engines: which this machine can use, and how to get the others

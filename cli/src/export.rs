@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::certificate;
 use crate::cli::ExportArgs;
 use crate::failure::Failure;
-use crate::inspect::section;
+use crate::section;
 
 pub(crate) fn run(arguments: &ExportArgs) -> Result<Outcome, Failure> {
     let options = ExportOptions {
@@ -29,9 +29,9 @@ pub(crate) fn run(arguments: &ExportArgs) -> Result<Outcome, Failure> {
     let mut text = describe(arguments, &report, start.elapsed().as_secs_f64());
     // What quantising changed is shown as it was written, so that what is printed here is what the
     // bundle says.
-    section(&mut text, "quantization", &report.manifest.quantization);
+    section::describe(&mut text, "quantization", &report.manifest.quantization);
     certificate::describe(&mut text, &report.manifest.certificate);
-    section(&mut text, "provenance", &report.manifest.provenance);
+    section::describe(&mut text, "provenance", &report.manifest.provenance);
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())

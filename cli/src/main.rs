@@ -14,6 +14,7 @@ mod failure;
 mod inspect;
 mod judgement;
 mod model_path;
+mod section;
 
 use std::process::ExitCode;
 

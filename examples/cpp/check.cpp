@@ -13,7 +13,8 @@ int main(int argc, char **argv) {
     try {
         const duoguard::Model model(argv[1]);
         duoguard::Session session(model);
-        const duoguard::Verdict verdict = argc == 4 ? session.check(argv[2], argv[3]) : session.check(argv[2]);
+        const duoguard::Verdict verdict =
+            argc == 4 ? session.check(argv[2], argv[3]) : session.check(argv[2]);
         std::cout << (verdict.summary.flagged ? "unsafe" : "safe") << '\n';
         const std::vector<std::string> names = model.categories();
         for (std::size_t i = 0; i < names.size(); i++)

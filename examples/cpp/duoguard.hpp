@@ -1,5 +1,6 @@
-// An example of how a C++11 program can wrap the C API: objects that free themselves, errors as exceptions. Copy it and make it yours: it is
-// not a second API, and gives no promise to stay as it is.
+// An example of how a C++11 program can wrap the C API: objects that free themselves, errors as
+// exceptions. Copy it and make it yours: it is not a second API, and gives no promise to stay as it
+// is.
 #ifndef DUOGUARD_HPP
 #define DUOGUARD_HPP
 
@@ -15,7 +16,8 @@ namespace duoguard {
 /// A call that failed. Whatever was to be checked was not: do not take it for safe.
 class Error : public std::runtime_error {
 public:
-    Error(duoguard_status status, const duoguard_error &error) : std::runtime_error(error.message), status_(status) {}
+    Error(duoguard_status status, const duoguard_error &error)
+        : std::runtime_error(error.message), status_(status) {}
     duoguard_status status() const noexcept { return status_; }
 
 private:
@@ -69,24 +71,42 @@ public:
         handle_.reset(made);
     }
 
-    Verdict check(const std::string &prompt) { return check(prompt, nullptr, 0); }
-
-    Verdict check(const std::string &prompt, const std::string &response) {
-        return check(prompt, response.data(), response.size());
+    /// A prompt alone.
+    Verdict check(const std::string &prompt,
+                  const duoguard_check_options &options = DUOGUARD_CHECK_OPTIONS_INIT) {
+        return check(input_of(prompt), options);
     }
 
-private:
-    Verdict check(const std::string &prompt, const char *response, std::size_t response_size) {
+    /// A response, with the prompt that it answers.
+    Verdict check(const std::string &prompt, const std::string &response,
+                  const duoguard_check_options &options = DUOGUARD_CHECK_OPTIONS_INIT) {
+        duoguard_input input = input_of(prompt);
+        input.response = response.data();
+        input.response_size = response.size();
+        return check(input, options);
+    }
+
+    Verdict check(const duoguard_input &input, const duoguard_check_options &options) {
         Verdict verdict = {DUOGUARD_VERDICT_INIT, std::vector<float>(categories_)};
         duoguard_error error;
-        require(duoguard_session_check(handle_.get(), prompt.data(), prompt.size(), response, response_size, verdict.scores.data(),
+        require(duoguard_session_check(handle_.get(), &input, &options, verdict.scores.data(),
                                        verdict.scores.size(), &verdict.summary, &error),
                 error);
         return verdict;
     }
 
+private:
+    static duoguard_input input_of(const std::string &prompt) {
+        duoguard_input input = DUOGUARD_INPUT_INIT;
+        input.prompt = prompt.data();
+        input.prompt_size = prompt.size();
+        return input;
+    }
+
     struct Free {
-        void operator()(duoguard_session *session) const noexcept { duoguard_session_free(session); }
+        void operator()(duoguard_session *session) const noexcept {
+            duoguard_session_free(session);
+        }
     };
     std::unique_ptr<duoguard_session, Free> handle_;
     std::size_t categories_;

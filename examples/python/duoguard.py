@@ -1,7 +1,8 @@
 """Is a text unsafe? python3 duoguard.py BUNDLE PROMPT [RESPONSE]
 
-An example of how Python calls the C library, with the standard library alone. The library is found through DUOGUARD_LIBRARY, the path of
-libduoguard.so, or else in the system's folders. Exits with 0 when the text is safe, 1 when it is not, 2 when it was not checked.
+An example of how Python calls the C library, with the standard library alone. The library is found
+through DUOGUARD_LIBRARY, the path of libduoguard.so, or else in the system's folders. Exits with 0
+when the text is safe, 1 when it is not, 2 when it was not checked.
 """
 
 import ctypes
@@ -18,7 +19,35 @@ class _Error(ctypes.Structure):
 
 
 class _Options(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_uint32), ("threads", ctypes.c_uint32), ("engine", ctypes.c_char_p)]
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("threads", ctypes.c_uint32),
+        ("engine", ctypes.c_char_p),
+    ]
+
+
+class _Input(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+        ("prompt", ctypes.c_char_p),
+        ("prompt_size", ctypes.c_size_t),
+        ("response", ctypes.c_char_p),
+        ("response_size", ctypes.c_size_t),
+        ("language", ctypes.c_char_p),
+    ]
+
+
+class _CheckOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("join", ctypes.c_uint32),
+        ("max_tokens", ctypes.c_uint64),
+        ("target_fpr", ctypes.c_float),
+        ("literal", ctypes.c_uint32),
+        ("thresholds", ctypes.POINTER(ctypes.c_float)),
+        ("threshold_count", ctypes.c_size_t),
+    ]
 
 
 class Verdict(ctypes.Structure):
@@ -30,14 +59,21 @@ class Verdict(ctypes.Structure):
         ("tokens", ctypes.c_uint64),
         ("tokens_scored", ctypes.c_uint64),
         ("windows", ctypes.c_uint32),
-        ("language", ctypes.c_char * 16),
+        ("language", ctypes.c_char * 40),
+        ("span_in_response", ctypes.c_uint32),
+        ("span_begin", ctypes.c_uint64),
+        ("span_end", ctypes.c_uint64),
+        ("coverage_partial", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
     ]
 
 
 def _load():
     path = os.environ.get("DUOGUARD_LIBRARY") or ctypes.util.find_library("duoguard")
     if path is None:
-        raise OSError("libduoguard is not in the system's folders: set DUOGUARD_LIBRARY to its path")
+        raise OSError(
+            "libduoguard is not in the system's folders: set DUOGUARD_LIBRARY to its path"
+        )
     library = ctypes.CDLL(path)
     void, size = ctypes.c_void_p, ctypes.c_size_t
     out, error = ctypes.POINTER(void), ctypes.POINTER(_Error)
@@ -51,7 +87,7 @@ def _load():
         "duoguard_session_free": (None, [void]),
         "duoguard_session_check": (
             ctypes.c_int32,
-            [void, ctypes.c_char_p, size, ctypes.c_char_p, size]
+            [void, ctypes.POINTER(_Input), ctypes.POINTER(_CheckOptions)]
             + [ctypes.POINTER(ctypes.c_float), size, ctypes.POINTER(Verdict), error],
         ),
     }
@@ -59,7 +95,8 @@ def _load():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     if library.duoguard_abi_version() != ABI_VERSION:
-        raise OSError(f"{path}: ABI version {library.duoguard_abi_version()}, expected {ABI_VERSION}")
+        found = library.duoguard_abi_version()
+        raise OSError(f"{path}: ABI version {found}, expected {ABI_VERSION}")
     return library
 
 
@@ -77,7 +114,9 @@ class Model:
 
     def __init__(self, path):
         self._library, self._handle, error = _load(), ctypes.c_void_p(), _Error()
-        status = self._library.duoguard_model_open(os.fsencode(path), ctypes.byref(self._handle), ctypes.byref(error))
+        status = self._library.duoguard_model_open(
+            os.fsencode(path), ctypes.byref(self._handle), ctypes.byref(error)
+        )
         _require(status, error)
         count = self._library.duoguard_model_category_count(self._handle)
         names = (self._library.duoguard_model_category_name(self._handle, i) for i in range(count))
@@ -92,7 +131,7 @@ class Model:
 
 
 class Session:
-    """A model on an engine. One thread at a time may use it; ctypes lets other threads run meanwhile."""
+    """A model on an engine. One thread at a time may use it; ctypes lets others run meanwhile."""
 
     def __init__(self, model, engine, threads):
         self._model, self._library = model, model._library
@@ -103,18 +142,30 @@ class Session:
         )
         _require(status, error)
 
-    def check(self, prompt, response=None):
+    def check(self, prompt, response=None, language=None, max_tokens=0, target_fpr=0.0):
         """The verdict, and the score of every category by its name."""
         prompt, names = prompt.encode(), self._model.categories
         response = None if response is None else response.encode()
+        language = None if language is None else language.encode()
         scores, error = (ctypes.c_float * len(names))(), _Error()
         verdict = Verdict(struct_size=ctypes.sizeof(Verdict))
+        given = _Input(
+            struct_size=ctypes.sizeof(_Input),
+            prompt=prompt,
+            prompt_size=len(prompt),
+            response=response,
+            response_size=len(response or b""),
+            language=language,
+        )
+        options = _CheckOptions(
+            struct_size=ctypes.sizeof(_CheckOptions),
+            max_tokens=max_tokens,
+            target_fpr=target_fpr,
+        )
         status = self._library.duoguard_session_check(
             self._handle,
-            prompt,
-            len(prompt),
-            response,
-            len(response or b""),
+            ctypes.byref(given),
+            ctypes.byref(options),
             scores,
             len(names),
             ctypes.byref(verdict),

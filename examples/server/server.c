@@ -1,14 +1,16 @@
 /* A guard as a local service: server BUNDLE PORT THREADS
  *
- * One model, and one session per thread: each thread waits for a connection, answers its lines, and waits for the next. A line is a prompt in
- * UTF-8, of at most 65,535 bytes; a tab in it separates the prompt from a response. Each is answered by one line:
+ * One model, and one session per thread: each thread waits for a connection, answers its lines, and
+ * waits for the next. A line is a prompt in UTF-8, of at most 65,535 bytes; a tab in it separates
+ * the prompt from a response. Each is answered by one line:
  *
  *     safe TOP_SCORE
  *     unsafe TOP_SCORE CATEGORY
  *     error MESSAGE                   it was not checked: do not take it for safe
  *
- * It listens on 127.0.0.1 only; port 0 takes a free one. The port is printed when it is ready. SIGINT and SIGTERM end it: lines that are
- * being answered are answered, and everything is freed. POSIX. */
+ * It listens on 127.0.0.1 only; port 0 takes a free one. The port is printed when it is ready.
+ * SIGINT and SIGTERM end it: lines that are being answered are answered, and everything is freed.
+ * POSIX. */
 #define _POSIX_C_SOURCE 200809L
 #include <duoguard.h>
 
@@ -51,13 +53,17 @@ static void stop(void) {
 }
 
 static void answer(worker *self, size_t size, FILE *to) {
+    duoguard_input input = DUOGUARD_INPUT_INIT;
     duoguard_verdict verdict = DUOGUARD_VERDICT_INIT;
     duoguard_error error;
     char *tab = memchr(self->line, '\t', size);
-    size_t prompt_size = tab == NULL ? size : (size_t)(tab - self->line);
-    const char *response = tab == NULL ? NULL : tab + 1;
-    size_t response_size = tab == NULL ? 0 : size - prompt_size - 1;
-    if (duoguard_session_check(self->session, self->line, prompt_size, response, response_size, NULL, 0, &verdict, &error) !=
+    input.prompt = self->line;
+    input.prompt_size = tab == NULL ? size : (size_t)(tab - self->line);
+    if (tab != NULL) {
+        input.response = tab + 1;
+        input.response_size = size - input.prompt_size - 1;
+    }
+    if (duoguard_session_check(self->session, &input, NULL, NULL, 0, &verdict, &error) !=
         DUOGUARD_OK) {
         for (char *c = error.message; *c != '\0'; c++)
             if (*c == '\n' || *c == '\r')
@@ -71,7 +77,8 @@ static void answer(worker *self, size_t size, FILE *to) {
     fflush(to);
 }
 
-/* Reads a line into `line`, without its end. Returns its size, LINE_SIZE if it is too long, or -1 when there are no more. NUL bytes count. */
+/* Reads a line into `line`, without its end. Returns its size, LINE_SIZE if it is too long, or -1
+ * when there are no more. NUL bytes count. */
 static long read_line(FILE *from, char *line) {
     size_t size = 0;
     int c;
@@ -128,7 +135,8 @@ static int listen_on(unsigned port) {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons((uint16_t)port);
     if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 64) != 0 ||
+        bind(listener, (struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(listener, 64) != 0 ||
         getsockname(listener, (struct sockaddr *)&address, &size) != 0) {
         perror("listen");
         exit(2);
@@ -150,7 +158,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: server BUNDLE PORT THREADS (1 to %d)\n", MAX_THREADS);
         return 2;
     }
-    /* Threads inherit this: only `sigwait` below sees the signals. A client that hangs up must not end the server. */
+    /* Threads inherit this: only `sigwait` below sees the signals. A client that hangs up must not
+     * end the server. */
     sigemptyset(&ends);
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);

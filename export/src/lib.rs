@@ -9,7 +9,8 @@
 //! use std::path::Path;
 //! use duoguard_export::{ExportOptions, export};
 //!
-//! let report = export(Path::new("run/checkpoint"), Path::new("run/bundle"), &ExportOptions::default())?;
+//! let (checkpoint, bundle) = (Path::new("run/checkpoint"), Path::new("run/bundle"));
+//! let report = export(checkpoint, bundle, &ExportOptions::default())?;
 //! println!("{} bytes, fp32 parity {:e}", report.bundle_bytes, report.fp32_parity_max_error);
 //! # Ok::<(), duoguard_export::ExportError>(())
 //! ```

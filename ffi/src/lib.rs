@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 mod boundary;
+mod choices;
 mod failure;
 mod message;
 mod model;

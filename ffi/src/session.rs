@@ -1,22 +1,17 @@
-//! `duoguard_session`: a session, its language, and whether it can still be used.
+//! `duoguard_session`: a session, and whether it can still be used.
 
 use std::ffi::{CStr, CString};
 
-use runtime::{Input, Session, SessionOptions, Verdict, is_language_tag};
+use runtime::{CheckOptions, Input, Session, SessionOptions, Verdict};
 
 use crate::failure::Failure;
 use crate::model::ModelHandle;
 use crate::status::Status;
 
-/// The longest language tag that a verdict has room for.
-pub(crate) const MAX_LANGUAGE_BYTES: usize = 15;
-
 #[derive(Debug)]
 pub(crate) struct SessionHandle {
     session: Session,
     engine: CString,
-    language: Option<String>,
-    categories: usize,
     /// A panic came out of the session: its working memory is in an unknown state.
     poisoned: bool,
 }
@@ -29,8 +24,6 @@ impl SessionHandle {
         Ok(Self {
             session,
             engine,
-            language: None,
-            categories: model.category_count(),
             poisoned: false,
         })
     }
@@ -39,35 +32,16 @@ impl SessionHandle {
         &self.engine
     }
 
-    pub(crate) fn category_count(&self) -> usize {
-        self.categories
-    }
-
-    pub(crate) fn set_language(&mut self, tag: Option<&str>) -> Result<(), Failure> {
-        self.refuse_if_poisoned()?;
-        if let Some(tag) = tag
-            && (tag.len() > MAX_LANGUAGE_BYTES || !is_language_tag(tag))
-        {
-            return Err(Failure::argument(format!(
-                "tag is {tag:?}; expected a BCP-47 tag of at most {MAX_LANGUAGE_BYTES} characters, such as \"en\" or \"pt-BR\", or NULL"
-            )));
-        }
-        self.language = tag.map(str::to_owned);
-        Ok(())
+    pub(crate) fn categories(&self) -> &[String] {
+        self.session.model().categories()
     }
 
     pub(crate) fn check(
         &mut self,
-        prompt: &str,
-        response: Option<&str>,
+        input: &Input<'_>,
+        options: &CheckOptions,
     ) -> Result<Verdict, Failure> {
-        let language = self.language.clone();
-        self.guarded(|session| {
-            let mut input = Input::prompt(prompt);
-            input.response = response;
-            input.language = language.as_deref();
-            session.check(&input)
-        })
+        self.guarded(|session| session.check_with(input, options))
     }
 
     /// Works with the session, which cannot be used any more if that panics.
@@ -83,11 +57,6 @@ impl SessionHandle {
         let result = work(&mut self.session);
         self.poisoned = false;
         Ok(result?)
-    }
-
-    /// The tag that was set for later checks.
-    pub(crate) fn language(&self) -> Option<&str> {
-        self.language.as_deref()
     }
 
     fn refuse_if_poisoned(&self) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! `duoguard_stream`: a text that comes piece by piece, and whether it can still be used.
 
-use runtime::{Stream, StreamOptions, Verdict};
+use runtime::{Input, Stream, StreamOptions, Verdict};
 
 use crate::failure::Failure;
 use crate::session::SessionHandle;
@@ -15,21 +15,16 @@ pub(crate) struct StreamHandle {
 }
 
 impl StreamHandle {
-    /// The language is the one set for the session now.
+    /// Begins a stream. Options that no check would take are refused now, not at the first verdict.
     pub(crate) fn new(
         session: &mut SessionHandle,
-        prompt: Option<&str>,
-        debounce_bytes: Option<usize>,
-        cache: bool,
+        options: StreamOptions,
     ) -> Result<Self, Failure> {
-        let defaults = StreamOptions::default();
-        let options = StreamOptions {
-            prompt: prompt.map(str::to_owned),
-            language: session.language().map(str::to_owned),
-            debounce_bytes: debounce_bytes.unwrap_or(defaults.debounce_bytes),
-            cache,
-            ..defaults
+        let nothing = Input {
+            language: options.language.as_deref(),
+            ..Input::prompt("")
         };
+        session.check(&nothing, &options.check)?;
         let stream = session.guarded(|session| Ok(Stream::new(session, options)))?;
         Ok(Self {
             stream,

@@ -1,44 +1,32 @@
 //! A bundle: the files of a model, from a folder or from memory, verified.
 
+pub(crate) mod files;
+mod manifest;
+mod weights;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
-use crate::engine::{Graph, Weights};
+pub use self::files::{
+    BUNDLE_FILES, MAX_GRAPH_BYTES, MAX_MANIFEST_BYTES, MAX_TOKENIZER_BYTES,
+    MAX_WEIGHTS_HEADER_BYTES, OPTIONAL_BUNDLE_FILES,
+};
+use self::files::{GRAPH, MANIFEST, STREAM, TOKENIZER, WEIGHTS};
+pub use self::manifest::{
+    Architecture, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_WINDOW_TOKENS, Manifest,
+};
+pub use self::weights::Weights;
 use crate::error::{Error, Result};
-use crate::graph::Origin;
-use crate::manifest::{MAX_MANIFEST_BYTES, Manifest};
-
-pub(crate) const MANIFEST: &str = "manifest.json";
-pub(crate) const TOKENIZER: &str = "tokenizer.json";
-pub(crate) const GRAPH: &str = "model.onnx";
-pub(crate) const WEIGHTS: &str = "weights.data";
-pub(crate) const STREAM: &str = "stream.onnx";
-/// The files that every bundle has.
-pub const BUNDLE_FILES: [&str; 4] = [MANIFEST, TOKENIZER, GRAPH, WEIGHTS];
-/// The files that a bundle may have besides; the manifest lists those that it has. `stream.onnx` is
-/// the graph with which streams go on from the keys and values of the text so far.
-pub const OPTIONAL_BUNDLE_FILES: [&str; 1] = [STREAM];
-/// Those whose SHA-256 the manifest must give.
-pub(crate) const HASHED_FILES: [&str; 3] = [TOKENIZER, GRAPH, WEIGHTS];
-
-/// The largest `tokenizer.json` that is read.
-pub const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
-/// The largest `model.onnx` that is read. The weights are not in it.
-pub const MAX_GRAPH_BYTES: u64 = 64 << 20;
-/// The largest header of `weights.data`, as in the safetensors format's own limit.
-pub const MAX_WEIGHTS_HEADER_BYTES: u64 = 16 << 20;
 
 /// A bundle whose files are present, within their size limits and of the expected SHA-256.
 #[derive(Debug)]
 pub struct Bundle {
-    /// Absent for a bundle from memory.
-    folder: Option<PathBuf>,
     manifest: Manifest,
     files: BTreeMap<&'static str, Vec<u8>>,
     weights: Arc<Weights>,
@@ -77,11 +65,7 @@ impl Bundle {
             files.extend([read(STREAM, MAX_GRAPH_BYTES)?]);
         }
         let weights = Weights::map(&folder.join(WEIGHTS))?;
-        let bundle = Self::verified(manifest, files, weights).map_err(in_folder)?;
-        Ok(Self {
-            folder: Some(folder.to_owned()),
-            ..bundle
-        })
+        Self::verified(manifest, files, weights).map_err(in_folder)
     }
 
     /// Copies a bundle from (file name, contents) pairs; names other than [`BUNDLE_FILES`] and the
@@ -132,7 +116,6 @@ impl Bundle {
         weights: Weights,
     ) -> Result<Self> {
         let bundle = Self {
-            folder: None,
             manifest,
             files,
             weights: Arc::new(weights),
@@ -140,7 +123,7 @@ impl Bundle {
         let optional = OPTIONAL_BUNDLE_FILES
             .into_iter()
             .filter(|name| bundle.files.contains_key(name));
-        for name in HASHED_FILES.into_iter().chain(optional) {
+        for name in files::HASHED_FILES.into_iter().chain(optional) {
             bundle.check_hash(name)?;
         }
         check_weights(&bundle.weights)?;
@@ -160,21 +143,19 @@ impl Bundle {
         }
     }
 
-    /// The manifest, the graph, and the graph for streams if there is one.
-    pub(crate) fn into_parts(self) -> (Manifest, Graph, Option<Graph>) {
-        let manifest = &self.manifest;
-        let hashes = [GRAPH, WEIGHTS].map(|name| manifest.files.get(name).map_or("", |hash| hash));
-        let scheme = manifest.quantization.get("scheme");
-        let origin = Origin {
-            folder: self.folder,
-            files: hashes.concat(),
-            model_type: manifest.architecture.model_type.clone(),
-            scheme: scheme.and_then(|scheme| scheme.as_str().map(str::to_owned)),
-        };
-        let graph = |onnx: &Vec<u8>| Graph::from_parts(onnx[..].into(), Arc::clone(&self.weights));
-        let stream = self.files.get(STREAM).map(graph);
-        let graph = graph(&self.files[GRAPH]).of_bundle(origin);
-        (self.manifest, graph, stream)
+    /// The bytes of one of the [`OPTIONAL_BUNDLE_FILES`], if it is there.
+    pub(crate) fn optional_file(&self, name: &str) -> Option<&[u8]> {
+        self.files.get(name).map(Vec::as_slice)
+    }
+
+    /// The bytes of `weights.data`.
+    pub(crate) fn weights(&self) -> &Arc<Weights> {
+        &self.weights
+    }
+
+    /// The manifest, without the rest.
+    pub(crate) fn into_manifest(self) -> Manifest {
+        self.manifest
     }
 
     fn check_hash(&self, name: &str) -> Result<()> {
@@ -185,7 +166,8 @@ impl Bundle {
             .collect();
         if !expected.eq_ignore_ascii_case(&found) {
             return Err(Error::model(format!(
-                "{name}: SHA-256 is {found}, but manifest.json says {expected}; the file is damaged or from another bundle: get the bundle again"
+                "{name}: SHA-256 is {found}, but manifest.json says {expected}; the file is \
+                 damaged or from another bundle: get the bundle again"
             )));
         }
         Ok(())

@@ -1,22 +1,20 @@
 //! A graph and its weights, and the contract that every engine relies on.
 
+pub(crate) mod contract;
+pub(crate) mod onnx;
+mod slots;
+
+use std::any::Any;
 use std::fmt;
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-mod stream;
-
-pub(crate) use self::stream::{CacheShape, StreamGraph};
-use crate::bundle::{GRAPH, WEIGHTS};
-use crate::engine::{self, Engine, EngineChoice, LoadedRten, Weights};
+pub(crate) use self::contract::{INPUT, OUTPUT};
+use self::contract::{check_columns, check_external, refused};
+use self::onnx::Outline;
+use self::slots::Slots;
+use crate::bundle::files::{GRAPH, WEIGHTS};
+use crate::bundle::{Bundle, Weights};
 use crate::error::{Error, Result};
-use crate::onnx::{self, External, Outline, Port};
-
-/// The graph's only input: int64, `[batch, tokens]`.
-pub(crate) const INPUT: &str = "input_ids";
-/// The graph's only output: float32, `[batch, categories]`.
-pub(crate) const OUTPUT: &str = "logits";
 
 /// An ONNX graph with the weights that it points into; a bundle without the rest.
 ///
@@ -25,31 +23,31 @@ pub(crate) const OUTPUT: &str = "logits";
 /// everything.
 #[derive(Clone)]
 pub struct Graph {
+    file: &'static str,
     onnx: Arc<[u8]>,
     weights: Arc<Weights>,
-    #[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
     origin: Option<Arc<Origin>>,
-    rten: Shared<LoadedRten>,
-    #[cfg(feature = "wgpu")]
-    wgpu: Shared<crate::engine::ResidentWgpu>,
+    slots: Arc<Slots>,
 }
 
 /// What engines may want to know of the bundle that a graph is part of.
-#[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
-#[derive(Debug)]
+#[cfg_attr(
+    not(feature = "wgpu"),
+    allow(dead_code, reason = "other engines read the graph instead")
+)]
+#[derive(Clone, Debug)]
 pub(crate) struct Origin {
-    /// The bundle's folder; `None` if it was opened from memory.
-    pub(crate) folder: Option<PathBuf>,
     /// The SHA-256 of graph and weights.
     pub(crate) files: String,
     /// `architecture.model_type` of the manifest.
     pub(crate) model_type: String,
     /// `quantization.scheme` of the manifest.
     pub(crate) scheme: Option<String>,
+    /// `architecture.max_position` of the manifest: the longest sequence, in tokens.
+    pub(crate) max_position: usize,
+    /// How many categories there are.
+    pub(crate) categories: usize,
 }
-
-/// Something that the first session that needs it makes, and the others share.
-type Shared<T> = Arc<Mutex<Option<Arc<T>>>>;
 
 impl Graph {
     /// Takes an ONNX model and the bytes of the `weights.data` that it refers to, and checks that
@@ -60,88 +58,107 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Opens the graph on the named engine.
-    pub fn open_engine(&self, name: &str, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
-        self.open(&EngineChoice::Named(name.to_owned()), threads)
-    }
-
-    pub(crate) fn open(
-        &self,
-        choice: &EngineChoice,
-        threads: NonZeroUsize,
-    ) -> Result<Box<dyn Engine>> {
-        engine::open(self, choice, threads)
+    /// The graph `model.onnx` of a bundle that was verified.
+    pub(crate) fn of_bundle(bundle: &Bundle) -> Self {
+        let manifest = bundle.manifest();
+        let hashes = [GRAPH, WEIGHTS].map(|name| manifest.files.get(name).map_or("", |hash| hash));
+        let scheme = manifest.quantization.get("scheme");
+        let origin = Origin {
+            files: hashes.concat(),
+            model_type: manifest.architecture.model_type.clone(),
+            scheme: scheme.and_then(|scheme| scheme.as_str().map(str::to_owned)),
+            max_position: manifest.architecture.max_position,
+            categories: manifest.categories.len(),
+        };
+        Self::from_parts(bundle.file(GRAPH).into(), Arc::clone(bundle.weights()))
+            .with_origin(origin)
     }
 
     pub(crate) fn from_parts(onnx: Arc<[u8]>, weights: Arc<Weights>) -> Self {
         Self {
+            file: GRAPH,
             onnx,
             weights,
             origin: None,
-            rten: Arc::default(),
-            #[cfg(feature = "wgpu")]
-            wgpu: Arc::default(),
+            slots: Arc::default(),
         }
     }
 
     /// The same graph as part of a bundle.
-    pub(crate) fn of_bundle(self, origin: Origin) -> Self {
+    pub(crate) fn with_origin(self, origin: Origin) -> Self {
         Self {
             origin: Some(Arc::new(origin)),
             ..self
         }
     }
 
-    #[cfg(feature = "wgpu")]
+    /// The same graph under another name.
+    pub(crate) fn with_file(self, file: &'static str) -> Self {
+        Self { file, ..self }
+    }
+
+    /// The same graph, of which no engine keeps anything yet.
+    pub(crate) fn apart(&self) -> Self {
+        Self {
+            slots: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// What is known of the bundle that it is part of; `None` for a graph alone.
     pub(crate) fn origin(&self) -> Option<&Origin> {
         self.origin.as_deref()
     }
 
+    /// Its name in a bundle.
+    pub(crate) fn file(&self) -> &'static str {
+        self.file
+    }
+
+    /// The ONNX model, as it lies in the file.
     pub(crate) fn onnx(&self) -> &[u8] {
         &self.onnx
     }
 
+    /// The bytes that it refers to as [`Weights::FILE`].
     pub(crate) fn weights(&self) -> &Arc<Weights> {
         &self.weights
     }
 
-    /// The graph as `rten` keeps it, loaded by the first session that asks.
-    pub(crate) fn shared_rten(
+    /// What an engine keeps of the graph: made by the first session that asks, shared by the
+    /// others, and made again if it is not usable any more. Each type has a place of its own, so
+    /// that engines know nothing of each other.
+    pub(crate) fn shared<T: Any + Send + Sync>(
         &self,
-        load: impl FnOnce() -> Result<LoadedRten>,
-    ) -> Result<Arc<LoadedRten>> {
-        shared(&self.rten, |_| true, load)
-    }
-
-    /// The network as `wgpu` keeps it, loaded by the first session that asks, and again if it is
-    /// not usable any more.
-    #[cfg(feature = "wgpu")]
-    pub(crate) fn shared_wgpu(
-        &self,
-        is_usable: impl FnOnce(&crate::engine::ResidentWgpu) -> bool,
-        load: impl FnOnce() -> Result<crate::engine::ResidentWgpu>,
-    ) -> Result<Arc<crate::engine::ResidentWgpu>> {
-        shared(&self.wgpu, is_usable, load)
+        is_usable: impl FnOnce(&T) -> bool,
+        load: impl FnOnce() -> Result<T>,
+    ) -> Result<Arc<T>> {
+        self.slots.get_or_load(is_usable, load)
     }
 
     /// What the network's norms add to the mean square: the one number of a decoder that is not
     /// among its tensors.
-    #[cfg(feature = "wgpu")]
+    #[cfg_attr(
+        not(feature = "wgpu"),
+        allow(dead_code, reason = "other engines run the graph itself")
+    )]
     pub(crate) fn norm_epsilon(&self) -> Result<f32> {
-        let outline = self.outline(GRAPH)?;
+        let outline = self.outline()?;
         match outline.epsilons[..] {
             [first, ref rest @ ..] if rest.iter().all(|other| *other == first) && first >= 0.0 => {
                 Ok(first)
             }
             ref found => Err(Error::unsupported(format!(
-                "model.onnx: its norms have the epsilons {found:?}; expected one, the same everywhere: use another engine for this bundle"
+                "{}: its norms have the epsilons {found:?}; expected one, the same everywhere: use \
+                 another engine for this bundle",
+                self.file
             ))),
         }
     }
 
-    /// What the graph needs and gives; `file` is its name in a bundle.
-    fn outline(&self, file: &str) -> Result<Outline> {
-        onnx::outline(&self.onnx).map_err(|what| refused(file, format!("damaged: {what}")))
+    /// What the graph needs and gives.
+    pub(crate) fn outline(&self) -> Result<Outline> {
+        onnx::outline(&self.onnx).map_err(|what| refused(self.file, format!("damaged: {what}")))
     }
 
     /// Checks the contract on the bytes, before an engine sees them: engines differ in what they
@@ -153,12 +170,12 @@ impl Graph {
             outputs,
             external,
             ..
-        } = self.outline(GRAPH)?;
+        } = self.outline()?;
         match &inputs[..] {
             [input] if input.name == INPUT => {}
             _ => {
                 return Err(refused(
-                    GRAPH,
+                    self.file,
                     format!("the inputs are {inputs:?}; expected {INPUT} alone"),
                 ));
             }
@@ -166,91 +183,18 @@ impl Graph {
         match &outputs[..] {
             [output] if output.name == OUTPUT => {
                 if let Some(expected) = categories {
-                    check_columns(GRAPH, output, expected)?;
+                    check_columns(self.file, output, expected)?;
                 }
             }
             _ => {
                 return Err(refused(
-                    GRAPH,
+                    self.file,
                     format!("the outputs are {outputs:?}; expected {OUTPUT} alone"),
                 ));
             }
         }
-        check_external(GRAPH, external, self.weights.len() as u64)
+        check_external(self.file, external, self.weights.len() as u64)
     }
-}
-
-fn refused(file: &str, what: String) -> Error {
-    Error::model(format!(
-        "{file}: {what}; get the bundle again or export the model again"
-    ))
-}
-
-fn check_columns(file: &str, output: &Port, expected: usize) -> Result<()> {
-    match output.shape.last() {
-        Some(Some(found)) if *found != expected as u64 => Err(refused(
-            file,
-            format!("{OUTPUT} has {found} columns, but manifest.json lists {expected} categories"),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Checks that tensors outside the graph lie in `weights.data`, whose size is given.
-fn check_external(file: &str, external: Vec<External>, size: u64) -> Result<()> {
-    for tensor in external {
-        if tensor.location != WEIGHTS {
-            return Err(refused(
-                file,
-                format!(
-                    "tensor {:?} is stored in {:?}; expected {WEIGHTS}",
-                    tensor.name, tensor.location
-                ),
-            ));
-        }
-        // ONNX Runtime reads as much as the shape needs, whatever the length says.
-        let length = match (tensor.length, tensor.needed) {
-            (Some(length), Some(needed)) if length == needed => length,
-            (length, needed) => {
-                let size = |size: Option<u64>| {
-                    size.map_or("an unknown number of".to_owned(), |size| size.to_string())
-                };
-                return Err(refused(
-                    file,
-                    format!(
-                        "tensor {:?} is stored in {} bytes, but its shape and type need {} bytes",
-                        tensor.name,
-                        size(length),
-                        size(needed)
-                    ),
-                ));
-            }
-        };
-        let end = tensor.offset.checked_add(length);
-        if end.is_none_or(|end| end > size) {
-            return Err(refused(
-                file,
-                format!(
-                    "tensor {:?} is stored at {} with length {length}, beyond the end of {WEIGHTS} at {size}",
-                    tensor.name, tensor.offset
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn shared<T>(
-    slot: &Mutex<Option<Arc<T>>>,
-    is_usable: impl FnOnce(&T) -> bool,
-    load: impl FnOnce() -> Result<T>,
-) -> Result<Arc<T>> {
-    // Nothing under the lock leaves the slot half-written, so a poisoned lock is as good as any.
-    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(loaded) = slot.take().filter(|loaded| is_usable(loaded)) {
-        return Ok(Arc::clone(slot.insert(loaded)));
-    }
-    Ok(Arc::clone(slot.insert(Arc::new(load()?))))
 }
 
 impl fmt::Debug for Graph {

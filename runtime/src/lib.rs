@@ -23,35 +23,38 @@ mod check;
 mod engine;
 mod error;
 mod graph;
-mod manifest;
+mod input;
+mod language_tag;
 mod model;
-mod onnx;
 mod options;
 mod policy;
+mod reading;
 mod session;
 mod stream;
+mod stream_graph;
+mod tally;
 mod text;
 mod verdict;
 
 pub use bundle::{
-    BUNDLE_FILES, Bundle, MAX_GRAPH_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES,
-    OPTIONAL_BUNDLE_FILES,
+    Architecture, BUNDLE_FILES, Bundle, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_GRAPH_BYTES,
+    MAX_MANIFEST_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES, MAX_WINDOW_TOKENS, Manifest,
+    OPTIONAL_BUNDLE_FILES, Weights,
 };
 pub use engine::{
-    AutoEngine, Engine, EngineChoice, EngineInfo, Graph, MAX_THREADS, TokenBatch, Weights,
-    engine_info, engine_names, engines, open_engine,
+    AutoEngine, Engine, EngineChoice, EngineInfo, MAX_THREADS, TokenBatch, engine_info,
+    engine_names, engines, open_engine,
 };
 #[cfg(feature = "wgpu")]
 pub use engine::{ForwardCost, GpuAdapter, gpu_adapters};
 pub use error::{Error, ErrorKind, Result};
-pub use manifest::{
-    Architecture, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_MANIFEST_BYTES, MAX_WINDOW_TOKENS,
-    Manifest,
-};
+pub use graph::Graph;
+pub use input::{Input, Span};
+pub use language_tag::{MAX_LANGUAGE_TAG_BYTES, parse_language_tag};
 pub use model::Model;
 pub use options::{CheckOptions, Coverage, Join};
-pub use policy::{Calibration, OperatingPoint, Policy, is_language_tag};
+pub use policy::{Calibration, OperatingPoint, Policy};
 pub use session::{Session, SessionOptions};
 pub use stream::{Stream, StreamOptions, StreamWork};
 pub use text::MAX_TEXT_BYTES;
-pub use verdict::{Change, ChangeKind, Input, MAX_CHANGES, ScoredView, Span, Verdict, ViewKind};
+pub use verdict::{Change, ChangeKind, MAX_CHANGES, ScoredView, Verdict, ViewKind};

@@ -7,12 +7,14 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::bundle::{Bundle, TOKENIZER};
-use crate::engine::{AutoEngine, Graph, choose_auto};
+use crate::bundle::files::TOKENIZER;
+use crate::bundle::{Bundle, Manifest};
+#[cfg(feature = "wgpu")]
+use crate::engine::{self, ForwardCost};
+use crate::engine::{AutoEngine, choose_auto};
 use crate::error::{Error, Result};
-use crate::graph::StreamGraph;
-use crate::manifest::Manifest;
-use crate::session::{Session, SessionOptions};
+use crate::graph::Graph;
+use crate::stream_graph::StreamGraph;
 use crate::text::MAX_TEXT_BYTES;
 use crate::text::normalize::views;
 use crate::text::tokenize::{self, TextTokenizer};
@@ -44,13 +46,12 @@ impl Model {
             bundle.file(TOKENIZER),
             bundle.manifest().architecture.vocabulary,
         )?;
-        let (manifest, graph, stream) = bundle.into_parts();
-        graph.validate(Some(manifest.categories.len()))?;
-        let stream = stream.map(|graph| StreamGraph::new(graph, &manifest));
-        let stream = stream.transpose()?;
+        let graph = Graph::of_bundle(&bundle);
+        graph.validate(Some(bundle.manifest().categories.len()))?;
+        let stream = StreamGraph::of_bundle(&bundle)?;
         Ok(Self {
             inner: Arc::new(Inner {
-                manifest,
+                manifest: bundle.into_manifest(),
                 tokenizer,
                 graph,
                 stream,
@@ -68,8 +69,8 @@ impl Model {
         &self.inner.manifest.categories
     }
 
-    /// The token ids of a text of at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES) bytes. No
-    /// special tokens are added, and none are recognised in the text.
+    /// The token ids of a text of at most [`MAX_TEXT_BYTES`] bytes. No special tokens are added,
+    /// and none are recognised in the text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
         check_length(text, "tokenised")?;
         self.encode(text)
@@ -97,9 +98,8 @@ impl Model {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// How else a text of at most [`MAX_TEXT_BYTES`](crate::MAX_TEXT_BYTES) bytes reads: without
-    /// its disguises, and what it holds in encoded form. Empty for ordinary text. These are the
-    /// views that [`Session::check`] scores besides the text itself.
+    /// How else a text of at most [`MAX_TEXT_BYTES`] bytes reads: without its disguises, and what
+    /// it holds in encoded form. Empty for ordinary text. These are the views that [`Session::check`](crate::Session::check) scores besides the text itself.
     ///
     /// # Errors
     /// A longer text.
@@ -133,25 +133,21 @@ impl Model {
     /// What [`EngineChoice::Auto`](crate::EngineChoice::Auto) takes for this model, and why.
     ///
     /// Where there is a real GPU, the first call for a bundle, a machine and a number of threads
-    /// measures both kinds of engine; what it finds is kept in `engine-speed.json` beside the
-    /// bundle, or in the folder `duoguard` of the user's caches if that is read-only.
+    /// measures both kinds of engine; what it finds is kept in `duoguard/engine-speed.json` among
+    /// the user's caches. Nothing is written into the bundle's folder.
     pub fn auto_engine(&self, threads: NonZeroUsize) -> Result<AutoEngine> {
-        choose_auto(&self.inner.graph, threads)
+        choose_auto(self.graph(), threads)
     }
 
     /// What the engine `wgpu` asks of a GPU to check one window of `tokens` tokens; needs no GPU.
     #[cfg(feature = "wgpu")]
-    pub fn forward_cost(&self, tokens: usize) -> Result<crate::ForwardCost> {
-        crate::engine::forward_cost(&self.inner.graph, 1, tokens)
+    pub fn forward_cost(&self, tokens: usize) -> Result<ForwardCost> {
+        engine::forward_cost(self.graph(), 1, tokens)
     }
 
-    /// Opens the model on an engine.
-    ///
-    /// Sessions of one model share its weights as far as the engine can: `rten` sessions share
-    /// everything that they do not change, `onnxruntime` sessions have a copy each.
-    pub fn session(&self, options: &SessionOptions) -> Result<Session> {
-        let engine = self.inner.graph.open(&options.engine, options.threads)?;
-        Session::new(self.clone(), engine, options.threads)
+    /// The network.
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.inner.graph
     }
 
     /// The graph for streams, if the bundle has one.
@@ -164,7 +160,8 @@ fn check_length(text: &str, done: &str) -> Result<()> {
     match text.len() {
         0..=MAX_TEXT_BYTES => Ok(()),
         length => Err(Error::argument(format!(
-            "text of {length} bytes; at most {MAX_TEXT_BYTES} are {done} in one call: take it in parts"
+            "text of {length} bytes; at most {MAX_TEXT_BYTES} are {done} in one call: take it in \
+             parts"
         ))),
     }
 }

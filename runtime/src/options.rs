@@ -1,6 +1,8 @@
-//! How a text is to be checked, where that is the caller's choice.
+//! What a caller may choose about a check.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::{Error, Result};
 
 /// What [`Session::check_with`](crate::Session::check_with) does; the default is what
 /// [`Session::check`](crate::Session::check) does.
@@ -53,6 +55,27 @@ pub enum Coverage {
     },
 }
 
+impl Coverage {
+    /// The same, if it scores anything.
+    pub(crate) fn checked(self) -> Result<Self> {
+        match self {
+            Self::Partial { max_tokens: 0 } => Err(Error::argument(
+                "coverage of at most 0 tokens; expected at least 1: a text of which nothing is \
+                 scored gets no verdict",
+            )),
+            coverage => Ok(coverage),
+        }
+    }
+
+    /// How many of a text's tokens are scored.
+    pub(crate) fn of(self, tokens: usize) -> usize {
+        match self {
+            Self::Full => tokens,
+            Self::Partial { max_tokens } => tokens.min(max_tokens),
+        }
+    }
+}
+
 /// How a prompt and its response become one text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Join {
@@ -63,4 +86,15 @@ pub enum Join {
     Newline,
     /// Two texts, scored one by one. A response is then judged without knowing what it answers.
     Separate,
+}
+
+impl Join {
+    /// What stands between a prompt and its response; `None` where they are two texts.
+    pub(crate) fn separator(self) -> Option<&'static str> {
+        match self {
+            Self::Space => Some(" "),
+            Self::Newline => Some("\n"),
+            Self::Separate => None,
+        }
+    }
 }

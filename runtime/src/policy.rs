@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::language_tag::parse_language_tag;
 use crate::options::CheckOptions;
 
 /// The thresholds of a bundle.
@@ -107,7 +108,8 @@ impl Policy {
             };
             if !is_threshold(threshold) {
                 return Err(Error::argument(format!(
-                    "a threshold of {threshold} for {category:?}; expected more than 0 and at most 1"
+                    "a threshold of {threshold} for {category:?}; expected more than 0 and at \
+                     most 1"
                 )));
             }
             thresholds[index] = threshold;
@@ -129,7 +131,8 @@ impl Policy {
                     false => offered.join(", "),
                 };
                 Error::argument(format!(
-                    "a false positive rate of at most {target_fpr} is asked for; the model has thresholds for {offered}"
+                    "a false positive rate of at most {target_fpr} is asked for; the model has \
+                     thresholds for {offered}"
                 ))
             })
     }
@@ -151,7 +154,8 @@ impl Policy {
             .find(|c| !self.default_thresholds.contains_key(*c))
         {
             return Err(Error::model(format!(
-                "manifest.json: policy.default_thresholds has no entry for category {missing:?}; every category needs one"
+                "manifest.json: policy.default_thresholds has no entry for category {missing:?}; \
+                 every category needs one"
             )));
         }
         check_table("default_thresholds", &self.default_thresholds, categories)?;
@@ -182,11 +186,13 @@ fn of_language<'a, T>(
     find(language).into_iter().chain(find(primary))
 }
 
+/// An entry is found only under a tag without extensions, with `-` between its subtags.
 fn check_tag(field: &str, tag: &str) -> Result<()> {
-    match is_language_tag(tag) {
-        true => Ok(()),
-        false => Err(Error::model(format!(
-            "manifest.json: policy.{field}: {tag:?} is not a BCP-47 language tag such as \"fr\" or \"pt-BR\""
+    match parse_language_tag(tag) {
+        Ok(canonical) if canonical.eq_ignore_ascii_case(tag) => Ok(()),
+        _ => Err(Error::model(format!(
+            "manifest.json: policy.{field}: {tag:?} is not a BCP-47 language tag such as \"fr\" or \
+             \"pt-BR\", without extensions"
         ))),
     }
 }
@@ -195,7 +201,8 @@ fn check_category(field: &str, category: &String, categories: &[String]) -> Resu
     match categories.contains(category) {
         true => Ok(()),
         false => Err(Error::model(format!(
-            "manifest.json: policy.{field} names {category:?}, which is not one of the model's categories: {}",
+            "manifest.json: policy.{field} names {category:?}, which is not one of the model's \
+             categories: {}",
             categories.join(", ")
         ))),
     }
@@ -206,7 +213,8 @@ fn check_table(field: &str, table: &BTreeMap<String, f32>, categories: &[String]
         check_category(field, category, categories)?;
         if !is_threshold(threshold) {
             return Err(Error::model(format!(
-                "manifest.json: policy.{field}: threshold of {category:?} is {threshold}; expected more than 0 and at most 1"
+                "manifest.json: policy.{field}: threshold of {category:?} is {threshold}; \
+                 expected more than 0 and at most 1"
             )));
         }
     }
@@ -222,7 +230,8 @@ fn check_calibration(
         check_category(field, category, categories)?;
         if !(*scale > 0.0 && scale.is_finite() && offset.is_finite()) {
             return Err(Error::model(format!(
-                "manifest.json: policy.{field}: {category:?} has scale {scale} and offset {offset}; expected finite numbers and a scale above 0"
+                "manifest.json: policy.{field}: {category:?} has scale {scale} and offset \
+                 {offset}; expected finite numbers and a scale above 0"
             )));
         }
     }
@@ -237,7 +246,8 @@ fn check_point(point: &OperatingPoint) -> Result<()> {
         .chain([&point.default_threshold]);
     if !(rate > 0.0 && rate < 1.0) || thresholds.into_iter().any(|t| !is_threshold(*t)) {
         return Err(Error::model(format!(
-            "manifest.json: policy.operating_points: the one for {rate}: expected a rate between 0 and 1 and thresholds above 0 and at most 1"
+            "manifest.json: policy.operating_points: the one for {rate}: expected a rate between \
+             0 and 1 and thresholds above 0 and at most 1"
         )));
     }
     let mut tags = point.language_thresholds.keys();
@@ -248,13 +258,16 @@ fn is_threshold(threshold: f32) -> bool {
     threshold > 0.0 && threshold <= 1.0
 }
 
-/// Whether `tag` has the shape of a BCP-47 tag: subtags of 1 to 8 letters and digits, the first of
-/// 2 or 3 letters or more.
-pub fn is_language_tag(tag: &str) -> bool {
-    let mut subtags = tag.split('-');
-    let primary = subtags.next().unwrap_or_default();
-    (2..=8).contains(&primary.len())
-        && primary.bytes().all(|b| b.is_ascii_alphabetic())
-        && subtags
-            .all(|s| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric()))
+/// The category that exceeds its threshold by most; `None` if none does. Both lists have one entry
+/// per category.
+pub(crate) fn flagged_category(scores: &[f32], thresholds: &[f32]) -> Option<usize> {
+    let mut category = None;
+    let mut largest_excess = 0.0;
+    for (index, (score, threshold)) in scores.iter().zip(thresholds).enumerate() {
+        if score - threshold > largest_excess {
+            largest_excess = score - threshold;
+            category = Some(index);
+        }
+    }
+    category
 }

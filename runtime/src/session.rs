@@ -3,14 +3,16 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
-use crate::check::{Window, check};
+use crate::check::check;
 use crate::engine::{self, Engine, EngineChoice, KeyValues, Past, StreamEngine, TokenBatch};
 use crate::error::{Error, ErrorKind, Result};
+use crate::input::Input;
 use crate::model::Model;
 use crate::options::CheckOptions;
+use crate::tally::Window;
 use crate::text::tokenize;
 use crate::text::window::LastWindow;
-use crate::verdict::{Input, Verdict};
+use crate::verdict::Verdict;
 
 /// How [`Model::session`] opens an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,18 +45,26 @@ pub struct Session {
     stream: Option<Box<dyn StreamEngine>>,
 }
 
+impl Model {
+    /// Opens the model on an engine.
+    ///
+    /// Sessions of one model share its weights as far as the engine can: `rten` sessions share
+    /// everything that they do not change, `onnxruntime` sessions have a copy each.
+    pub fn session(&self, options: &SessionOptions) -> Result<Session> {
+        Session::new(self, options)
+    }
+}
+
 impl Session {
+    /// Opens a model on an engine; as [`Model::session`] does.
+    ///
     /// Runs one token, so that a graph that does not fit the manifest is found now and not at the
     /// first check.
-    pub(crate) fn new(
-        model: Model,
-        engine: Box<dyn Engine>,
-        threads: NonZeroUsize,
-    ) -> Result<Self> {
+    pub fn new(model: &Model, options: &SessionOptions) -> Result<Self> {
         let mut session = Self {
-            model,
-            engine,
-            threads,
+            engine: engine::open(model.graph(), &options.engine, options.threads)?,
+            model: model.clone(),
+            threads: options.threads,
             stream: None,
         };
         session.logits(&[0])?;
@@ -169,7 +179,8 @@ impl Session {
             Some(index) => Err(Error::new(
                 ErrorKind::Engine,
                 format!(
-                    "engine {}: logit of category {:?} is {}; expected a finite number: the weights are damaged or overflow",
+                    "engine {}: logit of category {:?} is {}; expected a finite number: the \
+                     weights are damaged or overflow",
                     self.engine.name(),
                     self.model.categories()[index],
                     logits[index]

@@ -7,14 +7,16 @@ mod tail;
 use self::memory::Memory;
 pub use self::memory::StreamWork;
 use self::tail::{Layout, Tail};
-use crate::check::{Window, check};
+use crate::check::check;
 use crate::error::{Error, Result};
+use crate::input::Input;
 use crate::model::Model;
 use crate::options::{CheckOptions, Join};
 use crate::session::Session;
+use crate::tally::Window;
 use crate::text::MAX_TEXT_BYTES;
 use crate::text::window::LastWindow;
-use crate::verdict::{Input, Verdict};
+use crate::verdict::Verdict;
 
 /// How a [`Stream`] works.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +25,9 @@ pub struct StreamOptions {
     pub check: CheckOptions,
     /// The prompt that the streamed response answers; `None` if the stream is itself a prompt.
     pub prompt: Option<String>,
-    /// The BCP-47 tag of the text's language; identified from the text when absent.
+    /// The BCP-47 tag of the text's language, as
+    /// [`parse_language_tag`](crate::parse_language_tag) reads it; identified from the text when
+    /// absent.
     pub language: Option<String>,
     /// New bytes after which a push draws a new verdict; 0 draws one at every push. With a cache
     /// each costs what is new; without, about one window of the network, so that less than a
@@ -79,9 +83,12 @@ pub struct Stream {
 impl Stream {
     /// Begins a text that sessions of the same model on the same engine will score.
     pub fn new(session: &Session, options: StreamOptions) -> Self {
-        let before = match (&options.prompt, options.check.join) {
-            (Some(prompt), Join::Space) if !prompt.is_empty() => format!("{prompt} "),
-            (Some(prompt), Join::Newline) if !prompt.is_empty() => format!("{prompt}\n"),
+        let prompt = options
+            .prompt
+            .as_deref()
+            .filter(|prompt| !prompt.is_empty());
+        let before = match (prompt, options.check.join.separator()) {
+            (Some(prompt), Some(separator)) => format!("{prompt}{separator}"),
             _ => String::new(),
         };
         Self {
@@ -210,7 +217,8 @@ impl Stream {
             return Ok(());
         }
         Err(Error::argument(format!(
-            "a stream begun on engine {} is continued by a session on {} of another model or engine; use the one it was begun with",
+            "a stream begun on engine {} is continued by a session on {} of another model or \
+             engine; use the one it was begun with",
             self.engine,
             session.engine()
         )))
@@ -225,7 +233,8 @@ impl Stream {
         let length = alone + self.text.len() + self.unfinished.len() + piece.len();
         if length > MAX_TEXT_BYTES {
             return Err(Error::argument(format!(
-                "a stream of {length} bytes, its prompt included; at most {MAX_TEXT_BYTES} are checked as one text"
+                "a stream of {length} bytes, its prompt included; at most {MAX_TEXT_BYTES} are \
+                 checked as one text"
             )));
         }
         let bytes = match self.unfinished.is_empty() {

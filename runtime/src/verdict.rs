@@ -1,50 +1,12 @@
-//! What is checked, and what is said about it.
+//! What is said about a text.
 
-use std::ops::Range;
-
+use crate::input::Span;
 pub use crate::text::rewrite::ChangeKind;
 
 /// The most [`Change`]s that a verdict lists.
 pub const MAX_CHANGES: usize = 256;
 
-/// A text to check: a prompt, a response, or a response together with the prompt it answers.
-#[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
-    /// What the user wrote; empty to check a response alone.
-    pub prompt: &'a str,
-    /// What the model answered. It is scored together with the prompt, as [`Join`](crate::Join)
-    /// says.
-    pub response: Option<&'a str>,
-    /// The BCP-47 tag of the text's language; identified from the text when absent.
-    pub language: Option<&'a str>,
-}
-
-impl<'a> Input<'a> {
-    /// A prompt alone, in a language to be identified.
-    pub fn prompt(text: &'a str) -> Self {
-        Self {
-            prompt: text,
-            response: None,
-            language: None,
-        }
-    }
-
-    /// A response alone, in a language to be identified.
-    pub fn response(text: &'a str) -> Self {
-        Self::exchange("", text)
-    }
-
-    /// A response and the prompt it answers, in a language to be identified.
-    pub fn exchange(prompt: &'a str, response: &'a str) -> Self {
-        Self {
-            prompt,
-            response: Some(response),
-            language: None,
-        }
-    }
-}
-
-/// What the model says about one [`Input`].
+/// What the model says about one [`Input`](crate::Input).
 ///
 /// Category indices count into [`Model::categories`](crate::Model::categories).
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +19,7 @@ pub struct Verdict {
     pub category: Option<usize>,
     /// Per category, the largest probability over all windows of all views of the text.
     pub scores: Vec<f32>,
-    /// The BCP-47 tag of the language whose thresholds applied, or `"und"`.
+    /// The BCP-47 tag, in canonical form, of the language whose thresholds applied, or `"und"`.
     pub language: String,
     /// Tokens in the text as it is written.
     pub tokens: usize,
@@ -77,15 +39,6 @@ pub struct Verdict {
     pub changes_total: usize,
     /// Whether the text is on the caller's list of allowed ones, and therefore not flagged.
     pub allowed: bool,
-}
-
-/// A part of an [`Input`], in bytes of the caller's strings, between characters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    /// The part of the prompt; empty if there is none.
-    pub prompt: Range<usize>,
-    /// The part of the response; empty if there is none.
-    pub response: Range<usize>,
 }
 
 /// Which reading of a text was scored.
@@ -134,18 +87,4 @@ pub struct Change {
     pub span: Span,
     /// How many single changes that was.
     pub count: usize,
-}
-
-/// The category that exceeds its threshold by most; `None` if none does. Both lists have one entry
-/// per category.
-pub(crate) fn flagged_category(scores: &[f32], thresholds: &[f32]) -> Option<usize> {
-    let mut category = None;
-    let mut largest_excess = 0.0;
-    for (index, (score, threshold)) in scores.iter().zip(thresholds).enumerate() {
-        if score - threshold > largest_excess {
-            largest_excess = score - threshold;
-            category = Some(index);
-        }
-    }
-    category
 }

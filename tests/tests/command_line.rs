@@ -64,6 +64,19 @@ fn json_has_exactly_the_contract_s_keys() {
 }
 
 #[test]
+fn language_tags_are_read_as_systems_write_them() {
+    for tag in ["pt-BR", "pt_BR", "PT_br_u_co_phonebk", "pt-BR-x-kitchen"] {
+        let output = check(&["--json", "--language", tag, BENIGN]);
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value["language"], "pt-BR", "{tag}");
+    }
+    assert_error(
+        &check(&["--language", "mostly German", BENIGN]),
+        &["\"mostly German\"", "BCP-47"],
+    );
+}
+
+#[test]
 fn the_status_tells_safe_from_unsafe() {
     // The same text under thresholds nobody reaches, and under ones that everything exceeds.
     let folder = tempfile::tempdir().unwrap();

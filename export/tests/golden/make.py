@@ -52,7 +52,8 @@ def qwen2():
 
 def llama():
     config = LlamaConfig(**SHAPE, max_position_embeddings=512, rope_parameters=LLAMA3)
-    # As Llama's own tokenizer does, this one puts a token before every text; and the weights are in several files.
+    # As Llama's own tokenizer does, this one puts a token before every text; and the weights are
+    # in several files.
     make("llama", LlamaForSequenceClassification(config), [1, 2, 33, 200, 512], "w60", "60KB")
 
 

@@ -78,7 +78,8 @@ def make(name, tokenizer, folder):
     size = sum(p.numel() for p in model.parameters()) * 2
     model.save_pretrained(folder, max_shard_size=size // shards + 300_000_000 * (shards > 1) if shards > 1 else "50GB")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
-    # Loaded again: turning the model itself back to fp32 would leave its rotary frequencies rounded to bfloat16.
+    # Loaded again: turning the model itself back to fp32 would leave its rotary frequencies
+    # rounded to bfloat16.
     model = kind.from_pretrained(folder, dtype=torch.float32).eval()
     ids = Tokenizer.from_file(str(tokenizer)).encode(TEXT * 80, add_special_tokens=False).ids
     if max(ids) >= config.vocab_size:

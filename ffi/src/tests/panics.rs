@@ -7,7 +7,7 @@ use std::ptr;
 use crate::boundary::*;
 use crate::status::Status;
 use crate::stream::StreamHandle;
-use crate::structs::{CError, CVerdict};
+use crate::structs::{CError, CInput, CVerdict, Growable};
 
 /// Where a test wants the library to panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,16 @@ fn entered<T>(call: impl FnOnce() -> T) -> T {
     armed(Place::Entry, call)
 }
 
+/// A prompt alone.
+fn input(prompt: &str) -> CInput {
+    CInput {
+        struct_size: size_of::<CInput>() as u32,
+        prompt: prompt.as_ptr().cast(),
+        prompt_size: prompt.len(),
+        ..CInput::UNSET
+    }
+}
+
 struct Opened {
     model: *mut crate::model::ModelHandle,
     session: *mut crate::session::SessionHandle,
@@ -62,16 +72,13 @@ fn open() -> Opened {
 
 impl Opened {
     fn check(&self, error: *mut CError) -> i32 {
-        let prompt = "How do I bake bread?";
         let mut scores = [0.0; 12];
         // SAFETY: as the header says.
         unsafe {
             duoguard_session_check(
                 self.session,
-                prompt.as_ptr().cast(),
-                prompt.len(),
+                &input("How do I bake bread?"),
                 ptr::null(),
-                0,
                 scores.as_mut_ptr(),
                 scores.len(),
                 ptr::null_mut(),
@@ -166,10 +173,6 @@ fn entries_with_a_status_return_it() {
             entered(|| duoguard_session_new(opened.model, ptr::null(), &mut session, error_at)),
             panic
         );
-        assert_eq!(
-            entered(|| duoguard_session_set_language(opened.session, ptr::null(), error_at)),
-            panic
-        );
         let mut stream = ptr::null_mut();
         assert_eq!(
             entered(|| duoguard_stream_new(opened.session, ptr::null(), &mut stream, error_at)),
@@ -227,35 +230,21 @@ fn a_session_that_panicked_refuses_work_and_its_model_does_not() {
         "{}",
         message(&error)
     );
+    let mut other = Opened {
+        model: ptr::null_mut(),
+        session: ptr::null_mut(),
+    };
     // SAFETY: as the header says.
-    unsafe {
-        let status = duoguard_session_set_language(opened.session, c"en".as_ptr(), ptr::null_mut());
-        assert_eq!(status, panic);
-        let mut other = Opened {
-            model: ptr::null_mut(),
-            session: ptr::null_mut(),
-        };
-        let status = duoguard_session_new(
+    let status = unsafe {
+        duoguard_session_new(
             opened.model,
             ptr::null(),
             &mut other.session,
             ptr::null_mut(),
-        );
-        assert_eq!(status, Status::Ok as i32);
-        let mut verdict = CVerdict::empty();
-        let status = duoguard_session_check(
-            other.session,
-            ptr::null(),
-            0,
-            ptr::null(),
-            0,
-            ptr::null_mut(),
-            0,
-            &mut verdict,
-            ptr::null_mut(),
-        );
-        assert_eq!(status, Status::Ok as i32);
-    }
+        )
+    };
+    assert_eq!(status, Status::Ok as i32);
+    assert_eq!(other.check(ptr::null_mut()), Status::Ok as i32);
 }
 
 #[test]

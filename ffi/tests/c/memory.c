@@ -37,13 +37,16 @@ static void check_many(duoguard_session *session, long first, long count) {
     char text[1024];
     for (long i = first; i < first + count; i++) {
         duoguard_verdict verdict = DUOGUARD_VERDICT_INIT;
+        duoguard_input input = DUOGUARD_INPUT_INIT;
         duoguard_error error;
         size_t size = write_text(text, sizeof text, i);
         /* Every hundredth check is one that fails: errors must not cost memory either. */
         duoguard_status expected = i % 100 == 0 ? DUOGUARD_INVALID_ARGUMENT : DUOGUARD_OK;
         if (expected != DUOGUARD_OK)
             text[size / 2] = '\xff';
-        if (duoguard_session_check(session, text, size, NULL, 0, NULL, 0, &verdict, &error) != expected) {
+        input.prompt = text;
+        input.prompt_size = size;
+        if (duoguard_session_check(session, &input, NULL, NULL, 0, &verdict, &error) != expected) {
             fprintf(stderr, "check %ld: not %s\n", i, duoguard_status_name(expected));
             exit(1);
         }
@@ -64,13 +67,15 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s\n", error.message);
         return 2;
     }
-    /* The library remembers some sixteen thousand words and no more: first they are met, one to eight new ones a check. */
+    /* The library remembers some sixteen thousand words and no more: first they are met, one to
+     * eight new ones a check. */
     warm_up = checks / 20 + 6000;
     check_many(session, 0, warm_up);
     before = resident();
     check_many(session, warm_up, checks);
     growth = resident() - before;
-    printf("memory: %ld bytes after %ld checks, %+ld bytes after %ld more\n", before, warm_up, growth, checks);
+    printf("memory: %ld bytes after %ld checks, %+ld bytes after %ld more\n", before, warm_up,
+           growth, checks);
     duoguard_session_free(session);
     duoguard_model_free(model);
     return growth <= ALLOWED_BYTES ? 0 : 1;

@@ -12,7 +12,7 @@ void test_versions(void) {
     CHECK(strcmp(duoguard_status_name(INT32_MIN), "unknown status") == 0);
 
     CHECK(duoguard_engine_count() >= 1);
-    CHECK(strcmp(duoguard_engine_name(0), "rten") == 0);
+    CHECK(duoguard_engine_name(0)[0] != '\0');
     CHECK(duoguard_engine_name(duoguard_engine_count()) == NULL);
     CHECK(duoguard_engine_name(SIZE_MAX) == NULL);
     CHECK(duoguard_engine_available(0, NULL) == DUOGUARD_OK);
@@ -20,7 +20,9 @@ void test_versions(void) {
     for (size_t i = 0; i < duoguard_engine_count(); i++) {
         duoguard_error error;
         duoguard_status status = duoguard_engine_available(i, &error);
-        CHECK(status == DUOGUARD_OK || (status == DUOGUARD_UNSUPPORTED && strstr(error.message, duoguard_engine_name(i)) != NULL));
+        CHECK(status == DUOGUARD_OK ||
+              (status == DUOGUARD_UNSUPPORTED &&
+               strstr(error.message, duoguard_engine_name(i)) != NULL));
     }
 }
 
@@ -41,9 +43,12 @@ static void test_open(const char *folder) {
     CHECK(first != second);
     test_names(first);
 
-    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "path is NULL", duoguard_model_open(NULL, &none, &error));
-    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "out is NULL", duoguard_model_open(folder, NULL, &error));
-    CHECK_FAILS(DUOGUARD_IO, "no/such/folder", duoguard_model_open("no/such/folder", &none, &error));
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "path is NULL",
+                duoguard_model_open(NULL, &none, &error));
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "out is NULL",
+                duoguard_model_open(folder, NULL, &error));
+    CHECK_FAILS(DUOGUARD_IO, "no/such/folder",
+                duoguard_model_open("no/such/folder", &none, &error));
     CHECK(duoguard_model_open("", &none, NULL) == DUOGUARD_IO);
     CHECK(none == NULL);
 
@@ -51,9 +56,9 @@ static void test_open(const char *folder) {
     duoguard_model_free(first);
     {
         duoguard_verdict verdict = DUOGUARD_VERDICT_INIT;
-        CHECK(duoguard_session_check(session, "bread", 5, NULL, 0, NULL, 0, &verdict, NULL) == DUOGUARD_OK);
+        CHECK(check_prompt(session, "bread", 5, NULL, 0, &verdict, NULL) == DUOGUARD_OK);
         CHECK(verdict.tokens > 0);
-        CHECK(strcmp(duoguard_session_engine(session), "rten") == 0);
+        CHECK(strcmp(duoguard_session_engine(session), duoguard_engine_name(0)) == 0);
     }
     duoguard_model_free(second);
     duoguard_session_free(session);
@@ -76,23 +81,31 @@ static void test_open_memory(const char *folder) {
     duoguard_model_free(model);
     CHECK(duoguard_model_open_memory(more, FILES + 1, &model, NULL) == DUOGUARD_OK);
 
-    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "manifest.json", duoguard_model_open_memory(NULL, 0, &none, &error));
-    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "files", duoguard_model_open_memory(NULL, 4, &none, &error));
-    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "files", duoguard_model_open_memory(given.files, SIZE_MAX, &none, &error));
-    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "out is NULL", duoguard_model_open_memory(given.files, FILES, NULL, &error));
-    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "weights.data", duoguard_model_open_memory(given.files, FILES - 1, &none, &error));
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "manifest.json",
+                duoguard_model_open_memory(NULL, 0, &none, &error));
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "files",
+                duoguard_model_open_memory(NULL, 4, &none, &error));
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "files",
+                duoguard_model_open_memory(given.files, SIZE_MAX, &none, &error));
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "out is NULL",
+                duoguard_model_open_memory(given.files, FILES, NULL, &error));
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "weights.data",
+                duoguard_model_open_memory(given.files, FILES - 1, &none, &error));
     memcpy(wrong, given.files, sizeof wrong);
     wrong[3] = wrong[2];
-    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "more than once", duoguard_model_open_memory(wrong, FILES, &none, &error));
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "more than once",
+                duoguard_model_open_memory(wrong, FILES, &none, &error));
     memcpy(wrong, given.files, sizeof wrong);
     wrong[1].name = NULL;
-    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "files[1].name is NULL", duoguard_model_open_memory(wrong, FILES, &none, &error));
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "files[1].name is NULL",
+                duoguard_model_open_memory(wrong, FILES, &none, &error));
     wrong[1].name = "\xff";
     CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "files[1].name is not UTF-8",
                 duoguard_model_open_memory(wrong, FILES, &none, &error));
     memcpy(wrong, given.files, sizeof wrong);
     wrong[2].data = NULL;
-    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "model.onnx: data", duoguard_model_open_memory(wrong, FILES, &none, &error));
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "model.onnx: data",
+                duoguard_model_open_memory(wrong, FILES, &none, &error));
     CHECK(none == NULL);
 
     /* Without the graph for streams there is a model, whose streams have no cache. */
@@ -114,7 +127,7 @@ static void test_open_memory(const char *folder) {
     {
         duoguard_session *session = open_session(model);
         float scores[12];
-        CHECK(duoguard_session_check(session, "bread", 5, NULL, 0, scores, 12, NULL, NULL) == DUOGUARD_OK);
+        CHECK(check_prompt(session, "bread", 5, scores, 12, NULL, NULL) == DUOGUARD_OK);
         duoguard_session_free(session);
         duoguard_model_free(model);
     }
@@ -129,7 +142,8 @@ void test_model(const char *folder) {
 static void refused(const bundle *damaged, const char *work, const char *words) {
     duoguard_model *none = NULL;
     bundle_write(damaged, work);
-    CHECK_FAILS(DUOGUARD_INVALID_MODEL, words, duoguard_model_open_memory(damaged->files, FILES, &none, &error));
+    CHECK_FAILS(DUOGUARD_INVALID_MODEL, words,
+                duoguard_model_open_memory(damaged->files, FILES, &none, &error));
     CHECK_FAILS(DUOGUARD_INVALID_MODEL, words, duoguard_model_open(work, &none, &error));
     CHECK(none == NULL);
 }
@@ -141,7 +155,8 @@ void test_damage(const char *folder, const char *work) {
         size_t size = given.files[i].size;
         const size_t places[] = {0, size / 2};
         for (size_t j = 0; j < sizeof places / sizeof places[0]; j++) {
-            /* The manifest alone has no checksum: the highest bit makes it something else than JSON in UTF-8. */
+            /* The manifest alone has no checksum: the highest bit makes it something else than JSON
+             * in UTF-8. */
             given.data[i][places[j]] ^= 0x80;
             refused(&given, work, name);
             given.data[i][places[j]] ^= 0x80;

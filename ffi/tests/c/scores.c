@@ -1,5 +1,6 @@
-/* Prints verdicts to the last bit: scores BUNDLE ENGINE < TEXTS. A text is a line; a tab in it separates the prompt from the response. The
- * example `scores` of the crate prints the same through the Rust API. */
+/* Prints verdicts to the last bit: scores BUNDLE ENGINE < TEXTS. A text is a line; a tab in it
+ * separates the prompt from the response. The example `scores` of the crate prints the same through
+ * the Rust API. */
 #include <duoguard.h>
 
 #include <stdio.h>
@@ -35,18 +36,24 @@ int main(int argc, char **argv) {
         return 2;
     while (fgets(line, sizeof line, stdin) != NULL) {
         duoguard_verdict verdict = DUOGUARD_VERDICT_INIT;
+        duoguard_input input = DUOGUARD_INPUT_INIT;
         size_t size = strcspn(line, "\n");
         char *tab = memchr(line, '\t', size);
-        size_t prompt_size = tab == NULL ? size : (size_t)(tab - line);
-        const char *response = tab == NULL ? NULL : tab + 1;
-        size_t response_size = tab == NULL ? 0 : size - prompt_size - 1;
-        if (duoguard_session_check(session, line, prompt_size, response, response_size, scores, categories, &verdict, &error) !=
+        input.prompt = line;
+        input.prompt_size = tab == NULL ? size : (size_t)(tab - line);
+        if (tab != NULL) {
+            input.response = tab + 1;
+            input.response_size = size - input.prompt_size - 1;
+        }
+        if (duoguard_session_check(session, &input, NULL, scores, categories, &verdict, &error) !=
             DUOGUARD_OK) {
             fprintf(stderr, "%s\n", error.message);
             return 1;
         }
-        printf("%lu %ld %lu %lu %lu %s", (unsigned long)verdict.flagged, (long)verdict.top_category, (unsigned long)verdict.tokens,
-               (unsigned long)verdict.tokens_scored, (unsigned long)verdict.windows, verdict.language);
+        printf("%lu %ld %lu %lu %lu %s", (unsigned long)verdict.flagged,
+               (long)verdict.top_category, (unsigned long)verdict.tokens,
+               (unsigned long)verdict.tokens_scored, (unsigned long)verdict.windows,
+               verdict.language);
         print_bits(verdict.top_score);
         for (size_t i = 0; i < categories; i++)
             print_bits(scores[i]);

@@ -3,7 +3,8 @@
 
 int failures = 0;
 
-static const char *const NAMES[FILES] = {"manifest.json", "tokenizer.json", "model.onnx", "stream.onnx", "weights.data"};
+static const char *const NAMES[FILES] = {"manifest.json", "tokenizer.json", "model.onnx",
+                                         "stream.onnx", "weights.data"};
 
 static void *allocated(size_t size) {
     void *memory = malloc(size);
@@ -50,7 +51,8 @@ bundle bundle_read(const char *folder) {
 void bundle_write(const bundle *bundle, const char *folder) {
     for (size_t i = 0; i < FILES; i++) {
         FILE *file = opened(folder, NAMES[i], "wb");
-        CHECK(fwrite(bundle->files[i].data, 1, bundle->files[i].size, file) == bundle->files[i].size);
+        size_t size = bundle->files[i].size;
+        CHECK(fwrite(bundle->files[i].data, 1, size, file) == size);
         fclose(file);
     }
 }
@@ -74,12 +76,30 @@ duoguard_session *open_session(const duoguard_model *model) {
     duoguard_session *session = NULL;
     duoguard_options options = DUOGUARD_OPTIONS_INIT;
     duoguard_error error;
-    options.engine = "rten";
+    /* The embedded one. */
+    options.engine = duoguard_engine_name(0);
     if (duoguard_session_new(model, &options, &session, &error) != DUOGUARD_OK) {
         fprintf(stderr, "%s\n", error.message);
         exit(2);
     }
     return session;
+}
+
+duoguard_input input_of(const char *prompt, size_t prompt_size, const char *response,
+                        size_t response_size) {
+    duoguard_input input = DUOGUARD_INPUT_INIT;
+    input.prompt = prompt;
+    input.prompt_size = prompt_size;
+    input.response = response;
+    input.response_size = response_size;
+    return input;
+}
+
+duoguard_status check_prompt(duoguard_session *session, const char *prompt, size_t size,
+                             float *scores, size_t score_count, duoguard_verdict *verdict,
+                             duoguard_error *error) {
+    duoguard_input input = input_of(prompt, size, NULL, 0);
+    return duoguard_session_check(session, &input, NULL, scores, score_count, verdict, error);
 }
 
 int main(int argc, char **argv) {

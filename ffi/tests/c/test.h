@@ -10,29 +10,31 @@
 
 extern int failures;
 
-#define CHECK(condition)                                                        \
-    do {                                                                        \
-        if (!(condition)) {                                                     \
-            failures++;                                                         \
+#define CHECK(condition)                                                             \
+    do {                                                                             \
+        if (!(condition)) {                                                          \
+            failures++;                                                              \
             fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-        }                                                                       \
+        }                                                                            \
     } while (0)
 
 /* The call fails with this status and a message that contains `words`. */
-#define CHECK_FAILS(expected, words, call)                                                                   \
-    do {                                                                                                     \
-        duoguard_error error;                                                                                \
-        duoguard_status status_;                                                                             \
-        memset(&error, '#', sizeof error);                                                                   \
-        status_ = (call);                                                                                    \
-        if (status_ != (expected)) {                                                                         \
-            failures++;                                                                                      \
-            fprintf(stderr, "%s:%d: %s, expected %s: %s\n", __FILE__, __LINE__, duoguard_status_name(status_), \
-                    duoguard_status_name(expected), #call);                                                  \
-        } else if (memchr(error.message, 0, sizeof error.message) == NULL || strstr(error.message, (words)) == NULL) { \
-            failures++;                                                                                      \
-            fprintf(stderr, "%s:%d: the message has no \"%s\": %.200s\n", __FILE__, __LINE__, (words), error.message); \
-        }                                                                                                    \
+#define CHECK_FAILS(expected, words, call)                                                    \
+    do {                                                                                      \
+        duoguard_error error;                                                                 \
+        duoguard_status status_;                                                              \
+        memset(&error, '#', sizeof error);                                                    \
+        status_ = (call);                                                                     \
+        if (status_ != (expected)) {                                                          \
+            failures++;                                                                       \
+            fprintf(stderr, "%s:%d: %s, expected %s: %s\n", __FILE__, __LINE__,               \
+                    duoguard_status_name(status_), duoguard_status_name(expected), #call);    \
+        } else if (memchr(error.message, 0, sizeof error.message) == NULL ||                  \
+                   strstr(error.message, (words)) == NULL) {                                  \
+            failures++;                                                                       \
+            fprintf(stderr, "%s:%d: the message has no \"%s\": %.200s\n", __FILE__, __LINE__, \
+                    (words), error.message);                                                  \
+        }                                                                                     \
     } while (0)
 
 enum { FILES = 5 };
@@ -49,6 +51,14 @@ void bundle_free(bundle *bundle);
 
 duoguard_model *open_model(const char *folder);
 duoguard_session *open_session(const duoguard_model *model);
+
+/* A prompt and, unless it is NULL, the response to it. */
+duoguard_input input_of(const char *prompt, size_t prompt_size, const char *response,
+                        size_t response_size);
+/* Checks a prompt alone, as a check is by default. */
+duoguard_status check_prompt(duoguard_session *session, const char *prompt, size_t size,
+                             float *scores, size_t score_count, duoguard_verdict *verdict,
+                             duoguard_error *error);
 
 void test_versions(void);
 void test_model(const char *folder);

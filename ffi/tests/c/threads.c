@@ -1,4 +1,5 @@
-/* Sixteen threads on one model, a session each: threads BUNDLE CHECKS. All must see the scores that one thread alone saw. */
+/* Sixteen threads on one model, a session each: threads BUNDLE CHECKS. All must see the scores that
+ * one thread alone saw. */
 #define _POSIX_C_SOURCE 200809L
 #include <duoguard.h>
 
@@ -31,8 +32,12 @@ static duoguard_session *session_or_exit(void) {
 }
 
 static int check(duoguard_session *session, size_t text, float *scores) {
+    duoguard_input input = DUOGUARD_INPUT_INIT;
     duoguard_error error;
-    if (duoguard_session_check(session, TEXT[text], strlen(TEXT[text]), NULL, 0, scores, CATEGORIES, NULL, &error) == DUOGUARD_OK)
+    input.prompt = TEXT[text];
+    input.prompt_size = strlen(TEXT[text]);
+    if (duoguard_session_check(session, &input, NULL, scores, CATEGORIES, NULL, &error) ==
+        DUOGUARD_OK)
         return 1;
     fprintf(stderr, "%s\n", error.message);
     return 0;
@@ -58,7 +63,8 @@ int main(int argc, char **argv) {
     size_t slots[THREADS], differing = 0;
     duoguard_model *opened = NULL;
     duoguard_session *session;
-    if (argc != 3 || (checks = strtol(argv[2], NULL, 10)) <= 0 || duoguard_model_open(argv[1], &opened, NULL) != DUOGUARD_OK) {
+    if (argc != 3 || (checks = strtol(argv[2], NULL, 10)) <= 0 ||
+        duoguard_model_open(argv[1], &opened, NULL) != DUOGUARD_OK) {
         fprintf(stderr, "usage: threads BUNDLE CHECKS\n");
         return 2;
     }

@@ -3,11 +3,24 @@
 //! An engine on the CPU, unless this machine has a real GPU and has measured, once for a bundle,
 //! that its engine is faster.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Instant;
 
-use super::{ENGINES, EngineEntry};
+use super::batch::TokenBatch;
+use super::entry::{Device, Engine, EngineEntry};
+use super::speed::{self, Key, Speed};
+use super::table::ENGINES;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, Origin};
+
+/// Tokens of the texts that are timed: a short one and a long one, as far as the network takes
+/// them.
+const LENGTHS: [usize; 2] = [16, 128];
+/// The fastest of so many counts, after one that is not counted.
+const RUNS: usize = 5;
 
 /// What [`EngineChoice::Auto`](super::EngineChoice::Auto) takes for a model on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,200 +33,264 @@ pub struct AutoEngine {
 
 /// The engine to take for a graph, and why.
 pub(crate) fn choose(graph: &Graph, threads: NonZeroUsize) -> Result<AutoEngine> {
-    let on_cpu = ENGINES.iter().filter(|entry| !is_gpu(entry));
-    let first = on_cpu
-        .into_iter()
-        .find(|entry| (entry.available)().is_ok())
+    choose_among(ENGINES, graph, threads, speed::file().as_deref())
+}
+
+/// The same, of some engines. What is measured is remembered in the file `speeds`.
+fn choose_among(
+    engines: &[EngineEntry],
+    graph: &Graph,
+    threads: NonZeroUsize,
+    speeds: Option<&Path>,
+) -> Result<AutoEngine> {
+    let mut on_cpu = engines
+        .iter()
+        .filter(|engine| matches!(engine.device, Device::Cpu));
+    let cpu = on_cpu
+        .find(|engine| (engine.available)().is_ok())
         .ok_or_else(|| {
-            let names: Vec<_> = ENGINES.iter().map(|entry| entry.name).collect();
+            let names: Vec<_> = engines.iter().map(|engine| engine.name).collect();
             let names = names.join(", ");
             Error::unsupported(format!("none of the engines is available: {names}"))
         })?;
-    #[cfg(feature = "wgpu")]
-    return Ok(gpu::race(graph, first, threads));
-    #[cfg(not(feature = "wgpu"))]
-    {
-        let _ = (graph, threads);
-        Ok(AutoEngine {
-            name: first.name,
-            reason: "the first of the engines that is available".to_owned(),
-        })
+    let mut reason = None;
+    for engine in engines {
+        let Device::Gpu { real } = engine.device else {
+            continue;
+        };
+        match real() {
+            Ok(adapter) => return Ok(race(graph, cpu, (engine, &adapter), threads, speeds)),
+            Err(none) => reason = reason.or(Some(none)),
+        }
+    }
+    let first = || "the first of the engines that is available".to_owned();
+    Ok(keep(cpu, reason.unwrap_or_else(first)))
+}
+
+fn keep(cpu: &EngineEntry, reason: String) -> AutoEngine {
+    AutoEngine {
+        name: cpu.name,
+        reason,
     }
 }
 
-fn is_gpu(entry: &EngineEntry) -> bool {
-    #[cfg(feature = "wgpu")]
-    return entry.name == super::wgpu::NAME;
-    #[cfg(not(feature = "wgpu"))]
-    {
-        let _ = entry;
-        false
+/// Takes an engine on a real GPU, which is `adapter`, if it is faster than `cpu`.
+fn race(
+    graph: &Graph,
+    cpu: &EngineEntry,
+    (gpu, adapter): (&EngineEntry, &str),
+    threads: NonZeroUsize,
+    speeds: Option<&Path>,
+) -> AutoEngine {
+    let Some(origin) = graph.origin() else {
+        return keep(cpu, "the graph is not part of a bundle".to_owned());
+    };
+    let key = Key::new(&origin.files, (cpu.name, gpu.name), adapter, threads);
+    let measured = recalled(&key, speeds, || measure(graph, origin, cpu, gpu, threads));
+    match measured {
+        Ok(speed) => decide((cpu.name, gpu.name), adapter, &speed),
+        Err(reason) => keep(cpu, format!("{adapter} cannot be used: {reason}")),
     }
 }
 
-#[cfg(feature = "wgpu")]
-mod gpu {
-    use std::collections::HashMap;
-    use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-    use std::time::Instant;
+fn decide((cpu, gpu): (&'static str, &'static str), adapter: &str, speed: &Speed) -> AutoEngine {
+    let is_faster = speed.gpu_ms < speed.cpu_ms;
+    AutoEngine {
+        name: if is_faster { gpu } else { cpu },
+        reason: format!(
+            "a text of {} and one of {} tokens take {:.2} ms on {cpu} and {:.2} ms on {adapter}, \
+             as measured here once",
+            LENGTHS[0], LENGTHS[1], speed.cpu_ms, speed.gpu_ms
+        ),
+    }
+}
+
+/// What was measured before, by this process or an earlier one, or is measured now. What fails is
+/// tried again by the next process.
+fn recalled(
+    key: &Key,
+    speeds: Option<&Path>,
+    measure: impl FnOnce() -> Result<Speed>,
+) -> std::result::Result<Speed, String> {
+    type Known = HashMap<Key, std::result::Result<Speed, String>>;
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+    // Held while measuring: two measurements at once would disturb each other.
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(speed) = known.get(key) {
+        return speed.clone();
+    }
+    let speed = match speeds.and_then(|file| speed::read(file, key)) {
+        Some(speed) => Ok(speed),
+        None => measure()
+            .inspect(|speed| {
+                if let Some(file) = speeds {
+                    speed::write(file, key, *speed);
+                }
+            })
+            .map_err(|error| error.to_string()),
+    };
+    known.insert(key.clone(), speed.clone());
+    speed
+}
+
+fn measure(
+    graph: &Graph,
+    origin: &Origin,
+    cpu: &EngineEntry,
+    gpu: &EngineEntry,
+    threads: NonZeroUsize,
+) -> Result<Speed> {
+    // Of its own, so that the network leaves the GPU's memory when it is slower.
+    let gpu_ms = time(&mut *(gpu.open)(&graph.apart(), threads)?, origin)?;
+    let cpu_ms = time(&mut *(cpu.open)(graph, threads)?, origin)?;
+    Ok(Speed { cpu_ms, gpu_ms })
+}
+
+/// Milliseconds that a short and a long text take together.
+fn time(engine: &mut dyn Engine, origin: &Origin) -> Result<f64> {
+    let mut logits = vec![0.0; origin.categories];
+    let mut total = 0.0;
+    for length in LENGTHS {
+        // Every vocabulary has a first token.
+        let ids = vec![0; length.min(origin.max_position)];
+        let batch = TokenBatch::one(&ids);
+        let mut fastest = f64::INFINITY;
+        engine.run(&batch, &mut logits)?;
+        for _ in 0..RUNS {
+            let started = Instant::now();
+            engine.run(&batch, &mut logits)?;
+            fastest = fastest.min(started.elapsed().as_secs_f64() * 1e3);
+        }
+        total += fastest;
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
 
     use super::*;
-    use crate::engine::speed::{self, Key, Speed};
-    use crate::engine::{Engine, TokenBatch, wgpu};
+    use crate::bundle::Bundle;
+    use crate::engine::fake;
 
-    /// Tokens of the texts that are timed: a short one and a long one, as far as the network takes
-    /// them.
-    const LENGTHS: [usize; 2] = [16, 128];
-    /// The fastest of so many counts, after one that is not counted.
-    const RUNS: usize = 5;
+    const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
-    /// Takes the GPU's engine if it is there and faster than `cpu`.
-    pub(super) fn race(graph: &Graph, cpu: &EngineEntry, threads: NonZeroUsize) -> AutoEngine {
-        let keep = |reason: String| AutoEngine {
-            name: cpu.name,
-            reason,
+    /// A CPU's engine, and a GPU's on an adapter that plays a real one.
+    const BOTH: [EngineEntry; 2] = [
+        fake::slower("cpu", Device::Cpu),
+        fake::faster(
+            "gpu",
+            Device::Gpu {
+                real: || Ok("a GPU".to_owned()),
+            },
+        ),
+    ];
+
+    /// A bundle in a folder, as far as it matters here.
+    fn bundle(folder: &Path) -> Bundle {
+        let weights = [&2_u64.to_le_bytes()[..], b"{}"].concat();
+        let files = [
+            ("tokenizer.json", &b"{}"[..]),
+            ("model.onnx", b"not looked at"),
+            ("weights.data", &weights),
+        ];
+        let hash = |bytes: &[u8]| -> String {
+            use sha2::{Digest, Sha256};
+            let hash = Sha256::digest(bytes);
+            hash.iter().map(|byte| format!("{byte:02x}")).collect()
         };
-        let adapter = match wgpu::real_gpu() {
-            Ok(adapter) => adapter,
-            Err(reason) => return keep(reason),
-        };
-        let Some(origin) = graph.origin() else {
-            return keep("the graph is not part of a bundle".to_owned());
-        };
-        let key = Key::new(origin, &adapter, cpu.name, threads);
-        match recalled(&key, origin.folder.as_deref(), || {
-            measure(graph, cpu, threads)
-        }) {
-            Ok(speed) => decide(cpu.name, &adapter, &speed),
-            Err(reason) => keep(format!("{adapter} cannot be used: {reason}")),
+        let hashes: BTreeMap<_, _> = files.map(|(name, bytes)| (name, hash(bytes))).into();
+        let manifest = serde_json::json!({
+            "format_version": 1,
+            "name": "fake",
+            "architecture": {
+                "model_type": "qwen2", "layers": 1, "hidden": 1, "heads": 1, "kv_heads": 1,
+                "intermediate": 1, "vocabulary": 1, "max_position": 8
+            },
+            "categories": ["violence"],
+            "policy": { "default_thresholds": { "violence": 0.5 } },
+            "limits": { "window_tokens": 8, "overlap_tokens": 0 },
+            "files": hashes,
+        });
+        let manifest = manifest.to_string();
+        for (name, bytes) in files
+            .into_iter()
+            .chain([("manifest.json", manifest.as_bytes())])
+        {
+            std::fs::write(folder.join(name), bytes).unwrap();
         }
+        Bundle::open(folder).unwrap()
     }
 
-    fn decide(cpu: &'static str, adapter: &str, speed: &Speed) -> AutoEngine {
-        let is_faster = speed.gpu_ms < speed.cpu_ms;
-        AutoEngine {
-            name: if is_faster { wgpu::NAME } else { cpu },
-            reason: format!(
-                "a text of {} and one of {} tokens take {:.2} ms on {cpu} and {:.2} ms on {adapter}, as measured here once",
-                LENGTHS[0], LENGTHS[1], speed.cpu_ms, speed.gpu_ms
-            ),
-        }
+    /// All that is in a folder.
+    fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let entries = folder
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        entries
+            .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+            .collect()
     }
 
-    /// What was measured before, by this process or an earlier one, or is measured now. What fails
-    /// is tried again by the next process.
-    fn recalled(
-        key: &Key,
-        folder: Option<&std::path::Path>,
-        measure: impl FnOnce() -> Result<Speed>,
-    ) -> std::result::Result<Speed, String> {
-        type Known = HashMap<Key, std::result::Result<Speed, String>>;
-        static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
-        // Held while measuring: two measurements at once would disturb each other.
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(speed) = known.get(key) {
-            return speed.clone();
-        }
-        let places = speed::places(folder);
-        let speed = match speed::read(&places, key) {
-            Some(speed) => Ok(speed),
-            None => measure()
-                .inspect(|speed| speed::write(&places, key, *speed))
-                .map_err(|error| error.to_string()),
-        };
-        known.insert(key.clone(), speed.clone());
-        speed
+    #[test]
+    fn a_faster_gpu_is_taken_and_nothing_written_beside_the_bundle() {
+        let (folder, caches) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let graph = Graph::of_bundle(&bundle(folder.path()));
+        let before = contents(folder.path());
+        let speeds = caches.path().join("duoguard/engine-speed.json");
+        let chosen = choose_among(&BOTH, &graph, ONE, Some(&speeds)).unwrap();
+        assert_eq!(chosen.name, "gpu", "{}", chosen.reason);
+        assert!(chosen.reason.contains("a GPU"), "{}", chosen.reason);
+        assert_eq!(contents(folder.path()), before);
+        assert!(speeds.is_file());
+        // Measured once: a slower one in its place is not looked at any more.
+        let slower = [
+            fake::slower("cpu", Device::Cpu),
+            fake::slower("gpu", BOTH[1].device),
+        ];
+        let again = choose_among(&slower, &graph, ONE, Some(&speeds)).unwrap();
+        assert_eq!(again, chosen);
     }
 
-    fn measure(graph: &Graph, cpu: &EngineEntry, threads: NonZeroUsize) -> Result<Speed> {
-        // Of its own, so that the network leaves the GPU's memory when it is slower.
-        let apart = Graph::from_parts(graph.onnx().into(), Arc::clone(graph.weights()));
-        let mut gpu = wgpu::open(&apart, threads)?;
-        let shape = wgpu::shape(&apart)?;
-        let gpu_ms = time(&mut *gpu, shape)?;
-        let mut cpu = (cpu.open)(graph, threads)?;
-        let cpu_ms = time(&mut *cpu, shape)?;
-        Ok(Speed { cpu_ms, gpu_ms })
+    #[test]
+    fn the_first_engine_for_cpus_is_taken_where_no_gpu_can_be() {
+        let graph = fake::graph();
+        let alone = choose_among(&BOTH[..1], &graph, ONE, None).unwrap();
+        assert_eq!((alone.name, &alone.reason[..9]), ("cpu", "the first"));
+        let no_bundle = choose_among(&BOTH, &graph, ONE, None).unwrap();
+        assert_eq!(no_bundle.name, "cpu");
+        assert!(no_bundle.reason.contains("bundle"), "{}", no_bundle.reason);
+        let real = || Err("it is a program".to_owned());
+        let played = [
+            fake::slower("cpu", Device::Cpu),
+            fake::faster("gpu", Device::Gpu { real }),
+        ];
+        let kept = choose_among(&played, &graph, ONE, None).unwrap();
+        assert_eq!((kept.name, &kept.reason[..]), ("cpu", "it is a program"));
+        let error = choose_among(&BOTH[1..], &graph, ONE, None).unwrap_err();
+        assert!(error.to_string().contains("none"), "{error}");
     }
 
-    /// Milliseconds that a short and a long text take together, of a network that takes so many
-    /// tokens and gives so many logits.
-    pub(super) fn time(engine: &mut dyn Engine, shape: (usize, usize)) -> Result<f64> {
-        let (max_position, categories) = shape;
-        let mut logits = vec![0.0; categories];
-        let mut total = 0.0;
-        for length in LENGTHS {
-            let tokens = length.min(max_position);
-            // Every vocabulary has a first token.
-            let ids = vec![0; tokens];
-            let batch = TokenBatch::one(&ids);
-            let mut fastest = f64::INFINITY;
-            engine.run(&batch, &mut logits)?;
-            for _ in 0..RUNS {
-                let started = Instant::now();
-                engine.run(&batch, &mut logits)?;
-                fastest = fastest.min(started.elapsed().as_secs_f64() * 1e3);
-            }
-            total += fastest;
-        }
-        Ok(total)
+    #[test]
+    fn equal_speeds_stay_on_the_cpu() {
+        let speed = |cpu_ms, gpu_ms| Speed { cpu_ms, gpu_ms };
+        let name = |speed| decide(("cpu", "gpu"), "a GPU", &speed).name;
+        assert_eq!(name(speed(1.0, 1.0)), "cpu");
+        assert_eq!(name(speed(1.0, 0.9)), "gpu");
     }
 
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-        use crate::graph::Origin;
-
-        struct Slow(u64);
-
-        impl Engine for Slow {
-            fn name(&self) -> &str {
-                "slow"
-            }
-
-            fn run(&mut self, batch: &TokenBatch<'_>, _: &mut [f32]) -> Result<()> {
-                let micros = self.0 * batch.tokens as u64;
-                std::thread::sleep(std::time::Duration::from_micros(micros));
-                Ok(())
-            }
-        }
-
-        #[test]
-        fn the_faster_engine_is_taken() {
-            let time = |speed| time(&mut Slow(speed), (64, 3)).unwrap();
-            let (fast, slow) = (time(1), time(50));
-            assert!(fast < slow, "{fast} {slow}");
-            let speed = |cpu_ms, gpu_ms| Speed { cpu_ms, gpu_ms };
-            let decided = decide("rten", "a GPU", &speed(slow, fast));
-            assert_eq!(decided.name, "wgpu");
-            assert!(decided.reason.contains("a GPU"), "{}", decided.reason);
-            assert_eq!(decide("rten", "a GPU", &speed(1.0, 1.0)).name, "rten");
-        }
-
-        #[test]
-        fn a_speed_is_measured_once_and_a_failure_told() {
-            let folder = tempfile::tempdir().unwrap();
-            let origin = Origin {
-                folder: Some(folder.path().to_owned()),
-                files: "once".to_owned(),
-                model_type: "qwen2".to_owned(),
-                scheme: None,
-            };
-            let key = Key::new(&origin, "a GPU", "rten", NonZeroUsize::MIN);
-            let speed = Speed {
-                cpu_ms: 2.0,
-                gpu_ms: 1.0,
-            };
-            let folder = origin.folder.as_deref();
-            assert_eq!(recalled(&key, folder, || Ok(speed)), Ok(speed));
-            let again = recalled(&key, folder, || panic!("measured twice"));
-            assert_eq!(again, Ok(speed));
-            assert_eq!(speed::read(&speed::places(folder), &key), Some(speed));
-
-            let other = Key::new(&origin, "another GPU", "rten", NonZeroUsize::MIN);
-            let failed = recalled(&other, folder, || Err(Error::unsupported("no such thing")));
-            assert_eq!(failed, Err("no such thing".to_owned()));
-            assert_eq!(speed::read(&speed::places(folder), &other), None);
-        }
+    #[test]
+    fn a_failure_to_measure_is_told_and_not_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("speeds.json");
+        let key = Key::new("a failure", ("cpu", "gpu"), "a GPU", ONE);
+        let failed = recalled(&key, Some(&file), || {
+            Err(Error::unsupported("no such thing"))
+        });
+        assert_eq!(failed, Err("no such thing".to_owned()));
+        assert!(!file.exists());
     }
 }

@@ -1,8 +1,9 @@
 //! What an engine has computed of the tokens so far, and engines that go on from it.
 
-use crate::bundle::STREAM;
+use crate::bundle::files::STREAM;
 use crate::error::{Error, Result};
-use crate::graph::{CacheShape, OUTPUT};
+use crate::graph::OUTPUT;
+use crate::stream_graph::CacheShape;
 
 /// Something that runs a graph for streams. Used by one thread at a time.
 pub(crate) trait StreamEngine: Send {
@@ -66,7 +67,10 @@ impl Past<'_> {
     }
 
     /// As [`parts`](Self::parts), without the values that are not meant.
-    #[cfg_attr(not(feature = "onnxruntime"), allow(dead_code))]
+    #[cfg_attr(
+        not(feature = "onnxruntime"),
+        allow(dead_code, reason = "other engines take them where they lie")
+    )]
     pub(super) fn contiguous(&self) -> impl Iterator<Item = ([usize; 4], Vec<f32>)> {
         self.parts().map(|([rows, heads, all, size], part)| {
             let meant = self.tokens * size;
@@ -89,7 +93,8 @@ impl Past<'_> {
         let part = |(found, values): (Vec<usize>, Vec<f32>)| match found == expected {
             true => Ok(values),
             false => Err(Error::model(format!(
-                "{STREAM}: engine {engine} gives keys or values of shape {found:?}; expected {expected:?}"
+                "{STREAM}: engine {engine} gives keys or values of shape {found:?}; expected \
+                 {expected:?}"
             ))),
         };
         let parts: Vec<_> = parts.into_iter().map(part).collect::<Result<_>>()?;

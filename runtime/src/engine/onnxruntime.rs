@@ -12,12 +12,23 @@ use ort::session::builder::SessionBuilder;
 use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
 
-use super::{Engine, KeyValues, Past, StreamEngine, TokenBatch, check_batch, take_logits};
-use crate::bundle::{GRAPH, STREAM, WEIGHTS};
+use super::batch::{TokenBatch, check_batch, take_logits};
+use super::cache::{KeyValues, Past, StreamEngine};
+use super::entry::{Device, Engine, EngineEntry};
+use crate::bundle::Weights;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, INPUT, OUTPUT, StreamGraph};
+use crate::graph::{Graph, INPUT, OUTPUT};
+use crate::stream_graph::StreamGraph;
 
-pub(super) const NAME: &str = "onnxruntime";
+const NAME: &str = "onnxruntime";
+
+pub(super) const ENTRY: EngineEntry = EngineEntry {
+    name: NAME,
+    device: Device::Cpu,
+    available,
+    open,
+    open_stream: Some(open_stream),
+};
 
 /// The environment variable that names the library; when it is set, nothing else is looked at.
 const PATH_VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -73,12 +84,14 @@ fn load() -> std::result::Result<Library, String> {
     }
     if failures.is_empty() {
         failures.push(format!(
-            "{} was not found next to the executable, in ../lib, in target/onnxruntime of a development tree, or in the system's folders",
+            "{} was not found next to the executable, in ../lib, in target/onnxruntime of a \
+             development tree, or in the system's folders",
             library_name()
         ));
     }
     Err(format!(
-        "{}; install ONNX Runtime 1.{} or later (`pip install onnxruntime` has it, as onnxruntime/capi/{}) and name the file in \
+        "{}; install ONNX Runtime 1.{} or later (`pip install onnxruntime` has it, as \
+         onnxruntime/capi/{}) and name the file in \
          {PATH_VARIABLE}, or put it next to the executable",
         failures.join("; "),
         ort::MINOR_VERSION,
@@ -147,22 +160,25 @@ fn libraries_in(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-pub(super) fn available() -> std::result::Result<String, String> {
+fn available() -> std::result::Result<String, String> {
     library().map(|library| library.path.display().to_string())
 }
 
 struct OnnxRuntime {
     session: Session,
+    /// The graph's name in a bundle.
+    file: &'static str,
 }
 
-pub(super) fn open(graph: &Graph, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
-    let session = loaded(graph, GRAPH, (1, 1), threads)?;
-    Ok(Box::new(OnnxRuntime { session }))
+fn open(graph: &Graph, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+    Ok(Box::new(OnnxRuntime {
+        session: loaded(graph, (1, 1), threads)?,
+        file: graph.file(),
+    }))
 }
 
 fn loaded(
     graph: &Graph,
-    file: &str,
     (inputs, outputs): (usize, usize),
     threads: NonZeroUsize,
 ) -> Result<Session> {
@@ -170,7 +186,8 @@ fn loaded(
         library().map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
     let refused = |cause: String| {
         Error::model(format!(
-            "{file}: engine {NAME} cannot load it: {cause}; get the bundle again or try another engine"
+            "{}: engine {NAME} cannot load it: {cause}; get the bundle again or try another engine",
+            graph.file()
         ))
     };
     let mut builder = configured(library, graph, threads)
@@ -190,18 +207,18 @@ fn loaded(
 
 struct OnnxRuntimeStream {
     session: Session,
+    /// The graph's name in a bundle.
+    file: &'static str,
     inputs: Vec<String>,
     outputs: Vec<String>,
 }
 
-pub(super) fn open_stream(
-    stream: &StreamGraph,
-    threads: NonZeroUsize,
-) -> Result<Box<dyn StreamEngine>> {
+fn open_stream(stream: &StreamGraph, threads: NonZeroUsize) -> Result<Box<dyn StreamEngine>> {
     let (inputs, outputs) = (stream.inputs(), stream.outputs());
     let count = (inputs.len(), outputs.len());
     Ok(Box::new(OnnxRuntimeStream {
-        session: loaded(&stream.graph, STREAM, count, threads)?,
+        session: loaded(&stream.graph, count, threads)?,
+        file: stream.graph.file(),
         inputs,
         outputs,
     }))
@@ -235,7 +252,7 @@ fn configured(
         .with_parallel_execution(false)
         .map_err(|cause| text(&cause))?;
     builder
-        .with_external_initializer_file_in_memory(WEIGHTS, weights)
+        .with_external_initializer_file_in_memory(Weights::FILE, weights)
         .map_err(|cause| text(&cause))
 }
 
@@ -252,9 +269,9 @@ impl Engine for OnnxRuntime {
         let outputs = self
             .session
             .run(ort::inputs![INPUT => ids])
-            .map_err(|cause| failed("cannot run model.onnx", cause))?;
-        let (shape, found) = output(&outputs, GRAPH, OUTPUT)?;
-        take_logits((NAME, GRAPH), batch.rows, &shape, found, logits)
+            .map_err(|cause| failed(&format!("cannot run {}", self.file), cause))?;
+        let (shape, found) = output(&outputs, self.file, OUTPUT)?;
+        take_logits((NAME, self.file), batch.rows, &shape, found, logits)
     }
 }
 
@@ -275,11 +292,12 @@ impl StreamEngine for OnnxRuntimeStream {
         let outputs = self
             .session
             .run(inputs)
-            .map_err(|cause| failed("cannot run stream.onnx", cause))?;
-        let (shape, found) = output(&outputs, STREAM, OUTPUT)?;
-        take_logits((NAME, STREAM), 1, &shape, found, logits)?;
+            .map_err(|cause| failed(&format!("cannot run {}", self.file), cause))?;
+        let file = self.file;
+        let (shape, found) = output(&outputs, file, OUTPUT)?;
+        take_logits((NAME, file), 1, &shape, found, logits)?;
         let part = |name: &String| {
-            let (shape, values) = output(&outputs, STREAM, name)?;
+            let (shape, values) = output(&outputs, file, name)?;
             Ok((shape, values.to_vec()))
         };
         let parts: Vec<_> = self.outputs[1..].iter().map(part).collect::<Result<_>>()?;

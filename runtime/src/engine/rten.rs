@@ -6,50 +6,60 @@ use std::sync::Arc;
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView, ValueView};
 use rten_tensor::NdTensorView;
 
-use super::{Engine, KeyValues, Past, StreamEngine, TokenBatch, Weights, check_batch, take_logits};
-use crate::bundle::{GRAPH, STREAM, WEIGHTS};
+use super::batch::{TokenBatch, check_batch, take_logits};
+use super::cache::{KeyValues, Past, StreamEngine};
+use super::entry::{Device, Engine, EngineEntry};
+use crate::bundle::Weights;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, INPUT, OUTPUT, StreamGraph};
+use crate::graph::{Graph, INPUT, OUTPUT};
+use crate::stream_graph::StreamGraph;
 
-pub(super) const NAME: &str = "rten";
+const NAME: &str = "rten";
 
-pub(super) fn available() -> std::result::Result<String, String> {
+pub(super) const ENTRY: EngineEntry = EngineEntry {
+    name: NAME,
+    device: Device::Cpu,
+    available,
+    open,
+    open_stream: Some(open_stream),
+};
+
+fn available() -> std::result::Result<String, String> {
     Ok("embedded; runs on every CPU".to_owned())
 }
 
 /// A graph with its weights packed for this CPU; shared between the sessions of a model.
-pub(crate) struct Loaded {
+struct Loaded {
     // Declared before `_weights`, which it borrows from, and so dropped before it.
     model: Model,
     inputs: Vec<NodeId>,
     outputs: Vec<NodeId>,
+    /// The graph's name in a bundle.
+    file: &'static str,
     _weights: Arc<Weights>,
 }
 
 impl Loaded {
-    /// Loads `graph`, whose name in the bundle is `file`, with these inputs and outputs.
-    fn shared(
-        graph: &Graph,
-        file: &str,
-        inputs: &[String],
-        outputs: &[String],
-    ) -> Result<Arc<Self>> {
-        graph.shared_rten(|| {
-            let weights = Arc::clone(graph.weights());
-            Self::new(graph.onnx(), weights, inputs, outputs).map_err(|cause| {
+    /// Loads a graph with these inputs and outputs.
+    fn shared(graph: &Graph, inputs: &[String], outputs: &[String]) -> Result<Arc<Self>> {
+        let load = || {
+            Self::new(graph, inputs, outputs).map_err(|cause| {
                 Error::model(format!(
-                    "{file}: engine {NAME} cannot load it: {cause}; get the bundle again or try another engine"
+                    "{}: engine {NAME} cannot load it: {cause}; get the bundle again or try \
+                     another engine",
+                    graph.file()
                 ))
             })
-        })
+        };
+        graph.shared(|_| true, load)
     }
 
     fn new(
-        onnx: &[u8],
-        weights: Arc<Weights>,
+        graph: &Graph,
         inputs: &[String],
         outputs: &[String],
     ) -> std::result::Result<Self, Box<dyn std::error::Error>> {
+        let weights = Arc::clone(graph.weights());
         let bytes: &[u8] = &weights;
         // SAFETY: `bytes` stays valid and unchanged as long as `weights` is alive. `Loaded` keeps
         // `weights` until after `model`, the only thing that holds on to the slice, is dropped, and
@@ -59,8 +69,8 @@ impl Loaded {
         let mut options = ModelOptions::with_all_ops();
         options
             .prepack_weights(true)
-            .external_data_static(WEIGHTS, bytes);
-        let model = options.load(onnx.to_vec())?;
+            .external_data_static(Weights::FILE, bytes);
+        let model = options.load(graph.onnx().to_vec())?;
         let ids = |names: &[String]| names.iter().map(|name| model.node_id(name)).collect();
         let (inputs, outputs): (std::result::Result<_, _>, std::result::Result<_, _>) =
             (ids(inputs), ids(outputs));
@@ -68,21 +78,17 @@ impl Loaded {
             inputs: inputs?,
             outputs: outputs?,
             model,
+            file: graph.file(),
             _weights: weights,
         })
     }
 
-    fn run(
-        &self,
-        file: &str,
-        inputs: Vec<ValueOrView<'_>>,
-        pool: &Arc<ThreadPool>,
-    ) -> Result<Vec<Value>> {
+    fn run(&self, inputs: Vec<ValueOrView<'_>>, pool: &Arc<ThreadPool>) -> Result<Vec<Value>> {
         let inputs = self.inputs.iter().copied().zip(inputs).collect();
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(pool)));
         self.model
             .run(inputs, &self.outputs, Some(options))
-            .map_err(|cause| failed(&format!("cannot run {file}"), cause))
+            .map_err(|cause| failed(&format!("cannot run {}", self.file), cause))
     }
 }
 
@@ -91,21 +97,18 @@ struct Rten {
     pool: Arc<ThreadPool>,
 }
 
-pub(super) fn open(graph: &Graph, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+fn open(graph: &Graph, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
     let (inputs, outputs) = ([INPUT.to_owned()], [OUTPUT.to_owned()]);
     Ok(Box::new(Rten {
-        loaded: Loaded::shared(graph, GRAPH, &inputs, &outputs)?,
+        loaded: Loaded::shared(graph, &inputs, &outputs)?,
         pool: Arc::new(ThreadPool::with_num_threads(threads.get())),
     }))
 }
 
-pub(super) fn open_stream(
-    stream: &StreamGraph,
-    threads: NonZeroUsize,
-) -> Result<Box<dyn StreamEngine>> {
+fn open_stream(stream: &StreamGraph, threads: NonZeroUsize) -> Result<Box<dyn StreamEngine>> {
     let (inputs, outputs) = (stream.inputs(), stream.outputs());
     Ok(Box::new(Rten {
-        loaded: Loaded::shared(&stream.graph, STREAM, &inputs, &outputs)?,
+        loaded: Loaded::shared(&stream.graph, &inputs, &outputs)?,
         pool: Arc::new(ThreadPool::with_num_threads(threads.get())),
     }))
 }
@@ -118,8 +121,13 @@ impl Engine for Rten {
     fn run(&mut self, batch: &TokenBatch<'_>, logits: &mut [f32]) -> Result<()> {
         check_batch(NAME, batch)?;
         let ids = token_ids([batch.rows, batch.tokens], batch.ids)?;
-        let found = self.loaded.run(GRAPH, vec![ids.into()], &self.pool)?;
-        take(GRAPH, batch.rows, found.into_iter().next(), logits)
+        let found = self.loaded.run(vec![ids.into()], &self.pool)?;
+        take(
+            self.loaded.file,
+            batch.rows,
+            found.into_iter().next(),
+            logits,
+        )
     }
 }
 
@@ -133,12 +141,13 @@ impl StreamEngine for Rten {
             let part = part.slice((.., .., ..past.tokens()));
             inputs.push(ValueView::from(part).into());
         }
-        let mut found = self.loaded.run(STREAM, inputs, &self.pool)?.into_iter();
-        take(STREAM, 1, found.next(), logits)?;
+        let file = self.loaded.file;
+        let mut found = self.loaded.run(inputs, &self.pool)?.into_iter();
+        take(file, 1, found.next(), logits)?;
         let part = |value: Value| {
             let (shape, values) = value
                 .into_shape_vec::<f32, 4>()
-                .map_err(|cause| not_float(STREAM, "a key or value", cause))?;
+                .map_err(|cause| not_float(file, "a key or value", cause))?;
             Ok((shape.to_vec(), values))
         };
         let parts: Vec<_> = found.map(part).collect::<Result<_>>()?;

@@ -1,5 +1,5 @@
-//! How fast the engines were, remembered in a small file beside the bundle, or among the user's
-//! caches where that cannot be written.
+//! How fast the engines were, remembered in a small file among the user's caches. A bundle's folder
+//! is only read.
 
 use std::fs;
 use std::io::Read;
@@ -8,15 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::Origin;
-
 /// The file's name.
-pub(super) const FILE: &str = "engine-speed.json";
-/// The largest file that is read; it has an entry for each machine and number of threads that
-/// opened the bundle.
-const MAX_BYTES: u64 = 64 << 10;
+const FILE: &str = "engine-speed.json";
+/// The largest file that is read; it has an entry for each bundle, machine and number of threads.
+const MAX_BYTES: u64 = 256 << 10;
 /// The entries that are kept, the newest.
-const MAX_ENTRIES: usize = 32;
+const MAX_ENTRIES: usize = 128;
 
 /// What a measurement holds for. On another machine, or for another version, it is made again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,8 +22,9 @@ pub(super) struct Key {
     files: String,
     /// The GPU, with its driver's version.
     adapter: String,
-    /// The engine that it was compared with.
+    /// The engines that were compared: one for CPUs, one for GPUs.
     cpu: String,
+    gpu: String,
     threads: usize,
     /// Processors of the machine, and their kind.
     machine: String,
@@ -35,12 +33,20 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn new(origin: &Origin, adapter: &str, cpu: &str, threads: NonZeroUsize) -> Self {
+    /// A measurement of the engines `cpu` and `gpu`, the latter on `adapter`, with a bundle whose
+    /// graph and weights have the SHA-256 `files`.
+    pub(super) fn new(
+        files: &str,
+        (cpu, gpu): (&str, &str),
+        adapter: &str,
+        threads: NonZeroUsize,
+    ) -> Self {
         let processors = std::thread::available_parallelism().map_or(0, NonZeroUsize::get);
         Self {
-            files: origin.files.clone(),
+            files: files.to_owned(),
             adapter: adapter.to_owned(),
             cpu: cpu.to_owned(),
+            gpu: gpu.to_owned(),
             threads: threads.get(),
             machine: format!("{processors} x {}", std::env::consts::ARCH),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -61,11 +67,10 @@ struct Entry {
     speed: Speed,
 }
 
-/// Where the file may lie, best first: beside the bundle, then among the user's caches.
-pub(super) fn places(folder: Option<&Path>) -> Vec<PathBuf> {
-    let user = user_caches().map(|caches| caches.join("duoguard"));
-    let folders = folder.map(Path::to_owned).into_iter().chain(user);
-    folders.map(|folder| folder.join(FILE)).collect()
+/// Where the file lies: in the folder `duoguard` of the user's caches. `None` for a user who has
+/// none, for whom every process measures again.
+pub(super) fn file() -> Option<PathBuf> {
+    Some(user_caches()?.join("duoguard").join(FILE))
 }
 
 fn user_caches() -> Option<PathBuf> {
@@ -83,9 +88,9 @@ fn user_caches() -> Option<PathBuf> {
     variable("XDG_CACHE_HOME").or(home.map(|home| home.join(".cache")))
 }
 
-/// What was measured for `key`, if any of the files says.
-pub(super) fn read(places: &[PathBuf], key: &Key) -> Option<Speed> {
-    let mut entries = places.iter().flat_map(|path| entries(path));
+/// What was measured for `key`, if the file says.
+pub(super) fn read(path: &Path, key: &Key) -> Option<Speed> {
+    let mut entries = entries(path).into_iter();
     let entry = entries.find(|entry| entry.key == *key)?;
     let is_time = |ms: f64| ms.is_finite() && ms >= 0.0;
     Some(entry.speed).filter(|speed| is_time(speed.cpu_ms) && is_time(speed.gpu_ms))
@@ -106,14 +111,9 @@ fn entries(path: &Path) -> Vec<Entry> {
     read().unwrap_or_default()
 }
 
-/// Notes a measurement in the first file that can be written. Where none can, the next process
-/// measures again.
-pub(super) fn write(places: &[PathBuf], key: &Key, speed: Speed) {
-    for path in places {
-        if write_file(path, key, speed).is_ok() {
-            return;
-        }
-    }
+/// Notes a measurement. Where the file cannot be written, the next process measures again.
+pub(super) fn write(path: &Path, key: &Key, speed: Speed) {
+    drop(write_file(path, key, speed));
 }
 
 fn write_file(path: &Path, key: &Key, speed: Speed) -> std::io::Result<()> {
@@ -128,7 +128,6 @@ fn write_file(path: &Path, key: &Key, speed: Speed) -> std::io::Result<()> {
     );
     all.truncate(MAX_ENTRIES);
     let json = serde_json::to_vec_pretty(&all)?;
-    // The bundle's folder is there; the user's own is made.
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     // Whole or not at all, even if two processes write at once.
@@ -143,13 +142,7 @@ mod tests {
     use super::*;
 
     fn key(adapter: &str) -> Key {
-        let origin = Origin {
-            folder: None,
-            files: "ab".to_owned(),
-            model_type: "qwen2".to_owned(),
-            scheme: None,
-        };
-        Key::new(&origin, adapter, "rten", NonZeroUsize::MIN)
+        Key::new("ab", ("rten", "wgpu"), adapter, NonZeroUsize::MIN)
     }
 
     const SPEED: Speed = Speed {
@@ -158,41 +151,40 @@ mod tests {
     };
 
     #[test]
-    fn the_second_place_is_taken_where_the_first_cannot_be_written() {
+    fn a_speed_is_kept_where_it_can_be_written() {
         let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("caches").join(FILE);
+        write(&file, &key("a"), SPEED);
+        assert_eq!(read(&file, &key("a")), Some(SPEED));
+        assert_eq!(read(&file, &key("b")), None);
         // A file where a folder would have to be: not even root can write below it.
-        let blocked = folder.path().join("blocked");
-        fs::write(&blocked, "").unwrap();
-        let places = [blocked.join(FILE), folder.path().join("caches").join(FILE)];
-        write(&places, &key("a"), SPEED);
-        assert!(places[1].is_file());
-        assert_eq!(read(&places, &key("a")), Some(SPEED));
-        assert_eq!(read(&places, &key("b")), None);
-        write(&places[..1], &key("b"), SPEED);
-        assert_eq!(read(&places, &key("b")), None);
+        let blocked = file.join(FILE);
+        write(&blocked, &key("b"), SPEED);
+        assert_eq!(read(&blocked, &key("b")), None);
     }
 
     #[test]
     fn the_newest_entries_are_kept_and_damaged_files_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let places = [folder.path().join(FILE)];
+        let file = folder.path().join(FILE);
         for i in 0..MAX_ENTRIES + 2 {
-            write(&places, &key(&i.to_string()), SPEED);
+            write(&file, &key(&i.to_string()), SPEED);
         }
-        assert_eq!(read(&places, &key("0")), None);
-        assert_eq!(read(&places, &key("2")), Some(SPEED));
+        assert!(file.metadata().unwrap().len() < MAX_BYTES);
+        assert_eq!(read(&file, &key("0")), None);
+        assert_eq!(read(&file, &key("2")), Some(SPEED));
         for damaged in ["", "[", "{}", r#"[{"key": 3}]"#] {
-            fs::write(&places[0], damaged).unwrap();
-            assert_eq!(read(&places, &key("2")), None, "{damaged}");
+            fs::write(&file, damaged).unwrap();
+            assert_eq!(read(&file, &key("2")), None, "{damaged}");
         }
-        write(&places, &key("2"), SPEED);
-        assert_eq!(read(&places, &key("2")), Some(SPEED));
+        write(&file, &key("2"), SPEED);
+        assert_eq!(read(&file, &key("2")), Some(SPEED));
         let negative = Speed {
             cpu_ms: -1.0,
             ..SPEED
         };
-        write(&places, &key("2"), negative);
-        assert_eq!(read(&places, &key("2")), None);
+        write(&file, &key("2"), negative);
+        assert_eq!(read(&file, &key("2")), None);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

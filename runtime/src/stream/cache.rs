@@ -1,4 +1,4 @@
-//! Windows that grow: what was computed of their tokens is kept, and only what is new is run.
+//! Windows that grow: only new tokens are computed, and the keys and values of all are kept.
 
 use crate::engine::KeyValues;
 use crate::error::{Error, Result};

@@ -1,11 +1,12 @@
-//! Windows that need not be scored twice, and those that are scored as far as they have grown.
+//! Remembers the logits of windows, so that a whole window is computed once and a growing one goes on
+//! from where it was.
 
 use std::collections::HashMap;
 
 use super::cache::Cache;
-use crate::check::Window;
 use crate::error::Result;
 use crate::session::Session;
+use crate::tally::Window;
 
 /// The most windows that are remembered; beyond, they are computed again.
 const MAX_REMEMBERED: usize = 16_384;

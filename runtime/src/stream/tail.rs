@@ -1,14 +1,18 @@
-//! Verdicts on the way: what came last is scored, what lies behind is remembered as a maximum.
+//! Verdicts on the way: the latest text is scored, and the text before it counts with the largest
+//! scores that it had.
 
 use std::ops::Range;
 
-use crate::check::{Score, check};
+use crate::check::check;
 use crate::error::Result;
+use crate::input::{Input, Span};
 use crate::model::Model;
 use crate::options::{CheckOptions, Coverage};
+use crate::policy::flagged_category;
+use crate::tally::Score;
 use crate::text::language;
 use crate::text::window::{LastWindow, windows};
-use crate::verdict::{Input, MAX_CHANGES, Span, Verdict, flagged_category};
+use crate::verdict::{MAX_CHANGES, Verdict};
 
 /// Where the parts of the caller's input lie in the text that a stream scores.
 #[derive(Clone, Debug)]

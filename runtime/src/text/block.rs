@@ -1,14 +1,14 @@
-//! A stretch of a text as sets of bits, one for each of 64 bytes: what [`scan`](super::scan) asks,
-//! it asks of all of them at once.
+//! Up to 64 bytes of a text as sets of bits, so that [`scan`](super::scan) asks a question of all of
+//! them at once.
 //!
-//! Where words end is what no processor foresees, and looking at one character after the other is
-//! mostly waiting for that.
+//! A processor cannot foresee where words end, and a loop over characters mostly waits for that.
+//! Sets have no such branches.
+//!
+//! Examples show a text and its sets byte by byte from the left, `x` for a byte that is in the set.
 
+use super::bits::{SIZE, count, each};
 use super::class::{self, CASED, Class, NUMBER};
 use super::sentence::{WEIGHTS, is_stop};
-
-/// How many bytes a block has, at most.
-pub(super) const SIZE: usize = u64::BITS as usize;
 
 /// Of a block with so many bytes outside ASCII all characters are read; of others, only those that
 /// are not of ASCII.
@@ -108,6 +108,18 @@ pub(super) fn blocks(text: &str) -> impl Iterator<Item = Block> {
 impl Block {
     /// The characters of a text from `start` on. Those outside ASCII, and where they are in the
     /// block, are shown to `also`.
+    ///
+    /// ```text
+    /// text      Bake 2 é  + 1@ a   16 bytes: é has two
+    /// starts    xxxxxxxx.xxxxxxx
+    /// letters   xxxx...........x
+    /// digits    .....x......x...
+    /// signs     ..........x..x..
+    /// openings  .............x..
+    /// symbols   ..........x.....
+    /// cased     .......xx.......
+    /// cells     xxxx.x.xx...x..x
+    /// ```
     #[inline(always)]
     pub(super) fn of(text: &str, start: usize, also: impl FnMut(usize, char, Class)) -> Self {
         let rest = &text.as_bytes()[start..];
@@ -224,6 +236,12 @@ impl Sets {
 }
 
 /// Those bytes that have a bit.
+///
+/// ```text
+/// text   é , 中  and 🙂      16 bytes: é has two, 中 three, 🙂 four
+/// 1<<7   xx..xxx.....xxxx   every byte outside ASCII
+/// 1<<6   x...x...xxx.x...   those of them that begin a character, and some of ASCII
+/// ```
 #[inline(always)]
 fn set_of(bytes: &Bytes, bit: u8) -> u64 {
     #[cfg(target_arch = "x86_64")]
@@ -261,6 +279,9 @@ fn set_by_eight(bytes: &Bytes, bit: u8) -> u64 {
 
 /// Shows the characters of a text that are not plain, outside ASCII or control characters, in
 /// order, with where they are. What lies between them is passed over 64 bytes at a time.
+///
+/// Of the 16 bytes `"of\u{8} café\t\u{7f} 中"` it shows `\u{8}` at 2, `é` at 7, `\t` at 9,
+/// `\u{7f}` at 10 and `中` at 12.
 #[inline(always)]
 pub(super) fn each_odd(text: &str, mut show: impl FnMut(usize, char, Class)) {
     let mut start = 0;
@@ -298,48 +319,53 @@ fn bytes_of(bytes: &[u8; SIZE]) -> Bytes {
     std::array::from_fn(|n| u64::from_le_bytes(eights[n]))
 }
 
-/// Does something for each of a set.
-#[inline(always)]
-pub(super) fn each(mut set: u64, mut does: impl FnMut(usize)) {
-    while set != 0 {
-        does(set.trailing_zeros() as usize);
-        set &= set - 1;
-    }
-}
-
-/// How many there are of a set.
-#[inline(always)]
-pub(super) fn count(set: u64) -> usize {
-    set.count_ones() as usize
-}
-
-/// Those of a set from which on `1 << doublings` of it follow each other.
-#[inline(always)]
-pub(super) fn runs_of(set: u64, doublings: u32) -> u64 {
-    (0..doublings).fold(set, |runs, n| runs & runs >> (1 << n))
-}
-
-/// The run of a set that one of it is in.
-#[inline(always)]
-pub(super) fn run_with(set: u64, one: usize) -> u64 {
-    let after = (set >> one).trailing_ones() as usize;
-    let before = (set << (SIZE - 1 - one)).leading_ones() as usize;
-    let start = one + 1 - before;
-    u64::MAX >> (SIZE - (one + after - start)) << start
-}
-
-/// The places after those runs of a set that have one of `some`, which are of the set, in them:
-/// what is added there carries to the end.
-#[inline(always)]
-pub(super) fn ends_of_runs_with(set: u64, some: u64) -> u128 {
-    (u128::from(set) + u128::from(some)) & !u128::from(set)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::text::bits::shown;
+
+    #[test]
+    fn a_block_is_as_its_example_shows() {
+        let block = Block::of("Bake 2 é + 1@ a", 0, |_, _, _| {});
+        let sets = &block.sets;
+        let all = block.all();
+        assert_eq!((block.len, all), (16, shown("xxxxxxxxxxxxxxxx")));
+        for (name, set, row) in [
+            ("starts", block.starts & all, "xxxxxxxx.xxxxxxx"),
+            ("letters", sets.letters, "xxxx...........x"),
+            ("digits", sets.digits, ".....x......x..."),
+            ("signs", sets.signs, "..........x..x.."),
+            ("openings", sets.openings, ".............x.."),
+            ("symbols", sets.symbols, "..........x....."),
+            ("cased", sets.cased, ".......xx......."),
+            ("cells", sets.cells(), "xxxx.x.xx...x..x"),
+        ] {
+            assert_eq!(set, shown(row), "{name}");
+        }
+    }
+
+    #[test]
+    fn bits_of_bytes_are_as_their_example_shows() {
+        let mut room = [0; SIZE];
+        let bytes = bytes_of(first_of("é, 中 and 🙂".as_bytes(), &mut room));
+        let first = |set: u64| set & shown("xxxxxxxxxxxxxxxx");
+        for gather in [set_of, set_by_eight] {
+            assert_eq!(first(gather(&bytes, 1 << 7)), shown("xx..xxx.....xxxx"));
+            assert_eq!(first(gather(&bytes, 1 << 6)), shown("x...x...xxx.x..."));
+        }
+        let mut odd = Vec::new();
+        each_odd("of\u{8} café\t\u{7f} 中", |at, c, _| odd.push((at, c)));
+        let expected = [
+            (2, '\u{8}'),
+            (7, 'é'),
+            (9, '\t'),
+            (10, '\u{7f}'),
+            (12, '中'),
+        ];
+        assert_eq!(odd, expected);
+    }
 
     /// A processor's own way of gathering bits gives what arithmetic gives.
     #[test]
@@ -355,7 +381,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn odd_characters_are_those_that_are_not_plain(text in "([ -~]{0,70}|[\\x00-\\x1f\x7f\u{80}é中🙂]){0,20}") {
+        fn odd_characters_are_those_that_are_not_plain(
+            text in "([ -~]{0,70}|[\\x00-\\x1f\x7f\u{80}é中🙂]){0,20}",
+        ) {
             let mut found = Vec::new();
             each_odd(&text, |at, c, _| found.push((at, c)));
             let is_odd = |(_, c): &(usize, char)| !c.is_ascii() || c.is_ascii_control();

@@ -11,7 +11,7 @@ use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_normalization::UnicodeNormalization;
 use unicode_script::{Script, UnicodeScript};
 
-use super::{invisible, lookalike};
+use super::alphabet::{self, Alphabets, Forms};
 
 /// A character's properties, as flags, and its script.
 #[derive(Clone, Copy, Debug)]
@@ -20,15 +20,6 @@ pub(crate) struct Class {
     /// The Script property.
     pub(crate) script: Script,
     alphabets: Alphabets,
-}
-
-/// Which of [`lookalike::ALPHABETS`] a letter can be read in, a bit for each.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Alphabets {
-    /// Its own.
-    pub(crate) own: u8,
-    /// Its own, and those that it looks like a letter of.
-    pub(crate) fitting: u8,
 }
 
 /// General category L*.
@@ -75,14 +66,8 @@ pub(crate) const OVERLAY: u32 = 1 << 19;
 /// Spells an ASCII character without showing it: U+E0020 to U+E007E.
 pub(crate) const TAG: u32 = 1 << 20;
 
-/// The other characters that one may stand for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Forms {
-    /// The one character that NFKC makes of it, if it is one and another.
-    pub(crate) plain: Option<char>,
-    /// The letters that it looks like, of each of [`lookalike::ALPHABETS`].
-    pub(crate) like: [Option<char>; lookalike::ALPHABETS.len()],
-}
+/// Tag characters spell ASCII from here on.
+const TAGS: u32 = 0xe0000;
 
 const PAGE: usize = 256;
 const PAGES: usize = (char::MAX as usize + 1) / PAGE;
@@ -143,7 +128,7 @@ impl Class {
 fn look_up_forms(c: char) -> Forms {
     Forms {
         plain: compatible(c),
-        like: lookalike::letters_like(c),
+        like: alphabet::letters_like(c),
     }
 }
 
@@ -170,7 +155,7 @@ fn look_up(c: char, forms: &Forms) -> Class {
     let combining = CodePointMapData::<CanonicalCombiningClass>::new().get(c);
     set(VIRAMA, combining == CanonicalCombiningClass::Virama);
     set(OVERLAY, combining == CanonicalCombiningClass::Overlay);
-    set(TAG, invisible::tag(c).is_some());
+    set(TAG, tag(c).is_some());
     let joining = CodePointMapData::<JoiningType>::new().get(c);
     let joins = [
         JoiningType::DualJoining,
@@ -205,12 +190,18 @@ fn look_up(c: char, forms: &Forms) -> Class {
         let is_ordinary = matches!(plain.script(), Script::Hangul | Script::Katakana);
         set(COMPAT_LETTER, plain.is_alphabetic() && !is_ordinary);
     }
-    set(LOOKALIKE, lookalike::passes_for_another(c, forms));
+    set(LOOKALIKE, alphabet::passes_for_another(c, forms));
     Class {
         flags,
         script,
-        alphabets: lookalike::alphabets(script, forms),
+        alphabets: alphabet::alphabets(script, forms),
     }
+}
+
+/// The ASCII character that a tag character spells.
+pub(super) fn tag(c: char) -> Option<u8> {
+    let code = (c as u32).checked_sub(TAGS)?;
+    (0x20..0x7f).contains(&code).then_some(code as u8)
 }
 
 fn of_category(category: GeneralCategory) -> u32 {

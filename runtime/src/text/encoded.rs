@@ -8,8 +8,9 @@ use memchr::memchr3;
 
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Editor, Edits};
+use super::rotated::Rotated;
 use super::scan::{Hints, MIN_HEX_PAIRS, scan, starts_escape};
-use super::sentence::{Rotated, sentences};
+use super::sentence::sentences;
 
 /// A text that was found encoded in another.
 pub(super) type Piece = (Range<usize>, String, ChangeKind);

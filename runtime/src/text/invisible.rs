@@ -7,7 +7,7 @@ use unicode_script::Script;
 use super::block::each_odd;
 use super::class::{
     self, BIDI_CONTROL, COMPLEX, Class, IDEOGRAPH, INVISIBLE, JOINING, LETTER, MARK, PICTOGRAPH,
-    RIGHT_TO_LEFT, SPACE, TAG, VARIATION, VIRAMA,
+    RIGHT_TO_LEFT, SPACE, TAG, VARIATION, VIRAMA, tag,
 };
 use super::rewrite::{ChangeKind, Editor, Edits};
 
@@ -22,8 +22,6 @@ const RIGHT_TO_LEFT_OVERRIDE: char = '\u{202e}';
 const POP_FORMATTING: char = '\u{202c}';
 const BLACK_FLAG: char = '\u{1f3f4}';
 const CANCEL_TAG: char = '\u{e007f}';
-/// Tag characters spell ASCII from here on.
-const TAGS: u32 = 0xe0000;
 /// A tagged flag, such as Scotland's, has at most this many tags: a region of 6 letters and the
 /// end.
 const MAX_FLAG_TAGS: usize = 7;
@@ -228,12 +226,6 @@ fn backwards(text: &str, read: &mut String) {
     read.extend(marks.into_iter().rev());
 }
 
-/// The ASCII character that a tag character spells.
-pub(super) fn tag(c: char) -> Option<u8> {
-    let code = (c as u32).checked_sub(TAGS)?;
-    (0x20..0x7f).contains(&code).then_some(code as u8)
-}
-
 /// The byte that a variation selector spells by its number, as smugglers use them.
 fn selected_byte(c: char) -> Option<u8> {
     match c as u32 {
@@ -335,7 +327,7 @@ mod tests {
     fn hidden_messages_are_read() {
         let tags: String = "bake"
             .chars()
-            .map(|c| char::from_u32(TAGS + c as u32).unwrap())
+            .map(|c| char::from_u32(0xe0000 + c as u32).unwrap())
             .collect();
         let text = format!("hi {tags}!");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The language of a text, as a BCP-47 tag.
+//! Identifies the language of a text, as a BCP-47 tag.
 
 use whatlang::Lang;
 
@@ -121,7 +121,8 @@ mod tests {
             ),
             (
                 "fr",
-                "Le temps est très agréable cette semaine et tout le monde va à la plage avec ses amis.",
+                "Le temps est très agréable cette semaine et tout le monde va à la plage avec ses \
+                 amis.",
             ),
             (
                 "es",
@@ -129,7 +130,8 @@ mod tests {
             ),
             (
                 "de",
-                "Das Wetter ist diese Woche sehr angenehm, und alle gehen mit ihren Freunden an den Strand.",
+                "Das Wetter ist diese Woche sehr angenehm, und alle gehen mit ihren Freunden an \
+                 den Strand.",
             ),
         ];
         for (expected, text) in cases {

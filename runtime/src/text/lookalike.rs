@@ -1,85 +1,18 @@
 //! Letters that pass for others: compatibility forms (NFKC) and confusables (UTS 39).
 
-use std::collections::HashMap;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::sync::LazyLock;
 
-use unicode_script::{Script, UnicodeScript};
-use unicode_security::GeneralSecurityProfile;
-use unicode_security::confusable_detection::skeleton;
+use unicode_script::Script;
 
-use super::block::{Block, SIZE, each, each_odd, ends_of_runs_with, run_with};
-use super::class::{
-    self, Alphabets, COMPAT_ASCII, COMPAT_LETTER, Class, Forms, LETTER, LOOKALIKE, MARK, NUMBER,
-};
+use super::alphabet::{ALL, ALPHABETS, LATIN, LATIN_BIT};
+use super::bits::{SIZE, each, ends_of_runs_with, run_with};
+use super::block::{Block, each_odd};
+use super::class::{self, COMPAT_ASCII, COMPAT_LETTER, Class, LETTER, LOOKALIKE, MARK, NUMBER};
 use super::rewrite::{ChangeKind, Editor, Edits};
-
-/// The alphabets whose letters are mixed to deceive: those whose words have case and share shapes.
-pub(super) const ALPHABETS: [(Script, RangeInclusive<char>); 3] = [
-    (Script::Latin, 'A'..='z'),
-    (Script::Greek, 'Α'..='ω'),
-    (Script::Cyrillic, 'А'..='я'),
-];
-/// The place of Latin among them.
-const LATIN: usize = 0;
-const LATIN_BIT: u8 = 1 << LATIN;
-/// The bits of them all.
-const ALL: u8 = (1 << ALPHABETS.len()) - 1;
 
 /// Shorter words in letters of another alphabet are no disguise by themselves.
 const MIN_WORD: usize = 3;
-
-/// Per skeleton, the letters of each alphabet that look so: the small one and the capital one,
-/// where they do.
-type Shapes = HashMap<String, [Vec<char>; ALPHABETS.len()]>;
-
-static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
-    let mut shapes = Shapes::new();
-    for (index, (script, letters)) in ALPHABETS.into_iter().enumerate() {
-        for letter in letters.filter(|c| c.is_alphabetic() && c.script() == script) {
-            shapes.entry(shape(letter)).or_default()[index].push(letter);
-        }
-    }
-    shapes
-});
-
-fn shape(c: char) -> String {
-    skeleton(c.encode_utf8(&mut [0; 4])).collect()
-}
-
-/// The letter of each alphabet that looks like `c`, in the same case where there is one.
-pub(super) fn letters_like(c: char) -> [Option<char>; ALPHABETS.len()] {
-    let Some(letters) = SHAPES.get(&shape(c)).filter(|_| c.is_alphabetic()) else {
-        return [None; ALPHABETS.len()];
-    };
-    letters.each_ref().map(|letters| {
-        let same_case = |letter: &&char| letter.is_uppercase() == c.is_uppercase();
-        let letter = letters.iter().find(same_case).or(letters.first());
-        letter.copied().filter(|letter| *letter != c)
-    })
-}
-
-/// The alphabets that a letter can be read in, by its script and the letters that it looks like.
-pub(super) fn alphabets(own: Script, forms: &Forms) -> Alphabets {
-    let mut alphabets = Alphabets::default();
-    for (index, (script, _)) in ALPHABETS.iter().enumerate() {
-        let is_own = own == *script;
-        alphabets.own |= u8::from(is_own) << index;
-        alphabets.fitting |= u8::from(is_own || forms.like[index].is_some()) << index;
-    }
-    alphabets
-}
-
-/// Whether a letter looks like one of another alphabet, or is an unusual form of one of its own.
-pub(super) fn passes_for_another(c: char, forms: &Forms) -> bool {
-    if c.is_ascii() || !c.is_alphabetic() || forms.plain.is_some() {
-        return false;
-    }
-    // Letters such as the Turkish dotless i are part of how languages are written.
-    let is_ordinary_latin =
-        c.script() == Script::Latin && GeneralSecurityProfile::identifier_allowed(c);
-    !is_ordinary_latin && forms.like.iter().any(Option::is_some)
-}
 
 /// Replaces compatibility forms of letters, and what stands beside them, by the plain characters.
 pub(super) fn compatibility_edits(text: &str) -> Edits {

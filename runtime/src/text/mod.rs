@@ -1,5 +1,43 @@
 //! From text to windows of tokens, and to the language whose thresholds apply.
+//!
+//! The modules in reading order. [`normalize::views`] leads through the first four groups.
+//!
+//! What a text is made of:
+//! - [`alphabet`]: which letters of Latin, Greek and Cyrillic look alike.
+//! - [`class`]: what Unicode says about a character, looked up once and kept by page.
+//! - [`bits`]: sets of up to 64 places, a bit for each.
+//! - [`block`]: 64 bytes of a text, as sets: which of them are letters, digits, signs.
+//! - [`sentence`]: where sentences end, and how much their letters look like a language's.
+//!
+//! How it is rewritten:
+//! - [`rewrite`]: a text with parts of it written otherwise.
+//! - [`view`]: a text made of another, which knows where each of its bytes came from.
+//! - [`part`]: the parts of a text that edits are in, so that only these are looked at again.
+//!
+//! Which disguises it may have:
+//! - [`rotated`]: sentences that look like rot13.
+//! - [`scan`]: one quick look for a hint of any disguise. A text without hints has no views.
+//!
+//! How each disguise is taken off, in the order of the rules:
+//! - [`encoded`]: escapes of characters first; later base64, hexadecimal and rot13.
+//! - [`invisible`]: characters that show nothing, and the messages that they spell.
+//! - [`marks`]: combining marks stacked on letters.
+//! - [`lookalike`]: letters in compatibility forms, and letters of other alphabets.
+//! - [`spelling`]: words that are spelt letter by letter.
+//! - [`leet`]: digits and signs for letters.
+//! - [`normalize`]: all of the rules in a row; gives the views of a text.
+//!
+//! What the network gets, of the text and of each view:
+//! - [`pieces`]: about how many tokens a text has, counted quickly: the rules that guess ask it.
+//! - [`words`]: the token ids of words that were seen before.
+//! - [`tokenize`]: token ids, from the two above and the crate `tokenizers`.
+//! - [`window`]: the windows that cover the tokens.
+//!
+//! And beside that way:
+//! - [`language`]: the language of a text.
 
+mod alphabet;
+mod bits;
 mod block;
 mod class;
 mod encoded;
@@ -12,12 +50,14 @@ pub(crate) mod normalize;
 mod part;
 mod pieces;
 pub(crate) mod rewrite;
+mod rotated;
 mod scan;
 mod sentence;
 mod spelling;
 pub(crate) mod tokenize;
+pub(crate) mod view;
 pub(crate) mod window;
-pub(crate) mod words;
+mod words;
 
 /// The longest text, prompt and response together, that is checked in one call.
 pub const MAX_TEXT_BYTES: usize = 4 << 20;

@@ -8,9 +8,10 @@ use std::ops::Range;
 use super::class::{COMPAT_LETTER, INVISIBLE, LOOKALIKE, RIGHT_TO_LEFT, STACKING};
 use super::encoded::Piece;
 use super::pieces::Tokens;
-use super::rewrite::{ChangeKind, Edits, View};
+use super::rewrite::{ChangeKind, Edits};
+use super::rotated::Rotated;
 use super::scan::{Hints, scan};
-use super::sentence::Rotated;
+use super::view::View;
 use super::{encoded, invisible, leet, lookalike, marks, spelling};
 
 /// One thing that was undone: why, where (bytes of the text), and how many characters or words.
@@ -212,24 +213,6 @@ impl<'a> Stages<'a> {
             Some(view) => view.origin(range),
             None => range,
         }
-    }
-}
-
-impl Hints {
-    fn has(&self, flags: u32) -> bool {
-        self.seen & flags != 0
-    }
-
-    /// Whether there is any rule to ask.
-    pub(super) fn any(&self) -> bool {
-        self.spelt
-            || self.leet.seen > 0
-            || self.hex_pairs
-            || !self.runs.is_empty()
-            || self.escaped
-            || self.rotated.any()
-            || self.has(INVISIBLE | STACKING | COMPAT_LETTER)
-            || self.has(LOOKALIKE) && self.ascii_letters
     }
 }
 

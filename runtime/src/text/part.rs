@@ -1,4 +1,5 @@
-//! Parts of a text that edits are in: what was found elsewhere in it need not be looked for again.
+//! The parts of a text that edits are in. Only there is looked again; what was found elsewhere is
+//! kept.
 
 use std::ops::Range;
 
@@ -96,20 +97,25 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::rewrite::{ChangeKind, Editor};
+    use super::super::rotated::rotated;
     use super::super::scan::scan;
-    use super::super::sentence::rotated;
 
     proptest! {
         /// Edits of some of a text, and what is found in it again, are the same as if all of it had
         /// been looked at.
         #[test]
         fn what_is_found_again_is_what_is_found(
-            text in "([a-e0-9 .!|@$+é?\n]|[a-e]{2,9} |x1y|gur dhvpx oebja sbk|the quick brown fox){20,300}",
-            places in prop::collection::vec((any::<prop::sample::Index>(), 0..4_usize, "[a-e0-9 .?]{0,3}"), 0..4),
+            text in "([a-e0-9 .!|@$+é?\n]|[a-e]{2,9} |x1y|gur dhvpx oebja sbk|\
+                     the quick brown fox){20,300}",
+            places in prop::collection::vec(
+                (any::<prop::sample::Index>(), 0..4_usize, "[a-e0-9 .?]{0,3}"),
+                0..4,
+            ),
         ) {
             let mut at = 0;
             let mut editor = Editor::new(&text);
-            let mut starts: Vec<_> = places.iter().map(|(place, ..)| place.index(text.len() + 1)).collect();
+            let starts = places.iter().map(|(place, ..)| place.index(text.len() + 1));
+            let mut starts: Vec<_> = starts.collect();
             starts.sort_unstable();
             for (start, (_, length, with)) in starts.into_iter().zip(&places) {
                 let start = text.floor_char_boundary(start.max(at));

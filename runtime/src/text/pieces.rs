@@ -1,7 +1,8 @@
-//! How many pieces of a tokenizer's vocabulary a text is made of: what the rules that guess go by.
+//! About how many tokens a text has, counted with the pieces of a tokenizer's vocabulary.
 //!
-//! From the start on, the longest piece that fits is taken. That is about as many as there are
-//! tokens, and found many times faster, for words never seen before too.
+//! From the start of the text on, the longest piece that fits is taken. The count is close to the
+//! number of tokens, and found many times faster, also for words that were never seen before. The
+//! rules that guess compare such counts.
 
 use std::ops::Range;
 

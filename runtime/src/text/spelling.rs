@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::block::{blocks, each, ends_of_runs_with};
+use super::bits::{each, ends_of_runs_with};
+use super::block::blocks;
 use super::class::{self, Class, INVISIBLE, LETTER, MARK, PICTOGRAPH, SPACE};
 use super::rewrite::{ChangeKind, Editor, Edits};
 use super::scan::MIN_SPELT;
@@ -38,6 +39,12 @@ pub(super) fn edits(text: &str) -> Edits {
 
 /// Finds the words of one character, a letter that has case or a number, and tells whether the word
 /// before is one too.
+///
+/// ```text
+/// text     I b-a-k-e it 2 x
+/// single   x.x.x.x.x....x.x
+/// follows  ..x.x.x.x......x   another single
+/// ```
 #[inline(always)]
 fn each_single(text: &str, mut found: impl FnMut(Range<usize>, bool)) {
     // Of a word that may go on in the next block: whether it is one, and whether it is none of
@@ -332,10 +339,22 @@ pub(super) fn is_cell(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::bits::shown;
     use crate::text::rewrite::edited;
 
     fn plain(text: &str) -> String {
         edited(text, edits(text))
+    }
+
+    #[test]
+    fn single_letters_are_as_their_example_shows() {
+        let (mut singles, mut follows) = (0, 0);
+        each_single("I b-a-k-e it 2 x", |cell, follows_single| {
+            singles |= 1 << cell.start;
+            follows |= u64::from(follows_single) << cell.start;
+        });
+        assert_eq!(singles, shown("x.x.x.x.x....x.x"));
+        assert_eq!(follows, shown("..x.x.x.x......x"));
     }
 
     #[test]

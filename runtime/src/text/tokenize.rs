@@ -7,7 +7,7 @@ use tokenizers::Tokenizer;
 
 use super::pieces::Pieces;
 use super::words::Words;
-use crate::bundle::TOKENIZER;
+use crate::bundle::files::TOKENIZER;
 use crate::error::{Error, Result};
 
 /// A bundle's tokenizer.
@@ -22,7 +22,8 @@ pub(crate) struct TextTokenizer {
 pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<TextTokenizer> {
     let damaged = |cause| {
         Error::model(format!(
-            "{TOKENIZER}: not a valid tokenizer: {cause}; expected the Hugging Face tokenizers format"
+            "{TOKENIZER}: not a valid tokenizer: {cause}; expected the Hugging Face tokenizers \
+             format"
         ))
     };
     let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(damaged)?;
@@ -35,7 +36,8 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<TextTokenizer> {
         }
         Some(id) if id as usize >= vocabulary => {
             return Err(Error::model(format!(
-                "{TOKENIZER}: largest token id is {id}, but manifest.json says that the model's vocabulary is {vocabulary}; \
+                "{TOKENIZER}: largest token id is {id}, but manifest.json says that the model's \
+                 vocabulary is {vocabulary}; \
                  the tokenizer belongs to another model"
             )));
         }
@@ -62,7 +64,8 @@ impl TextTokenizer {
         if ids.is_empty() && !text.trim().is_empty() {
             // Zero tokens would make the verdict "safe" on text that nothing scored.
             return Err(Error::model(format!(
-                "{TOKENIZER}: gives no tokens for a text of {} bytes; the tokenizer lacks an unknown token or byte fallback",
+                "{TOKENIZER}: gives no tokens for a text of {} bytes; the tokenizer lacks an \
+                 unknown token or byte fallback",
                 text.len()
             )));
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::manifest::Limits;
+use crate::bundle::Limits;
 
 /// Where the last window of a text begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,9 @@
-//! The ids of words that were seen before, so that tokenising ordinary text is looking its words
-//! up.
+//! Remembers the token ids of words, so that ordinary text is tokenised by looking its words up.
 //!
-//! The crate `tokenizers` finds the ids, once for a word; it takes its time to keep track of
-//! offsets that a check does not need. What it gives for a text is what it gives for its words, one
-//! after the other, if the tokenizer splits text into words first and looks at each alone:
-//! [`Words::of`] knows the one such pipeline that our trainer makes, GPT-2's. All else goes to the
-//! crate as a whole.
+//! The crate `tokenizers` finds the ids of a word, once. It also keeps track of offsets, which takes
+//! time and which a check does not need. Looking words up gives the same ids if the tokenizer first
+//! splits a text into words and then treats each alone: [`Words::of`] recognises the one such
+//! pipeline that our trainer makes, GPT-2's. Any other tokenizer is called with the whole text.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -304,7 +302,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_gives_the_same_ids(text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){0,40}") {
+        fn any_text_gives_the_same_ids(
+            text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){0,40}",
+        ) {
             let tokenizer = tokenizer();
             let words = Words::of(&tokenizer).unwrap();
             // Once to learn the words, and once to know them.

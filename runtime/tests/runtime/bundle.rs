@@ -180,11 +180,13 @@ fn thresholds_that_do_not_fit_the_categories() {
         kind,
         &["language_thresholds.fr", "noise"],
     );
-    refused(
-        policy(languages, json!({ "not a tag": {} })),
-        kind,
-        &["not a tag", "BCP-47"],
-    );
+    for tag in ["not a tag", "fr_CA", "fr-u-co-phonebk"] {
+        refused(
+            policy(languages, json!({ tag: {} })),
+            kind,
+            &[tag, "BCP-47"],
+        );
+    }
     for bad in [json!(0.0), json!(-0.5), json!(1.01)] {
         refused(
             policy("/policy/default_thresholds/fraud", bad),

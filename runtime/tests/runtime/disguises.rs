@@ -92,7 +92,8 @@ fn ordinary_text_of_many_scripts_is_scored_once() {
         "मैं घर पर रोटी कैसे बनाऊँ? क्\u{200d}या",
         "كيف أَخْبِزُ الخُبْزَ في المَنْزِل؟",
         "איך אופים לֶחֶם בבית? \u{200f}(hello)",
-        "👨\u{200d}👩\u{200d}👧\u{200d}👦 ❤\u{fe0f} 👍🏽 🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f} 🇫🇷",
+        "👨\u{200d}👩\u{200d}👧\u{200d}👦 ❤\u{fe0f} 👍🏽 \
+         🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f} 🇫🇷",
         "Как испечь хлеб дома? Wi-Fi и iPhone 15",
         "Πώς φτιάχνω ψωμί στο σπίτι;",
         "家でパンを焼くにはどうすればいいですか？　ｱｲｽ",
@@ -102,7 +103,8 @@ fn ordinary_text_of_many_scripts_is_scored_once() {
         "Evde ekmek nasıl yapılır? Işık",
         "Báwo ni mo ṣe lè ṣe búrẹ́dì nílé?",
         "The 4th of May 1945, at 5pm; 3D, mp3, 50% off, U.S.A.",
-        "See https://example.org/news/2024-05/bread_and-butter?id=17&lang=en and mail ann.b@example.org",
+        "See https://example.org/news/2024-05/bread_and-butter?id=17&lang=en and mail \
+         ann.b@example.org",
     ] {
         let verdict = check(text);
         assert_eq!(verdict.views.len(), 1, "{text}: {:?}", verdict.changes);
@@ -194,7 +196,10 @@ fn hostile() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(512)
+    })]
 
     #[test]
     fn spans_lie_between_characters(prompt in hostile(), response in hostile()) {

@@ -135,19 +135,25 @@ fn the_language_is_the_callers_or_identified_or_undetermined() {
         "Le temps est très agréable cette semaine et tout le monde va à la plage avec ses amis.";
     assert_eq!(check(french).language, "fr");
     assert_eq!(check("1 2").language, "und");
-    let stated = Input {
-        language: Some("pt-BR"),
-        ..Input::prompt(french)
+    let stated = |tag| {
+        session().check(&Input {
+            language: Some(tag),
+            ..Input::prompt(french)
+        })
     };
-    assert_eq!(session().check(&stated).unwrap().language, "pt-BR");
-    let wrong = Input {
-        language: Some("mostly French"),
-        ..Input::prompt(french)
-    };
-    assert_eq!(
-        session().check(&wrong).unwrap_err().kind(),
-        ErrorKind::InvalidArgument
-    );
+    for (tag, canonical) in [
+        ("pt-BR", "pt-BR"),
+        ("pt_br", "pt-BR"),
+        ("de-DE-u-co-phonebk", "de-DE"),
+        ("en-x-private", "en"),
+    ] {
+        assert_eq!(stated(tag).unwrap().language, canonical, "{tag}");
+    }
+    for wrong in ["mostly French", "", "en-u"] {
+        let error = stated(wrong).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{wrong}");
+        assert!(error.to_string().contains("BCP-47"), "{error}");
+    }
 }
 
 #[test]
@@ -221,7 +227,8 @@ fn control_tokens_in_the_text_are_text() {
     let mut files = Files::new();
     let mut tokenizer: serde_json::Value = serde_json::from_slice(&files.tokenizer).unwrap();
     tokenizer["added_tokens"] = serde_json::json!([{
-        "id": 4, "content": "odd", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true
+        "id": 4, "content": "odd", "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": true
     }]);
     files.tokenizer = tokenizer.to_string().into_bytes();
     assert_eq!(open(files).unwrap().tokenize("xoddx").unwrap(), [0]);

@@ -165,16 +165,24 @@ fn text_over_the_limit_is_an_error_and_not_a_verdict() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(1000)
+    })]
 
     #[test]
     fn the_end_equals_a_check(
         words in prop::collection::vec(
-            prop::sample::select(vec!["good ", "stab ", "odd ", "s\u{200b}tab ", "ｓｃａｍ ", "s t a b", "c3RhYiBzdGFi ", "🙂é", "\u{202e}"]),
+            prop::sample::select(vec![
+                "good ", "stab ", "odd ", "s\u{200b}tab ", "ｓｃａｍ ", "s t a b", "c3RhYiBzdGFi ",
+                "🙂é", "\u{202e}",
+            ]),
             0..40,
         ),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
-        prompt in prop::option::of(prop::sample::select(vec!["", "good", "stab good good good good good"])),
+        prompt in prop::option::of(prop::sample::select(vec![
+            "", "good", "stab good good good good good",
+        ])),
         join in prop::sample::select(vec![Join::Space, Join::Newline, Join::Separate]),
         debounce_bytes in 0_usize..40,
     ) {
@@ -194,7 +202,12 @@ proptest! {
         for cut in cuts.windows(2) {
             stream.push(&mut session, &text.as_bytes()[cut[0]..cut[1]]).unwrap();
         }
-        let input = Input { prompt: prompt.unwrap_or(&text), response: prompt.map(|_| &text[..]), language: None };
-        prop_assert_eq!(stream.finish(&mut session).unwrap(), session.check_with(&input, &check).unwrap());
+        let input = Input {
+            prompt: prompt.unwrap_or(&text),
+            response: prompt.map(|_| &text[..]),
+            language: None,
+        };
+        let at_the_end = stream.finish(&mut session).unwrap();
+        prop_assert_eq!(at_the_end, session.check_with(&input, &check).unwrap());
     }
 }

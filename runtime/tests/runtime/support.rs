@@ -93,8 +93,8 @@ fn manifest() -> Value {
         "format_version": 1,
         "name": "five words",
         "architecture": {
-            "model_type": "test", "layers": 1, "hidden": 3, "heads": 1, "kv_heads": 1, "intermediate": 1,
-            "vocabulary": WORDS.len(), "max_position": 16,
+            "model_type": "test", "layers": 1, "hidden": 3, "heads": 1, "kv_heads": 1,
+            "intermediate": 1, "vocabulary": WORDS.len(), "max_position": 16,
         },
         "categories": CATEGORIES,
         "policy": {
@@ -115,8 +115,9 @@ pub fn tokenizer() -> Vec<u8> {
         .map(|(id, (word, _))| (*word, id))
         .collect();
     let tokenizer = json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
-        "pre_tokenizer": { "type": "WhitespaceSplit" }, "post_processor": null, "decoder": null,
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": null, "pre_tokenizer": { "type": "WhitespaceSplit" },
+        "post_processor": null, "decoder": null,
         "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]" },
     });
     tokenizer.to_string().into_bytes()

@@ -58,7 +58,8 @@ pub(super) fn best() -> Result<Adapter, String> {
             _ => String::new(),
         };
         reasons.push(format!(
-            "no Vulkan, Metal or DirectX 12 adapter was found{named}; install a driver for the GPU (for tests without one, Debian's \
+            "no Vulkan, Metal or DirectX 12 adapter was found{named}; install a driver for the \
+             GPU (for tests without one, Debian's \
              mesa-vulkan-drivers)"
         ));
     }

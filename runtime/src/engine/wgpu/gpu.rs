@@ -92,7 +92,8 @@ impl Gpu {
         self.check_lost(what)?;
         match found.into_iter().next() {
             Some(wgpu::Error::OutOfMemory { .. }) => Err(engine_error(&format!(
-                "cannot {what}: {} has no memory left; check shorter windows, close other programs, or use another engine",
+                "cannot {what}: {} has no memory left; check shorter windows, close other \
+                 programs, or use another engine",
                 self.info.name
             ))),
             Some(error) => Err(engine_error(&format!("cannot {what}: {error}"))),
@@ -117,7 +118,8 @@ impl Gpu {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         match &*lost {
             Some(message) => Err(engine_error(&format!(
-                "cannot {what}: {} was lost ({message}); the text was not checked. The next check opens the device again",
+                "cannot {what}: {} was lost ({message}); the text was not checked. The next check \
+                 opens the device again",
                 self.info.name
             ))),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! What adapters there are, for people who want to know.
+//! Lists the adapters of this machine, each after a self-test.
 
 use std::sync::Arc;
 

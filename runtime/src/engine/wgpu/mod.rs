@@ -30,22 +30,30 @@ use self::gpu::{Gpu, engine_error};
 pub use self::listing::{GpuAdapter, gpu_adapters};
 use self::network::Network;
 use self::plan::{Plan, most_tokens};
-pub(crate) use self::resident::Resident;
-use super::{Engine, TokenBatch, check_batch, take_logits};
-use crate::bundle::GRAPH;
+use self::resident::Resident;
+use super::batch::{TokenBatch, check_batch, take_logits};
+use super::entry::{Device, Engine, EngineEntry};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 
-pub(super) const NAME: &str = "wgpu";
+const NAME: &str = "wgpu";
+
+pub(super) const ENTRY: EngineEntry = EngineEntry {
+    name: NAME,
+    device: Device::Gpu { real: real_gpu },
+    available,
+    open,
+    open_stream: None,
+};
 
 /// The tokens that windows are put together to. Measured: docs/wgpu.md.
 const TOKENS_AT_ONCE: usize = 4096;
 
-pub(super) fn available() -> std::result::Result<String, String> {
+fn available() -> std::result::Result<String, String> {
     adapter::best().map(|adapter| adapter::describe(&adapter.get_info()))
 }
 
-pub(super) fn open(graph: &Graph, _threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+fn open(graph: &Graph, _threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
     Ok(Box::new(Wgpu {
         resident: resident(graph)?,
         graph: graph.clone(),
@@ -54,22 +62,15 @@ pub(super) fn open(graph: &Graph, _threads: NonZeroUsize) -> Result<Box<dyn Engi
 }
 
 /// The real GPU that `auto` may take, or why it may take none.
-pub(super) fn real_gpu() -> std::result::Result<String, String> {
+fn real_gpu() -> std::result::Result<String, String> {
     adapter::real_gpu().map(|adapter| adapter::describe(&adapter.get_info()))
-}
-
-/// The longest sequence of a graph's network, and its number of categories.
-pub(super) fn shape(graph: &Graph) -> Result<(usize, usize)> {
-    let resident = resident(graph)?;
-    let d = &resident.dimensions;
-    Ok((d.max_position, d.categories))
 }
 
 /// The network on the GPU; shared by the sessions of a model, and made again when its device was
 /// lost.
 fn resident(graph: &Graph) -> Result<Arc<Resident>> {
-    graph.shared_wgpu(
-        |resident| !resident.gpu.is_lost(),
+    graph.shared(
+        |resident: &Resident| !resident.gpu.is_lost(),
         || {
             let adapter = adapter::best()
                 .map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
@@ -93,7 +94,8 @@ fn check_origin(graph: &Graph) -> Result<()> {
     let check = |field: &str, found: &str, known: &[&str]| match known.contains(&found) {
         true => Ok(()),
         false => Err(Error::unsupported(format!(
-            "manifest.json: {field} is {found:?}; engine {NAME} knows {}: use another engine for this bundle, or export the model again \
+            "manifest.json: {field} is {found:?}; engine {NAME} knows {}: use another engine for \
+             this bundle, or export the model again \
              as one of these",
             known.join(", ")
         ))),
@@ -138,7 +140,7 @@ impl Engine for Wgpu {
             found.extend(self.run_part(&part)?);
         }
         take_logits(
-            (NAME, GRAPH),
+            (NAME, self.graph.file()),
             batch.rows,
             &[batch.rows, self.resident.dimensions.categories],
             &found,
@@ -172,7 +174,8 @@ impl Wgpu {
         let most = most_tokens(&self.resident);
         if batch.tokens > most {
             return Err(engine_error(&format!(
-                "a window of {} tokens; {} has room for {most} in a binding: use shorter windows or another engine",
+                "a window of {} tokens; {} has room for {most} in a binding: use shorter windows \
+                 or another engine",
                 batch.tokens, self.resident.gpu.info.name
             )));
         }

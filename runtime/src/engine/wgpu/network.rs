@@ -10,7 +10,7 @@ use std::ops::Range;
 use safetensors::{Dtype, SafeTensors};
 
 use super::shaders::{Format, HEAD_SIZE_MULTIPLE, MAX_HEAD_SIZE, Products};
-use crate::bundle::WEIGHTS;
+use crate::bundle::Weights;
 use crate::error::{Error, Result};
 
 /// The shape of a decoder network.
@@ -113,7 +113,8 @@ impl<'a> Network<'a> {
             || head_size > MAX_HEAD_SIZE
         {
             return Err(unsupported(format!(
-                "the head size is {head_size}; expected a multiple of {HEAD_SIZE_MULTIPLE} of at most {MAX_HEAD_SIZE}"
+                "the head size is {head_size}; expected a multiple of {HEAD_SIZE_MULTIPLE} of at \
+                 most {MAX_HEAD_SIZE}"
             )));
         }
         let layers = tensors.layers();
@@ -181,7 +182,8 @@ impl<'a> Tensors<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self> {
         let file = SafeTensors::deserialize(bytes).map_err(|cause| {
             Error::model(format!(
-                "{WEIGHTS}: damaged header: {cause}; get the bundle again"
+                "{}: damaged header: {cause}; get the bundle again",
+                Weights::FILE
             ))
         })?;
         // The format allows no gaps: what aligns tensors is a tensor itself.
@@ -322,7 +324,8 @@ impl<'a> Tensors<'a> {
             Dtype::I8 => Format::Int8,
             _ => {
                 return Err(unsupported(format!(
-                    "tensor {name} is stored as {dtype:?}; expected F32 or I8: export the model as int8, or use another engine"
+                    "tensor {name} is stored as {dtype:?}; expected F32 or I8: export the model \
+                     as int8, or use another engine"
                 )));
             }
         };
@@ -346,7 +349,9 @@ impl<'a> Tensors<'a> {
 
 fn unsupported(what: String) -> Error {
     Error::unsupported(format!(
-        "{WEIGHTS}: {what}: engine {} runs decoder networks as `duoguard export` writes them; use another engine for this bundle",
+        "{}: {what}: engine {} runs decoder networks as `duoguard export` writes them; use \
+         another engine for this bundle",
+        Weights::FILE,
         super::NAME
     ))
 }

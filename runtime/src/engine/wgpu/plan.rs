@@ -15,7 +15,7 @@ use super::gpu::engine_error;
 use super::resident::{Resident, StepWeights};
 use super::schedule::{Linear, Slot, Step, attention, quads};
 use super::shaders::{Mode, Shader, Tiling};
-use crate::engine::TokenBatch;
+use crate::engine::batch::TokenBatch;
 use crate::error::Result;
 
 /// Uniforms begin at multiples of this in every WebGPU implementation.

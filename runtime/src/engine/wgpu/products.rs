@@ -1,5 +1,5 @@
-//! Whether activations are rounded to int8: what the bundle is certified for, what the GPU is good
-//! at, what the caller says.
+//! Decides whether activations are rounded to int8: by what the bundle is certified for, what the GPU
+//! is good at, and what the caller says.
 
 use wgpu::Adapter;
 
@@ -59,7 +59,8 @@ fn decide(
         "" | "f32" => Ok(Products::F32),
         "int8" if may_round => Ok(Products::Int8),
         "int8" => Err(Error::unsupported(format!(
-            "engine {NAME}: {VARIABLE} is \"int8\", and the bundle's quantization.scheme is {}, whose activations are not rounded: unset \
+            "engine {NAME}: {VARIABLE} is \"int8\", and the bundle's quantization.scheme is {}, \
+             whose activations are not rounded: unset \
              the variable, or export the model with int8 or int8-token",
             scheme.unwrap_or("not known")
         ))),

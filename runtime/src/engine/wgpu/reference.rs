@@ -1,6 +1,6 @@
-//! The forward pass in plain loops: slow, readable, and what judges the shaders.
+//! The forward pass in plain loops, slow and readable: shaders are compared with it.
 //!
-//! Sums are f64, so that what differs is the shaders' doing. One sequence at a time; shapes: T
+//! Sums are f64, so that a difference comes from the shaders. One sequence at a time; shapes: T
 //! tokens, C hidden, D head size.
 
 use super::network::{Dimensions, Matrix, Network, floats};
@@ -37,7 +37,7 @@ pub(super) fn forward(network: &Network<'_>, products: Products, ids: &[u32]) ->
     linear(&network.score, &x)
 }
 
-/// A row of the embedding. [C]
+/// A row of the embedding: `[C]`.
 pub(super) fn embed(embedding: &Matrix<'_>, id: usize) -> Vec<f32> {
     let scale = embedding.scale.map_or(1.0, |scale| floats(scale)[id]);
     let columns = 0..embedding.stride;
@@ -101,8 +101,8 @@ fn element(matrix: &Matrix<'_>, row: usize, column: usize) -> f32 {
     }
 }
 
-/// Causal grouped-query attention of one token, up to its output projection; `packed` is [T, C + 2
-/// * kv width]. [C]
+/// Causal grouped-query attention of one token, up to its output projection: `[C]`. `packed` is
+/// `[T, C + 2 * kv width]`.
 pub(super) fn attention(
     d: &Dimensions,
     packed: &[Vec<f32>],

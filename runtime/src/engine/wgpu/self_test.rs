@@ -1,8 +1,8 @@
-//! Whether an adapter can be trusted: a small known network must come out of it as plain loops
-//! compute it.
+//! Tests whether an adapter can be trusted: on a small known network it must give what plain loops
+//! give.
 //!
-//! It runs the very shaders that a network will run, every way to divide the work of each. None of
-//! them uses subgroups, so that it does not matter how many invocations a GPU runs in step.
+//! The test runs the shaders that a network will run, with every way to divide the work of each. No
+//! shader uses subgroups, so that it does not matter how many invocations a GPU runs in step.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::resident::{Resident, Shaders};
 use super::sample::{EPSILON, Sample};
 use super::schedule::{Step, shaders};
 use super::shaders::{Format, Products, Shader, Tiling};
-use crate::engine::TokenBatch;
+use crate::engine::batch::TokenBatch;
 use crate::error::Result;
 
 /// How far a logit may lie from what plain loops give. Logits are of the order of 1, and only the
@@ -151,7 +151,8 @@ fn compare(
         // What is not a number is not within the tolerance either.
         if error.is_nan() || error > tolerance {
             return Err(engine_error(&format!(
-                "the self-test failed on {}: a small network ({tiling:?}) gives {found} where {expected} is right. Its driver computes \
+                "the self-test failed on {}: a small network ({tiling:?}) gives {found} where \
+                 {expected} is right. Its driver computes \
                  wrongly: update it, name another adapter in {}, or use another engine",
                 super::adapter::describe(&gpu.info),
                 super::adapter::ADAPTER_VARIABLE,

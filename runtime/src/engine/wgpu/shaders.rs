@@ -1,9 +1,17 @@
 //! The shaders: which there are, and their text.
 //!
-//! WGSL has neither conditions on constants that leave code out nor loops that are sure to be
-//! unrolled, and registers cannot be indexed. The files under `shaders/` therefore have lines `//#
-//! if NAME`, `//# else`, `//# repeat i COUNT` and `//# end`; within a repetition `$i` stands for
-//! its number, and `$NAME` everywhere for the value of a constant.
+//! WGSL cannot leave code out by a constant, has no loops that are sure to be unrolled, and cannot
+//! index registers. The files under `shaders/` therefore have directives, each a line of its own:
+//!
+//! ```text
+//! //# if NAME
+//! //# else
+//! //# repeat i COUNT
+//! //# end
+//! ```
+//!
+//! Within a repetition `$i` stands for its number, and `$NAME` everywhere for the value of a
+//! constant.
 
 const COMMON: &str = include_str!("shaders/common.wgsl");
 const WEIGHTS: &str = include_str!("shaders/weights.wgsl");
@@ -353,7 +361,8 @@ pub(super) mod tests {
 
     #[test]
     fn conditions_and_repetitions_nest() {
-        let text = "a\n//# repeat i N\nb$i\n//# if ON\nc$i\n//# else\nd\n//# end\n//# end\n//# if OFF\ne\n//# end\nf$N";
+        let text = "a\n//# repeat i N\nb$i\n//# if ON\nc$i\n//# else\nd\n//# end\n//# end\n\
+                    //# if OFF\ne\n//# end\nf$N";
         let constants = Constants::default().flag("ON", true).number("N", 2);
         assert_eq!(constants.expand(&[text]), "a\nb0\nc0\nb1\nc1\nf2\n");
     }

@@ -1,4 +1,4 @@
-//! Spelling words in leet out: what each may be, and which of these the tokenizer knows best.
+//! Spells words in leet out: what each may be, and which spelling the tokenizer knows best.
 
 use super::words::{LEET, LETTERS, NUMERAL, ONE, OTHER, UPPER, Word, kind};
 use crate::text::pieces::Tokens;

@@ -1,4 +1,4 @@
-//! Words as leet has them: letters, numbers, and signs that stand for letters.
+//! Words in leet: letters, numbers, and signs that stand for letters.
 
 use crate::text::class::{self, LETTER};
 use crate::text::spelling::is_cell;

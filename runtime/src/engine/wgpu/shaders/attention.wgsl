@@ -51,22 +51,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first_token = group.z * tokens;
     let item = group.x * ITEMS + index / SPLIT;
     let part = index % SPLIT;
-// # if LAST
+//# if LAST
     let is_item = item < op.group;
     let query = tokens - 1u;
     let last_key = tokens - 1u;
     let row = group.z;
-// # else
+//# else
     let is_item = item < op.group * tokens;
     let query = min(item / op.group, tokens - 1u);
     let last_key = min((group.x * ITEMS + ITEMS - 1u) / op.group, tokens - 1u);
     let row = first_token + query;
-// # end
+//# end
     let head = kv_head * op.group + item % op.group;
 
     let q_start = row * op.q_stride + head * WIDTH;
     let q_angle = query * HALF;
-// # repeat i HALF
+//# repeat i HALF
     let qa$i = q[q_start + $iu];
     let qb$i = q[q_start + HALF + $iu];
     let qc$i = cosines[q_angle + $iu] * op.scale;
@@ -75,7 +75,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let qy$i = qb$i * qc$i + qa$i * qs$i;
     var sx$i = vec4<f32>(0.0);
     var sy$i = vec4<f32>(0.0);
-// # end
+//# end
     var maximum = LOWEST;
     var total = 0.0;
     for (var base = 0u; base <= last_key; base += KEYS) {
@@ -101,18 +101,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let k = j * (WIDTH + 1u);
                 let v = VALUES + j * WIDTH;
                 var score = 0.0;
-// # repeat i HALF
+//# repeat i HALF
                 score += dot(qx$i, room[k + $iu]) + dot(qy$i, room[k + HALF + $iu]);
-// # end
+//# end
                 let larger = max(maximum, score);
                 let kept = exp(maximum - larger);
                 let share = exp(score - larger);
                 maximum = larger;
                 total = total * kept + share;
-// # repeat i HALF
+//# repeat i HALF
                 sx$i = sx$i * kept + share * room[v + $iu];
                 sy$i = sy$i * kept + share * room[v + HALF + $iu];
-// # end
+//# end
             }
         }
         workgroupBarrier();
@@ -134,7 +134,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let y_start = row * op.y_stride + head * WIDTH;
 // Two halves of the room take turns, so that one barrier is enough: who writes to a half again
 // knows that all have passed the barrier of the other, and have read this one before that.
-// # repeat i HALF
+//# repeat i HALF
     {
         let half = $iu % 2u * 2u * THREADS;
         room[half + index] = sx$i * share;
@@ -145,7 +145,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             y[y_start + HALF + $iu] = merged(half + THREADS + first);
         }
     }
-// # end
+//# end
 }
 
 fn merged(first: u32) -> vec4<f32> {

@@ -9,11 +9,11 @@ fn inverse_scale(largest: f32) -> f32 {
 // What a row's products are multiplied by, besides the scales of the columns.
 fn scale_of_row(largest: f32, square: f32) -> f32 {
     let scale = largest / 127.0;
-// # if NORM
+//# if NORM
     return scale * inverseSqrt(square / op.mean_over + op.epsilon);
-// # else
+//# else
     return scale;
-// # end
+//# end
 }
 
 fn largest_of(value: vec4<f32>) -> f32 {

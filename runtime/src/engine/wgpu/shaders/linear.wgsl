@@ -39,11 +39,11 @@ fn place_of(row: u32, is_last: u32) -> u32 {
 // Each invocation makes two quads of a row. The second lies further along in y, or, for SwiGLU, is
 // the `up` to the first one's `gate`.
 fn second_quad(first: u32) -> u32 {
-// # if SWIGLU
+//# if SWIGLU
     return first + op.outputs;
-// # else
+//# else
     return first + PAIR;
-// # end
+//# end
 }
 
 fn finish(sum: vec4<f32>, column: u32, row_scale: f32) -> vec4<f32> {
@@ -52,38 +52,38 @@ fn finish(sum: vec4<f32>, column: u32, row_scale: f32) -> vec4<f32> {
 
 fn store(row: u32, quad: u32, first: vec4<f32>, second: vec4<f32>, row_scale: f32) {
     let start = place_of(row, op.y_last) * op.y_stride + op.y_offset;
-// # if SWIGLU
+//# if SWIGLU
     if quad < op.outputs {
         let gate = finish(first, quad, row_scale);
         let up = finish(second, second_quad(quad), row_scale);
         y[start + quad] = gate / (1.0 + exp(-gate)) * up;
     }
-// # else
+//# else
     put(start, quad, first, row_scale);
     put(start, second_quad(quad), second, row_scale);
-// # end
+//# end
 }
 
-// # if SWIGLU
-// # else
+//# if SWIGLU
+//# else
 fn put(start: u32, quad: u32, sum: vec4<f32>, row_scale: f32) {
     if quad < op.outputs {
         let value = finish(sum, quad, row_scale);
-// # if ADD
+//# if ADD
         y[start + quad] += value;
-// # else
+//# else
         y[start + quad] = value;
-// # end
+//# end
     }
 }
-// # end
+//# end
 
 // One quad of normalised x, but for the division by the root mean square, which waits until the
 // squares are summed.
 fn normed(value: vec4<f32>, quad: u32) -> vec4<f32> {
-// # if NORM
+//# if NORM
     return value * norm[quad];
-// # else
+//# else
     return value;
-// # end
+//# end
 }

@@ -12,11 +12,11 @@ var<workgroup> squares: array<f32, 256>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
     let tx = index % 8u;
     let lane = index / 8u;
-// # if SWIGLU
+//# if SWIGLU
     let quad = group.x * 8u + tx;
-// # else
+//# else
     let quad = group.x * 16u + tx;
-// # end
+//# end
     let second = second_quad(quad);
     let x_start = place_of(group.y, op.x_last) * op.x_stride;
 

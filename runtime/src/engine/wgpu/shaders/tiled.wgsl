@@ -14,11 +14,11 @@ var<workgroup> squares: array<f32, ROWS * 4u>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
     let tx = index % 16u;
     let ty = index / 16u;
-// # if SWIGLU
+//# if SWIGLU
     let quad = group.x * 16u + tx;
-// # else
+//# else
     let quad = group.x * 32u + tx;
-// # end
+//# end
     let second = second_quad(quad);
     let first_row = group.y * ROWS;
     let rows = row_count();
@@ -30,10 +30,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let x_start = place_of(load_row, op.x_last) * op.x_stride;
     var square = 0.0;
 
-// # repeat r TM
+//# repeat r TM
     var first$r = vec4<f32>(0.0);
     var second$r = vec4<f32>(0.0);
-// # end
+//# end
     for (var k = 0u; k < op.inputs; k += 4u) {
         if index < ROWS * 4u {
             var value = vec4<f32>(0.0);
@@ -62,31 +62,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let place = inner * 128u + tx;
             let first_weights = mat4x4<f32>(w_tile[place], w_tile[place + 32u], w_tile[place + 64u], w_tile[place + 96u]);
             let second_weights = mat4x4<f32>(w_tile[place + 16u], w_tile[place + 48u], w_tile[place + 80u], w_tile[place + 112u]);
-// # repeat r TM
+//# repeat r TM
             let x$r = x_tile[(ty + $ru * 16u) * 4u + inner];
             first$r += first_weights * x$r;
             second$r += second_weights * x$r;
-// # end
+//# end
         }
         workgroupBarrier();
     }
-// # if NORM
+//# if NORM
     if index < ROWS * 4u {
         squares[index] = square;
     }
     workgroupBarrier();
-// # end
-// # repeat r TM
+//# end
+//# repeat r TM
     {
         let local = ty + $ru * 16u;
         var inverse_rms = 1.0;
-// # if NORM
+//# if NORM
         let sum = squares[local * 4u] + squares[local * 4u + 1u] + squares[local * 4u + 2u] + squares[local * 4u + 3u];
         inverse_rms = inverseSqrt(sum / op.mean_over + op.epsilon);
-// # end
+//# end
         if first_row + local < rows {
             store(first_row + local, quad, first$r, second$r, inverse_rms);
         }
     }
-// # end
+//# end
 }

@@ -18,11 +18,11 @@ var<workgroup> scales: array<f32, ROWS>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
     let tx = index % 16u;
     let ty = index / 16u;
-// # if SWIGLU
+//# if SWIGLU
     let quad = group.x * 16u + tx;
-// # else
+//# else
     let quad = group.x * 32u + tx;
-// # end
+//# end
     let second = second_quad(quad);
     let first_row = group.y * ROWS;
     let rows = row_count();
@@ -56,10 +56,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         scales[read_row] = scale_of_row(largest, square);
     }
 
-// # repeat r TM
+//# repeat r TM
     var first$r = vec4<i32>(0);
     var second$r = vec4<i32>(0);
-// # end
+//# end
     for (var k = 0u; k < op.inputs; k += 16u) {
         for (var i = lane; i < 16u; i += LANES) {
             var word = 0u;
@@ -85,18 +85,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var inner = 0u; inner < 16u; inner++) {
             let first_weights = w_tile[inner * 32u + tx];
             let second_weights = w_tile[inner * 32u + tx + 16u];
-// # repeat r TM
+//# repeat r TM
             let x$r = x_tile[(ty + $ru * 16u) * 16u + inner];
             first$r += dots(first_weights, x$r);
             second$r += dots(second_weights, x$r);
-// # end
+//# end
         }
         workgroupBarrier();
     }
-// # repeat r TM
+//# repeat r TM
     if first_row + ty + $ru * 16u < rows {
         let local = ty + $ru * 16u;
         store(first_row + local, quad, vec4<f32>(first$r), vec4<f32>(second$r), scales[local]);
     }
-// # end
+//# end
 }

@@ -2,9 +2,9 @@
 // floats.
 
 fn weight(index: u32) -> vec4<f32> {
-// # if INT8
+//# if INT8
     return vec4<f32>(unpack4xI8(weights[index]));
-// # else
+//# else
     return weights[index];
-// # end
+//# end
 }

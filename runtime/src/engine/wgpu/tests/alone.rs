@@ -314,7 +314,8 @@ fn check_linear(
         &vec![UNTOUCHED; y_rows * y_stride * 4],
     );
     let what = format!(
-        "{tiling:?} {format:?} {products:?} {mode:?} {inputs} to {outputs}, {sequences} x {tokens}, {rows:?}"
+        "{tiling:?} {format:?} {products:?} {mode:?} {inputs} to {outputs}, {sequences} x \
+         {tokens}, {rows:?}"
     );
     agree(&what, &found, &expected);
 }
@@ -427,7 +428,8 @@ fn attention_of_every_head_size_and_length() {
                     &vec![UNTOUCHED; expected.len()],
                 );
                 let what = format!(
-                    "{heads} / {kv_heads} heads of {head_size}, {sequences} x {tokens}, last {is_last}"
+                    "{heads} / {kv_heads} heads of {head_size}, {sequences} x {tokens}, last \
+                     {is_last}"
                 );
                 agree(&what, &found, &expected);
             }

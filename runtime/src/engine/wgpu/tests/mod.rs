@@ -17,7 +17,7 @@ use super::sample::{EPSILON, Sample};
 use super::schedule;
 use super::self_test::SelfTest;
 use super::shaders::{Format, Products, Tiling};
-use crate::engine::TokenBatch;
+use crate::engine::batch::TokenBatch;
 
 /// As the self-test's.
 const TOLERANCE: f32 = 1e-3;
@@ -101,7 +101,8 @@ fn agrees_in(
             for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
                 assert!(
                     (found - expected).abs() <= tolerance,
-                    "{sample:?} {rows} x {tokens} {tiling:?}: logit {place} is {found}, expected {expected}"
+                    "{sample:?} {rows} x {tokens} {tiling:?}: logit {place} is {found}, expected \
+                     {expected}"
                 );
             }
         }

@@ -24,7 +24,8 @@ const QWEN2_5_0_5B: Sample = Sample {
 
 /// The embedding alone is 130 MiB, so that at least one tensor has to be split.
 #[test]
-#[ignore = "half a gigabyte of weights, and plain loops over them: cargo test --release -p duoguard --features wgpu --lib -- --ignored qwen --nocapture"]
+#[ignore = "half a gigabyte of weights, and plain loops over them: \
+            cargo test --release -p duoguard --features wgpu --lib -- --ignored qwen --nocapture"]
 fn the_shape_of_qwen_runs_under_the_default_limits() {
     if gpu().is_none() {
         return;

@@ -5,6 +5,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
 use super::{SAMPLE, TOLERANCE, agrees, gpu, ids};
+use crate::bundle::Weights;
+use crate::engine::batch::TokenBatch;
+use crate::engine::entry::Engine;
 use crate::engine::wgpu::adapter;
 use crate::engine::wgpu::gpu::Gpu;
 use crate::engine::wgpu::network::Network;
@@ -13,7 +16,6 @@ use crate::engine::wgpu::reference;
 use crate::engine::wgpu::resident::Resident;
 use crate::engine::wgpu::sample::{EPSILON, Sample};
 use crate::engine::wgpu::shaders::{Format, Products};
-use crate::engine::{Engine, TokenBatch, Weights};
 use crate::error::ErrorKind;
 use crate::graph::{Graph, Origin};
 
@@ -33,9 +35,7 @@ fn open(graph: &Graph) -> crate::Result<Box<dyn Engine>> {
 }
 
 fn resident(graph: &Graph) -> Arc<Resident> {
-    graph
-        .shared_wgpu(|_| true, || panic!("not loaded"))
-        .unwrap()
+    graph.shared(|_| true, || panic!("not loaded")).unwrap()
 }
 
 fn batch(ids: &[u32], tokens: usize) -> TokenBatch<'_> {
@@ -96,7 +96,7 @@ fn a_batch_that_is_too_large_for_a_binding_runs_in_parts() {
             Products::F32,
         )
     };
-    let resident = graph.shared_wgpu(|_| true, small).unwrap();
+    let resident = graph.shared(|_| true, small).unwrap();
     let most = most_tokens(&resident);
     let mut engine = open(&graph).unwrap();
     let ids = ids(7, 5, SAMPLE.vocabulary);
@@ -192,7 +192,8 @@ fn without_memory_there_is_an_error_and_the_device_lives_on() {
 }
 
 #[test]
-#[ignore = "run by without_memory_there_is_an_error_and_the_device_lives_on, in a process with little memory"]
+#[ignore = "run by without_memory_there_is_an_error_and_the_device_lives_on, in a process with \
+            little memory"]
 fn fills_the_memory() {
     let gpu = gpu().expect("the parent found one");
     let mut buffers = Vec::new();
@@ -232,9 +233,10 @@ fn a_scheme_or_network_that_it_does_not_know_is_refused() {
         return;
     }
     let open = |model_type: &str, scheme: Option<&str>| {
-        open(&graph(&SAMPLE).of_bundle(Origin {
-            folder: None,
+        open(&graph(&SAMPLE).with_origin(Origin {
             files: String::new(),
+            max_position: SAMPLE.max_position,
+            categories: SAMPLE.categories,
             model_type: model_type.to_owned(),
             scheme: scheme.map(str::to_owned),
         }))

@@ -11,7 +11,10 @@ pub(crate) struct Outline {
     pub(crate) outputs: Vec<Port>,
     pub(crate) external: Vec<External>,
     /// The values of all node attributes named `epsilon`.
-    #[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
+    #[cfg_attr(
+        not(feature = "wgpu"),
+        allow(dead_code, reason = "other engines run the graph itself")
+    )]
     pub(crate) epsilons: Vec<f32>,
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use memmap2::{Mmap, MmapMut};
 
+use super::files::WEIGHTS;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The bytes of `weights.data`: a mapped file, or memory with the alignment of one.
@@ -16,6 +17,9 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// The name under which a graph refers to them.
+    pub(crate) const FILE: &str = WEIGHTS;
+
     /// Copies bytes into memory that starts on a page, so that tensors in it are aligned as they
     /// are in the file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
@@ -23,7 +27,7 @@ impl Weights {
         let failed = |cause| {
             Error::new(
                 ErrorKind::OutOfMemory,
-                format!("weights.data: cannot allocate {len} bytes: {cause}"),
+                format!("{WEIGHTS}: cannot allocate {len} bytes: {cause}"),
             )
         };
         // An empty map is an error on some systems.

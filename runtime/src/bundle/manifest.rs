@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::{HASHED_FILES, OPTIONAL_BUNDLE_FILES};
+use super::files::{HASHED_FILES, MAX_MANIFEST_BYTES, OPTIONAL_BUNDLE_FILES};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 
 /// The bundle format that this version of the crate writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
-/// The largest `manifest.json` that is read.
-pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 /// The largest number of categories a model may have.
 pub const MAX_CATEGORIES: usize = 1024;
 /// The longest window, in tokens, that a manifest may ask for.
@@ -145,7 +143,8 @@ impl Manifest {
         for category in &self.categories {
             if category.is_empty() || !seen.insert(category) {
                 return Err(Error::model(format!(
-                    "manifest.json: category {category:?} is empty or listed twice; names must be unique"
+                    "manifest.json: category {category:?} is empty or listed twice; names must be \
+                     unique"
                 )));
             }
         }
@@ -160,7 +159,8 @@ impl Manifest {
         let max_position = self.architecture.max_position;
         if window_tokens == 0 || window_tokens > MAX_WINDOW_TOKENS {
             return Err(Error::model(format!(
-                "manifest.json: limits.window_tokens is {window_tokens}; expected 1 to {MAX_WINDOW_TOKENS}"
+                "manifest.json: limits.window_tokens is {window_tokens}; expected 1 to \
+                 {MAX_WINDOW_TOKENS}"
             )));
         }
         let prefix = self.prefix_tokens.len();
@@ -170,7 +170,8 @@ impl Manifest {
                 _ => format!(" with {prefix} prefix_tokens before it"),
             };
             return Err(Error::model(format!(
-                "manifest.json: limits.window_tokens is {window_tokens}{with}, more than architecture.max_position, {max_position}"
+                "manifest.json: limits.window_tokens is {window_tokens}{with}, more than \
+                 architecture.max_position, {max_position}"
             )));
         }
         let vocabulary = self.architecture.vocabulary;
@@ -180,12 +181,14 @@ impl Manifest {
             .find(|id| **id as usize >= vocabulary)
         {
             return Err(Error::model(format!(
-                "manifest.json: prefix_tokens has {id}; expected less than architecture.vocabulary, {vocabulary}"
+                "manifest.json: prefix_tokens has {id}; expected less than \
+                 architecture.vocabulary, {vocabulary}"
             )));
         }
         if overlap_tokens >= window_tokens {
             return Err(Error::model(format!(
-                "manifest.json: limits.overlap_tokens is {overlap_tokens}; expected less than limits.window_tokens, {window_tokens}"
+                "manifest.json: limits.overlap_tokens is {overlap_tokens}; expected less than \
+                 limits.window_tokens, {window_tokens}"
             )));
         }
         Ok(())
@@ -227,17 +230,20 @@ fn check_version(bytes: &[u8]) -> Result<()> {
 
 fn wrong_version(found: u64) -> Error {
     let advice = if found > u64::from(FORMAT_VERSION) {
-        "the bundle was made by a newer duoguard: update this one, or export the model again with this version"
+        "the bundle was made by a newer duoguard: update this one, or export the model again with \
+         this version"
     } else {
         "no such version was ever written: export the model again"
     };
     Error::unsupported(format!(
-        "manifest.json: format_version is {found}; this version of duoguard reads {FORMAT_VERSION}; {advice}"
+        "manifest.json: format_version is {found}; this version of duoguard reads \
+         {FORMAT_VERSION}; {advice}"
     ))
 }
 
 fn damaged(cause: serde_json::Error) -> Error {
     Error::model(format!(
-        "manifest.json: not a valid manifest: {cause}; get the bundle again or export the model again"
+        "manifest.json: not a valid manifest: {cause}; get the bundle again or export the model \
+         again"
     ))
 }

@@ -1,12 +1,15 @@
 //! The graph for streams: it goes on from the keys and values of the tokens before.
 
-use crate::bundle::STREAM;
-use crate::error::Result;
-use crate::graph::{Graph, INPUT, OUTPUT, check_columns, check_external, refused};
-use crate::manifest::Manifest;
-use crate::onnx::{Outline, Port};
+use std::sync::Arc;
 
-/// A graph with the inputs and outputs of [`Graph`](super::Graph), for one text, and two more of
+use crate::bundle::Bundle;
+use crate::bundle::files::STREAM;
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::graph::contract::{INPUT, OUTPUT, check_columns, check_external, refused};
+use crate::graph::onnx::{Outline, Port};
+
+/// A graph with the inputs and outputs of [`Graph`], for one text, and two more of
 /// either for each layer: the keys and the values of the tokens before, float32 `[1, heads, before,
 /// size]`, and those of all tokens.
 #[derive(Debug)]
@@ -24,14 +27,21 @@ pub(crate) struct CacheShape {
 }
 
 impl StreamGraph {
-    /// Checks the contract, as [`Graph::validate`] does.
-    pub(crate) fn new(graph: Graph, manifest: &Manifest) -> Result<Self> {
+    /// The graph `stream.onnx` of a bundle, if it has one. Checks the contract, as
+    /// [`Graph::validate`] does.
+    pub(crate) fn of_bundle(bundle: &Bundle) -> Result<Option<Self>> {
+        let Some(onnx) = bundle.optional_file(STREAM) else {
+            return Ok(None);
+        };
+        let manifest = bundle.manifest();
+        let graph = Graph::from_parts(onnx.into(), Arc::clone(bundle.weights()));
+        let graph = graph.with_file(STREAM);
         let Outline {
             inputs,
             outputs,
             external,
             ..
-        } = graph.outline(STREAM)?;
+        } = graph.outline()?;
         let (layers, heads) = (manifest.architecture.layers, manifest.architecture.kv_heads);
         let size = inputs
             .get(1)
@@ -42,7 +52,8 @@ impl StreamGraph {
             return Err(refused(
                 STREAM,
                 format!(
-                    "the inputs are {inputs:?}; expected {INPUT} and keys and values of a fixed size"
+                    "the inputs are {inputs:?}; expected {INPUT} and keys and values of a fixed \
+                     size"
                 ),
             ));
         };
@@ -55,7 +66,7 @@ impl StreamGraph {
         check_ports("outputs", &outputs, (OUTPUT, "present"), shape)?;
         check_columns(STREAM, &outputs[0], manifest.categories.len())?;
         check_external(STREAM, external, graph.weights().len() as u64)?;
-        Ok(Self { graph, shape })
+        Ok(Some(Self { graph, shape }))
     }
 
     /// The names of its inputs.
@@ -91,7 +102,8 @@ fn check_ports(
         return Err(refused(
             STREAM,
             format!(
-                "it has {} {what}; expected {first}, and {time}_key and {time}_value of the {} layers that manifest.json says",
+                "it has {} {what}; expected {first}, and {time}_key and {time}_value of the {} \
+                 layers that manifest.json says",
                 found.len(),
                 shape.layers
             ),
@@ -113,7 +125,8 @@ fn check_ports(
             return Err(refused(
                 STREAM,
                 format!(
-                    "{name} has the shape {:?}; expected [1, {}, any number of tokens, {}], with the kv_heads of manifest.json",
+                    "{name} has the shape {:?}; expected [1, {}, any number of tokens, {}], with \
+                     the kv_heads of manifest.json",
                     port.shape, shape.heads, shape.size
                 ),
             ));
