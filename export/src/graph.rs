@@ -19,11 +19,11 @@ use crate::scheme::{Plan, Precision};
 pub(crate) const LENGTHS: [&str; 3] = [TOKENS, LAST_POSITIONS, LAST_POSITION];
 /// P + T, a scalar.
 pub(crate) const TOKENS: &str = "tokens";
-/// P + T - 1 for every row, [B].
+/// P + T - 1 for every row, `[B]`.
 pub(crate) const LAST_POSITIONS: &str = "last_positions";
-/// P + T - 1, [1].
+/// P + T - 1, `[1]`.
 pub(crate) const LAST_POSITION: &str = "last_position_i64";
-/// P, [1].
+/// P, `[1]`.
 pub(crate) const FIRST_POSITION: &str = "first_position";
 /// [B, T, C]
 pub(crate) const EMBEDDED: &str = "embedding";
