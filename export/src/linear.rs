@@ -195,7 +195,7 @@ impl<'a> Projection<'a> {
 pub(crate) fn embed<'a>(
     builder: &mut Builder<'a>,
     checkpoint: &'a Checkpoint,
-    matrix: &'static str,
+    matrix: &'a str,
     is_int8: bool,
 ) -> String {
     let shape = checkpoint.shape(matrix).to_vec();

@@ -317,7 +317,7 @@ const CASES: &[Case] = &[
                     .insert("duoguard.json", json!({ "categories": ["a", "b"] })),
             )
         },
-        &["duoguard.json: 2 categories, but score.weight has 12 rows"],
+        &["duoguard.json: 2 categories, but the checkpoint has 12"],
     ),
     (
         "window beyond the network",
