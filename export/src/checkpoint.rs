@@ -1,15 +1,18 @@
 //! A checkpoint: a Hugging Face folder, opened and checked against its own `config.json`.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use safetensors::Dtype;
 use serde::Deserialize;
-use tokenizers::Tokenizer;
 
 use crate::config::{Config, Head};
+use crate::embedding::is_of_blocks;
 use crate::error::ExportError;
 use crate::labels::odds;
+use crate::quantize::BLOCK;
 use crate::shards::{Place, Shards};
+use crate::tokenizer;
 
 /// The names of the tensors that stand outside the layers.
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -34,6 +37,7 @@ pub struct Checkpoint {
     prefix: Vec<u32>,
     suffix: Vec<u32>,
     embedding: String,
+    has_block_embedding: OnceLock<bool>,
     golden: Option<Golden>,
     guard: Guard,
 }
@@ -107,11 +111,16 @@ impl Checkpoint {
             prefix: Vec::new(),
             suffix: Vec::new(),
             embedding,
+            has_block_embedding: OnceLock::new(),
         };
         checkpoint.check_tensors()?;
         checkpoint.check_golden()?;
         checkpoint.compare_odds();
-        (checkpoint.prefix, checkpoint.suffix) = checkpoint.check_tokenizer()?;
+        (checkpoint.prefix, checkpoint.suffix) = tokenizer::check(
+            &checkpoint.folder.join("tokenizer.json"),
+            &checkpoint.config,
+            checkpoint.guard.prefix_text.as_deref(),
+        )?;
         Ok(checkpoint)
     }
 
@@ -156,6 +165,18 @@ impl Checkpoint {
     /// have none.
     pub fn suffix(&self) -> &[u32] {
         &self.suffix
+    }
+
+    /// Whether an encoder's embedding consists of 4-bit blocks; the shaders, which know no encoders,
+    /// know no such embedding either.
+    pub(crate) fn has_block_embedding(&self) -> bool {
+        *self.has_block_embedding.get_or_init(|| {
+            self.config.encoder.is_some()
+                && self.config.hidden.is_multiple_of(BLOCK)
+                && self
+                    .row_blocks(&self.embedding)
+                    .all(|rows| is_of_blocks(&rows))
+        })
     }
 
     /// Size of the weights' files.
@@ -289,75 +310,6 @@ impl Checkpoint {
             case.logits = odds(&case.logits, safe);
         }
     }
-
-    /// Checks the tokenizer against the embedding, and returns what stands before and behind every
-    /// text.
-    fn check_tokenizer(&self) -> Result<(Vec<u32>, Vec<u32>), ExportError> {
-        let path = self.folder.join("tokenizer.json");
-        let bytes = read_small(&path)?;
-        let tokenizer = Tokenizer::from_bytes(&bytes)
-            .map_err(|cause| ExportError::checkpoint(&path, format!("not a tokenizer: {cause}")))?;
-        let largest = tokenizer
-            .get_vocab(true)
-            .into_iter()
-            .max_by_key(|(_, id)| *id);
-        match largest {
-            None => Err(ExportError::checkpoint(&path, "the vocabulary is empty")),
-            Some((token, id)) if id as usize >= self.config.vocabulary => {
-                Err(ExportError::checkpoint(
-                    &path,
-                    format!(
-                        "token {token:?} has id {id}, but the embedding has {} rows: tokenizer and weights are of different models",
-                        self.config.vocabulary
-                    ),
-                ))
-            }
-            Some(_) => {
-                let around = around(&tokenizer, self.guard.prefix_text.as_deref());
-                let (prefix, suffix) =
-                    around.map_err(|message| ExportError::checkpoint(&path, message))?;
-                if self.config.encoder.is_none() && !suffix.is_empty() {
-                    return Err(ExportError::checkpoint(
-                        &path,
-                        format!(
-                            "the tokenizer puts {suffix:?} behind a text; only special tokens before it are supported, since the last token is the one that is judged"
-                        ),
-                    ));
-                }
-                Ok((prefix, suffix))
-            }
-        }
-    }
-}
-
-/// The tokens that stand before and behind every text: the tokenizer's special ones, and before the
-/// text those of `prefix_text` too.
-fn around(
-    tokenizer: &Tokenizer,
-    prefix_text: Option<&str>,
-) -> Result<(Vec<u32>, Vec<u32>), String> {
-    let ids = |text: &str, special| {
-        let encoding = tokenizer.encode_fast(text, special);
-        let failed = |cause| format!("cannot tokenise {text:?}: {cause}");
-        encoding
-            .map(|encoding| encoding.get_ids().to_vec())
-            .map_err(failed)
-    };
-    let (plain, whole) = (ids("a", false)?, ids("a", true)?);
-    let starts = 0..=whole.len().saturating_sub(plain.len());
-    let Some(start) = starts
-        .into_iter()
-        .find(|start| whole[*start..].starts_with(&plain))
-    else {
-        return Err(format!(
-            "the tokenizer makes {whole:?} of the tokens {plain:?}; only special tokens around a text are supported"
-        ));
-    };
-    let mut prefix = whole[..start].to_vec();
-    if let Some(text) = prefix_text {
-        prefix.extend(ids(text, false)?);
-    }
-    Ok((prefix, whole[start + plain.len()..].to_vec()))
 }
 
 /// The name of a tensor of a layer.

@@ -9,6 +9,7 @@ use crate::attention::cache_ports;
 use crate::builder::{Builder, Graph, Ports};
 use crate::checkpoint::{Checkpoint, NORM, SCORE, in_layer};
 use crate::config::Config;
+use crate::embedding::{Storage, embed};
 use crate::encoder;
 use crate::error::ExportError;
 use crate::linear::{self, Projection, le_bytes, transpose};
@@ -119,9 +120,9 @@ impl<'a> Network<'a> {
         if config.encoder.is_none() {
             self.rotary_tables();
         }
-        let is_int8 = self.plan.quantizes_embedding();
-        let embedding = checkpoint.embedding();
-        let residual = linear::embed(&mut self.builder, checkpoint, embedding, is_int8);
+        let storage = Storage::new(self.plan, checkpoint);
+        let matrix = checkpoint.embedding();
+        let residual = embed(&mut self.builder, checkpoint, matrix, storage);
         self.builder.next_stage();
         match &config.encoder {
             Some(encoder) => self.encode(encoder),

@@ -102,10 +102,10 @@ const CASES: &[Case] = &[
     ),
     (
         "other architecture",
-        |f| f.config["architectures"] = json!(["BertForSequenceClassification"]),
+        |f| f.config["architectures"] = json!(["DistilBertForSequenceClassification"]),
         &[
             "config.json",
-            "BertForSequenceClassification",
+            "DistilBertForSequenceClassification",
             "only [\"Qwen2ForSequenceClassification\"] and [\"LlamaForSequenceClassification\"]",
         ],
     ),

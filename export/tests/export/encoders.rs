@@ -268,3 +268,46 @@ fn what_is_not_supported_is_refused_by_name() {
     changed("bert", &json!({ "hidden_act": "gelu_pytorch_tanh" })).unwrap();
     changed("pooled", &json!({ "pooling": "first_token" })).unwrap();
 }
+
+#[test]
+fn an_embedding_of_4_bit_blocks_stays_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("checkpoint");
+    std::fs::create_dir(&checkpoint).unwrap();
+    for name in ["config.json", "tokenizer.json"] {
+        std::fs::copy(golden("pooled").join(name), checkpoint.join(name)).unwrap();
+    }
+    let mut bytes = std::fs::read(golden("pooled").join("model.safetensors")).unwrap();
+    let name = "bert.embeddings.word_embeddings.weight";
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let rows = tensors.tensor(name).unwrap().data();
+    let start = rows.as_ptr() as usize - bytes.as_ptr() as usize;
+    let end = start + rows.len();
+    for (index, value) in bytes[start..end].chunks_exact_mut(4).enumerate() {
+        let level = (index * 7 % 16) as f32 - 8.0;
+        value.copy_from_slice(&(level / 32.0).to_le_bytes());
+    }
+    std::fs::write(checkpoint.join("model.safetensors"), bytes).unwrap();
+    let opened = Checkpoint::open(&checkpoint).unwrap();
+    let inputs = [vec![0, 7, 60, 2], (3..40).collect()];
+    let expected = inputs.iter().map(|ids| reference::forward(&opened, ids));
+    let expected: Vec<_> = expected.collect();
+    let bundle = folder.path().join("bundle");
+    let options = ExportOptions {
+        force: true,
+        ..options(Quantize::Int8Weights)
+    };
+    export(&checkpoint, &bundle, &options).unwrap();
+    let weights = std::fs::read(bundle.join("weights.data")).unwrap();
+    let weights = safetensors::SafeTensors::deserialize(&weights).unwrap();
+    let embedding = weights.tensor("embedding.weight").unwrap();
+    assert_eq!(
+        (embedding.dtype(), embedding.shape()),
+        (safetensors::Dtype::U8, &[61, 16][..])
+    );
+    for engine in engines() {
+        let error = largest_difference(&logits(&bundle, &engine, &inputs), &expected);
+        println!("{engine}: {error:e}");
+        assert!(error < 0.1, "{engine}: {error}");
+    }
+}
