@@ -39,7 +39,7 @@ pub(crate) fn check(
                 return Err(ExportError::checkpoint(
                     path,
                     format!(
-                        "the tokenizer puts {suffix:?} behind a text; only special tokens before it are supported, since the last token is the one that is judged"
+                        "the tokenizer puts {suffix:?} behind a text; only special tokens before a text are supported, since the last token is the one that is judged"
                     ),
                 ));
             }
