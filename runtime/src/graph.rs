@@ -138,10 +138,6 @@ impl Graph {
 
     /// What the network's norms add to the mean square: the one number of a decoder that is not
     /// among its tensors.
-    #[cfg_attr(
-        not(feature = "wgpu"),
-        allow(dead_code, reason = "other engines run the graph itself")
-    )]
     pub(crate) fn norm_epsilon(&self) -> Result<f32> {
         let outline = self.outline()?;
         match outline.epsilons[..] {

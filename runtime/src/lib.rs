@@ -26,6 +26,7 @@ mod graph;
 mod input;
 mod language_tag;
 mod model;
+mod network;
 mod options;
 mod policy;
 mod reading;

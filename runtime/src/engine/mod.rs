@@ -13,6 +13,7 @@ mod cache;
 mod entry;
 #[cfg(test)]
 mod fake;
+mod native;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod rten;

@@ -3,6 +3,7 @@
 use super::entry::EngineEntry;
 #[cfg(test)]
 use super::fake;
+use super::native;
 #[cfg(feature = "onnxruntime")]
 use super::onnxruntime;
 use super::rten;
@@ -12,6 +13,7 @@ use super::wgpu;
 /// All engines, in the order in which [`EngineChoice::Auto`](super::EngineChoice::Auto) tries them.
 pub(super) const ENGINES: &[EngineEntry] = &[
     rten::ENTRY,
+    native::ENTRY,
     #[cfg(feature = "onnxruntime")]
     onnxruntime::ENTRY,
     #[cfg(feature = "wgpu")]

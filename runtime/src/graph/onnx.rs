@@ -11,11 +11,9 @@ pub(crate) struct Outline {
     pub(crate) outputs: Vec<Port>,
     pub(crate) external: Vec<External>,
     /// The values of all node attributes named `epsilon`.
-    #[cfg_attr(
-        not(feature = "wgpu"),
-        allow(dead_code, reason = "other engines run the graph itself")
-    )]
     pub(crate) epsilons: Vec<f32>,
+    /// The weights of all nodes that multiply integers: their activations are rounded.
+    pub(crate) integer_weights: Vec<String>,
 }
 
 /// An input or output of the graph.
@@ -48,6 +46,8 @@ const GRAPH_INITIALIZER: u64 = 5;
 const GRAPH_INPUT: u64 = 11;
 const GRAPH_OUTPUT: u64 = 12;
 const GRAPH_SPARSE_INITIALIZER: u64 = 15;
+const NODE_INPUT: u64 = 1;
+const NODE_OPERATOR: u64 = 4;
 const NODE_ATTRIBUTE: u64 = 5;
 const ATTRIBUTE_NAME: u64 = 1;
 const ATTRIBUTE_FLOAT: u64 = 2;
@@ -114,9 +114,22 @@ fn read_graph(graph: &[u8]) -> Parsed<Outline> {
 }
 
 fn read_node(node: &[u8], outline: &mut Outline) -> Parsed<()> {
+    let (mut operator, mut inputs, mut weight) = (&b""[..], 0, None);
     for field in fields(node) {
-        let (NODE_ATTRIBUTE, Value::Bytes(attribute)) = field? else {
-            continue;
+        let attribute = match field? {
+            (NODE_INPUT, Value::Bytes(name)) => {
+                inputs += 1;
+                if inputs == 2 {
+                    weight = Some(name);
+                }
+                continue;
+            }
+            (NODE_OPERATOR, Value::Bytes(name)) => {
+                operator = name;
+                continue;
+            }
+            (NODE_ATTRIBUTE, Value::Bytes(attribute)) => attribute,
+            _ => continue,
         };
         let (mut name, mut float) = (&b""[..], None);
         for field in fields(attribute) {
@@ -138,6 +151,9 @@ fn read_node(node: &[u8], outline: &mut Outline) -> Parsed<()> {
         if name == b"epsilon" {
             outline.epsilons.extend(float);
         }
+    }
+    if let (b"MatMulInteger", Some(weight)) = (operator, weight) {
+        outline.integer_weights.push(text(weight)?);
     }
     Ok(())
 }

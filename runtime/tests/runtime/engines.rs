@@ -12,15 +12,19 @@ use crate::support::{Files, WORDS, model};
 /// The engines of this build, in the order of the table.
 const NAMES: &[&str] = &[
     "rten",
+    "native",
     "onnxruntime",
     #[cfg(feature = "wgpu")]
     "wgpu",
 ];
 
-/// The engines that are there and interpret graphs; `wgpu` runs decoders alone.
+/// The engines that run decoders alone.
+const OF_DECODERS: [&str; 2] = ["native", "wgpu"];
+
+/// The engines that are there and interpret graphs.
 fn interpreters() -> impl Iterator<Item = duoguard::EngineInfo> {
     let engines = engines().into_iter();
-    engines.filter(|engine| engine.available && engine.name != "wgpu")
+    engines.filter(|engine| engine.available && !OF_DECODERS.contains(&&*engine.name))
 }
 
 fn named(name: &str) -> SessionOptions {
@@ -70,7 +74,7 @@ fn a_named_engine_runs_or_says_how_to_get_it() {
                 assert_eq!(error.kind(), ErrorKind::Unsupported);
                 let (is_expected, advice) = match engine.name.as_str() {
                     // There or not, this bundle is none for it.
-                    "wgpu" if engine.available => (true, "architecture.model_type"),
+                    "native" | "wgpu" if engine.available => (true, "architecture.model_type"),
                     "wgpu" => (true, "mesa-vulkan-drivers"),
                     _ => (!engine.available, "ORT_DYLIB_PATH"),
                 };

@@ -1,11 +1,11 @@
 //! What a forward pass asks of a GPU, counted from the steps that it executes.
 
-use super::network::{Dimensions, Network};
 use super::plan::{ShapeUniform, dispatch};
 use super::schedule::{Linear, Slot, Step, quads};
 use super::shaders::{Format, Products};
 use crate::error::Result;
 use crate::graph::Graph;
+use crate::network::{Dimensions, Network};
 
 /// The storage binding that every WebGPU adapter has room for.
 const DEFAULT_BINDING_BYTES: usize = 128 << 20;
@@ -28,7 +28,7 @@ pub struct ForwardCost {
 /// Counts the forward pass of a graph's network on `rows` sequences of `tokens` tokens, with
 /// bindings of the default size.
 pub(crate) fn forward_cost(graph: &Graph, rows: usize, tokens: usize) -> Result<ForwardCost> {
-    let network = Network::read(graph.weights(), graph.norm_epsilon()?)?;
+    let network = Network::read(super::NAME, graph.weights(), graph.norm_epsilon()?)?;
     let steps = network
         .schedule(DEFAULT_BINDING_BYTES, Products::F32)
         .unwrap_or_default();

@@ -9,12 +9,9 @@ mod adapter;
 mod cost;
 mod gpu;
 mod listing;
-mod network;
 mod plan;
 mod products;
-mod reference;
 mod resident;
-mod sample;
 mod schedule;
 mod self_test;
 mod shaders;
@@ -28,13 +25,13 @@ pub use self::cost::ForwardCost;
 pub(crate) use self::cost::forward_cost;
 use self::gpu::{Gpu, engine_error};
 pub use self::listing::{GpuAdapter, gpu_adapters};
-use self::network::Network;
 use self::plan::{Plan, most_tokens};
 use self::resident::Resident;
 use super::batch::{TokenBatch, check_batch, take_logits};
 use super::entry::{Device, Engine, EngineEntry};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::network::{Network, check_field, check_origin};
 
 const NAME: &str = "wgpu";
 
@@ -74,39 +71,23 @@ fn resident(graph: &Graph) -> Result<Arc<Resident>> {
         || {
             let adapter = adapter::best()
                 .map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
-            check_origin(graph)?;
+            check(graph)?;
             let products = products::choose(graph.origin(), &adapter)?;
-            let network = Network::read(graph.weights(), graph.norm_epsilon()?)?;
+            let network = Network::read(NAME, graph.weights(), graph.norm_epsilon()?)?;
             Resident::new(Gpu::open(&adapter)?, &network, products)
         },
     )
 }
 
-/// The networks that the shaders compute; `architecture.model_type` of the manifest.
-const MODEL_TYPES: [&str; 2] = ["qwen2", "llama"];
-
-/// Refuses a bundle whose tensors may mean something else than their names say. A graph without a
-/// manifest, or one that says nothing of its scheme, is judged by its tensors alone.
-fn check_origin(graph: &Graph) -> Result<()> {
-    let Some(origin) = graph.origin() else {
-        return Ok(());
-    };
-    let check = |field: &str, found: &str, known: &[&str]| match known.contains(&found) {
-        true => Ok(()),
-        false => Err(Error::unsupported(format!(
-            "manifest.json: {field} is {found:?}; engine {NAME} knows {}: use another engine for \
-             this bundle, or export the model again \
-             as one of these",
-            known.join(", ")
-        ))),
-    };
-    check("architecture.model_type", &origin.model_type, &MODEL_TYPES)?;
-    match &origin.scheme {
-        Some(scheme) => check(
-            "quantization.scheme",
-            scheme,
-            &products::SCHEMES.map(|known| known.name),
-        ),
+/// Refuses a bundle whose tensors the shaders do not compute. A graph without a manifest, or one
+/// that says nothing of its scheme, is judged by its tensors alone.
+fn check(graph: &Graph) -> Result<()> {
+    check_origin(NAME, graph)?;
+    match graph.origin().and_then(|origin| origin.scheme.as_deref()) {
+        Some(scheme) => {
+            let known = products::SCHEMES.map(|known| known.name);
+            check_field(NAME, "quantization.scheme", scheme, &known)
+        }
         None => Ok(()),
     }
 }

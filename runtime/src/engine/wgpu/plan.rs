@@ -213,7 +213,7 @@ impl Plan {
         let categories = self.resident.dimensions.categories;
         let rows = view.chunks_exact(row_bytes);
         let logits = rows
-            .flat_map(|row| super::network::floats(&row[..categories * 4]))
+            .flat_map(|row| crate::network::floats(&row[..categories * 4]))
             .collect();
         drop(view);
         self.readback.unmap();
@@ -228,7 +228,7 @@ impl Plan {
 /// The shader of a step and its workgroups.
 pub(super) fn dispatch(
     step: &Step,
-    d: &super::network::Dimensions,
+    d: &crate::network::Dimensions,
     shape: ShapeUniform,
     tiling: Option<Tiling>,
 ) -> (Shader, [u32; 3]) {
@@ -298,11 +298,11 @@ fn all_uniforms(resident: &Resident) -> Vec<u8> {
     bytes
 }
 
-fn row_quads(slot: Slot, d: &super::network::Dimensions) -> u32 {
+fn row_quads(slot: Slot, d: &crate::network::Dimensions) -> u32 {
     (slot.row_bytes(d) / 16) as u32
 }
 
-fn attention_uniform(d: &super::network::Dimensions, is_last: bool) -> AttentionUniform {
+fn attention_uniform(d: &crate::network::Dimensions, is_last: bool) -> AttentionUniform {
     let query = if is_last { Slot::Query } else { Slot::Packed };
     AttentionUniform {
         q_stride: row_quads(query, d),
@@ -316,7 +316,7 @@ fn attention_uniform(d: &super::network::Dimensions, is_last: bool) -> Attention
     }
 }
 
-fn linear_uniform(d: &super::network::Dimensions, linear: &Linear) -> LinearUniform {
+fn linear_uniform(d: &crate::network::Dimensions, linear: &Linear) -> LinearUniform {
     LinearUniform {
         inputs: quads(linear.inputs) as u32,
         x_stride: row_quads(linear.x, d),

@@ -11,11 +11,11 @@ use wgpu::{
 };
 
 use super::gpu::{Gpu, engine_error};
-use super::network::{Dimensions, Matrix, Network};
 use super::schedule::{self, Linear, Part, Step, quads};
 use super::self_test::SelfTest;
 use super::shaders::{Products, Shader};
 use crate::error::Result;
+use crate::network::{Dimensions, Matrix, Network};
 
 const WEIGHT: BufferUsages = BufferUsages::STORAGE.union(BufferUsages::COPY_DST);
 /// The storage buffers that every shader reads, after its two uniforms.

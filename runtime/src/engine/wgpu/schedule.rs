@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::network::{Dimensions, Matrix, Network};
 use super::shaders::{Format, Mode, Products, Shader, Tiling};
+use crate::network::{Dimensions, Matrix, Network};
 
 /// The buffers that hold what flows through the network. Each has a row for every token, but for
 /// `Query` and `Logits`.
@@ -155,7 +155,7 @@ pub(super) enum Step {
 impl Network<'_> {
     /// All matrices but the embedding, in the order in which they are used.
     pub(super) fn matrices(&self) -> Vec<&Matrix<'_>> {
-        let of_layer = |layer: &'_ super::network::Layer<'_>| layer.attention_input.len() + 3;
+        let of_layer = |layer: &'_ crate::network::Layer<'_>| layer.attention_input.len() + 3;
         let mut matrices = Vec::with_capacity(self.layers.iter().map(of_layer).sum::<usize>() + 1);
         for layer in &self.layers {
             matrices.extend(&layer.attention_input);

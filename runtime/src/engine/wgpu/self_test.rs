@@ -7,15 +7,15 @@
 use std::sync::Arc;
 
 use super::gpu::{Gpu, engine_error};
-use super::network::Network;
 use super::plan::Plan;
-use super::reference;
 use super::resident::{Resident, Shaders};
-use super::sample::{EPSILON, Sample};
 use super::schedule::{Step, shaders};
 use super::shaders::{Format, Products, Shader, Tiling};
 use crate::engine::batch::TokenBatch;
 use crate::error::Result;
+use crate::network::Network;
+use crate::network::reference;
+use crate::network::sample::{EPSILON, Sample};
 
 /// How far a logit may lie from what plain loops give. Logits are of the order of 1, and only the
 /// order and the rounding of f32 sums and the last digits of `exp` differ: under 1e-5 where it was
@@ -96,7 +96,7 @@ impl SelfTest {
         let mut all = Vec::new();
         for (sample, products) in &self.samples {
             let file = sample.file();
-            let network = Network::read(&file, EPSILON)?;
+            let network = Network::read(super::NAME, &file, EPSILON)?;
             let steps: Vec<Step> = network
                 .schedule(binding_bytes, *products)
                 .unwrap_or_default();
@@ -111,7 +111,7 @@ impl SelfTest {
         let mut largest = 0.0_f32;
         for (sample, products) in &self.samples {
             let file = sample.file();
-            let network = Network::read(&file, EPSILON)?;
+            let network = Network::read(super::NAME, &file, EPSILON)?;
             let rows = ids.chunks(TOKENS);
             let expected: Vec<f32> = rows
                 .flat_map(|ids| reference::forward(&network, *products, ids))

@@ -13,6 +13,8 @@
 //! Within a repetition `$i` stands for its number, and `$NAME` everywhere for the value of a
 //! constant.
 
+pub(super) use crate::network::{Format, Products};
+
 const COMMON: &str = include_str!("shaders/common.wgsl");
 const WEIGHTS: &str = include_str!("shaders/weights.wgsl");
 const EMBED: &str = include_str!("shaders/embed.wgsl");
@@ -24,24 +26,11 @@ const TILED_DOTS: &str = include_str!("shaders/tiled_dots.wgsl");
 const ROW_DOTS: &str = include_str!("shaders/row_dots.wgsl");
 const ATTENTION: &str = include_str!("shaders/attention.wgsl");
 
-/// The head sizes that attention is written for: its registers and shared memory hold a head.
-pub(super) const MAX_HEAD_SIZE: usize = 128;
-/// A head is rotated in two halves of quads.
-pub(super) const HEAD_SIZE_MULTIPLE: usize = 8;
 /// Invocations of a workgroup of attention.
 const ATTENTION_THREADS: usize = 128;
 /// Of the 16 KiB of workgroup memory that WebGPU promises, what attention may fill with keys and
 /// values.
 const KEY_BYTES: usize = 13 << 10;
-
-/// How the numbers of a matrix are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Format {
-    /// 32-bit floats.
-    F32,
-    /// 8-bit integers with a scale per output.
-    Int8,
-}
 
 impl Format {
     pub(super) fn bytes(self) -> usize {
@@ -50,21 +39,6 @@ impl Format {
             Self::Int8 => 1,
         }
     }
-}
-
-/// How int8 weights are multiplied by activations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Products {
-    /// Weights are widened to f32.
-    F32,
-    /// Activations are rounded to int8 with a scale for every row (a token's), and `dot4I8Packed`
-    /// sums four products.
-    Int8,
-}
-
-impl Products {
-    /// The most inputs whose products surely fit in an i32 together.
-    pub(super) const MAX_INT8_INPUTS: usize = i32::MAX as usize / (128 * 127);
 }
 
 /// What a linear layer does before and after it multiplies.
@@ -319,7 +293,7 @@ pub(super) mod tests {
                 shaders.push(Shader::LinearDots(tiling, mode));
             }
         }
-        for head_size in [8, 16, 32, 64, 80, 96, MAX_HEAD_SIZE] {
+        for head_size in [8, 16, 32, 64, 80, 96, crate::network::MAX_HEAD_SIZE] {
             shaders.push(Shader::Attention { head_size });
             shaders.push(Shader::LastAttention { head_size });
         }

@@ -6,15 +6,15 @@ use wgpu::{BindGroupDescriptor, BindGroupEntry, BufferUsages, MapMode};
 
 use super::gpu;
 use crate::engine::wgpu::gpu::Gpu;
-use crate::engine::wgpu::network::{Dimensions, Matrix};
 use crate::engine::wgpu::plan::{
     AttentionUniform, EmbedUniform, LinearUniform, ShapeUniform, dispatch,
 };
-use crate::engine::wgpu::reference;
 use crate::engine::wgpu::resident::{Shaders, columns, gathered};
-use crate::engine::wgpu::sample::{EPSILON, Noise};
 use crate::engine::wgpu::schedule::{Linear, Part, Slot, Step, attention, quads};
 use crate::engine::wgpu::shaders::{Format, Mode, Products, Shader, Tiling};
+use crate::network::reference;
+use crate::network::sample::{EPSILON, Noise};
+use crate::network::{Dimensions, Matrix};
 
 const TOLERANCE: f32 = 1e-4;
 /// What an output holds before a shader writes to it; what it must hold still where none should.
@@ -142,6 +142,7 @@ fn embed_takes_the_rows_of_its_part() {
     for format in [Format::Int8, Format::F32] {
         let rows = stored(format, vocabulary * hidden);
         let embedding = Matrix {
+            name: "embedding.weight".to_owned(),
             format,
             inputs: vocabulary,
             stride: hidden,
@@ -216,6 +217,7 @@ fn check_linear(
     let scale = bytes(&vec![unit; columns_all]);
     let bias = bytes(&noise(columns_all));
     let matrix = Matrix {
+        name: "matrix.weight".to_owned(),
         format,
         inputs,
         stride: columns_all,

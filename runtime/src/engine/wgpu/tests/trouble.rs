@@ -10,14 +10,14 @@ use crate::engine::batch::TokenBatch;
 use crate::engine::entry::Engine;
 use crate::engine::wgpu::adapter;
 use crate::engine::wgpu::gpu::Gpu;
-use crate::engine::wgpu::network::Network;
 use crate::engine::wgpu::plan::{Plan, most_tokens};
-use crate::engine::wgpu::reference;
 use crate::engine::wgpu::resident::Resident;
-use crate::engine::wgpu::sample::{EPSILON, Sample};
 use crate::engine::wgpu::shaders::{Format, Products};
 use crate::error::ErrorKind;
 use crate::graph::{Graph, Origin};
+use crate::network::Network;
+use crate::network::reference;
+use crate::network::sample::{EPSILON, Sample};
 
 /// A graph that has a sample's weights, and of an ONNX model as much as this engine looks at: the
 /// epsilon of a norm.
@@ -71,7 +71,7 @@ fn tensors_are_split_where_bindings_are_small() {
             ..SAMPLE
         };
         let file = sample.file();
-        let network = Network::read(&file, EPSILON).unwrap();
+        let network = Network::read(crate::engine::wgpu::NAME, &file, EPSILON).unwrap();
         let steps = |bytes| network.schedule(bytes, Products::F32).unwrap().len();
         assert!(steps(4096) > steps(1 << 27));
         agrees(&small, &sample, &[(1, 1), (1, 7), (2, 3)]);
@@ -92,7 +92,7 @@ fn a_batch_that_is_too_large_for_a_binding_runs_in_parts() {
         let gpu = Gpu::with_limits(&adapter::best().unwrap(), limits.clone())?;
         Resident::new(
             gpu,
-            &Network::read(graph.weights(), EPSILON)?,
+            &Network::read(crate::engine::wgpu::NAME, graph.weights(), EPSILON)?,
             Products::F32,
         )
     };
@@ -103,7 +103,7 @@ fn a_batch_that_is_too_large_for_a_binding_runs_in_parts() {
     assert!(most < ids.len(), "{most}");
     let mut logits = vec![0.0; 7 * SAMPLE.categories];
     engine.run(&batch(&ids, 5), &mut logits).unwrap();
-    let network = Network::read(graph.weights(), EPSILON).unwrap();
+    let network = Network::read(crate::engine::wgpu::NAME, graph.weights(), EPSILON).unwrap();
     let expected = ids
         .chunks(5)
         .flat_map(|ids| reference::forward(&network, Products::F32, ids));

@@ -1,64 +1,105 @@
-//! The decoder as it lies in `weights.data`: its shape and its tensors, read by their names.
+//! The decoder as it lies in `weights.data`: its shape and its tensors, read by their names; for
+//! engines that have a forward pass of their own.
 //!
 //! Everything that a forward pass needs follows from the tensors, except one number, the epsilon of
-//! the norms, which is taken from the graph. A tensor that this engine does not know belongs to a
-//! network that it does not know, and is refused.
+//! the norms, which is taken from the graph. A tensor that is not known belongs to a network that
+//! is not known, and is refused.
+
+#[cfg(any(test, feature = "wgpu"))]
+pub(crate) mod reference;
+#[cfg(any(test, feature = "wgpu"))]
+pub(crate) mod sample;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::shaders::{Format, HEAD_SIZE_MULTIPLE, MAX_HEAD_SIZE, Products};
 use crate::bundle::Weights;
 use crate::error::{Error, Result};
+use crate::graph::Graph;
+
+/// A head is rotated in two halves; engines take either in steps of four values.
+pub(crate) const HEAD_SIZE_MULTIPLE: usize = 8;
+/// The largest head that engines have room for in registers.
+pub(crate) const MAX_HEAD_SIZE: usize = 128;
+
+/// How the numbers of a matrix are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Format {
+    /// 32-bit floats.
+    F32,
+    /// 8-bit integers with a scale per output.
+    Int8,
+}
+
+/// How int8 weights are multiplied by activations.
+#[cfg(any(test, feature = "wgpu"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Products {
+    /// Weights are widened to f32.
+    F32,
+    /// Activations are rounded to int8 with a scale for every row (a token's); sums are exact.
+    Int8,
+}
+
+#[cfg(any(test, feature = "wgpu"))]
+impl Products {
+    /// The most inputs whose products surely fit in an i32 together.
+    pub(crate) const MAX_INT8_INPUTS: usize = i32::MAX as usize / (128 * 127);
+}
+
+#[cfg(any(test, feature = "wgpu"))]
+impl Matrix<'_> {
+    /// How it is multiplied by, where int8 matrices are to be multiplied as `wanted`.
+    pub(crate) fn products(&self, wanted: Products) -> Products {
+        match self.format {
+            Format::Int8 if self.inputs <= Products::MAX_INT8_INPUTS => wanted,
+            Format::Int8 | Format::F32 => Products::F32,
+        }
+    }
+}
 
 /// The shape of a decoder network.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Dimensions {
-    pub(super) layers: usize,
-    pub(super) hidden: usize,
-    pub(super) heads: usize,
-    pub(super) kv_heads: usize,
-    pub(super) head_size: usize,
-    pub(super) intermediate: usize,
-    pub(super) vocabulary: usize,
-    pub(super) max_position: usize,
-    pub(super) categories: usize,
-    pub(super) epsilon: f32,
+pub(crate) struct Dimensions {
+    pub(crate) layers: usize,
+    pub(crate) hidden: usize,
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) head_size: usize,
+    pub(crate) intermediate: usize,
+    pub(crate) vocabulary: usize,
+    pub(crate) max_position: usize,
+    pub(crate) categories: usize,
+    pub(crate) epsilon: f32,
 }
 
 impl Dimensions {
     /// Width of all keys, or of all values, of a token.
-    pub(super) fn kv_width(&self) -> usize {
+    pub(crate) fn kv_width(&self) -> usize {
         self.kv_heads * self.head_size
     }
 }
 
 /// Columns of a matrix [inputs, outputs] of the file, with a scale and a bias for each.
 #[derive(Clone, Debug)]
-pub(super) struct Matrix<'a> {
-    pub(super) format: Format,
-    pub(super) inputs: usize,
+pub(crate) struct Matrix<'a> {
+    /// The name of its tensor.
+    pub(crate) name: String,
+    pub(crate) format: Format,
+    pub(crate) inputs: usize,
     /// Columns of the tensor, of which `columns` are meant.
-    pub(super) stride: usize,
-    pub(super) columns: Range<usize>,
-    pub(super) bytes: &'a [u8],
+    pub(crate) stride: usize,
+    pub(crate) columns: Range<usize>,
+    pub(crate) bytes: &'a [u8],
     /// Little-endian floats, one for each of `columns`; absent for floats.
-    pub(super) scale: Option<&'a [u8]>,
+    pub(crate) scale: Option<&'a [u8]>,
     /// As `scale`; absent if there is none.
-    pub(super) bias: Option<&'a [u8]>,
+    pub(crate) bias: Option<&'a [u8]>,
 }
 
 impl Matrix<'_> {
-    /// How it is multiplied by, where int8 matrices are to be multiplied as `wanted`.
-    pub(super) fn products(&self, wanted: Products) -> Products {
-        match self.format {
-            Format::Int8 if self.inputs <= Products::MAX_INT8_INPUTS => wanted,
-            Format::Int8 | Format::F32 => Products::F32,
-        }
-    }
-
     fn part(&self, columns: Range<usize>) -> Self {
         let floats = |bytes: &'_ [u8]| -> Range<usize> {
             debug_assert!(bytes.len() >= columns.end * 4);
@@ -75,34 +116,50 @@ impl Matrix<'_> {
 
 /// The tensors of a layer.
 #[derive(Debug)]
-pub(super) struct Layer<'a> {
-    pub(super) input_norm: &'a [u8],
+pub(crate) struct Layer<'a> {
+    pub(crate) input_norm: &'a [u8],
     /// Query, key and value side by side; or, in the last layer, the query by itself, then key and
     /// value.
-    pub(super) attention_input: Vec<Matrix<'a>>,
-    pub(super) attention_output: Matrix<'a>,
-    pub(super) post_attention_norm: &'a [u8],
+    pub(crate) attention_input: Vec<Matrix<'a>>,
+    pub(crate) attention_output: Matrix<'a>,
+    pub(crate) post_attention_norm: &'a [u8],
     /// Gate and up, side by side.
-    pub(super) gate_up: Matrix<'a>,
-    pub(super) down: Matrix<'a>,
+    pub(crate) gate_up: Matrix<'a>,
+    pub(crate) down: Matrix<'a>,
 }
 
 /// A network, borrowed from the bytes of `weights.data`.
 #[derive(Debug)]
-pub(super) struct Network<'a> {
-    pub(super) dimensions: Dimensions,
+pub(crate) struct Network<'a> {
+    pub(crate) dimensions: Dimensions,
     /// [vocabulary, hidden], with a scale for each row.
-    pub(super) embedding: Matrix<'a>,
-    pub(super) cosines: &'a [u8],
-    pub(super) sines: &'a [u8],
-    pub(super) layers: Vec<Layer<'a>>,
-    pub(super) norm: &'a [u8],
-    pub(super) score: Matrix<'a>,
+    pub(crate) embedding: Matrix<'a>,
+    pub(crate) cosines: &'a [u8],
+    pub(crate) sines: &'a [u8],
+    pub(crate) layers: Vec<Layer<'a>>,
+    pub(crate) norm: &'a [u8],
+    pub(crate) score: Matrix<'a>,
 }
 
 impl<'a> Network<'a> {
-    /// Reads the tensors of a safetensors file. `epsilon` is that of every norm.
-    pub(super) fn read(weights: &'a [u8], epsilon: f32) -> Result<Self> {
+    /// Reads the tensors of a safetensors file for an engine, which errors name. `epsilon` is that
+    /// of every norm.
+    pub(crate) fn read(engine: &'static str, weights: &'a [u8], epsilon: f32) -> Result<Self> {
+        Self::read_tensors(weights, epsilon).map_err(|what| {
+            let file = Weights::FILE;
+            match what {
+                What::Damaged(cause) => Error::model(format!(
+                    "{file}: damaged header: {cause}; get the bundle again"
+                )),
+                What::Unknown(what) => Error::unsupported(format!(
+                    "{file}: {what}: engine {engine} runs decoder networks as `duoguard export` \
+                     writes them; use another engine for this bundle"
+                )),
+            }
+        })
+    }
+
+    fn read_tensors(weights: &'a [u8], epsilon: f32) -> Read<Self> {
         let tensors = Tensors::read(weights)?;
         let (vocabulary, hidden) = tensors.shape("embedding.weight")?;
         let (max_position, half) = tensors.shape("rotary.cos")?;
@@ -145,7 +202,7 @@ impl<'a> Network<'a> {
     }
 }
 
-fn check(d: &Dimensions) -> Result<()> {
+fn check(d: &Dimensions) -> Read<()> {
     let sizes = [
         ("hidden size", d.hidden),
         ("heads", d.heads),
@@ -179,13 +236,9 @@ struct Tensors<'a> {
 }
 
 impl<'a> Tensors<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self> {
-        let file = SafeTensors::deserialize(bytes).map_err(|cause| {
-            Error::model(format!(
-                "{}: damaged header: {cause}; get the bundle again",
-                Weights::FILE
-            ))
-        })?;
+    fn read(bytes: &'a [u8]) -> Read<Self> {
+        let file =
+            SafeTensors::deserialize(bytes).map_err(|cause| What::Damaged(cause.to_string()))?;
         // The format allows no gaps: what aligns tensors is a tensor itself.
         let names = file.names().into_iter();
         let untaken = names
@@ -204,7 +257,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// The shape of a matrix.
-    fn shape(&self, name: &str) -> Result<(usize, usize)> {
+    fn shape(&self, name: &str) -> Read<(usize, usize)> {
         let view = self
             .file
             .tensor(name)
@@ -217,10 +270,10 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    fn network(mut self, d: Dimensions) -> Result<Network<'a>> {
+    fn network(mut self, d: Dimensions) -> Read<Network<'a>> {
         let layers = (0..d.layers)
             .map(|layer| self.layer(&d, layer))
-            .collect::<Result<_>>()?;
+            .collect::<Read<_>>()?;
         let network = Network {
             embedding: self.embedding(&d)?,
             cosines: self.floats("rotary.cos", d.max_position * d.head_size / 2)?,
@@ -238,7 +291,7 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    fn layer(&mut self, d: &Dimensions, layer: usize) -> Result<Layer<'a>> {
+    fn layer(&mut self, d: &Dimensions, layer: usize) -> Read<Layer<'a>> {
         let own = |name: &str| format!("layers.{layer}.{name}");
         let kv = 2 * d.kv_width();
         let is_last = layer + 1 == d.layers;
@@ -267,13 +320,14 @@ impl<'a> Tensors<'a> {
         })
     }
 
-    fn embedding(&mut self, d: &Dimensions) -> Result<Matrix<'a>> {
+    fn embedding(&mut self, d: &Dimensions) -> Read<Matrix<'a>> {
         let (format, bytes) = self.numbers("embedding.weight", &[d.vocabulary, d.hidden])?;
         let scale = match format {
             Format::Int8 => Some(self.floats("embedding.scale", d.vocabulary)?),
             Format::F32 => None,
         };
         Ok(Matrix {
+            name: "embedding.weight".to_owned(),
             format,
             inputs: d.vocabulary,
             stride: d.hidden,
@@ -284,7 +338,7 @@ impl<'a> Tensors<'a> {
         })
     }
 
-    fn matrix(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Matrix<'a>> {
+    fn matrix(&mut self, name: &str, inputs: usize, outputs: usize) -> Read<Matrix<'a>> {
         let (format, bytes) = self.numbers(&format!("{name}.weight"), &[inputs, outputs])?;
         let scale = match format {
             Format::Int8 => Some(self.floats(&format!("{name}.scale"), outputs)?),
@@ -296,6 +350,7 @@ impl<'a> Tensors<'a> {
             false => None,
         };
         Ok(Matrix {
+            name: format!("{name}.weight"),
             format,
             inputs,
             stride: outputs,
@@ -307,7 +362,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// The bytes of a vector of floats, whatever the shape that it is written with.
-    fn floats(&mut self, name: &str, length: usize) -> Result<&'a [u8]> {
+    fn floats(&mut self, name: &str, length: usize) -> Read<&'a [u8]> {
         let (dtype, shape, bytes) = self.take(name)?;
         if dtype != Dtype::F32 || shape.iter().product::<usize>() != length {
             return Err(unsupported(format!(
@@ -317,7 +372,7 @@ impl<'a> Tensors<'a> {
         Ok(bytes)
     }
 
-    fn numbers(&mut self, name: &str, expected: &[usize]) -> Result<(Format, &'a [u8])> {
+    fn numbers(&mut self, name: &str, expected: &[usize]) -> Read<(Format, &'a [u8])> {
         let (dtype, shape, bytes) = self.take(name)?;
         let format = match dtype {
             Dtype::F32 => Format::F32,
@@ -337,7 +392,7 @@ impl<'a> Tensors<'a> {
         Ok((format, bytes))
     }
 
-    fn take(&mut self, name: &str) -> Result<(Dtype, Vec<usize>, &'a [u8])> {
+    fn take(&mut self, name: &str) -> Read<(Dtype, Vec<usize>, &'a [u8])> {
         self.untaken.remove(name);
         let view = self
             .file
@@ -347,17 +402,53 @@ impl<'a> Tensors<'a> {
     }
 }
 
-fn unsupported(what: String) -> Error {
-    Error::unsupported(format!(
-        "{}: {what}: engine {} runs decoder networks as `duoguard export` writes them; use \
-         another engine for this bundle",
-        Weights::FILE,
-        super::NAME
-    ))
+/// Why a network was not read.
+enum What {
+    /// The file is none of tensors.
+    Damaged(String),
+    /// The tensors are none of a network that is known.
+    Unknown(String),
+}
+
+type Read<T> = std::result::Result<T, What>;
+
+fn unsupported(what: String) -> What {
+    What::Unknown(what)
+}
+
+/// The networks whose tensors have the names and the meaning that are known here;
+/// `architecture.model_type` of the manifest.
+const MODEL_TYPES: [&str; 2] = ["qwen2", "llama"];
+
+/// Refuses, for an engine, a bundle whose tensors may mean something else than their names say. A
+/// graph without a manifest is judged by its tensors alone.
+pub(crate) fn check_origin(engine: &str, graph: &Graph) -> Result<()> {
+    match graph.origin() {
+        Some(origin) => check_field(
+            engine,
+            "architecture.model_type",
+            &origin.model_type,
+            &MODEL_TYPES,
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Refuses, for an engine, a value of a field of the manifest that is not among those it knows.
+pub(crate) fn check_field(engine: &str, field: &str, found: &str, known: &[&str]) -> Result<()> {
+    match known.contains(&found) {
+        true => Ok(()),
+        false => Err(Error::unsupported(format!(
+            "manifest.json: {field} is {found:?}; engine {engine} knows {}: use another engine for \
+             this bundle, or export the model again \
+             as one of these",
+            known.join(", ")
+        ))),
+    }
 }
 
 /// The floats of little-endian bytes.
-pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
     let floats = bytes.chunks_exact(4);
     floats
         .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))

@@ -1,34 +1,34 @@
-//! Small made-up networks, as files: what the self-test and the tests run.
+//! Small made-up networks, as files: what self-tests and tests run.
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::shaders::Format;
+use super::Format;
 
 /// The shape of a made-up network.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sample {
-    pub(super) layers: usize,
-    pub(super) heads: usize,
-    pub(super) kv_heads: usize,
-    pub(super) head_size: usize,
-    pub(super) intermediate: usize,
-    pub(super) vocabulary: usize,
-    pub(super) max_position: usize,
-    pub(super) categories: usize,
-    pub(super) embedding: Format,
+pub(crate) struct Sample {
+    pub(crate) layers: usize,
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) head_size: usize,
+    pub(crate) intermediate: usize,
+    pub(crate) vocabulary: usize,
+    pub(crate) max_position: usize,
+    pub(crate) categories: usize,
+    pub(crate) embedding: Format,
     /// Of all matrices but the head, which are floats always.
-    pub(super) matrices: Format,
+    pub(crate) matrices: Format,
     /// Whether the last layer's query stands by itself, as newer exporters write it.
-    pub(super) splits_query: bool,
+    pub(crate) splits_query: bool,
 }
 
 /// The epsilon of the norms of every sample.
-pub(super) const EPSILON: f32 = 1e-6;
+pub(crate) const EPSILON: f32 = 1e-6;
 
 impl Sample {
     /// The bytes of a `weights.data`. Activations of such a network are of the order of 1.
-    pub(super) fn file(&self) -> Vec<u8> {
+    pub(crate) fn file(&self) -> Vec<u8> {
         let mut tensors = Tensors::default();
         let hidden = self.heads * self.head_size;
         let kv = 2 * self.kv_heads * self.head_size;
@@ -152,7 +152,7 @@ impl Tensors {
 }
 
 /// Numbers in [-1, 1) that are the same everywhere.
-pub(super) struct Noise(u64);
+pub(crate) struct Noise(u64);
 
 impl Default for Noise {
     fn default() -> Self {
@@ -161,7 +161,7 @@ impl Default for Noise {
 }
 
 impl Noise {
-    pub(super) fn next(&mut self) -> f32 {
+    pub(crate) fn next(&mut self) -> f32 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)

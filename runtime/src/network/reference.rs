@@ -1,13 +1,12 @@
-//! The forward pass in plain loops, slow and readable: shaders are compared with it.
+//! The forward pass in plain loops, slow and readable: engines are compared with it.
 //!
-//! Sums are f64, so that a difference comes from the shaders. One sequence at a time; shapes: T
+//! Sums are f64, so that a difference comes from the engine. One sequence at a time; shapes: T
 //! tokens, C hidden, D head size.
 
-use super::network::{Dimensions, Matrix, Network, floats};
-use super::shaders::{Format, Products};
+use super::{Dimensions, Format, Matrix, Network, Products, floats};
 
 /// The logits of one sequence.
-pub(super) fn forward(network: &Network<'_>, products: Products, ids: &[u32]) -> Vec<f32> {
+pub(crate) fn forward(network: &Network<'_>, products: Products, ids: &[u32]) -> Vec<f32> {
     let d = &network.dimensions;
     let linear = |matrix: &Matrix<'_>, x: &[f32]| linear(matrix, products, x);
     let last = ids.len() - 1;
@@ -38,7 +37,7 @@ pub(super) fn forward(network: &Network<'_>, products: Products, ids: &[u32]) ->
 }
 
 /// A row of the embedding: `[C]`.
-pub(super) fn embed(embedding: &Matrix<'_>, id: usize) -> Vec<f32> {
+pub(crate) fn embed(embedding: &Matrix<'_>, id: usize) -> Vec<f32> {
     let scale = embedding.scale.map_or(1.0, |scale| floats(scale)[id]);
     let columns = 0..embedding.stride;
     columns
@@ -47,7 +46,7 @@ pub(super) fn embed(embedding: &Matrix<'_>, id: usize) -> Vec<f32> {
 }
 
 /// `x` divided by its root mean square, times the norm's weights.
-pub(super) fn normalize(x: &[f32], weights: &[u8], epsilon: f32) -> Vec<f32> {
+pub(crate) fn normalize(x: &[f32], weights: &[u8], epsilon: f32) -> Vec<f32> {
     let squares: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
     let inverse = (squares / x.len() as f64 + f64::from(epsilon))
         .sqrt()
@@ -60,7 +59,7 @@ pub(super) fn normalize(x: &[f32], weights: &[u8], epsilon: f32) -> Vec<f32> {
 }
 
 /// `x` times the meant columns of a matrix, plus their biases.
-pub(super) fn linear(matrix: &Matrix<'_>, products: Products, x: &[f32]) -> Vec<f32> {
+pub(crate) fn linear(matrix: &Matrix<'_>, products: Products, x: &[f32]) -> Vec<f32> {
     let x = &match matrix.products(products) {
         Products::F32 => x.to_vec(),
         Products::Int8 => rounded(x),
@@ -103,7 +102,7 @@ fn element(matrix: &Matrix<'_>, row: usize, column: usize) -> f32 {
 
 /// Causal grouped-query attention of one token, up to its output projection: `[C]`. `packed` is
 /// `[T, C + 2 * kv width]`.
-pub(super) fn attention(
+pub(crate) fn attention(
     d: &Dimensions,
     packed: &[Vec<f32>],
     query: usize,
@@ -153,7 +152,7 @@ fn rotate(x: &[f32], position: usize, cosines: &[f32], sines: &[f32]) -> Vec<f32
 }
 
 /// `silu(gate) * up`, of gate and up side by side.
-pub(super) fn swiglu(gate_up: &[f32]) -> Vec<f32> {
+pub(crate) fn swiglu(gate_up: &[f32]) -> Vec<f32> {
     let (gate, up) = gate_up.split_at(gate_up.len() / 2);
     let pairs = gate.iter().zip(up);
     pairs

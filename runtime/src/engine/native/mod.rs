@@ -1,0 +1,154 @@
+//! Our own engine for CPUs: the forward pass of the decoder family, in int8 where the graph is.
+//!
+//! In reading order: [`resident`] is a network as [`packed`] packs it; [`forward`] says what is
+//! computed, out of [`products`], [`rounding`] and [`attention`]; [`kernels`] says with which
+//! instructions. It does not interpret the ONNX graph: it reads the tensors of `weights.data`, and
+//! from the graph which products are of integers.
+//!
+//! Its promise: a row's logits do not depend on what runs beside it, on the number of threads, on
+//! how a stream was cut, or on the kernel, to the last bit. Sums of products are of integers, and
+//! so exact; activations are scaled by the token; every sum of floats has an order of its own,
+//! without fused operations.
+
+mod arena;
+mod attention;
+mod forward;
+mod kernels;
+mod packed;
+mod products;
+mod resident;
+mod rounding;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use self::arena::{Arena, Shape};
+use self::forward::{Cache, Forward, NoCache};
+use self::kernels::Chosen;
+use self::resident::Resident;
+use super::batch::{TokenBatch, check_batch, take_logits};
+use super::entry::{Device, Engine, EngineEntry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::Graph;
+use crate::network::check_origin;
+
+const NAME: &str = "native";
+
+pub(super) const ENTRY: EngineEntry = EngineEntry {
+    name: NAME,
+    device: Device::Cpu,
+    available,
+    open,
+    open_stream: Some(streams::open),
+};
+
+/// The tokens that windows are put together to: enough to fill the blocks in which a layer is
+/// computed. Measured: docs/log/2026-11-28-native-engine.md.
+const TOKENS_AT_ONCE: usize = 256;
+
+fn available() -> std::result::Result<String, String> {
+    let kernel = kernels::choose()?;
+    Ok(format!("embedded; runs decoders with {}", kernel.name()))
+}
+
+/// The network of a graph, packed once for all its sessions.
+fn resident(graph: &Graph) -> Result<Arc<Resident>> {
+    graph.shared(
+        |_| true,
+        || {
+            check_origin(NAME, graph)?;
+            Resident::read(graph)
+        },
+    )
+}
+
+fn open(graph: &Graph, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+    Ok(Box::new(Native::new(graph, threads)?))
+}
+
+/// A session.
+struct Native {
+    network: Arc<Resident>,
+    kernel: Chosen,
+    arena: Arena,
+    /// The graph's name in a bundle.
+    file: &'static str,
+}
+
+impl Native {
+    fn new(graph: &Graph, threads: NonZeroUsize) -> Result<Self> {
+        let kernel = kernels::choose()
+            .map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
+        let network = resident(graph)?;
+        Ok(Self {
+            arena: Arena::new(&network, threads.get()),
+            network,
+            kernel,
+            file: graph.file(),
+        })
+    }
+
+    /// Runs a batch after earlier tokens, which `cache` has.
+    fn forward(
+        &mut self,
+        batch: &TokenBatch<'_>,
+        past: usize,
+        cache: &mut impl Cache,
+        logits: &mut [f32],
+    ) -> Result<()> {
+        let d = &self.network.dimensions;
+        if let Some(id) = batch.ids.iter().find(|id| **id as usize >= d.vocabulary) {
+            return Err(engine_error(format!(
+                "token id {id}; expected less than {}, the rows of the embedding",
+                d.vocabulary
+            )));
+        }
+        let length = past + batch.tokens;
+        if length > d.max_position {
+            return Err(engine_error(format!(
+                "a window of {length} tokens; expected at most {}",
+                d.max_position
+            )));
+        }
+        if logits.len() != batch.rows * d.categories {
+            let found = vec![0.0; batch.rows * d.categories];
+            let shape = [batch.rows, d.categories];
+            return take_logits((NAME, self.file), batch.rows, &shape, &found, logits);
+        }
+        let forward = Forward {
+            network: &self.network,
+            kernel: self.kernel,
+            shape: Shape {
+                rows: batch.rows,
+                past,
+                tokens: batch.tokens,
+            },
+        };
+        forward.run(batch.ids, &mut self.arena, cache, logits);
+        Ok(())
+    }
+}
+
+impl Engine for Native {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn run(&mut self, batch: &TokenBatch<'_>, logits: &mut [f32]) -> Result<()> {
+        check_batch(NAME, batch)?;
+        self.forward(batch, 0, &mut NoCache, logits)
+    }
+
+    /// Short rows leave the last tile of a product half empty, and short batches leave threads
+    /// idle; each row gives what it gives alone.
+    fn rows_at_once(&self, tokens: usize) -> usize {
+        (TOKENS_AT_ONCE / tokens.max(1)).max(1)
+    }
+}
+
+fn engine_error(what: String) -> Error {
+    Error::new(ErrorKind::Engine, format!("engine {NAME}: {what}"))
+}

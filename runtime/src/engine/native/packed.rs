@@ -1,0 +1,145 @@
+//! Matrices as kernels read them: in panels of 64 columns.
+//!
+//! An int8 panel is a list of lines, four for every four inputs; a line is sixteen columns by four
+//! inputs. Activations are bytes `x + 128`, so that `sum (x + 128) * w` is too large by 128 times
+//! the column's sum: sums start from the negative of that. Inputs and columns that fill up the last
+//! group and the last panel are zero.
+
+use super::kernels::{LANES, Line, PANEL};
+use crate::network::{Format, Matrix, floats};
+
+/// What 0 is as a byte of activations.
+pub(super) const ZERO: i32 = 128;
+/// The most inputs whose products surely fit in an i32 together.
+pub(super) const MAX_INT8_INPUTS: usize = i32::MAX as usize / (255 * 128);
+
+/// The weights of a packed matrix.
+#[derive(Debug)]
+pub(super) enum Numbers {
+    /// Multiplied by activations that are rounded: lines, and what each column's sum starts from.
+    Int8(Vec<Line>, Vec<i32>),
+    /// Multiplied by activations as they are: for every panel and input, a row of the panel.
+    Float(Vec<[f32; PANEL]>),
+}
+
+/// A matrix in panels, with a scale and a bias for each column.
+#[derive(Debug)]
+pub(super) struct Packed {
+    pub(super) inputs: usize,
+    pub(super) panels: usize,
+    pub(super) numbers: Numbers,
+    /// As many as the panels have columns, as `bias`.
+    pub(super) scale: Vec<f32>,
+    pub(super) bias: Vec<f32>,
+}
+
+/// In which order columns go into panels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    AsTheyAre,
+    /// Of two halves side by side, 32 columns of the first and the same of the second make a panel.
+    InterleavedHalves,
+}
+
+impl Order {
+    fn panels(self, columns: usize) -> usize {
+        match self {
+            Self::AsTheyAre => columns.div_ceil(PANEL),
+            Self::InterleavedHalves => (columns / 2).div_ceil(PANEL / 2),
+        }
+    }
+
+    /// The column that stands at a place of all panels; `None` for one that fills up.
+    fn column(self, columns: usize, place: usize) -> Option<usize> {
+        let (panel, place) = (place / PANEL, place % PANEL);
+        let (half, start) = (PANEL / 2, columns / 2);
+        let (column, end) = match self {
+            Self::AsTheyAre => (panel * PANEL + place, columns),
+            Self::InterleavedHalves if place < half => (panel * half + place, start),
+            Self::InterleavedHalves => (start + panel * half + place - half, columns),
+        };
+        (column < end).then_some(column)
+    }
+}
+
+impl Packed {
+    /// Packs a matrix, whose activations are to be rounded or not.
+    pub(super) fn new(matrix: &Matrix<'_>, rounds: bool, order: Order) -> Self {
+        let columns = matrix.columns.len();
+        let panels = order.panels(columns);
+        let places: Vec<_> = (0..panels * PANEL)
+            .map(|place| order.column(columns, place))
+            .collect();
+        let of_columns = |bytes: Option<&[u8]>, none: f32| -> Vec<f32> {
+            let values = bytes.map(floats);
+            let value = |column: usize| values.as_ref().map_or(none, |values| values[column]);
+            places.iter().map(|at| at.map_or(0.0, value)).collect()
+        };
+        let numbers = match matrix.format {
+            Format::Int8 if rounds => int8(matrix, &places),
+            Format::Int8 | Format::F32 => float(matrix, &places),
+        };
+        Self {
+            inputs: matrix.inputs,
+            panels,
+            numbers,
+            scale: of_columns(matrix.scale, 1.0),
+            bias: of_columns(matrix.bias, 0.0),
+        }
+    }
+
+    pub(super) fn rounds(&self) -> bool {
+        matches!(self.numbers, Numbers::Int8(..))
+    }
+
+    /// Columns of all panels.
+    pub(super) fn width(&self) -> usize {
+        self.panels * PANEL
+    }
+
+    /// Lines of an int8 panel.
+    pub(super) fn panel_lines(&self) -> usize {
+        self.inputs.div_ceil(4) * 4
+    }
+}
+
+fn int8(matrix: &Matrix<'_>, places: &[Option<usize>]) -> Numbers {
+    let groups = matrix.inputs.div_ceil(4);
+    let panels = places.len() / PANEL;
+    let mut lines = vec![Line([0; 64]); panels * groups * 4];
+    let mut starts = vec![0; places.len()];
+    for (place, column) in places.iter().enumerate() {
+        let Some(column) = column else { continue };
+        let column = matrix.columns.start + column;
+        let (panel, place_in_panel) = (place / PANEL, place % PANEL);
+        let (vector, lane) = (place_in_panel / LANES, place_in_panel % LANES);
+        let mut sum = 0;
+        for input in 0..matrix.inputs {
+            let weight = matrix.bytes[input * matrix.stride + column] as i8;
+            let line = (panel * groups + input / 4) * 4 + vector;
+            lines[line].0[lane * 4 + input % 4] = weight;
+            sum += i32::from(weight);
+        }
+        starts[place] = -ZERO * sum;
+    }
+    Numbers::Int8(lines, starts)
+}
+
+fn float(matrix: &Matrix<'_>, places: &[Option<usize>]) -> Numbers {
+    let element = |input: usize, column: usize| {
+        let place = input * matrix.stride + matrix.columns.start + column;
+        match matrix.format {
+            Format::Int8 => f32::from(matrix.bytes[place] as i8),
+            Format::F32 => {
+                let bytes = &matrix.bytes[place * 4..];
+                f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+            }
+        }
+    };
+    let panels = places.as_chunks::<PANEL>().0.iter();
+    let rows = panels.flat_map(|places| {
+        (0..matrix.inputs)
+            .map(move |input| places.map(|at| at.map_or(0.0, |column| element(input, column))))
+    });
+    Numbers::Float(rows.collect())
+}

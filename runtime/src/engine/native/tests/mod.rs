@@ -1,0 +1,7 @@
+//! The engine on small made-up networks: against plain loops, and against itself cut in any way.
+
+mod alone;
+mod cost;
+mod guard;
+mod streams;
+mod whole;
