@@ -129,7 +129,7 @@ impl App {
         let category = judgement.category.map_or("none", |c| self.category(c));
         let labels = VerdictLabels {
             category: category.to_owned(),
-            language: verdict.language.clone(),
+            language: self.known_language(&verdict.language),
             direction: direction.name(),
             action,
         };
@@ -139,6 +139,17 @@ impl App {
             let (direction, language) = (direction.name(), &verdict.language);
             let score = verdict.score;
             tracing::info!(category, direction, action, language, score, "unsafe");
+        }
+    }
+
+    /// A language as a label: one that the model has thresholds for. Clients may name any other.
+    fn known_language(&self, tag: &str) -> String {
+        let primary = tag.split('-').next().unwrap_or(tag);
+        let known = &self.model.manifest().policy.language_thresholds;
+        match primary {
+            "und" => "und".to_owned(),
+            primary if known.contains_key(primary) => primary.to_owned(),
+            _ => "other".to_owned(),
         }
     }
 
@@ -198,8 +209,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let mut closed = closed.layer(timeout);
     if with_upstream {
         closed = closed
-            .route("/v1/chat/completions", post(proxy::chat))
-            .route("/v1/completions", post(proxy::completions))
+            .route(
+                "/v1/chat/completions",
+                post(proxy::chat).fallback(proxy::pass_on),
+            )
+            .route(
+                "/v1/completions",
+                post(proxy::completions).fallback(proxy::pass_on),
+            )
             .fallback(proxy::pass_on);
     } else {
         closed = closed.fallback(not_found);
@@ -277,5 +294,33 @@ impl App {
     /// Whether it takes new texts.
     pub(crate) fn is_ready(&self) -> bool {
         self.workers.are_alive() && !self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn openapi_describes_every_route_and_no_other() {
+        let document: serde_json::Value = serde_json::from_str(info::OPENAPI).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let described = paths.iter().flat_map(|(path, methods)| {
+            let methods = methods.as_object().unwrap().keys();
+            methods.map(move |method| (method.as_str(), path.as_str()))
+        });
+        let described: BTreeSet<_> = described.collect();
+        let all = routes();
+        let there: BTreeSet<_> = all
+            .iter()
+            .map(|(method, path, ..)| (*method, *path))
+            .collect();
+        assert_eq!(described, there);
+        for (method, path, is_open, _) in &all {
+            let needs_key = paths[*path][*method].get("security").is_some();
+            assert_eq!(needs_key, !is_open, "{path}");
+        }
     }
 }

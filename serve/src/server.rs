@@ -86,6 +86,11 @@ impl Server {
         self.listener.address()
     }
 
+    /// All that it answers, for a program that has a socket, or none, of its own.
+    pub fn into_router(self) -> axum::Router {
+        router(self.app)
+    }
+
     /// Answers until `stop` is done, and then finishes what is in flight. Each time `reload` gives
     /// something, the policy's file is read again; one that is wrong is told of and not taken.
     pub async fn run(

@@ -77,7 +77,11 @@ async fn complete(State(mock): State<Arc<Mock>>, body: Bytes) -> Response {
             Ok::<_, std::io::Error>(event)
         }
     });
-    let end = futures_util::stream::iter(breaks.then(|| Err(std::io::Error::other("broken"))));
+    // What is not written yet when a body fails is lost.
+    let end = futures_util::stream::iter(breaks.then_some(())).then(|()| async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Err(std::io::Error::other("broken"))
+    });
     let body = Body::from_stream(events.chain(end));
     ([("content-type", "text/event-stream")], body).into_response()
 }
@@ -317,6 +321,20 @@ async fn the_rest_is_passed_on_with_the_upstreams_own_errors() {
         (status, &body[..]),
         (StatusCode::IM_A_TEAPOT, &b"no tea"[..])
     );
+    // However the address of a completion is written, it is guarded.
+    for path in [
+        "//v1/chat/completions",
+        "/v1/chat/completions/",
+        "/v1/%63hat/./completions",
+        "/chat/Completions",
+        "/v1/chat/completions/x/..",
+    ] {
+        let (_, _, answer) = server.post(path, &chat(UNSAFE, false)).await;
+        assert_eq!(
+            answer["choices"][0]["finish_reason"], "content_filter",
+            "{path}"
+        );
+    }
     // Our own addresses stay ours.
     assert!(server.flags(UNSAFE).await);
     server.stop().await;

@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 
 use self::blocked::Kind;
 use crate::app::{App, Direction, blocks};
@@ -42,7 +43,31 @@ pub(crate) async fn pass_on(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    if request.method() == Method::POST
+        && let Some(kind) = completion_kind(request.uri().path())
+    {
+        return guarded(State(app), request, kind).await;
+    }
     Ok(send(&app, request).await?.map(Body::new))
+}
+
+/// Which completion a path asks for, however it is written: an upstream may read `//`, `%63` and
+/// `..` as others do not, and that must not be a way around the guard.
+fn completion_kind(path: &str) -> Option<Kind> {
+    let path = percent_decode_str(path).decode_utf8_lossy().to_lowercase();
+    let mut segments = Vec::new();
+    for segment in path.split(['/', '\\']) {
+        match segment {
+            "" | "." => {}
+            ".." => _ = segments.pop(),
+            segment => segments.push(segment),
+        }
+    }
+    match segments[..] {
+        [.., "chat", "completions"] => Some(Kind::Chat),
+        [.., "completions"] => Some(Kind::Completion),
+        _ => None,
+    }
 }
 
 async fn send(app: &App, request: Request) -> Result<axum::http::Response<Incoming>, ApiError> {
@@ -86,7 +111,7 @@ async fn guarded(
                 }
                 _ => prompt,
             },
-            Err(error) if passes(&policy, &error) => {
+            Err(error) if policy.fail_open || policy.audit => {
                 app.metrics.unchecked.inc();
                 tracing::warn!(code = error.code, "a prompt passes unchecked");
                 Prompt {
@@ -108,13 +133,6 @@ async fn guarded(
         mark(&app, &mut response, category);
     }
     Ok(response)
-}
-
-/// Whether what could not be checked passes. A request that is wrong in itself never does where it
-/// could be mended; what is no text cannot.
-fn passes(policy: &Policy, error: &ApiError) -> bool {
-    let unchecked = error.status.is_server_error() || error.code == "unchecked_input";
-    unchecked && (policy.fail_open || policy.audit) || policy.fail_open && error.status == 429
 }
 
 fn prompt_text(object: &JsonObject, kind: Kind) -> Option<String> {

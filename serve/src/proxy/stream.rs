@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use duoguard::{Stream, StreamOptions};
@@ -23,6 +24,8 @@ use crate::error::ApiError;
 use crate::policy::Policy;
 use crate::worker::{Look, Looked};
 
+/// Between the last event that may be seen and the break after it.
+const BEFORE_BREAK: Duration = Duration::from_millis(50);
 /// Text that may wait for a look before the upstream is read no further, in bytes.
 const MAX_UNJUDGED_BYTES: usize = 1 << 16;
 /// Texts of one response (choices, and what each says and calls), at most.
@@ -44,6 +47,18 @@ struct Lane {
     judged: usize,
     /// Whether the verdict on the whole is there, or none is asked for any more.
     is_done: bool,
+}
+
+impl Lane {
+    /// Takes the next text, and says where it ends.
+    fn take(&mut self, text: &str) -> usize {
+        self.received += text.len();
+        match self.is_done {
+            true => self.judged = self.received,
+            false => self.waiting.extend_from_slice(text.as_bytes()),
+        }
+        self.received
+    }
 }
 
 /// An event, and for each text in it the lane and where the text ends.
@@ -130,6 +145,8 @@ impl Guard {
             }
             if let (Some(how), None) = (ended, &self.looking) {
                 if how == Ended::BrokenOff {
+                    // A body that fails takes with it what is not written yet.
+                    tokio::time::sleep(BEFORE_BREAK).await;
                     let cause = "the upstream broke off in the middle of its answer";
                     let _ = out.send(Err(io::Error::other(cause))).await;
                 }
@@ -188,9 +205,7 @@ impl Guard {
         if let (Some(data), false) = (data, is_end) {
             for (key, text) in self.texts(&data) {
                 let lane = self.lane(key)?;
-                self.lanes[lane].waiting.extend_from_slice(text.as_bytes());
-                self.lanes[lane].received += text.len();
-                ends.push((lane, self.lanes[lane].received));
+                ends.push((lane, self.lanes[lane].take(&text)));
             }
         }
         self.events.push_back(Event { bytes, ends });
@@ -253,9 +268,12 @@ impl Guard {
         if self.looking.is_some() {
             return;
         }
+        // Where no more is read until something is judged, nothing may wait for more.
+        let hurries = ended || self.unjudged() >= MAX_UNJUDGED_BYTES;
         let due = |lane: &Lane| {
             let waiting = lane.waiting.len();
-            !lane.is_done && (ended || waiting > 0 && waiting >= self.look_bytes)
+            let is_enough = waiting > 0 && (hurries || waiting >= self.look_bytes);
+            !lane.is_done && (ended || is_enough)
         };
         let Some(index) = self.lanes.iter().position(due) else {
             return;
