@@ -52,7 +52,7 @@ repeat() { for ((i = 0; i < $1; i++)); do printf %s "$2"; done; }
 for part in "$@"; do
     case $part in
         openai)
-            upstream turning "$(repeat 4 "$safe")$(repeat 4 "$unsafe")$(repeat 4 "$safe")"
+            upstream turning "$(repeat 3 "$safe")$(repeat 12 "$unsafe")" 100
             serve openai --upstream "$upstream"
             "$(scripts/venv.sh openai openai)" scripts/clients/openai_client.py "$url"
             ;;
@@ -68,10 +68,12 @@ for part in "$@"; do
             serve schemathesis
             python=$(scripts/venv.sh schemathesis schemathesis)
             # Examples of each of the eleven addresses.
+            cd "$logs"
             "$(dirname "$python")/schemathesis" run "$url/openapi.json" --url "$url" \
                 --checks not_a_server_error,response_schema_conformance --no-color \
                 --max-examples "$((${CASES:-10000} / 11 + 1))" --phases examples,coverage,fuzzing \
                 --suppress-health-check all --seed 1
+            cd - >/dev/null
             ;;
         load)
             command -v wrk >/dev/null || apt-get install --yes wrk >/dev/null

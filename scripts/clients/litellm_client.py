@@ -6,6 +6,7 @@ usage: litellm_client.py SERVER_URL SAFE_UPSTREAM_URL UNSAFE_UPSTREAM_URL FOLDER
 import json
 import os
 import pathlib
+import secrets
 import socket
 import subprocess
 import sys
@@ -49,6 +50,7 @@ folder = pathlib.Path(FOLDER)
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
+KEY = "sk-" + secrets.token_hex(32)
 URL = f"http://127.0.0.1:{port}"
 
 
@@ -56,7 +58,7 @@ def ask(name, text, guard, stream=False):
     """Status and body."""
     body = {"model": name, "stream": stream, "guardrails": [guard]}
     body["messages"] = [{"role": "user", "content": text}]
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json", "authorization": "Bearer " + KEY}
     request = urllib.request.Request(
         URL + "/v1/chat/completions", json.dumps(body).encode(), headers
     )
@@ -69,7 +71,7 @@ def ask(name, text, guard, stream=False):
 
 program = pathlib.Path(sys.executable).with_name("litellm")
 command = [program, "--config", folder / "litellm.yaml", "--host", "127.0.0.1", "--port", str(port)]
-environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
+environment = {**os.environ, "LITELLM_MASTER_KEY": KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 with open(folder / "litellm.log", "w") as log:
     proxy = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 try:

@@ -16,7 +16,7 @@ pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 /// The page for people.
 pub(crate) const PAGE: &str = include_str!("page.html");
 /// The page may ask this server, and nobody else.
-const PAGE_MAY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+const PAGE_MAY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                         connect-src 'self'; base-uri 'none'; form-action 'none'; \
                         frame-ancestors 'none'";
 
