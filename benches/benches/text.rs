@@ -76,8 +76,8 @@ const SENTENCES: &str = include_str!("../data/parallel.tsv");
 /// Program text as it is.
 const SOURCE: [&str; 5] = [
     include_str!("../../runtime/src/verdict.rs"),
-    include_str!("../../runtime/src/onnx.rs"),
-    include_str!("../../runtime/src/manifest.rs"),
+    include_str!("../../runtime/src/graph/onnx.rs"),
+    include_str!("../../runtime/src/bundle/manifest.rs"),
     include_str!("../../runtime/src/options.rs"),
     include_str!("../../eval/src/metrics.rs"),
 ];

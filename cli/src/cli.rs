@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     Inspect(InspectArgs),
     Engines(EnginesArgs),
+    #[cfg(feature = "serve")]
+    Serve(crate::serve::ServeArgs),
 }
 
 /// Check a text, or one text per line of standard input

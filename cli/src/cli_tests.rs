@@ -124,3 +124,22 @@ fn refuses_what_it_does_not_know() {
         assert_eq!(parse(line).map(|_| ()), Err(kind), "{line}");
     }
 }
+
+#[cfg(feature = "serve")]
+#[test]
+fn serve_takes_every_flag_of_the_contract() {
+    let line = "serve --listen 127.0.0.1:0 --model m --upstream http://127.0.0.1:1 --policy p \
+                --holdback 9 --audit --fail-open --keys k --tls-certificate c --tls-key t";
+    assert!(matches!(parse(line), Ok(Command::Serve(_))));
+    assert!(matches!(
+        parse("serve --listen unix:/run/duoguard.sock"),
+        Ok(Command::Serve(_))
+    ));
+    for (line, kind) in [
+        ("serve --listen nowhere", ErrorKind::ValueValidation),
+        ("serve --tls-key t", ErrorKind::MissingRequiredArgument),
+        ("serve --upstream-key k", ErrorKind::MissingRequiredArgument),
+    ] {
+        assert_eq!(parse(line).map(|_| ()), Err(kind), "{line}");
+    }
+}

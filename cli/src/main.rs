@@ -15,6 +15,8 @@ mod inspect;
 mod judgement;
 mod model_path;
 mod section;
+#[cfg(feature = "serve")]
+mod serve;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,8 @@ fn main() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Engines(arguments) => engines::run(&arguments),
+        #[cfg(feature = "serve")]
+        Command::Serve(arguments) => serve::run(&arguments),
     };
     match result {
         Ok(Outcome::Safe) => ExitCode::SUCCESS,

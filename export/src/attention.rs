@@ -6,7 +6,6 @@
 use crate::checkpoint::in_layer;
 use crate::config::Config;
 use crate::graph::{FIRST_POSITION, Form, LAST_POSITION, LAST_POSITIONS, Network, TOKENS};
-use crate::linear::le_bytes;
 use crate::onnx::{AttributeProto, DataType, Dimension, ValueInfoProto};
 
 /// The keys and values that a graph to go on with takes, or gives: two ports a layer, [B, K, P or
@@ -159,18 +158,9 @@ impl Network<'_> {
             let tensor = |part| in_layer(layer, &format!("self_attn.{part}_proj.{kind}"));
             parts.iter().map(tensor).collect()
         };
-        let product = self.linear(name, x, tensors("weight"));
         if !checkpoint.config().qkv_bias {
-            return product;
+            return self.linear(name, x, tensors("weight"));
         }
-        let biases = tensors("bias");
-        let width = biases.iter().map(|bias| checkpoint.shape(bias)[0]).sum();
-        let bias = format!("{name}.bias");
-        self.builder
-            .tensor(&bias, DataType::Float, vec![width], move || {
-                le_bytes(biases.iter().flat_map(|bias| checkpoint.tensor(bias)))
-            });
-        self.builder
-            .node(&format!("{name}_biased"), "Add", &[&product, &bias])
+        self.biased(name, x, (tensors("weight"), tensors("bias")))
     }
 }

@@ -112,7 +112,7 @@ pub struct Change {
 }
 
 /// The texts, with the logits of both guards: the maximum over a text's windows,
-/// [texts][categories].
+/// `[texts][categories]`.
 pub(crate) struct Comparison<'a> {
     pub(crate) texts: &'a [Text],
     pub(crate) fp32: &'a [Vec<f32>],

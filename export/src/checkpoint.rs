@@ -1,14 +1,18 @@
 //! A checkpoint: a Hugging Face folder, opened and checked against its own `config.json`.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use safetensors::Dtype;
 use serde::Deserialize;
-use tokenizers::Tokenizer;
 
 use crate::config::{Config, Head};
+use crate::embedding::is_of_blocks;
 use crate::error::ExportError;
+use crate::labels::odds;
+use crate::quantize::BLOCK;
 use crate::shards::{Place, Shards};
+use crate::tokenizer;
 
 /// The names of the tensors that stand outside the layers.
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -31,6 +35,9 @@ pub struct Checkpoint {
     labels: usize,
     shards: Shards,
     prefix: Vec<u32>,
+    suffix: Vec<u32>,
+    embedding: String,
+    has_block_embedding: OnceLock<bool>,
     golden: Option<Golden>,
     guard: Guard,
 }
@@ -65,6 +72,8 @@ pub struct Guard {
     pub overlap_tokens: Option<usize>,
     /// The categories, in the order of the logits.
     pub categories: Option<Vec<String>>,
+    /// Text before every window, such as `query:`, tokenised by itself.
+    pub prefix_text: Option<String>,
     /// Data, licences, recipe, metrics.
     #[serde(default)]
     pub provenance: serde_json::Map<String, serde_json::Value>,
@@ -88,6 +97,10 @@ impl Checkpoint {
             Head::Labels => labels(&config, &shards)?,
             Head::Tokens => 0,
         };
+        let embedding = match &config.encoder {
+            Some(encoder) => encoder.embedding("word_embeddings.weight"),
+            None => EMBEDDING.to_owned(),
+        };
         let mut checkpoint = Self {
             golden: read_extra(&folder.join("golden.json"))?,
             guard: read_extra(&folder.join("duoguard.json"))?.unwrap_or_default(),
@@ -96,10 +109,18 @@ impl Checkpoint {
             labels,
             shards,
             prefix: Vec::new(),
+            suffix: Vec::new(),
+            embedding,
+            has_block_embedding: OnceLock::new(),
         };
         checkpoint.check_tensors()?;
         checkpoint.check_golden()?;
-        checkpoint.prefix = checkpoint.check_tokenizer()?;
+        checkpoint.compare_odds();
+        (checkpoint.prefix, checkpoint.suffix) = tokenizer::check(
+            &checkpoint.folder.join("tokenizer.json"),
+            &checkpoint.config,
+            checkpoint.guard.prefix_text.as_deref(),
+        )?;
         Ok(checkpoint)
     }
 
@@ -113,9 +134,15 @@ impl Checkpoint {
         &self.config
     }
 
-    /// Number of labels: rows of `score.weight`, or 0 for a language model.
+    /// Number of labels, which are the categories of a bundle: rows of the classifier, less the one
+    /// that stands for harmless text if they exclude each other; 0 for a language model.
     pub fn labels(&self) -> usize {
-        self.labels
+        self.labels - usize::from(self.config.safe_label.is_some())
+    }
+
+    /// The name of the tokens' embedding.
+    pub(crate) fn embedding(&self) -> &str {
+        &self.embedding
     }
 
     /// The trainer's logits, if it left any.
@@ -128,10 +155,28 @@ impl Checkpoint {
         &self.guard
     }
 
-    /// The token ids that the tokenizer puts before every text, such as Llama's
-    /// `<|begin_of_text|>`.
+    /// The token ids that stand before every text: those that the tokenizer puts there, such as
+    /// Llama's `<|begin_of_text|>`, and then those of the guard's `prefix_text`.
     pub fn prefix(&self) -> &[u32] {
         &self.prefix
+    }
+
+    /// The token ids that the tokenizer puts behind every text, such as BERT's `[SEP]`; decoders
+    /// have none.
+    pub fn suffix(&self) -> &[u32] {
+        &self.suffix
+    }
+
+    /// Whether an encoder's embedding consists of 4-bit blocks; the shaders, which know no encoders,
+    /// know no such embedding either.
+    pub(crate) fn has_block_embedding(&self) -> bool {
+        *self.has_block_embedding.get_or_init(|| {
+            self.config.encoder.is_some()
+                && self.config.hidden.is_multiple_of(BLOCK)
+                && self
+                    .row_blocks(&self.embedding)
+                    .all(|rows| is_of_blocks(&rows))
+        })
     }
 
     /// Size of the weights' files.
@@ -256,50 +301,14 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Checks the tokenizer against the embedding, and returns what it puts before every text.
-    fn check_tokenizer(&self) -> Result<Vec<u32>, ExportError> {
-        let path = self.folder.join("tokenizer.json");
-        let bytes = read_small(&path)?;
-        let tokenizer = Tokenizer::from_bytes(&bytes)
-            .map_err(|cause| ExportError::checkpoint(&path, format!("not a tokenizer: {cause}")))?;
-        let largest = tokenizer
-            .get_vocab(true)
-            .into_iter()
-            .max_by_key(|(_, id)| *id);
-        match largest {
-            None => Err(ExportError::checkpoint(&path, "the vocabulary is empty")),
-            Some((token, id)) if id as usize >= self.config.vocabulary => {
-                Err(ExportError::checkpoint(
-                    &path,
-                    format!(
-                        "token {token:?} has id {id}, but the embedding has {} rows: tokenizer and weights are of different models",
-                        self.config.vocabulary
-                    ),
-                ))
-            }
-            Some(_) => {
-                prefix(&tokenizer).map_err(|message| ExportError::checkpoint(&path, message))
-            }
+    /// Makes of the trainer's logits what the graph gives, where labels exclude each other.
+    fn compare_odds(&mut self) {
+        let (Some(safe), Some(golden)) = (self.config.safe_label, &mut self.golden) else {
+            return;
+        };
+        for case in &mut golden.cases {
+            case.logits = odds(&case.logits, safe);
         }
-    }
-}
-
-/// The special tokens that a tokenizer puts before every text. It must put none behind it: the last
-/// token is the one that is judged.
-fn prefix(tokenizer: &Tokenizer) -> Result<Vec<u32>, String> {
-    let ids = |special| {
-        let encoding = tokenizer.encode_fast("a", special);
-        let failed = |cause| format!("cannot tokenise \"a\": {cause}");
-        encoding
-            .map(|encoding| encoding.get_ids().to_vec())
-            .map_err(failed)
-    };
-    let (plain, whole) = (ids(false)?, ids(true)?);
-    match whole.strip_suffix(&plain[..]) {
-        Some(prefix) => Ok(prefix.to_vec()),
-        None => Err(format!(
-            "the tokenizer makes {whole:?} of the tokens {plain:?}; only special tokens before a text are supported"
-        )),
     }
 }
 
@@ -313,7 +322,10 @@ pub(crate) fn in_layer(layer: usize, name: &str) -> String {
 fn expected_tensors(
     config: &Config,
     labels: usize,
-) -> impl Iterator<Item = (String, Vec<usize>)> + '_ {
+) -> Box<dyn Iterator<Item = (String, Vec<usize>)> + '_> {
+    if let Some(encoder) = &config.encoder {
+        return Box::new(encoder.tensors(config, labels));
+    }
     let head = match labels {
         0 if config.tied => None,
         0 => Some((HEAD.to_owned(), vec![config.vocabulary, config.hidden])),
@@ -324,10 +336,8 @@ fn expected_tensors(
         (NORM.to_owned(), vec![config.hidden]),
     ];
     let layers = 0..config.layers;
-    outside
-        .into_iter()
-        .chain(head)
-        .chain(layers.flat_map(|layer| layer_tensors(config, layer)))
+    let all = outside.into_iter().chain(head);
+    Box::new(all.chain(layers.flat_map(|layer| layer_tensors(config, layer))))
 }
 
 fn layer_tensors(config: &Config, layer: usize) -> Vec<(String, Vec<usize>)> {
@@ -356,11 +366,16 @@ fn layer_tensors(config: &Config, layer: usize) -> Vec<(String, Vec<usize>)> {
         .collect()
 }
 
+/// Rows of the tensor that gives the labels.
 fn labels(config: &Config, shards: &Shards) -> Result<usize, ExportError> {
-    let refused = |message: String| ExportError::checkpoint(shards.path(SCORE), message);
-    let place = shards.place(SCORE).ok_or_else(|| {
+    let score = match &config.encoder {
+        Some(encoder) => format!("{}.weight", encoder.classifier()),
+        None => SCORE.to_owned(),
+    };
+    let refused = |message: String| ExportError::checkpoint(shards.path(&score), message);
+    let place = shards.place(&score).ok_or_else(|| {
         refused(format!(
-            "tensor {SCORE} is missing; expected [labels, {}]",
+            "tensor {score} is missing; expected [labels, {}]",
             config.hidden
         ))
     })?;
@@ -368,19 +383,19 @@ fn labels(config: &Config, shards: &Shards) -> Result<usize, ExportError> {
         [rows, width] if width == config.hidden => rows,
         _ => {
             return Err(refused(format!(
-                "tensor {SCORE} is {:?}; expected [labels, {}]",
+                "tensor {score} is {:?}; expected [labels, {}]",
                 place.shape, config.hidden
             )));
         }
     };
     if rows == 0 || rows > MAX_LABELS {
         return Err(refused(format!(
-            "tensor {SCORE} has {rows} rows; expected 1 to {MAX_LABELS}"
+            "tensor {score} has {rows} rows; expected 1 to {MAX_LABELS}"
         )));
     }
     if !config.labels.is_empty() && config.labels.len() != rows {
         return Err(refused(format!(
-            "tensor {SCORE} has {rows} rows, but config.json's id2label has {} names",
+            "tensor {score} has {rows} rows, but config.json's id2label has {} names",
             config.labels.len()
         )));
     }

@@ -1,19 +1,24 @@
 //! `config.json`: the shape of the network, and whether we can export it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::checkpoint::read_small;
+use crate::encoder::config::{self as encoder, Encoder, Kind};
 use crate::error::ExportError;
+use crate::fields::Fields;
+use crate::labels::{labels, safe_label};
 use crate::rope::{Llama3Scaling, Rope};
 
 /// A kind of network that can be exported.
-struct Family {
+pub(crate) struct Family {
     classifier: &'static str,
-    language_model: &'static str,
+    /// `None` where the trainer starts from no such thing.
+    language_model: Option<&'static str>,
     model_type: &'static str,
+    /// What kind of encoder it is; `None` for a decoder.
+    encoder: Option<Kind>,
     /// Whether the query, key and value projections have biases.
     qkv_bias: bool,
     /// Fields that must be absent or have this value.
@@ -31,34 +36,53 @@ pub enum Head {
 }
 
 /// The networks that this version reads.
-const FAMILIES: [Family; 2] = [
+const FAMILIES: [Family; 6] = [
     Family {
         classifier: "Qwen2ForSequenceClassification",
-        language_model: "Qwen2ForCausalLM",
+        language_model: Some("Qwen2ForCausalLM"),
         model_type: "qwen2",
+        encoder: None,
         qkv_bias: true,
         fixed: &[],
     },
     Family {
         classifier: "LlamaForSequenceClassification",
-        language_model: "LlamaForCausalLM",
+        language_model: Some("LlamaForCausalLM"),
         model_type: "llama",
+        encoder: None,
         qkv_bias: false,
         fixed: &[("attention_bias", false), ("mlp_bias", false)],
     },
+    encoder_family("BertForSequenceClassification", "bert", Kind::Bert),
+    encoder_family("RobertaForSequenceClassification", "roberta", Kind::Roberta),
+    encoder_family(
+        "XLMRobertaForSequenceClassification",
+        "xlm-roberta",
+        Kind::Roberta,
+    ),
+    encoder_family(encoder::POOLED, "bert", Kind::Pooled),
 ];
 
-/// No size in a `config.json` may exceed this: products of three of them fit in 64 bits.
-const MAX_SIZE: u64 = 1 << 20;
+const fn encoder_family(classifier: &'static str, model_type: &'static str, kind: Kind) -> Family {
+    Family {
+        classifier,
+        language_model: None,
+        model_type,
+        encoder: Some(kind),
+        qkv_bias: true,
+        fixed: &[("is_decoder", false), ("add_cross_attention", false)],
+    }
+}
+
 /// `transformers` takes these values for fields that are absent.
 const DEFAULT_NORM_EPS: f64 = 1e-6;
 const DEFAULT_ROPE_THETA: f64 = 10_000.0;
 const DEFAULT_MAX_WINDOW_LAYERS: u64 = 28;
 
-/// The shape of a decoder network with a classification head.
+/// The shape of a network with a classification head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The family: `qwen2` or `llama`.
+    /// The `model_type`, such as `qwen2` or `bert`.
     pub model_type: String,
     /// Whether the query, key and value projections have biases.
     pub qkv_bias: bool,
@@ -76,15 +100,20 @@ pub struct Config {
     pub vocabulary: usize,
     /// The longest sequence the network was made for.
     pub max_position: usize,
-    /// Added to the mean square in RMS normalisation.
+    /// Added to the mean square, or the variance, in normalisation.
     pub norm_eps: f64,
-    /// The rotary embedding's frequencies.
+    /// The rotary embedding's frequencies; encoders have none.
     pub rope: Rope,
     /// Whether a language model's head is its embedding. Without the field `tie_word_embeddings`:
     /// as the family has it.
     pub tied: bool,
     /// The names in `id2label`, in order; empty when the file has none.
     pub labels: Vec<String>,
+    /// The label that stands for harmless text, where labels exclude each other (softmax); `None`
+    /// where each has a probability of its own (sigmoid).
+    pub safe_label: Option<usize>,
+    /// How an encoder differs from a decoder; `None` for a decoder.
+    pub encoder: Option<Encoder>,
 }
 
 impl Config {
@@ -100,12 +129,16 @@ impl Config {
             .map_err(|cause| format!("not a JSON object: {cause}; get the checkpoint again"))?;
         let fields = Fields(&fields);
         let family = family(&fields, head)?;
-        let config = Self::from_fields(&fields, family)?;
+        let config = match family.encoder {
+            None => Self::from_fields(&fields, family)?,
+            Some(kind) => encoder::read(&fields, family.model_type, kind)?,
+        };
         config.check_supported(&fields, family)?;
         Ok(config)
     }
 
     fn from_fields(fields: &Fields<'_>, family: &Family) -> Result<Self, String> {
+        let labels = labels(fields)?;
         Ok(Self {
             model_type: family.model_type.to_owned(),
             qkv_bias: family.qkv_bias,
@@ -130,7 +163,9 @@ impl Config {
                     ));
                 }
             },
-            labels: labels(fields)?,
+            safe_label: safe_label(fields, &labels)?,
+            labels,
+            encoder: None,
         })
     }
 
@@ -147,24 +182,27 @@ impl Config {
                 self.heads, self.kv_heads
             ));
         }
-        if !self.head_size().is_multiple_of(HEAD_SIZE_MULTIPLE) {
-            return Err(format!(
-                "the head size (hidden_size / num_attention_heads) is {}; ONNX Runtime's rotary attention needs a multiple of {HEAD_SIZE_MULTIPLE}",
-                self.head_size()
-            ));
-        }
         let supported = |name: &str, expected: Value| match fields.given(name) {
             Some(value) if *value != expected => Err(format!(
                 "{name} is {value}; only {expected} is supported so far"
             )),
             _ => Ok(()),
         };
-        supported("hidden_act", "silu".into())?;
-        supported("head_dim", self.head_size().into())?;
         supported("quantization_config", Value::Null)?;
         for (name, expected) in family.fixed {
             supported(name, (*expected).into())?;
         }
+        if family.encoder.is_some() {
+            return supported("position_embedding_type", "absolute".into());
+        }
+        if !self.head_size().is_multiple_of(HEAD_SIZE_MULTIPLE) {
+            return Err(format!(
+                "the head size (hidden_size / num_attention_heads) is {}; ONNX Runtime's rotary attention needs a multiple of {HEAD_SIZE_MULTIPLE}",
+                self.head_size()
+            ));
+        }
+        supported("hidden_act", "silu".into())?;
+        supported("head_dim", self.head_size().into())?;
         self.check_window(fields)?;
         if let Some(Value::Array(kinds)) = fields.given("layer_types")
             && let Some(kind) = kinds.iter().find(|kind| *kind != "full_attention")
@@ -218,46 +256,21 @@ impl Config {
 /// ONNX Runtime 1.32 refuses rotary attention with other head sizes.
 const HEAD_SIZE_MULTIPLE: usize = 16;
 
-struct Fields<'a>(&'a Map<String, Value>);
-
-impl Fields<'_> {
-    fn given(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
-    }
-
-    fn size(&self, name: &str) -> Result<usize, String> {
-        let value = self
-            .0
-            .get(name)
-            .ok_or_else(|| format!("{name} is missing"))?;
-        value
-            .as_u64()
-            .filter(|size| (1..=MAX_SIZE).contains(size))
-            .map(|size| size as usize)
-            .ok_or_else(|| format!("{name} is {value}; expected an integer of 1 to {MAX_SIZE}"))
-    }
-
-    fn positive(&self, name: &str) -> Result<Option<f64>, String> {
-        match self.0.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => value
-                .as_f64()
-                .filter(|number| *number > 0.0 && number.is_finite())
-                .map(Some)
-                .ok_or_else(|| format!("{name} is {value}; expected a positive number")),
-        }
-    }
-}
-
 fn family(fields: &Fields<'_>, head: Head) -> Result<&'static Family, String> {
     let found = fields.0.get("architectures").unwrap_or(&Value::Null);
     let wanted = |family: &Family| match head {
-        Head::Labels => family.classifier,
+        Head::Labels => Some(family.classifier),
         Head::Tokens => family.language_model,
     };
-    let is_found = |family: &&Family| matches!(found, Value::Array(names) if names.len() == 1 && names[0] == wanted(family));
+    let is_found = |family: &&Family| {
+        let wanted = wanted(family);
+        wanted.is_some_and(
+            |wanted| matches!(found, Value::Array(names) if names.len() == 1 && names[0] == wanted),
+        )
+    };
     let Some(family) = FAMILIES.iter().find(is_found) else {
-        let known = FAMILIES.map(|family| format!("[\"{}\"]", wanted(&family)));
+        let known: Vec<_> = FAMILIES.iter().filter_map(wanted).collect();
+        let known: Vec<_> = known.iter().map(|name| format!("[\"{name}\"]")).collect();
         return Err(format!(
             "architectures is {found}; only {} are supported so far",
             known.join(" and ")
@@ -333,30 +346,6 @@ fn llama3(table: &Fields<'_>) -> Result<Llama3Scaling, String> {
         ));
     }
     Ok(scaling)
-}
-
-fn labels(fields: &Fields<'_>) -> Result<Vec<String>, String> {
-    let table = match fields.0.get("id2label") {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Object(table)) => table,
-        Some(value) => return Err(format!("id2label is {value}; expected an object")),
-    };
-    let mut names = BTreeMap::new();
-    for (id, name) in table {
-        let (Ok(id), Some(name)) = (id.parse::<usize>(), name.as_str()) else {
-            return Err(format!(
-                "id2label: {id:?} is {name}; expected a number and a name"
-            ));
-        };
-        names.insert(id, name.to_owned());
-    }
-    if names.len() != table.len() || !names.keys().copied().eq(0..names.len()) {
-        return Err(format!(
-            "id2label has the ids {:?}; expected every number from 0 once",
-            names.keys()
-        ));
-    }
-    Ok(names.into_values().collect())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The decoder as an ONNX graph that ONNX Runtime and rten both run, and both fuse.
+//! The network as an ONNX graph that ONNX Runtime and rten both run, and both fuse.
 //!
 //! Shapes: B batch, T tokens, C hidden, H query heads, K key/value heads, D head size, L labels.
 //! The input is `input_ids` [B, T], never padded; the output `logits` [B, L]. A graph for streams
@@ -7,8 +7,10 @@
 
 use crate::attention::cache_ports;
 use crate::builder::{Builder, Graph, Ports};
-use crate::checkpoint::{Checkpoint, EMBEDDING, NORM, SCORE, in_layer};
+use crate::checkpoint::{Checkpoint, NORM, SCORE, in_layer};
 use crate::config::Config;
+use crate::embedding::{Storage, embed};
+use crate::encoder;
 use crate::error::ExportError;
 use crate::linear::{self, Projection, le_bytes, transpose};
 use crate::onnx::{AttributeProto, DataType, Dimension, ValueInfoProto};
@@ -19,14 +21,17 @@ use crate::scheme::{Plan, Precision};
 pub(crate) const LENGTHS: [&str; 3] = [TOKENS, LAST_POSITIONS, LAST_POSITION];
 /// P + T, a scalar.
 pub(crate) const TOKENS: &str = "tokens";
-/// P + T - 1 for every row, [B].
+/// P + T - 1 for every row, `[B]`.
 pub(crate) const LAST_POSITIONS: &str = "last_positions";
-/// P + T - 1, [1].
+/// P + T - 1, `[1]`.
 pub(crate) const LAST_POSITION: &str = "last_position_i64";
-/// P, [1].
+/// P, `[1]`.
 pub(crate) const FIRST_POSITION: &str = "first_position";
 /// [B, T, C]
 pub(crate) const EMBEDDED: &str = "embedding";
+
+/// Added to a logit that is not to count.
+const NEVER: f32 = -1e30;
 
 /// What a graph is for. Its tensors are the same either way.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,10 +51,13 @@ pub(crate) fn max_position(config: &Config) -> usize {
 /// The names of the projections of a layer, in the graph and in a plan.
 pub(crate) fn projections(config: &Config, layer: usize) -> Vec<String> {
     let is_last = layer + 1 == config.layers;
-    let attention: &[&str] = if is_last { &["q", "kv"] } else { &["qkv"] };
-    let rest = ["attention_output", "gate_up", "down"];
+    let names: &[&str] = match &config.encoder {
+        Some(encoder) => encoder::graph::projections(encoder, is_last),
+        None if is_last => &["q", "kv", "attention_output", "gate_up", "down"],
+        None => &["qkv", "attention_output", "gate_up", "down"],
+    };
     let own = |name: &&str| format!("layers.{layer}.{name}");
-    attention.iter().chain(&rest).map(own).collect()
+    names.iter().map(own).collect()
 }
 
 /// Writes the checkpoint's network as a graph.
@@ -109,10 +117,23 @@ impl<'a> Network<'a> {
         let checkpoint = self.checkpoint;
         let config = checkpoint.config();
         self.lengths();
-        self.rotary_tables();
-        let is_int8 = self.plan.quantizes_embedding();
-        let mut residual = linear::embed(&mut self.builder, checkpoint, EMBEDDING, is_int8);
+        if config.encoder.is_none() {
+            self.rotary_tables();
+        }
+        let storage = Storage::new(self.plan, checkpoint);
+        let matrix = checkpoint.embedding();
+        let residual = embed(&mut self.builder, checkpoint, matrix, storage);
         self.builder.next_stage();
+        match &config.encoder {
+            Some(encoder) => self.encode(encoder),
+            None => self.decode(residual),
+        }
+    }
+
+    /// Everything between a decoder's embedding and its logits.
+    fn decode(&mut self, mut residual: String) {
+        let checkpoint = self.checkpoint;
+        let config = checkpoint.config();
         let weight = self.vector("layers.0.input_norm", in_layer(0, "input_layernorm.weight"));
         let mut x = self.builder.node(
             "layers.0.input_norm",
@@ -159,15 +180,59 @@ impl<'a> Network<'a> {
                 self.builder.next_stage();
             }
         }
-        let labels = checkpoint.labels();
+        let rows = checkpoint.shape(SCORE)[0];
         let score = self.builder.tensor(
             "score.weight",
             DataType::Float,
-            vec![config.hidden, labels],
-            move || le_bytes(transpose(&checkpoint.tensor(SCORE), labels)),
+            vec![config.hidden, rows],
+            move || le_bytes(transpose(&checkpoint.tensor(SCORE), rows)),
         );
-        self.builder
-            .push("logits", "MatMul", &[&x, &score], &["logits"]);
+        let raw = self.raw_logits();
+        self.builder.node(raw, "MatMul", &[&x, &score]);
+        self.logits(raw);
+    }
+
+    /// The name of the values that the classifier gives, one for each label.
+    pub(crate) fn raw_logits(&self) -> &'static str {
+        match self.checkpoint.config().safe_label {
+            Some(_) => "score",
+            None => "logits",
+        }
+    }
+
+    /// From the classifier's values to the logits. [B, L]
+    pub(crate) fn logits(&mut self, raw: &str) {
+        let Some(safe) = self.checkpoint.config().safe_label else {
+            return;
+        };
+        // Of labels that exclude each other: each but the safe one against all others together,
+        // z - log(sum of the others' exp(z)). [B, L, rows]
+        let labels = self.checkpoint.labels();
+        let rows = labels + 1;
+        let kept = || (0..rows).filter(|row| *row != safe);
+        let others =
+            kept().flat_map(|row| (0..rows).map(move |r| if r == row { NEVER } else { 0.0 }));
+        let builder = &mut self.builder;
+        builder.constant(
+            "others",
+            DataType::Float,
+            &[labels, rows],
+            &le_bytes(others),
+        );
+        let kept: Vec<u8> = kept().flat_map(|row| (row as i64).to_le_bytes()).collect();
+        builder.constant("kept_labels", DataType::Int64, &[labels], &kept);
+        let own = builder.node("score.kept", "Gather", &[raw, "kept_labels"]);
+        builder.attribute(AttributeProto::int("axis", 1));
+        let all = builder.node("score.each", "Unsqueeze", &[raw, "token_axis"]);
+        let others = builder.node("score.others", "Add", &[&all, "others"]);
+        let largest = builder.node("score.largest", "ReduceMax", &[&others, "last_axis"]);
+        let rest = builder.node("score.rest", "Sub", &[&others, &largest]);
+        let powers = builder.node("score.powers", "Exp", &[&rest]);
+        let sum = builder.node("score.sum", "ReduceSum", &[&powers, "last_axis"]);
+        let log = builder.node("score.log", "Log", &[&sum]);
+        let log = builder.node("score.log_of_others", "Add", &[&log, &largest]);
+        let log = builder.node("score.against", "Squeeze", &[&log, "last_axis"]);
+        builder.node("logits", "Sub", &[&own, &log]);
     }
 
     /// What attention wants to know about lengths. Rows are never padded, so all of it follows from
@@ -186,6 +251,7 @@ impl<'a> Network<'a> {
         builder.constant("one", DataType::Int64, &[], &i64s(&[1]));
         builder.constant("minus_one", DataType::Int64, &[], &i64s(&[-1]));
         builder.constant("one_i32", DataType::Int32, &[], &1_i32.to_le_bytes());
+        builder.constant("first_i32", DataType::Int32, &[1], &0_i32.to_le_bytes());
         let config = self.checkpoint.config();
         let (kv, size) = (config.kv_heads as i64, config.head_size() as i64);
         let group = config.heads as i64 / kv;
@@ -321,11 +387,35 @@ impl<'a> Network<'a> {
         projection.multiply(&mut self.builder, name, x, precision)
     }
 
+    /// `x` times matrices of the checkpoint, and their biases added.
+    pub(crate) fn biased(
+        &mut self,
+        name: &str,
+        x: &str,
+        (weights, biases): (Vec<String>, Vec<String>),
+    ) -> String {
+        let product = self.linear(name, x, weights);
+        let checkpoint = self.checkpoint;
+        let width = biases.iter().map(|bias| checkpoint.shape(bias)[0]).sum();
+        let bias = format!("{name}.bias");
+        self.builder
+            .tensor(&bias, DataType::Float, vec![width], move || {
+                le_bytes(biases.iter().flat_map(|bias| checkpoint.tensor(bias)))
+            });
+        self.builder
+            .node(&format!("{name}_biased"), "Add", &[&product, &bias])
+    }
+
     /// A vector of the checkpoint, unchanged.
     fn vector(&mut self, name: &str, source: String) -> String {
+        self.part(name, "weight", source)
+    }
+
+    /// A vector of the checkpoint, unchanged, as a part of something.
+    pub(crate) fn part(&mut self, name: &str, part: &str, source: String) -> String {
         let checkpoint = self.checkpoint;
         let shape = checkpoint.shape(&source).to_vec();
-        let name = format!("{name}.weight");
+        let name = format!("{name}.{part}");
         self.builder.tensor(&name, DataType::Float, shape, move || {
             le_bytes(checkpoint.tensor(&source))
         })

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value};
 
 use crate::builder::Stage;
-use crate::checkpoint::{Checkpoint, EMBEDDING};
+use crate::checkpoint::Checkpoint;
 use crate::error::ExportError;
 use crate::graph::{self, EMBEDDED, Form, LAST_POSITION, LAST_POSITIONS, LENGTHS, TOKENS};
 use crate::parallel;
@@ -95,7 +95,7 @@ fn start(checkpoint: &Checkpoint, ids: &[u32]) -> Sequence {
     let width = checkpoint.config().hidden;
     let rows: Vec<f32> = ids
         .iter()
-        .flat_map(|id| checkpoint.row(EMBEDDING, *id as usize))
+        .flat_map(|id| checkpoint.row(checkpoint.embedding(), *id as usize))
         .collect();
     let count = ids.len() as i32;
     let integers = |shape: &[usize], value: i32| {

@@ -191,45 +191,7 @@ impl<'a> Projection<'a> {
     }
 }
 
-/// Adds the rows of the embedding that the tokens ask for. [B, T, C]
-pub(crate) fn embed<'a>(
-    builder: &mut Builder<'a>,
-    checkpoint: &'a Checkpoint,
-    matrix: &'static str,
-    is_int8: bool,
-) -> String {
-    let shape = checkpoint.shape(matrix).to_vec();
-    let (rows, width) = (shape[0], shape[1]);
-    if !is_int8 {
-        let weight = builder.tensor("embedding.weight", DataType::Float, shape, move || {
-            checkpoint.row_blocks(matrix).flat_map(le_bytes).collect()
-        });
-        return builder.node("embedding", "Gather", &[&weight, "input_ids"]);
-    }
-    let scale = builder.tensor(
-        "embedding.scale",
-        DataType::Float,
-        vec![rows, 1],
-        move || {
-            let blocks = checkpoint.row_blocks(matrix);
-            let scales = |block: Vec<f32>| le_bytes(block.chunks_exact(width).map(quantize::scale));
-            blocks.flat_map(scales).collect()
-        },
-    );
-    let weight = builder.tensor("embedding.weight", DataType::Int8, shape, move || {
-        let mut bytes = Vec::with_capacity(rows * width);
-        for block in checkpoint.row_blocks(matrix) {
-            bytes.extend(block.chunks_exact(width).flat_map(quantize_row));
-        }
-        bytes
-    });
-    let row = builder.node("embedding.row", "Gather", &[&weight, "input_ids"]);
-    let scale = builder.node("embedding.row_scale", "Gather", &[&scale, "input_ids"]);
-    let row = builder.cast("embedding.row_f32", &row, DataType::Float);
-    builder.node("embedding", "Mul", &[&row, &scale])
-}
-
-fn quantize_row(row: &[f32]) -> impl Iterator<Item = u8> {
+pub(crate) fn quantize_row(row: &[f32]) -> impl Iterator<Item = u8> {
     let scale = quantize::scale(row);
     row.iter().map(move |x| quantize::quantize(*x, scale) as u8)
 }

@@ -28,9 +28,16 @@ pub(crate) fn block_scale(block: &[f32]) -> f32 {
     usable(largest / -MIDDLE)
 }
 
+/// A value as a multiple of its block's scale, -8 to 7.
+pub(crate) fn block_level(value: f32, scale: f32) -> f32 {
+    (value / scale)
+        .round_ties_even()
+        .clamp(-MIDDLE, MIDDLE - 1.0)
+}
+
 /// The values of a block, two to a byte, the first in the low half; 8 stands for zero.
 pub(crate) fn pack_block(block: &[f32], scale: f32) -> impl Iterator<Item = u8> {
-    let level = move |value: f32| (value / scale).round_ties_even().clamp(-8.0, 7.0) as i8 as u8;
+    let level = move |value: f32| block_level(value, scale) as i8 as u8;
     block
         .chunks_exact(2)
         .map(move |pair| level(pair[0]).wrapping_add(8) | (level(pair[1]).wrapping_add(8) << 4))

@@ -1,4 +1,5 @@
-//! The network's forward pass, slow and readable: it judges every graph that is exported.
+//! The network's forward pass, slow and readable: it judges every graph that is exported. That of
+//! encoders is [`encoder::reference`](crate::encoder).
 //!
 //! Values are f32, sums are f64. Legend: T tokens, C hidden, H heads, K key/value heads, D head
 //! size, I intermediate.
@@ -7,16 +8,31 @@ use rayon::prelude::*;
 
 use crate::checkpoint::{Checkpoint, EMBEDDING, NORM, SCORE, in_layer};
 use crate::config::Config;
+use crate::encoder;
+use crate::labels::odds;
 
 /// Sums are kept apart in as many places as a vector register holds, or a large network would take
 /// minutes.
 const LANES: usize = 16;
 
-/// The logits of one sequence of token ids, pooled at its last token.
+/// The logits of one sequence of token ids: one for each label with a probability of its own.
 ///
 /// # Panics
 /// If `ids` is empty or has an id that is not a row of the embedding.
 pub fn forward(checkpoint: &Checkpoint, ids: &[u32]) -> Vec<f32> {
+    let config = checkpoint.config();
+    let logits = match &config.encoder {
+        Some(encoder) => encoder::reference::forward(checkpoint, encoder, ids),
+        None => decode(checkpoint, ids),
+    };
+    match config.safe_label {
+        Some(safe) => odds(&logits, safe),
+        None => logits,
+    }
+}
+
+/// A decoder's, pooled at its last token.
+fn decode(checkpoint: &Checkpoint, ids: &[u32]) -> Vec<f32> {
     let config = checkpoint.config();
     let width = config.hidden;
     let mut residual: Vec<f32> = ids
@@ -56,6 +72,7 @@ pub fn forward(checkpoint: &Checkpoint, ids: &[u32]) -> Vec<f32> {
             ids.len(),
             config.heads,
             config.kv_heads,
+            |t| t + 1,
         );
         add(
             &mut residual,
@@ -79,11 +96,11 @@ pub fn forward(checkpoint: &Checkpoint, ids: &[u32]) -> Vec<f32> {
     }
     let last = &residual[residual.len() - width..];
     let last = normalize(last, &checkpoint.tensor(NORM), config.norm_eps);
-    linear(&last, &checkpoint.tensor(SCORE), checkpoint.labels())
+    linear(&last, &checkpoint.tensor(SCORE), checkpoint.shape(SCORE)[0])
 }
 
 /// `x` `[T, inputs]` times the transpose of `weight` `[outputs, inputs]`.
-fn linear(x: &[f32], weight: &[f32], outputs: usize) -> Vec<f32> {
+pub(crate) fn linear(x: &[f32], weight: &[f32], outputs: usize) -> Vec<f32> {
     let inputs = weight.len() / outputs;
     let rows = x.par_chunks_exact(inputs);
     rows.flat_map_iter(|row| {
@@ -94,7 +111,7 @@ fn linear(x: &[f32], weight: &[f32], outputs: usize) -> Vec<f32> {
     .collect()
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
     let product = |(a, b): (&f32, &f32)| f64::from(*a) * f64::from(*b);
     let (a_lanes, a_rest) = a.as_chunks::<LANES>();
     let (b_lanes, b_rest) = b.as_chunks::<LANES>();
@@ -107,7 +124,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(product).sum::<f64>()
 }
 
-fn add(x: &mut [f32], y: &[f32]) {
+pub(crate) fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
@@ -141,14 +158,15 @@ fn rotate(x: &mut [f32], tokens: usize, config: &Config) {
     }
 }
 
-/// Causal grouped-query attention: `[T, H * D]`.
-fn attend(
+/// Grouped-query attention, `[T, H * D]`, where token t sees the first `seen(t)` tokens.
+pub(crate) fn attend(
     queries: &[f32],
     keys: &[f32],
     values: &[f32],
     tokens: usize,
     heads: usize,
     kv_heads: usize,
+    seen: impl Fn(usize) -> usize + Sync,
 ) -> Vec<f32> {
     let width = queries.len() / tokens;
     let size = width / heads;
@@ -161,7 +179,7 @@ fn attend(
             for (head, out) in row.chunks_exact_mut(size).enumerate() {
                 let at = head / (heads / kv_heads) * size;
                 let query = &queries[t * width + head * size..][..size];
-                let scores: Vec<f64> = (0..=t)
+                let scores: Vec<f64> = (0..seen(t))
                     .map(|s| dot(query, &keys[s * kv_width + at..][..size]) / (size as f64).sqrt())
                     .collect();
                 let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -169,7 +187,7 @@ fn attend(
                     scores.iter().map(|score| (score - largest).exp()).collect();
                 let total: f64 = weights.iter().sum();
                 for (index, out) in out.iter_mut().enumerate() {
-                    let sum: f64 = (0..=t)
+                    let sum: f64 = (0..seen(t))
                         .map(|s| weights[s] * f64::from(values[s * kv_width + at + index]))
                         .sum();
                     *out = (sum / total) as f32;

@@ -157,7 +157,7 @@ impl Plan {
         self.exceptions.get(projection).copied().unwrap_or(usual)
     }
 
-    /// Whether the embedding is stored as int8.
+    /// Whether the embedding is stored in less than f32.
     pub(crate) fn quantizes_embedding(&self) -> bool {
         self.quantize != Quantize::None
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use duoguard::{Architecture, FORMAT_VERSION, Limits, Manifest};
+use duoguard::{Architecture, FORMAT_VERSION, Limits, Manifest, Pooling};
 use serde_json::Value;
 
 use crate::bundle::write_file;
@@ -53,8 +53,6 @@ pub(crate) fn write(
 ) -> Result<Written, ExportError> {
     let graph = graph::build(checkpoint, plan, Form::Window)?;
     let (onnx, layout) = graph.whole();
-    // Points into the same weights.
-    let (stream, _) = graph::build(checkpoint, plan, Form::Stream)?.whole();
     let mut files = BTreeMap::new();
     let mut bytes = 0;
     let mut add = |name: &str, (hash, size): (String, u64)| {
@@ -73,10 +71,15 @@ pub(crate) fn write(
         "model.onnx",
         write_file(&folder.join("model.onnx"), |out| out.write_all(&onnx))?,
     );
-    add(
-        "stream.onnx",
-        write_file(&folder.join("stream.onnx"), |out| out.write_all(&stream))?,
-    );
+    // A stream goes on from what tokens before have seen, and an encoder's see what comes after.
+    if checkpoint.config().encoder.is_none() {
+        // Points into the same weights.
+        let (stream, _) = graph::build(checkpoint, plan, Form::Stream)?.whole();
+        add(
+            "stream.onnx",
+            write_file(&folder.join("stream.onnx"), |out| out.write_all(&stream))?,
+        );
+    }
     let weights = write_file(&folder.join(weights::FILE), |out| {
         layout.write(&graph.tensors.iter().collect::<Vec<_>>(), out)
     })?;
@@ -109,9 +112,11 @@ fn manifest(
     let categories = categories(checkpoint, labels)?;
     let max_position = max_position(config);
     let prefix_tokens = checkpoint.prefix().to_vec();
+    let suffix_tokens = checkpoint.suffix().to_vec();
+    let around = prefix_tokens.len() + suffix_tokens.len();
     let window_tokens = guard
         .window_tokens
-        .unwrap_or(DEFAULT_WINDOW_TOKENS.min(max_position.saturating_sub(prefix_tokens.len())));
+        .unwrap_or(DEFAULT_WINDOW_TOKENS.min(max_position.saturating_sub(around)));
     let name = || {
         let folder = checkpoint.folder().canonicalize().ok()?;
         Some(folder.file_name()?.to_string_lossy().into_owned())
@@ -132,6 +137,10 @@ fn manifest(
             intermediate: config.intermediate,
             vocabulary: config.vocabulary,
             max_position,
+            pooling: match &config.encoder {
+                Some(encoder) => encoder.pooling,
+                None => Pooling::LastToken,
+            },
         },
         policy: calibrate::uncalibrated(&categories),
         categories,
@@ -143,6 +152,7 @@ fn manifest(
         },
         files,
         prefix_tokens,
+        suffix_tokens,
         quantization: Value::Null,
         certificate: Value::Null,
         provenance: Value::Object(guard.provenance.clone()),
@@ -159,7 +169,7 @@ fn categories(
     if let Some(given) = given {
         if given.len() != labels {
             return Err(ExportError::Option(format!(
-                "{} labels are given, but score.weight has {labels} rows",
+                "{} labels are given, but the checkpoint has {labels} categories",
                 given.len()
             )));
         }
@@ -170,7 +180,7 @@ fn categories(
             return Err(ExportError::checkpoint(
                 &checkpoint.folder().join("duoguard.json"),
                 format!(
-                    "{} categories, but score.weight has {labels} rows",
+                    "{} categories, but the checkpoint has {labels}",
                     categories.len()
                 ),
             ));
@@ -185,7 +195,11 @@ fn categories(
             .enumerate()
             .all(|(i, name)| *name == format!("LABEL_{i}"));
     Ok(match labels {
-        _ if is_named => names.clone(),
+        _ if is_named => {
+            let safe = checkpoint.config().safe_label;
+            let unsafe_names = names.iter().enumerate().filter(|(i, _)| Some(*i) != safe);
+            unsafe_names.map(|(_, name)| name.clone()).collect()
+        }
         12 => CATEGORIES.map(str::to_owned).to_vec(),
         _ => (0..labels).map(|label| format!("LABEL_{label}")).collect(),
     })

@@ -5,6 +5,9 @@
 #[path = "../../runtime/tests/runtime/support.rs"]
 mod support;
 
+mod server;
+pub use server::ask;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 

@@ -19,7 +19,7 @@ pub use self::files::{
 };
 use self::files::{GRAPH, MANIFEST, STREAM, TOKENIZER, WEIGHTS};
 pub use self::manifest::{
-    Architecture, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_WINDOW_TOKENS, Manifest,
+    Architecture, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_WINDOW_TOKENS, Manifest, Pooling,
 };
 pub use self::weights::Weights;
 use crate::error::{Error, Result};

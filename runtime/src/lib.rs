@@ -40,7 +40,7 @@ mod verdict;
 pub use bundle::{
     Architecture, BUNDLE_FILES, Bundle, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_GRAPH_BYTES,
     MAX_MANIFEST_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES, MAX_WINDOW_TOKENS, Manifest,
-    OPTIONAL_BUNDLE_FILES, Weights,
+    OPTIONAL_BUNDLE_FILES, Pooling, Weights,
 };
 pub use engine::{
     AutoEngine, Engine, EngineChoice, EngineInfo, MAX_THREADS, TokenBatch, engine_info,

@@ -99,7 +99,8 @@ impl Model {
     }
 
     /// How else a text of at most [`MAX_TEXT_BYTES`] bytes reads: without its disguises, and what
-    /// it holds in encoded form. Empty for ordinary text. These are the views that [`Session::check`](crate::Session::check) scores besides the text itself.
+    /// it holds in encoded form. Empty for ordinary text. These are the views that
+    /// [`Session::check`](crate::Session::check) scores besides the text itself.
     ///
     /// # Errors
     /// A longer text.
@@ -115,7 +116,7 @@ impl Model {
     }
 
     /// The windows that cover the tokens of a text, each as the network takes it: with the model's
-    /// prefix before it.
+    /// prefix before it and its suffix behind it.
     pub fn windows(&self, tokens: &[u32]) -> Vec<Vec<u32>> {
         windows(tokens.len(), self.manifest().limits, LastWindow::Full)
             .map(|range| self.window(&tokens[range]).into_owned())
@@ -124,9 +125,10 @@ impl Model {
 
     /// A window of a text's tokens as the network takes it.
     pub(crate) fn window<'a>(&self, tokens: &'a [u32]) -> Cow<'a, [u32]> {
-        match &self.manifest().prefix_tokens[..] {
-            [] => Cow::Borrowed(tokens),
-            prefix => Cow::Owned([prefix, tokens].concat()),
+        let manifest = self.manifest();
+        match (&manifest.prefix_tokens[..], &manifest.suffix_tokens[..]) {
+            ([], []) => Cow::Borrowed(tokens),
+            (prefix, suffix) => Cow::Owned([prefix, tokens, suffix].concat()),
         }
     }
 

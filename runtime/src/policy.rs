@@ -119,6 +119,11 @@ impl Policy {
 
     /// The operating point with the largest rate that is at most `target_fpr`.
     fn operating_point(&self, target_fpr: f32) -> Result<&OperatingPoint> {
+        if !(target_fpr > 0.0 && target_fpr < 1.0) {
+            return Err(Error::argument(format!(
+                "a target false positive rate of {target_fpr}; expected more than 0 and less than 1"
+            )));
+        }
         let rates = || self.operating_points.iter().map(|point| point.target_fpr);
         let eligible = self.operating_points.iter();
         eligible

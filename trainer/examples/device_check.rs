@@ -9,10 +9,8 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use clap::Parser;
-use duoguard_trainer::device::device;
-use duoguard_trainer::error::TrainError;
-use duoguard_trainer::probe::{Kind, Probe, find, tiny};
-use duoguard_trainer::recipe::{ComputeRecipe, Precision};
+use duoguard_trainer::probe::{Probe, ProbeLoss, loss_and_gradients, tiny};
+use duoguard_trainer::{ComputeRecipe, Precision, TrainError, device};
 
 /// Compares the losses and gradients of a small network with those of the CPU in 32 bits.
 #[derive(Parser)]
@@ -59,7 +57,7 @@ fn check(name: &str) -> Result<bool, TrainError> {
         "{:<12} {:<24} {:>12} {:>9} {:>9}  worst gradient",
         "step", name, "loss", "off", "gradient"
     );
-    for (step, kind) in Kind::ALL {
+    for (step, kind) in ProbeLoss::ALL {
         let probe = Probe {
             kind,
             rows: 8,
@@ -71,7 +69,7 @@ fn check(name: &str) -> Result<bool, TrainError> {
                 recompute_layers,
                 read_every: None,
             };
-            find(probe, &tiny(), 7, compute, device)
+            loss_and_gradients(probe, &tiny(), 7, compute, device)
         };
         let expected = found(Precision::F32, false, &Device::flex());
         for (way, precision, recompute, loss_limit) in WAYS {

@@ -10,12 +10,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use duoguard_eval::{Benchmark, Guard, Metrics, Outcome, Row, read_benchmarks};
-use duoguard_trainer::data::{load_pairs, load_parallel, load_seed};
-use duoguard_trainer::lexicon::Lexicon;
-use duoguard_trainer::recipe::Recipe;
-use duoguard_trainer::teacher::{self, Teacher};
-use duoguard_trainer::validation::split;
-use rayon::prelude::*;
+use duoguard_trainer::{LinearBaseline, Recipe};
 
 /// Trains a recipe's linear teacher and prints its AUROC and FPR per cent: validation, then
 /// benchmarks.
@@ -34,15 +29,15 @@ struct Arguments {
     json: Option<PathBuf>,
 }
 
-struct Judge(Teacher);
+struct Baseline(LinearBaseline);
 
-impl Guard for Judge {
+impl Guard for Baseline {
     fn judge(&mut self, row: &Row) -> Result<(f32, bool), String> {
         let text = match &row.response {
             Some(response) => format!("{} {response}", row.prompt),
             None => row.prompt.clone(),
         };
-        let score = self.0.joint_opinion(&text);
+        let score = self.0.score(&text);
         Ok((score, score > 0.5))
     }
 }
@@ -50,44 +45,9 @@ impl Guard for Judge {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let recipe = Recipe::load(&arguments.recipe)?;
-    let settings = recipe
-        .classifier
-        .teacher
-        .as_ref()
+    let baseline = LinearBaseline::train(&recipe, &arguments.data)?
         .ok_or("the recipe has no [classifier.teacher]")?;
-    let corpus = load_seed(&arguments.data, &recipe)?;
-    let parallel = load_parallel(&arguments.data, &recipe)?;
-    let pairs = load_pairs(&arguments.data, &recipe)?;
-    let (training, validation) = split(&corpus, &recipe);
-    let lexicon = (recipe.classifier.sampling.code_switch > 0.0)
-        .then(|| Lexicon::learn_all(&pairs, &parallel, &recipe.data.languages));
-    let draws = teacher::draws(&training, &parallel, lexicon.as_ref(), &recipe);
-    let teacher = Teacher::train(draws, settings);
-
-    let scores: Vec<f32> = validation
-        .rows
-        .par_iter()
-        .map(|row| teacher.joint_opinion(&row.text))
-        .collect();
-    let mut by_kind: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
-    for (row, &score) in validation.rows.iter().zip(&scores) {
-        let source = &validation.sources[row.source];
-        let kind = match recipe.data.held_out_sources.contains(source) {
-            true => "unseen-",
-            false => "",
-        };
-        for language in [row.lang.as_str(), "all"] {
-            by_kind
-                .entry(format!("{kind}{language}"))
-                .or_default()
-                .push(Outcome {
-                    score,
-                    flagged: score > 0.5,
-                    label: row.is_unsafe,
-                });
-        }
-    }
-    for (kind, outcomes) in &by_kind {
+    for (kind, outcomes) in &baseline.validate() {
         println!("{kind:12} {}", figures(outcomes));
     }
     let Some(benchmarks) = arguments.benchmarks else {
@@ -95,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let languages = ["En", "Fr", "Es", "De"];
     let sets = read_benchmarks(&benchmarks, &Benchmark::ALL, &languages)?;
-    let runs = duoguard_eval::run(&mut Judge(teacher), &sets, &mut |_| {})?;
+    let runs = duoguard_eval::run(&mut Baseline(baseline), &sets, &mut |_| {})?;
     let mut means = BTreeMap::new();
     for language in languages {
         let mut aurocs = Vec::new();

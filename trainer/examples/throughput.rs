@@ -11,12 +11,8 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
-use duoguard_trainer::decoder::Decoder;
-use duoguard_trainer::device::device;
-use duoguard_trainer::probe::{Kind, Probe, qwen_half_billion, tiny};
-use duoguard_trainer::progress::StepMetrics;
-use duoguard_trainer::recipe::{ComputeRecipe, Precision};
-use duoguard_trainer::stage::{StageSettings, run_stage};
+use duoguard_trainer::probe::{Probe, ProbeLoss, qwen_half_billion, tiny};
+use duoguard_trainer::{ComputeRecipe, Precision, device};
 
 /// Takes training steps on made-up tokens, and prints one line.
 #[derive(Parser)]
@@ -79,52 +75,34 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let plain = device(&arguments.device)?;
-    let device = plain.clone().autodiff();
-    let (shape, vocabulary) = match arguments.shape {
+    let device = device(&arguments.device)?;
+    let network = match arguments.shape {
         Shape::Tiny => tiny(),
         Shape::Qwen => qwen_half_billion(),
     };
-    let mut probe = Probe {
+    let probe = Probe {
         kind: match arguments.step {
-            Step::Pretrain => Kind::Pretrain,
-            Step::Classifier => Kind::Classifier,
-            Step::Preference => Kind::Preference,
+            Step::Pretrain => ProbeLoss::Pretrain,
+            Step::Classifier => ProbeLoss::Classifier,
+            Step::Preference => ProbeLoss::Preference,
         },
         rows: arguments.rows,
         tokens: arguments.tokens,
     };
-    let mut decoder = Decoder::new(&shape, vocabulary, 1, &device);
+    let compute = ComputeRecipe {
+        precision: match arguments.precision {
+            Bits::F32 => Precision::F32,
+            Bits::Bf16 => Precision::Bf16,
+        },
+        recompute_layers: arguments.recompute,
+        read_every: Some(arguments.steps),
+    };
     let run = Path::new("target").join(format!("throughput-{}", std::process::id()));
     std::fs::create_dir_all(&run)?;
-    let settings = StageSettings {
-        name: "classifier",
-        steps: 2 * arguments.steps,
-        accumulation: 1,
-        learning_rate: 1e-5,
-        warmup: 0.1,
-        weight_decay: 0.0,
-        max_gradient_norm: 1.0,
-        // A state is saved once, after the last step, and its time is not counted.
-        checkpoint_every: 2 * arguments.steps,
-        average_decay: 0.0,
-        compute: ComputeRecipe {
-            precision: match arguments.precision {
-                Bits::F32 => Precision::F32,
-                Bits::Bf16 => Precision::Bf16,
-            },
-            recompute_layers: arguments.recompute,
-            read_every: Some(arguments.steps),
-        },
-    };
     let started = Instant::now();
-    let outcome = run_stage(&mut probe, &settings, &mut decoder, &run, &device);
-    let metrics = std::fs::read_to_string(run.join("metrics.jsonl"));
+    let steps = probe.time_steps(&network, arguments.steps, compute, &run, &device);
     std::fs::remove_dir_all(&run)?;
-    outcome?;
-    // The second half: kernels are compiled and tuned, and memory is what it will be.
-    let metrics = metrics?;
-    let last: StepMetrics = serde_json::from_str(metrics.lines().last().unwrap_or_default())?;
+    let last = steps?;
     println!(
         "burn {} {:?} {:?} {}x{} {:?}{}: {:.0} tokens/s, {:.1} ms a step, {}; {:.0} s in all",
         arguments.device,
@@ -140,7 +118,7 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         },
         last.tokens_per_s,
         last.step_ms,
-        memory(&plain),
+        memory(&device),
         started.elapsed().as_secs_f64(),
     );
     Ok(())
@@ -156,14 +134,17 @@ fn memory(device: &Device) -> String {
     if let Some(usage) = used {
         return format!("{:.2} GiB reserved", usage.bytes_reserved as f64 / GIB);
     }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|line| {
-        line.strip_prefix("VmHWM:")?
-            .trim()
-            .strip_suffix(" kB")?
-            .parse::<f64>()
-            .ok()
-    });
+    let status = std::fs::read_to_string("/proc/self/status");
+    let peak = status
+        .iter()
+        .flat_map(|status| status.lines())
+        .find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse::<f64>()
+                .ok()
+        });
     peak.map_or("memory unknown".to_owned(), |kib| {
         format!("{:.2} GiB at most", kib * 1024.0 / GIB)
     })

@@ -10,7 +10,7 @@ pub enum TrainError {
     Recipe(#[from] crate::recipe::RecipeError),
     /// The data is wrong; the message names file, line and field.
     #[error(transparent)]
-    Data(#[from] crate::data::DataError),
+    Data(#[from] crate::data::rows::DataError),
     /// A file could not be read or written.
     #[error("{}: cannot {doing}: {source}", path.display())]
     Io {
@@ -37,7 +37,8 @@ pub enum TrainError {
     Export(#[from] duoguard_export::ExportError),
     /// The loss or the gradients stopped being numbers.
     #[error(
-        "{stage}, step {step}: the loss is {loss} and the gradient norm {gradient_norm}; lower the learning rate in the recipe"
+        "{stage}, step {step}: the loss is {loss} and the gradient norm {gradient_norm}; lower \
+         the learning rate in the recipe"
     )]
     Diverged {
         /// Which stage.
@@ -51,7 +52,8 @@ pub enum TrainError {
     },
     /// A language that the language identifier does not know.
     #[error(
-        "game.languages: {0:?} cannot be identified; expected a two-letter ISO 639-1 code of a language that whatlang knows"
+        "game.languages: {0:?} cannot be identified; expected a two-letter ISO 639-1 code of a \
+         language that whatlang knows"
     )]
     Language(String),
     /// The benchmarks cannot be read, or the report not drawn.
@@ -71,8 +73,8 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    /// An I/O error with its place.
-    pub fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
+    /// An I/O error of the file or folder at `path`.
+    pub(crate) fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io {
             doing,
             path: path.to_owned(),
@@ -81,7 +83,7 @@ impl TrainError {
     }
 
     /// An invalid file.
-    pub fn invalid(path: &Path, reason: impl Into<String>) -> Self {
+    pub(crate) fn invalid(path: &Path, reason: impl Into<String>) -> Self {
         Self::Invalid {
             path: path.to_owned(),
             reason: reason.into(),

@@ -1,45 +1,55 @@
-//! Trains duoguard models: a byte-level tokenizer, language-model pre-training
-//! (stage 0) and the 12-category classifier (stage 1), from one TOML recipe.
+//! Trains duoguard models: a byte-level tokenizer, language-model pre-training (stage 0), the
+//! 12-category classifier (stage 1) and the two-player game (arXiv 2502.05163), from one TOML
+//! recipe.
 //!
-//! What comes out is a Hugging Face folder (`config.json`, `model.safetensors`,
-//! `tokenizer.json`), which `duoguard-export` turns into a bundle.
+//! What comes out of a round is a Hugging Face folder (`config.json`, `model.safetensors`,
+//! `tokenizer.json`) and the bundle that `duoguard-export` makes of it.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use duoguard_trainer::{Recipe, RunOptions, device, run};
+//!
+//! let recipe = Recipe::load(Path::new("recipes/demo.toml"))?;
+//! let options = RunOptions {
+//!     data: "recipes".into(),
+//!     runs: "runs".into(),
+//!     resume: false,
+//!     device: device("cpu")?,
+//! };
+//! println!("{}", run(&recipe, &options)?.display());
+//! # Ok::<(), duoguard_trainer::TrainError>(())
+//! ```
+#![warn(unreachable_pub)]
 
-pub mod author;
-pub mod batch;
-pub mod checkpoint;
-pub mod classifier;
-pub mod data;
-pub mod decoder;
-pub mod device;
-pub mod draw;
-pub mod endpoint;
-pub mod error;
-pub mod game;
-pub mod generator;
-pub mod ground;
-pub mod import;
-pub mod instructions;
-pub mod judge;
-pub mod lexicon;
-pub mod linear;
-pub mod loss;
-pub mod measure;
-pub mod optimizer;
-pub mod players;
-pub mod preference;
-pub mod pretrain;
-pub mod probe;
-pub mod progress;
-pub mod proposal;
-pub mod recipe;
-pub mod recompute;
-pub mod report;
-pub mod run;
-pub mod sample;
-pub mod sampling;
-pub mod stage;
-pub mod teacher;
-pub mod theory;
-pub mod tokenizer;
-pub mod validation;
-pub mod voice;
+mod baseline;
+mod data;
+mod endpoint;
+mod error;
+mod export;
+mod files;
+mod game;
+mod model;
+mod recipe;
+mod report;
+mod run;
+mod setup;
+mod train;
+
+pub use baseline::LinearBaseline;
+pub use data::rows::DataError;
+pub use endpoint::EndpointError;
+pub use error::TrainError;
+pub use recipe::{ComputeRecipe, Precision, Recipe, RecipeError};
+pub use run::{RunOptions, run};
+pub use train::device::device;
+pub use train::progress::StepMetrics;
+
+/// One step of each kind of training on made-up tokens: what the checks of a device, and the
+/// measurements of its speed, compute.
+pub mod probe {
+    pub use crate::recipe::ModelRecipe;
+    pub use crate::train::probe::{
+        LossAndGradients, Network, Probe, ProbeLoss, loss_and_gradients, qwen_half_billion, tiny,
+    };
+}

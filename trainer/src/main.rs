@@ -4,10 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use duoguard_trainer::device::device;
-use duoguard_trainer::error::TrainError;
-use duoguard_trainer::recipe::Recipe;
-use duoguard_trainer::run::{RunOptions, run};
+use duoguard_trainer::{Recipe, RunOptions, TrainError, device, run};
 
 /// Trains a guard as a recipe says, and writes a checkpoint and a bundle.
 ///

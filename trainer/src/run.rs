@@ -1,4 +1,4 @@
-//! A whole run, top to bottom: the ground, round 0, and the rounds of the game.
+//! A whole run, top to bottom: the setup, round 0, and the rounds of the game.
 //!
 //! Everything it writes is in `<runs>/<name>/`; each step is skipped when its result is already
 //! there, so a run that was killed anywhere goes on where it was. A game's rounds are in
@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use crate::author::Author;
-use crate::checkpoint::write_atomically;
 use crate::error::TrainError;
-use crate::game::{Game, Players};
-use crate::ground::Ground;
-use crate::measure::{benchmarks, measure};
+use crate::export::export_classifier;
+use crate::files::write_atomically;
+use crate::game::players;
+use crate::game::round::{Game, GameState};
 use crate::recipe::Recipe;
-use crate::report::write_report;
+use crate::report::page::write_report;
+use crate::report::scores::{load_benchmarks, score_bundle};
+use crate::setup::Setup;
 
 /// Where a run reads and writes, and on what it computes.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ pub struct RunOptions {
 /// # Errors
 /// Whatever stops a step, in words; the run goes on from there when it is resumed.
 pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError> {
-    let run = prepare(recipe, options)?;
+    let run = open_run_folder(recipe, options)?;
     let last = recipe.game.as_ref().map_or(0, |game| game.rounds);
     let folders: Vec<PathBuf> = (0..=last)
         .map(|round| round_folder(&run, recipe, round))
@@ -62,17 +63,16 @@ fn play(
     folders: &[PathBuf],
     options: &RunOptions,
 ) -> Result<(), TrainError> {
-    let ground = Ground::lay(recipe, run, &options.data, &options.device)?;
+    let setup = Setup::prepare(recipe, run, &options.data, &options.device)?;
     let first = &folders[0];
     fs::create_dir_all(first).map_err(|e| TrainError::io("create", first, e))?;
-    let data = (&ground.training, ground.teacher.as_ref());
-    let classifier = ground.train_classifier(first, data, &ground.base)?;
-    ground.publish(first, &classifier, &ground.training, 0)?;
+    let classifier = setup.train_first_classifier(first)?;
+    export_classifier(&setup, first, &classifier, &setup.training, 0)?;
     let Some(game) = &recipe.game else {
         return Ok(());
     };
     let sets = match &game.benchmarks {
-        Some(folder) => benchmarks(&options.data.join(folder))?,
+        Some(folder) => load_benchmarks(&options.data.join(folder))?,
         None => {
             eprintln!(
                 "game.benchmarks is not set: proposals are not checked for overlap with benchmarks"
@@ -80,28 +80,28 @@ fn play(
             Vec::new()
         }
     };
-    measure(first, &ground.validation, &sets)?;
-    let author = Author::of(&ground, game)?;
+    score_bundle(first, &setup.validation, &sets)?;
+    let (generator, judge) = players::prepare(&setup, game)?;
     let game = Game {
-        ground: &ground,
+        setup: &setup,
         recipe: game,
         benchmarks: &sets,
-        author: author.as_ref(),
+        judge,
     };
-    let mut players = Players {
+    let mut state = GameState {
         classifier,
-        generator: author.as_ref().map(|author| author.first.clone()),
-        data: ground.training.clone(),
+        generator,
+        data: setup.training.clone(),
     };
     for (round, folder) in folders.iter().enumerate().skip(1) {
-        players = game.play(players, round, folder)?;
+        state = game.play(state, round, folder)?;
         write_report(run, &recipe.name, &folders[..=round])?;
     }
     Ok(())
 }
 
 /// The folder of a round, from 0.
-pub fn round_folder(run: &Path, recipe: &Recipe, round: usize) -> PathBuf {
+pub(crate) fn round_folder(run: &Path, recipe: &Recipe, round: usize) -> PathBuf {
     match &recipe.game {
         Some(_) => run.join(format!("round-{round}")),
         None => run.to_owned(),
@@ -109,7 +109,7 @@ pub fn round_folder(run: &Path, recipe: &Recipe, round: usize) -> PathBuf {
 }
 
 /// Makes the run folder, or checks that the one there was made by this very recipe.
-fn prepare(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError> {
+fn open_run_folder(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError> {
     let run = options.runs.join(&recipe.name);
     let kept = run.join("recipe.toml");
     if kept.exists() {
@@ -123,7 +123,8 @@ fn prepare(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError>
         if found != recipe.text {
             return Err(TrainError::invalid(
                 &kept,
-                "the run was started with another recipe: give the new one another name, or remove the run",
+                "the run was started with another recipe: give the new one another name, or \
+                 remove the run",
             ));
         }
     } else {

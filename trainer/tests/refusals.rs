@@ -16,6 +16,8 @@ fn refused(recipe: impl Fn(&str) -> String, seed: &str, mentions: &[&str]) {
         .replace("[\"parallel/tatoeba-pairs.jsonl.gz\"]", "[]");
     fs::write(folder.path().join("recipe.toml"), recipe(&bundled)).unwrap();
     fs::write(folder.path().join("seed.jsonl"), seed).unwrap();
+    let sources = "[s]\nlicence = \"CC0-1.0\"\n[tatoeba]\nlicence = \"CC-BY-2.0\"\n";
+    fs::write(folder.path().join("sources.toml"), sources).unwrap();
     let output = train(folder.path());
     let shown = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{shown}");
@@ -72,6 +74,19 @@ fn data() {
     ] {
         refused(str::to_owned, &seed, &mentions);
     }
+}
+
+#[test]
+fn a_source_without_a_licence() {
+    let mentions = ["sources.toml", "\"stranger\"", "licence"];
+    let row = ROW.replace("\"s\"", "\"stranger\"");
+    refused(str::to_owned, &row, &mentions);
+}
+
+#[test]
+fn a_missing_file_of_sources() {
+    let nowhere = |recipe: &str| recipe.replace("sources.toml", "nowhere.toml");
+    refused(nowhere, ROW, &["nowhere.toml", "data.sources"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use duoguard::{Input, Model, SessionOptions};
-use duoguard_trainer::progress::StepMetrics;
+use duoguard_trainer::StepMetrics;
 
 const RECIPE: &str = r#"
 name = "tiny"
@@ -19,6 +19,8 @@ pairs = ["pairs.jsonl"]
 languages = ["en", "de"]
 exclude_sources = []
 validation_fraction = 0.2
+sources = "sources.toml"
+pair_sources = ["made_up"]
 [tokenizer]
 vocabulary = 400
 [model]
@@ -110,7 +112,8 @@ fn write_data(folder: &Path) {
                 "[]"
             };
             seed += &format!(
-                "{{\"text\": \"{} number {i}\", \"lang\": \"{lang}\", \"unsafe\": {is_unsafe}, \"categories\": {categories}, \"source\": \"made_up\", \"group\": null}}\n",
+                "{{\"text\": \"{} number {i}\", \"lang\": \"{lang}\", \"unsafe\": {is_unsafe}, \
+                 \"categories\": {categories}, \"source\": \"made_up\", \"group\": null}}\n",
                 texts[i % 4]
             );
         }
@@ -120,13 +123,16 @@ fn write_data(folder: &Path) {
     for i in 0..4 {
         for (lang, text) in [("en", kind[i]), ("de", kind_de[i])] {
             parallel += &format!(
-                "{{\"group\": \"g{i}\", \"lang\": \"{lang}\", \"text\": \"{text}\", \"source\": \"made_up\"}}\n"
+                "{{\"group\": \"g{i}\", \"lang\": \"{lang}\", \"text\": \"{text}\", \"source\": \
+                 \"made_up\"}}\n"
             );
         }
         pairs += &format!("{{\"en\": \"{}\", \"de\": \"{}\"}}\n", kind[i], kind_de[i]);
     }
     fs::write(folder.join("parallel.jsonl"), parallel).unwrap();
     fs::write(folder.join("pairs.jsonl"), pairs).unwrap();
+    let sources = "[made_up]\nlicence = \"CC0-1.0\"\n";
+    fs::write(folder.join("sources.toml"), sources).unwrap();
     fs::write(folder.join("tiny.toml"), RECIPE).unwrap();
 }
 
@@ -293,6 +299,11 @@ fn whole_and_killed(
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");
     let recipe = folder.path().join("game.toml");
     fs::write(&recipe, recipe_text).unwrap();
+    fs::copy(
+        data.join("sources.toml"),
+        folder.path().join("sources.toml"),
+    )
+    .unwrap();
     let trainer = |runs: &str, resume: bool| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_duoguard-train"));
         command
@@ -340,7 +351,8 @@ fn whole_and_killed(
 }
 
 #[test]
-#[ignore = "plays recipes/demo.toml twice, which takes minutes: cargo test --release -p duoguard-trainer --test run -- --ignored --nocapture"]
+#[ignore = "plays recipes/demo.toml twice, which takes minutes: cargo test --release -p \
+    duoguard-trainer --test run -- --ignored --nocapture"]
 fn the_demo_killed_at_ten_random_moments_ends_as_one_that_was_not() {
     let whole = whole_and_killed(include_str!("../../recipes/demo.toml"), |whole_time| {
         (0..10)

@@ -107,13 +107,14 @@ type Part<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
 
 /// Runs everything, and says how long each part took.
 fn test(sh: &Shell, root: &Path) -> Result<()> {
-    let parts: [Part<'_>; 6] = [
+    let parts: [Part<'_>; 7] = [
         ("ort", &|| onnxruntime::fetch(sh, root).map(drop)),
         ("debian", &|| {
             Ok(cmd!(sh, "scripts/debian.sh vulkan browser").run()?)
         }),
         ("lint", &|| lint(sh)),
         ("tests", &|| tests(sh)),
+        ("clients", &|| Ok(cmd!(sh, "scripts/clients.sh").run()?)),
         ("metrics", &|| Ok(cmd!(sh, "scripts/metrics.sh").run()?)),
         ("ctest", &|| ctest(sh, root, false)),
     ];

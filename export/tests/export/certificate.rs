@@ -236,7 +236,7 @@ fn wrong_options_are_refused() {
         ..ExportOptions::default()
     });
     assert!(
-        message.contains("2 labels are given, but score.weight has 1 rows"),
+        message.contains("2 labels are given, but the checkpoint has 1"),
         "{message}"
     );
     let message = refusal(ExportOptions {

@@ -102,10 +102,10 @@ const CASES: &[Case] = &[
     ),
     (
         "other architecture",
-        |f| f.config["architectures"] = json!(["BertForSequenceClassification"]),
+        |f| f.config["architectures"] = json!(["DistilBertForSequenceClassification"]),
         &[
             "config.json",
-            "BertForSequenceClassification",
+            "DistilBertForSequenceClassification",
             "only [\"Qwen2ForSequenceClassification\"] and [\"LlamaForSequenceClassification\"]",
         ],
     ),
@@ -317,7 +317,7 @@ const CASES: &[Case] = &[
                     .insert("duoguard.json", json!({ "categories": ["a", "b"] })),
             )
         },
-        &["duoguard.json: 2 categories, but score.weight has 12 rows"],
+        &["duoguard.json: 2 categories, but the checkpoint has 12"],
     ),
     (
         "window beyond the network",

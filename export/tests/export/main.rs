@@ -3,6 +3,7 @@
 mod calibration;
 mod certificate;
 mod damaged;
+mod encoders;
 mod parity;
 mod publishing;
 mod shards;

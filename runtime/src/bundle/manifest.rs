@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{HASHED_FILES, MAX_MANIFEST_BYTES, OPTIONAL_BUNDLE_FILES};
+use super::files::{HASHED_FILES, MAX_MANIFEST_BYTES, OPTIONAL_BUNDLE_FILES, STREAM};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 
@@ -35,6 +35,10 @@ pub struct Manifest {
     /// `<|begin_of_text|>`; most models have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prefix_tokens: Vec<u32>,
+    /// The ids of special tokens that stand behind every window, such as BERT's `[SEP]`; decoders
+    /// have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suffix_tokens: Vec<u32>,
     /// The SHA-256, in hexadecimal, of every other file of the bundle.
     pub files: BTreeMap<String, String>,
     /// How the weights were quantised and what that cost; not interpreted here.
@@ -49,7 +53,7 @@ pub struct Manifest {
     pub provenance: serde_json::Value,
 }
 
-/// The shape of a decoder network.
+/// The shape of the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
@@ -69,6 +73,28 @@ pub struct Architecture {
     pub vocabulary: usize,
     /// The longest sequence, in tokens, that the graph accepts.
     pub max_position: usize,
+    /// Which of the last layer's tokens are judged.
+    #[serde(default, skip_serializing_if = "Pooling::is_default")]
+    pub pooling: Pooling,
+}
+
+/// Which of the last layer's tokens a network judges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The last one, as decoders do, in which a token sees those before it.
+    #[default]
+    LastToken,
+    /// The first one: that of an encoder, in which every token sees every other.
+    FirstToken,
+    /// The mean of an encoder's tokens.
+    Mean,
+}
+
+impl Pooling {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How a long text is cut.
@@ -163,11 +189,14 @@ impl Manifest {
                  {MAX_WINDOW_TOKENS}"
             )));
         }
-        let prefix = self.prefix_tokens.len();
-        if prefix >= max_position || window_tokens > max_position - prefix {
-            let with = match prefix {
-                0 => String::new(),
-                _ => format!(" with {prefix} prefix_tokens before it"),
+        let (prefix, suffix) = (self.prefix_tokens.len(), self.suffix_tokens.len());
+        let around = prefix + suffix;
+        if around >= max_position || window_tokens > max_position - around {
+            let with = match (prefix, suffix) {
+                (0, 0) => String::new(),
+                (_, 0) => format!(" with {prefix} prefix_tokens before it"),
+                (0, _) => format!(" with {suffix} suffix_tokens behind it"),
+                _ => format!(" with {prefix} prefix_tokens and {suffix} suffix_tokens around it"),
             };
             return Err(Error::model(format!(
                 "manifest.json: limits.window_tokens is {window_tokens}{with}, more than \
@@ -175,14 +204,23 @@ impl Manifest {
             )));
         }
         let vocabulary = self.architecture.vocabulary;
-        if let Some(id) = self
-            .prefix_tokens
-            .iter()
-            .find(|id| **id as usize >= vocabulary)
-        {
+        for (field, ids) in [
+            ("prefix_tokens", &self.prefix_tokens),
+            ("suffix_tokens", &self.suffix_tokens),
+        ] {
+            if let Some(id) = ids.iter().find(|id| **id as usize >= vocabulary) {
+                return Err(Error::model(format!(
+                    "manifest.json: {field} has {id}; expected less than \
+                     architecture.vocabulary, {vocabulary}"
+                )));
+            }
+        }
+        let is_causal = self.architecture.pooling == Pooling::LastToken && suffix == 0;
+        if self.files.contains_key(STREAM) && !is_causal {
             return Err(Error::model(format!(
-                "manifest.json: prefix_tokens has {id}; expected less than \
-                 architecture.vocabulary, {vocabulary}"
+                "manifest.json: files lists {STREAM}, which a model with suffix_tokens, or whose \
+                 architecture.pooling is not \"last_token\", cannot have: its text does not go on \
+                 from the tokens before"
             )));
         }
         if overlap_tokens >= window_tokens {

@@ -1,5 +1,5 @@
-//! Remembers the logits of windows, so that a whole window is computed once and a growing one goes on
-//! from where it was.
+//! Remembers the logits of windows, so that a whole window is computed once and a growing one goes
+//! on from where it was.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! Up to 64 bytes of a text as sets of bits, so that [`scan`](super::scan) asks a question of all of
-//! them at once.
+//! Up to 64 bytes of a text as sets of bits, so that [`scan`](super::scan) asks a question of all
+//! of them at once.
 //!
 //! A processor cannot foresee where words end, and a loop over characters mostly waits for that.
 //! Sets have no such branches.

@@ -1,5 +1,5 @@
-//! Where sentences end, and whether their letters look like a language's or like those of a language
-//! moved by 13 places.
+//! Where sentences end, and whether their letters look like a language's or like those of a
+//! language moved by 13 places.
 
 use std::ops::Range;
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use tokenizers::Tokenizer;
+use tokenizers::{Model as _, Tokenizer};
 
 use super::pieces::Pieces;
 use super::words::Words;
@@ -60,7 +60,11 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<TextTokenizer> {
 impl TextTokenizer {
     /// The ids of a text, without special tokens.
     pub(crate) fn encode(&self, text: &str, vocabulary: usize) -> Result<Vec<u32>> {
-        let ids = self.ids(text)?;
+        let mut ids = self.ids(text)?;
+        if ids.is_empty() && !text.trim().is_empty() {
+            // What the tokenizer drops is scored as what it does not know.
+            ids = self.unknown();
+        }
         if ids.is_empty() && !text.trim().is_empty() {
             // Zero tokens would make the verdict "safe" on text that nothing scored.
             return Err(Error::model(format!(
@@ -84,6 +88,14 @@ impl TextTokenizer {
             Ok(Ok(ids)) => ids.len().min(most),
             _ => most,
         }
+    }
+
+    /// The tokens of a character that no vocabulary has, past the normaliser; none where the model
+    /// has no token for what it does not know.
+    fn unknown(&self) -> Vec<u32> {
+        let tokens = self.tokenizer.get_model().tokenize("\u{10FFFF}");
+        let ids = tokens.map(|tokens| tokens.iter().map(|token| token.id).collect());
+        ids.unwrap_or_default()
     }
 
     fn ids(&self, text: &str) -> Result<Vec<u32>> {

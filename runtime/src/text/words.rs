@@ -1,8 +1,8 @@
 //! Remembers the token ids of words, so that ordinary text is tokenised by looking its words up.
 //!
-//! The crate `tokenizers` finds the ids of a word, once. It also keeps track of offsets, which takes
-//! time and which a check does not need. Looking words up gives the same ids if the tokenizer first
-//! splits a text into words and then treats each alone: [`Words::of`] recognises the one such
+//! The crate `tokenizers` finds the ids of a word, once. It also keeps track of offsets, which
+//! takes time and which a check does not need. Looking words up gives the same ids if the tokenizer
+//! first splits a text into words and then treats each alone: [`Words::of`] recognises the one such
 //! pipeline that our trainer makes, GPT-2's. Any other tokenizer is called with the whole text.
 
 use std::collections::HashMap;

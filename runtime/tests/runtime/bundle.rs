@@ -9,7 +9,7 @@ use crate::support::{Files, Graph, open, tokenizer, write};
 /// Opens a changed bundle, which must fail with this kind and a message that has all of these in
 /// it.
 #[track_caller]
-fn refused(change: impl FnOnce(&mut Files), kind: ErrorKind, expected: &[&str]) {
+pub fn refused(change: impl FnOnce(&mut Files), kind: ErrorKind, expected: &[&str]) {
     let mut files = Files::new();
     change(&mut files);
     check(open(files), kind, expected);
@@ -212,37 +212,6 @@ fn impossible_limits() {
         &["window_tokens is 17", "max_position"],
     );
     refused(limits(usize::MAX, 4), kind, &["window_tokens"]);
-}
-
-#[test]
-fn impossible_prefixes() {
-    let prefix =
-        |ids: serde_json::Value| move |files: &mut Files| files.manifest["prefix_tokens"] = ids;
-    let kind = ErrorKind::InvalidModel;
-    refused(prefix(json!([99])), kind, &["prefix_tokens has 99"]);
-    refused(prefix(json!([-1])), kind, &["manifest.json", "-1"]);
-    // As long as the network allows, a prefix leaves no room for text.
-    refused(
-        prefix(json!(vec![0; 16])),
-        kind,
-        &["window_tokens", "with 16 prefix_tokens", "max_position, 16"],
-    );
-    refused(prefix(json!(vec![0; 100])), kind, &["100 prefix_tokens"]);
-}
-
-#[test]
-fn a_prefix_stands_before_every_window() {
-    let plain = crate::support::model();
-    let mut files = Files::new();
-    files.manifest["prefix_tokens"] = json!([0]);
-    let model = crate::support::open(files).unwrap();
-    let tokens: Vec<u32> = (0..11).map(|i| i % 4).collect();
-    let (without, with) = (plain.windows(&tokens), model.windows(&tokens));
-    assert!(without.len() > 1 && without.len() == with.len());
-    for (without, with) in without.iter().zip(&with) {
-        assert_eq!((with[0], &with[1..]), (0, &without[..]));
-    }
-    assert_eq!(model.windows(&[]), Vec::<Vec<u32>>::new());
 }
 
 #[test]

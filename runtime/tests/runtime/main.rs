@@ -1,5 +1,6 @@
 //! The runtime, from a bundle on disk to a verdict. One binary, so that it links once.
 
+mod around;
 mod bundle;
 mod cached_stream;
 mod coverage;

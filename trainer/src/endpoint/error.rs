@@ -1,6 +1,6 @@
 //! Why an endpoint cannot be used, or not any longer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why an endpoint cannot be used, or not any longer.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,8 @@ pub enum EndpointError {
     },
     /// The environment variable does not hold a key.
     #[error(
-        "endpoint {base_url}: the environment variable {variable} {reason}; set it to the endpoint's key, or leave api_key_variable out"
+        "endpoint {base_url}: the environment variable {variable} {reason}; set it to the \
+         endpoint's key, or leave api_key_variable out"
     )]
     ApiKey {
         /// The address.
@@ -29,16 +30,17 @@ pub enum EndpointError {
     },
     /// The server turns away every request: wrong address, wrong model or wrong key.
     #[error("{reason}")]
-    TurnedAway {
+    Rejected {
         /// The address, the status, what the server said, what to do.
         reason: String,
     },
     /// Too many requests failed one after another.
     #[error(
-        "{failures} requests in a row failed, the last with: {reason}. Mend the endpoint and run again; what was answered is {}",
-        journal.as_ref().map_or("lost, there is no journal".to_owned(), |j| format!("kept in {}", j.display()))
+        "{failures} requests in a row failed, the last with: {reason}. Mend the endpoint and run \
+         again; what was answered is {}",
+        kept_in(journal.as_deref())
     )]
-    Failing {
+    TooManyFailures {
         /// How many.
         failures: usize,
         /// The address and what happened last.
@@ -57,7 +59,10 @@ pub enum EndpointError {
         source: std::io::Error,
     },
     /// The journal is not one.
-    #[error("{}:{line}: {reason}; delete this line, or the file to ask for everything again", path.display())]
+    #[error(
+        "{}:{line}: {reason}; delete this line, or the file to ask for everything again",
+        path.display()
+    )]
     JournalLine {
         /// The journal.
         path: PathBuf,
@@ -83,10 +88,19 @@ pub(super) fn refuse(
     expected: &'static str,
 ) -> EndpointError {
     // Without the password that may stand before an @.
-    let base_url = base_url.rsplit('@').next().unwrap_or_default().to_owned();
+    let base_url = base_url.rsplit_once('@').map_or(base_url, |(_, host)| host);
+    let base_url = base_url.to_owned();
     EndpointError::Setting {
         base_url,
         setting,
         expected,
+    }
+}
+
+/// What became of the completions.
+fn kept_in(journal: Option<&Path>) -> String {
+    match journal {
+        Some(path) => format!("kept in {}", path.display()),
+        None => "lost, there is no journal".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! The journal: one JSON line per completion, on the disk before anyone is told of it.
+//! The journal: one JSON line per completion, on the disk before it is returned.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Completion, EndpointError};
+use super::chat::Completion;
+use super::error::EndpointError;
 
 /// One line. The key is that of the request.
 #[derive(Serialize, Deserialize)]
@@ -72,9 +73,12 @@ impl Journal {
 
     /// Writes completions by key and waits for the disk. Failures are left out: the next run asks
     /// again.
-    pub(super) fn append(&mut self, news: &[(String, Completion)]) -> Result<(), EndpointError> {
+    pub(super) fn append(
+        &mut self,
+        answered: &[(String, Completion)],
+    ) -> Result<(), EndpointError> {
         let mut bytes = Vec::new();
-        for (key, completion) in news {
+        for (key, completion) in answered {
             if matches!(completion, Completion::Failed { .. }) {
                 continue;
             }

@@ -1,9 +1,10 @@
 //! What an endpoint is asked with.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::MAX_BACKOFF;
-
+/// A pause before another try grows no longer than this.
+pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(60);
 /// Requests under way at once, at most: each is a thread.
 const MAX_CONCURRENCY: usize = 1024;
 /// Longest `timeout_s`: a day.
@@ -22,7 +23,7 @@ const OWN_KEYS: [&str; 8] = [
 
 /// Where the model is and how it is asked.
 #[derive(Clone, Debug)]
-pub struct EndpointSettings {
+pub(crate) struct EndpointSettings {
     /// The address before `/chat/completions`, such as `http://localhost:8000/v1`.
     pub base_url: String,
     /// The model's name there.
@@ -94,7 +95,8 @@ impl EndpointSettings {
             (
                 "extra_body",
                 !OWN_KEYS.iter().any(|&key| extra.contains_key(key)),
-                "keys other than those that are sent anyway (model, messages, temperature, top_p, max_tokens, seed, stream, n)",
+                "keys other than those that are sent anyway (model, messages, temperature, top_p, \
+                 max_tokens, seed, stream, n)",
             ),
         ]
     }

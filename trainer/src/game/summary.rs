@@ -1,34 +1,32 @@
 //! A round in numbers.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Round;
-use crate::checkpoint::write_json;
-use crate::classifier::score_texts;
-use crate::data::{Corpus, SeedRow};
-use crate::decoder::Decoder;
+use crate::data::rows::Corpus;
 use crate::error::TrainError;
-use crate::preference::Level;
-use crate::proposal::{Fate, Proposal};
-use crate::theory::empirical_gain;
+use crate::files::write_json;
+use crate::game::pairs::PairKind;
+use crate::game::proposal::{Outcome, Proposals, Scored};
+use crate::game::theory::empirical_gain;
 
-/// Language -> level -> pairs looked for.
-pub(super) type Levels = BTreeMap<String, BTreeMap<Level, usize>>;
+/// Language -> kind -> pairs looked for.
+pub(crate) type PairKinds = BTreeMap<String, BTreeMap<PairKind, usize>>;
 
 /// A round in numbers; its file is also the mark that the round is finished.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// From 1.
     pub round: usize,
     /// Seeds drawn.
     pub seeds: usize,
-    /// Language -> fate -> proposals.
-    pub fates: BTreeMap<String, BTreeMap<Fate, usize>>,
-    /// Language -> level -> seeds.
-    pub levels: BTreeMap<String, BTreeMap<Level, usize>>,
+    /// Language -> outcome -> proposals.
+    pub outcomes: BTreeMap<String, BTreeMap<Outcome, usize>>,
+    /// Language -> kind -> seeds.
+    pub pair_kinds: BTreeMap<String, BTreeMap<PairKind, usize>>,
     /// Language -> rows of S(t).
     pub rows: BTreeMap<String, usize>,
     /// Absent when no proposal kept its label.
@@ -40,89 +38,85 @@ pub struct Summary {
 /// only what retraining found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Exploitability {
+pub(crate) struct Exploitability {
     /// Mean of -ln p(the seed's label | proposal) under the classifier of the round before.
-    pub mean_surprise_nats: f64,
+    pub mean_surprisal_nats: f64,
     /// What the generator could gain by choosing among its proposals for a seed; see
     /// [`empirical_gain`].
     pub generator_gain_nats: f64,
-    /// What retraining took off the mean surprise.
+    /// What retraining took off the mean surprisal.
     pub classifier_gain_nats: f64,
 }
 
-fn surprise(score: f32, is_unsafe: bool) -> f64 {
+fn surprisal(score: f32, is_unsafe: bool) -> f64 {
     let score = f64::from(score).clamp(1e-6, 1.0 - 1e-6);
     -if is_unsafe { score } else { 1.0 - score }.ln()
 }
 
-impl Round<'_> {
-    /// What a person wants to know of the round: `summary.json`.
-    pub(super) fn summarise(
-        &self,
-        seeds: &[&SeedRow],
-        proposals: &[Proposal],
-        levels: &Levels,
+impl Summary {
+    /// A round's summary, without its exploitability.
+    pub(crate) fn new(
+        round: usize,
+        seeds: usize,
+        proposals: &Proposals,
+        pair_kinds: PairKinds,
         data: &Corpus,
-        retrained: &Decoder,
-    ) -> Result<(), TrainError> {
-        let mut fates: BTreeMap<String, BTreeMap<Fate, usize>> = BTreeMap::new();
-        for proposal in proposals {
-            let fates = fates.entry(proposal.language.clone()).or_default();
-            *fates
-                .entry(proposal.fate.unwrap_or(Fate::LabelLost))
-                .or_default() += 1;
+    ) -> Self {
+        let mut outcomes: BTreeMap<String, BTreeMap<Outcome, usize>> = BTreeMap::new();
+        for (language, outcome) in proposals.outcomes() {
+            let of_language = outcomes.entry(language.to_owned()).or_default();
+            *of_language.entry(outcome).or_default() += 1;
         }
         let mut rows: BTreeMap<String, usize> = BTreeMap::new();
         for row in &data.rows {
             *rows.entry(row.lang.clone()).or_default() += 1;
         }
-        let summary = Summary {
-            round: self.number,
-            seeds: seeds.len(),
-            fates,
-            levels: levels.clone(),
+        Self {
+            round,
+            seeds,
+            outcomes,
+            pair_kinds,
             rows,
-            exploitability: self.exploitability(seeds, proposals, retrained),
-        };
-        let path = self.file("summary.json");
-        let value = serde_json::to_value(&summary)
-            .map_err(|e| TrainError::invalid(&path, e.to_string()))?;
-        write_json(&path, &value)
+            exploitability: None,
+        }
     }
 
-    /// From the proposals that kept their label; `None` when there is none.
-    fn exploitability(
-        &self,
-        seeds: &[&SeedRow],
-        proposals: &[Proposal],
-        retrained: &Decoder,
-    ) -> Option<Exploitability> {
-        let shown: Vec<&Proposal> = proposals
-            .iter()
-            .filter(|p| matches!(p.fate, Some(Fate::Correct | Fate::Misclassified)))
-            .collect();
-        let texts: Vec<&str> = shown.iter().filter_map(|p| p.text.as_deref()).collect();
-        let window = self.game.ground.recipe.classifier.window_tokens;
-        let rescored = score_texts(retrained, &self.game.ground.tokenizer, &texts, window);
-        let surprises = |scores: &mut dyn Iterator<Item = f32>| -> Vec<f64> {
-            let shown = shown.iter().zip(scores);
-            shown
-                .map(|(p, score)| surprise(score, seeds[p.seed].is_unsafe))
-                .collect()
-        };
-        let before = surprises(&mut shown.iter().filter_map(|p| p.score));
-        let after = surprises(&mut rescored.into_iter());
-        let mut by_seed: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
-        for (proposal, surprise) in shown.iter().zip(&before) {
-            let key = (proposal.seed, proposal.language.as_str());
-            by_seed.entry(key).or_default().push(*surprise);
-        }
-        let groups: Vec<Vec<f64>> = by_seed.into_values().collect();
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        Some(Exploitability {
-            mean_surprise_nats: mean(&before),
-            generator_gain_nats: empirical_gain(&groups, self.game.recipe.preference.beta)?,
-            classifier_gain_nats: mean(&before) - mean(&after),
-        })
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// A full disk.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), TrainError> {
+        let value =
+            serde_json::to_value(self).map_err(|e| TrainError::invalid(path, e.to_string()))?;
+        write_json(path, &value)
     }
+}
+
+/// From the proposals that kept their label; `None` when there is none. `rescore` gives texts the
+/// scores of the retrained classifier, and `beta` is the recipe's.
+pub(crate) fn exploitability(
+    scored: &[Scored],
+    rescore: impl Fn(&[&str]) -> Vec<f32>,
+    beta: f64,
+) -> Option<Exploitability> {
+    let kept: Vec<&Scored> = scored.iter().filter(|scored| scored.agrees()).collect();
+    let texts: Vec<&str> = kept.iter().map(|s| s.proposal.text.as_str()).collect();
+    let before = kept.iter().map(|s| surprisal(s.score, s.is_unsafe()));
+    let before: Vec<f64> = before.collect();
+    let after = kept.iter().zip(rescore(&texts));
+    let after = after.map(|(s, score)| surprisal(score, s.is_unsafe()));
+    let after: Vec<f64> = after.collect();
+    let mut by_seed: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
+    for (scored, surprisal) in kept.iter().zip(&before) {
+        let proposal = &scored.proposal;
+        let key = (proposal.seed.number, proposal.language.as_str());
+        by_seed.entry(key).or_default().push(*surprisal);
+    }
+    let groups: Vec<Vec<f64>> = by_seed.into_values().collect();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    Some(Exploitability {
+        mean_surprisal_nats: mean(&before),
+        generator_gain_nats: empirical_gain(&groups, beta)?,
+        classifier_gain_nats: mean(&before) - mean(&after),
+    })
 }

@@ -1,5 +1,5 @@
-//! Decides whether activations are rounded to int8: by what the bundle is certified for, what the GPU
-//! is good at, and what the caller says.
+//! Decides whether activations are rounded to int8: by what the bundle is certified for, what the
+//! GPU is good at, and what the caller says.
 
 use wgpu::Adapter;
 

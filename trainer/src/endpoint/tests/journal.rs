@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::endpoint::journal::Journal;
 
 #[test]
 fn a_killed_run_asks_only_for_what_is_missing() {

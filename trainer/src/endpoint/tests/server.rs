@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// One request as it came in.
 #[derive(Clone)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// Its prompt.
     pub prompt: String,
     /// Requests with this prompt before it.
@@ -23,7 +23,7 @@ pub struct Asked {
 }
 
 /// What the server does with a request.
-pub enum Act {
+pub(crate) enum Act {
     /// Answers with this text.
     Answer(String),
     /// Answers after a while.
@@ -39,7 +39,7 @@ pub enum Act {
 }
 
 /// Whom a test talks to, on a port of its own.
-pub struct Server {
+pub(crate) struct Server {
     /// Where it is, as `base_url`.
     pub url: String,
     state: Arc<State>,
@@ -56,7 +56,7 @@ struct State {
 
 impl Server {
     /// Serves until the test's process ends.
-    pub fn start(act: impl Fn(&Asked) -> Act + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(act: impl Fn(&Asked) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let (state, act) = (Arc::new(State::default()), Arc::new(act));
@@ -73,35 +73,35 @@ impl Server {
     }
 
     /// All requests so far.
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.state.asked.lock().unwrap().clone()
     }
 
     /// Their prompts, sorted.
-    pub fn prompts(&self) -> Vec<String> {
+    pub(crate) fn prompts(&self) -> Vec<String> {
         let mut prompts: Vec<String> = self.asked().into_iter().map(|a| a.prompt).collect();
         prompts.sort();
         prompts
     }
 
     /// Most requests that were under way at once.
-    pub fn most_busy(&self) -> usize {
+    pub(crate) fn most_busy(&self) -> usize {
         self.state.most_busy.load(Ordering::SeqCst)
     }
 
     /// Connections that were made.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
 
     /// Bytes that an endless answer got rid of.
-    pub fn endless_bytes(&self) -> usize {
+    pub(crate) fn endless_bytes(&self) -> usize {
         self.state.endless_bytes.load(Ordering::SeqCst)
     }
 }
 
 /// A good answer's body.
-pub fn answer(text: &str) -> String {
+pub(crate) fn answer(text: &str) -> String {
     let message = json!({"role": "assistant", "content": text});
     json!({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).to_string()
 }

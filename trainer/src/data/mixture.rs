@@ -1,0 +1,195 @@
+//! Which texts a learner sees: sampled rows, code-switched or not, with benign texts among them.
+//!
+//! The network and the linear teacher draw from the same distribution. A pool is a function of the
+//! seed and its number.
+
+use std::borrow::Cow;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::data::lexicon::Lexicon;
+use crate::data::row_sampler::RowSampler;
+use crate::data::rows::{Corpus, ParallelRow, SeedRow};
+use crate::recipe::{ClassifierRecipe, Recipe};
+
+/// Texts drawn at once. More are better to sort by length, and make batches less random.
+const POOL_TEXTS: usize = 2048;
+/// Texts that are joined into one at most.
+const MOST_JOINED: usize = 4;
+
+/// What a row's label says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// No category applies.
+    Safe,
+    /// Exactly the labelled categories apply.
+    Known,
+    /// Some category applies; nobody said which.
+    UnknownCategory,
+}
+
+/// One text, with what is known of it.
+pub(crate) struct TrainingText<'a> {
+    /// The text, as it is or code-switched.
+    pub text: Cow<'a, str>,
+    /// What it shares with its translations and copies.
+    pub key: &'a str,
+    /// What its label says.
+    pub target: Target,
+    /// Bit i is set when category i is known to apply.
+    pub categories: u16,
+    /// Label smoothing.
+    pub smoothing: f32,
+    /// Whatever else is random about this text comes from here.
+    pub rng: ChaCha8Rng,
+}
+
+impl TrainingText<'_> {
+    /// Puts another text after this one: together they are unsafe when either is, in the categories
+    /// of both.
+    fn append(&mut self, other: TrainingText<'_>) {
+        let text = format!("{} {}", self.text, other.text);
+        self.text = Cow::Owned(text);
+        self.target = match (self.target, other.target) {
+            (Target::Safe, target) | (target, Target::Safe) => target,
+            (Target::Known, Target::Known) => Target::Known,
+            _ => Target::UnknownCategory,
+        };
+        self.categories |= other.categories;
+        if self.target == Target::UnknownCategory {
+            self.categories = 0;
+        }
+        self.smoothing = self.smoothing.max(other.smoothing);
+        self.rng = other.rng;
+    }
+}
+
+/// An endless sequence of texts.
+pub(crate) struct Mixture<'a> {
+    corpus: &'a Corpus,
+    benign: &'a [ParallelRow],
+    lexicon: Option<&'a Lexicon>,
+    recipe: &'a ClassifierRecipe,
+    /// Probability that another text follows a text.
+    join: f64,
+    seed: u64,
+    sampler: RowSampler,
+    pools: u64,
+}
+
+impl<'a> Mixture<'a> {
+    /// Draws from training rows and benign parallel texts; without a lexicon nothing is
+    /// code-switched.
+    pub(crate) fn new(
+        corpus: &'a Corpus,
+        benign: &'a [ParallelRow],
+        lexicon: Option<&'a Lexicon>,
+        recipe: &'a Recipe,
+        seed: u64,
+    ) -> Self {
+        Self {
+            corpus,
+            benign,
+            lexicon: lexicon.filter(|lexicon| lexicon.languages().len() > 0),
+            recipe: &recipe.classifier,
+            join: 0.0,
+            seed,
+            sampler: RowSampler::new(corpus, &recipe.classifier.sampling, seed),
+            pools: 0,
+        }
+    }
+
+    /// The same mixture, with texts joined as the recipe says: most labelled texts are short, and
+    /// what a guard reads is often long.
+    pub(crate) fn with_joined_texts(self) -> Self {
+        Self {
+            join: self.recipe.sampling.join,
+            ..self
+        }
+    }
+
+    /// The generator of the random numbers that text `index` of pool `pool` uses.
+    pub(crate) fn rng(&self, pool: u64, index: u64) -> ChaCha8Rng {
+        let mut rng =
+            ChaCha8Rng::seed_from_u64(self.seed ^ pool.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        rng.set_stream(index);
+        rng
+    }
+
+    /// The next pool: its number and its texts, each made by `make`, on all cores.
+    pub(crate) fn next_pool<T: Send>(
+        &mut self,
+        make: impl Fn(TrainingText<'a>) -> T + Sync,
+    ) -> (u64, Vec<T>) {
+        use rayon::prelude::*;
+        let rows: Vec<usize> = (0..POOL_TEXTS).map(|_| self.sampler.draw()).collect();
+        let pool = self.pools;
+        self.pools += 1;
+        let texts = rows
+            .par_iter()
+            .enumerate()
+            .map(|(index, &row)| {
+                let mut rng = self.rng(pool, index as u64);
+                let benign = self.recipe.sampling.benign_parallel;
+                let mut text = if !self.benign.is_empty() && rng.random_bool(benign) {
+                    self.benign(rng)
+                } else {
+                    self.labelled(&self.corpus.rows[row], rng)
+                };
+                for _ in 1..MOST_JOINED {
+                    if !text.rng.random_bool(self.join) {
+                        break;
+                    }
+                    let other = rows[text.rng.random_range(0..rows.len())];
+                    let rng = text.rng.clone();
+                    text.append(self.labelled(&self.corpus.rows[other], rng));
+                }
+                make(text)
+            })
+            .collect();
+        (pool, texts)
+    }
+
+    fn benign(&self, mut rng: ChaCha8Rng) -> TrainingText<'a> {
+        let row = &self.benign[rng.random_range(0..self.benign.len())];
+        TrainingText {
+            text: Cow::Borrowed(&row.text),
+            key: &row.group,
+            target: Target::Safe,
+            categories: 0,
+            smoothing: self.recipe.label_smoothing as f32,
+            rng,
+        }
+    }
+
+    fn labelled(&self, row: &'a SeedRow, mut rng: ChaCha8Rng) -> TrainingText<'a> {
+        let switched = self
+            .lexicon
+            .filter(|_| row.lang == "en")
+            .and_then(|lexicon| {
+                if !rng.random_bool(self.recipe.sampling.code_switch) {
+                    return None;
+                }
+                let index = rng.random_range(0..lexicon.languages().len());
+                let language = lexicon.languages().nth(index)?;
+                Some(lexicon.code_switch(&row.text, language, &mut rng))
+            });
+        let smoothing = &self.recipe.sampling.source_smoothing;
+        TrainingText {
+            text: switched.map_or(Cow::Borrowed(row.text.as_str()), Cow::Owned),
+            key: row.key(),
+            target: match (row.is_unsafe, row.categories) {
+                (false, _) => Target::Safe,
+                (true, 0) => Target::UnknownCategory,
+                (true, _) => Target::Known,
+            },
+            categories: row.categories,
+            smoothing: smoothing
+                .get(&self.corpus.sources[row.source])
+                .copied()
+                .unwrap_or(self.recipe.label_smoothing) as f32,
+            rng,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The checkpoint and the bundle of a trained classifier.
+
+use std::fs;
+use std::path::Path;
+
+use duoguard_export::{ExportError, ExportOptions, Quantize, STAGING_PREFIX};
+use serde_json::json;
+
+use crate::data::rows::{CATEGORIES, Corpus};
+use crate::error::TrainError;
+use crate::model::decoder::Decoder;
+use crate::model::hugging_face::save_hugging_face;
+use crate::setup::Setup;
+
+/// Lengths in tokens of the sequences whose logits the exporter must reproduce.
+const GOLDEN_LENGTHS: [usize; 4] = [1, 7, 33, 128];
+
+/// The schemes of the bundle, of which the first is taken whose certificate passes; the last one
+/// always does. The order is fixed, where `auto` would take the time of each: a run that was
+/// resumed must write the same bundle.
+const SCHEMES: [Quantize; 3] = [Quantize::Int8, Quantize::Int8Weights, Quantize::None];
+
+/// Writes the checkpoint and the bundle of a classifier that was trained on `data`, into
+/// `folder`.
+///
+/// # Errors
+/// Full disk, or an export that fails for another reason than its certificate.
+pub(crate) fn export_classifier(
+    setup: &Setup<'_>,
+    folder: &Path,
+    classifier: &Decoder,
+    data: &Corpus,
+    round: usize,
+) -> Result<(), TrainError> {
+    let (checkpoint, bundle) = (folder.join("checkpoint"), folder.join("bundle"));
+    if bundle.is_dir() {
+        return Ok(());
+    }
+    remove_unfinished_exports(folder)?;
+    save_hugging_face(
+        &checkpoint,
+        &classifier.without_gradients(),
+        &setup.run.join("tokenizer.json"),
+        &golden_inputs(setup),
+        &guard_description(setup, data, round),
+    )?;
+    for quantize in SCHEMES {
+        let options = ExportOptions {
+            quantize,
+            calibration: Some(setup.run.join("validation.jsonl")),
+            ..ExportOptions::default()
+        };
+        match duoguard_export::export(&checkpoint, &bundle, &options) {
+            Err(ExportError::Certificate { .. }) => {}
+            exported => {
+                exported?;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Token sequences of the golden lengths, cut from the first training texts laid end to end.
+fn golden_inputs(setup: &Setup<'_>) -> Vec<Vec<i32>> {
+    let rows = setup.training.rows.iter();
+    let mut tokens = rows
+        .flat_map(|row| setup.tokenizer.encode(&row.text))
+        .map(|id| id as i32);
+    GOLDEN_LENGTHS
+        .iter()
+        .map(|&length| {
+            tokens
+                .by_ref()
+                .take(length.min(setup.recipe.classifier.window_tokens))
+                .collect()
+        })
+        .filter(|ids: &Vec<i32>| !ids.is_empty())
+        .collect()
+}
+
+/// What the manifest takes over from training.
+fn guard_description(setup: &Setup<'_>, data: &Corpus, round: usize) -> serde_json::Value {
+    let recipe = setup.recipe;
+    json!({
+        "name": recipe.name,
+        "window_tokens": recipe.classifier.window_tokens,
+        "overlap_tokens": recipe.classifier.overlap_tokens,
+        "categories": CATEGORIES,
+        "provenance": {
+            "recipe_sha256": recipe.sha256(),
+            "recipe": recipe.text,
+            "round": round,
+            "sources": data.sources,
+            "licences": setup.licences,
+            "languages": recipe.data.languages,
+            "training_rows": data.rows.len(),
+            "validation_rows": setup.validation.rows.len(),
+            "trainer_version": env!("CARGO_PKG_VERSION"),
+        },
+    })
+}
+
+/// An export that is killed leaves its staging folder behind.
+fn remove_unfinished_exports(folder: &Path) -> Result<(), TrainError> {
+    let io = |e| TrainError::io("read", folder, e);
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let path = entry.path();
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with(STAGING_PREFIX) {
+            fs::remove_dir_all(&path).map_err(|e| TrainError::io("remove", &path, e))?;
+        }
+    }
+    Ok(())
+}

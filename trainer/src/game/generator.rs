@@ -1,0 +1,37 @@
+//! The generator: who writes proposals.
+
+use crate::error::TrainError;
+
+/// A text that is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct GeneratorRequest<'a> {
+    /// The English text that inspires it.
+    pub seed_text: &'a str,
+    /// The label it is to keep.
+    pub is_unsafe: bool,
+    /// The language to write in.
+    pub language: &'a str,
+    /// The same request and randomness give the same text.
+    pub randomness: u64,
+}
+
+/// Writes texts.
+pub(crate) trait Generator {
+    /// One answer per request, in their order; `None` where no text was finished.
+    ///
+    /// # Errors
+    /// Nothing can be written at all; a request that fails alone is a `None`.
+    fn write(
+        &mut self,
+        requests: &[GeneratorRequest<'_>],
+    ) -> Result<Vec<Option<String>>, TrainError>;
+}
+
+impl<G: Generator + ?Sized> Generator for &mut G {
+    fn write(
+        &mut self,
+        requests: &[GeneratorRequest<'_>],
+    ) -> Result<Vec<Option<String>>, TrainError> {
+        (**self).write(requests)
+    }
+}

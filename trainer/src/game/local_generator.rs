@@ -1,0 +1,190 @@
+//! A generator that runs here: a decoder that writes, learns from preferences, and can judge.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::data::tokenizer::Tokenizer;
+use crate::error::TrainError;
+use crate::game::generator::{Generator, GeneratorRequest};
+use crate::game::pairs::PreferencePair;
+use crate::game::prompt::PromptFormat;
+use crate::model::decoder::Decoder;
+use crate::model::generate::{Prompt, generate};
+use crate::model::import;
+use crate::model::sampler::SamplingSettings;
+use crate::model::weights::load_weights;
+use crate::recipe::{GameRecipe, LocalGeneratorRecipe, OwnGeneratorRecipe};
+use crate::setup::Setup;
+use crate::train::generator::GeneratorStage;
+use crate::train::preference::{PreferenceStage, TokenPair};
+use crate::train::stage::{StageSettings, run_stage};
+
+/// A generator that runs here.
+#[derive(Clone)]
+pub(crate) struct LocalGenerator {
+    /// The form of its prompts.
+    pub format: Arc<PromptFormat>,
+    /// The network as it is now.
+    pub decoder: Decoder,
+    sampling: SamplingSettings,
+}
+
+impl LocalGenerator {
+    /// Trains or reads the generator of a game, as it is before the first round.
+    ///
+    /// # Errors
+    /// A stage or a checkpoint that failed.
+    pub(crate) fn prepare(
+        setup: &Setup<'_>,
+        game: &GameRecipe,
+        recipe: &LocalGeneratorRecipe,
+    ) -> Result<Self, TrainError> {
+        let (format, decoder, token_bonus) = match recipe {
+            LocalGeneratorRecipe::Own(own) => {
+                let tokenizer = Tokenizer::load(&setup.run.join("tokenizer.json"))?;
+                let format = PromptFormat::gloss(tokenizer, setup.lexicon()?);
+                (format, train_own(setup, game, own)?, own.token_bonus)
+            }
+            LocalGeneratorRecipe::Checkpoint(folder) => {
+                let folder = setup.data.join(folder);
+                let format = PromptFormat::of_checkpoint(&folder)?;
+                let decoder = import::language_model(&folder, &setup.device)?;
+                (format, decoder, 0.0)
+            }
+        };
+        Ok(Self {
+            sampling: SamplingSettings {
+                temperature: game.temperature,
+                top_p: game.top_p,
+                max_tokens: game.max_tokens,
+                end: format.end,
+                token_bonus,
+            },
+            format: Arc::new(format),
+            decoder,
+        })
+    }
+
+    /// Takes over what [`LocalGenerator::learn`] left in the folder of a round, if it left
+    /// anything there.
+    ///
+    /// # Errors
+    /// A file of weights that does not fit.
+    pub(crate) fn restore(&mut self, setup: &Setup<'_>, folder: &Path) -> Result<(), TrainError> {
+        let learned = folder.join("preference.weights");
+        match learned.exists() {
+            true => load_weights(&learned, &mut self.decoder, &setup.device),
+            false => Ok(()),
+        }
+    }
+
+    /// Learns to prefer the chosen texts of `pairs`, in the folder of a round. Without a pair it
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// As [`run_stage`]; a chat template that fails on a seed.
+    pub(crate) fn learn(
+        &mut self,
+        setup: &Setup<'_>,
+        game: &GameRecipe,
+        (pairs, seed): (&[PreferencePair], u64),
+        folder: &Path,
+    ) -> Result<(), TrainError> {
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let pairs: Result<Vec<TokenPair>, TrainError> =
+            pairs.iter().map(|pair| self.tokens(pair)).collect();
+        let (pairs, recipe) = (pairs?, &game.preference);
+        let reference = self.decoder.clone();
+        let mut stage = PreferenceStage::new(&pairs, &reference, recipe, seed, self.format.end);
+        let steps = (stage.batches() * recipe.epochs).div_ceil(recipe.accumulation);
+        let settings = StageSettings {
+            accumulation: recipe.accumulation,
+            ..StageSettings::new("preference", steps, &recipe.optimizer, setup.recipe.compute)
+        };
+        run_stage(
+            &mut stage,
+            &settings,
+            &mut self.decoder,
+            folder,
+            &setup.device,
+        )
+    }
+
+    fn tokens(&self, pair: &PreferencePair) -> Result<TokenPair, TrainError> {
+        let seed = &pair.seed.row;
+        let prompt = self
+            .format
+            .generation_prompt(&seed.text, &pair.language, seed.is_unsafe)?;
+        Ok(TokenPair {
+            prompt,
+            chosen: self.format.encode(&pair.chosen),
+            rejected: self.format.encode(&pair.rejected),
+        })
+    }
+}
+
+impl Generator for LocalGenerator {
+    fn write(
+        &mut self,
+        requests: &[GeneratorRequest<'_>],
+    ) -> Result<Vec<Option<String>>, TrainError> {
+        let prompts: Result<Vec<Prompt>, TrainError> = requests
+            .par_iter()
+            .map(|r| {
+                let ids = self
+                    .format
+                    .generation_prompt(r.seed_text, r.language, r.is_unsafe)?;
+                Ok(Prompt {
+                    bonus_tokens: self.format.gloss_tokens(&ids).to_vec(),
+                    ids,
+                    seed: r.randomness,
+                })
+            })
+            .collect();
+        let decoder = self.decoder.without_gradients();
+        let texts = generate(&decoder, &prompts?, &self.sampling);
+        let text = |ids: Vec<i32>| self.format.decode(&ids);
+        Ok(texts.into_iter().map(|ids| ids.map(text)).collect())
+    }
+}
+
+/// The base, taught to write from an English text.
+fn train_own(
+    setup: &Setup<'_>,
+    game: &GameRecipe,
+    own: &OwnGeneratorRecipe,
+) -> Result<Decoder, TrainError> {
+    let seed = setup.recipe.seed.wrapping_add(2);
+    let lexicon = setup.lexicon()?;
+    let mut stage = GeneratorStage::new(
+        &setup.training,
+        &setup.parallel,
+        &setup.pairs,
+        (&setup.tokenizer, &lexicon),
+        (game, own),
+        seed,
+        &setup.device,
+    );
+    if stage.is_empty() {
+        return Err(TrainError::invalid(
+            &setup.data,
+            "no text stands here in English and in one of game.languages: the generator has \
+             nothing to learn from",
+        ));
+    }
+    let compute = setup.recipe.compute;
+    let settings = StageSettings::new("generator", own.steps, &own.optimizer, compute);
+    let mut generator = setup.base.clone();
+    run_stage(
+        &mut stage,
+        &settings,
+        &mut generator,
+        &setup.run,
+        &setup.device,
+    )?;
+    Ok(generator)
+}

@@ -1,0 +1,283 @@
+//! The form of a generator's prompts, and how its tokens become text.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, context};
+use serde_json::Value;
+
+use crate::data::lexicon::Lexicon;
+use crate::data::tokenizer::{END, Tokenizer};
+use crate::error::TrainError;
+use crate::game::instructions::generation_instruction;
+
+/// A generator's tokenizer, the token that ends its texts, and the form of its prompts.
+pub(crate) struct PromptFormat {
+    /// Of the generator, which may be another than the classifier's.
+    pub tokenizer: Tokenizer,
+    /// Ends a text.
+    pub end: i32,
+    kind: PromptKind,
+}
+
+/// The form of prompts.
+enum PromptKind {
+    /// A gloss of the seed, and a prefix.
+    Gloss(Arc<Lexicon>),
+    /// An instruction, in the template of a model that was trained to follow them.
+    Chat(ChatFormat),
+}
+
+/// The template of a model that was trained to follow instructions.
+pub(crate) struct ChatFormat {
+    template: String,
+    path: PathBuf,
+    /// The token that begins a text; empty where there is none.
+    bos: String,
+    /// The token that ends a turn.
+    eos: String,
+}
+
+impl PromptFormat {
+    /// Of our own generator: see [`gloss_prompt`].
+    pub(crate) fn gloss(tokenizer: Tokenizer, lexicon: Arc<Lexicon>) -> Self {
+        Self {
+            tokenizer,
+            end: END,
+            kind: PromptKind::Gloss(lexicon),
+        }
+    }
+
+    /// Of an instructed checkpoint: its tokenizer, its chat template and the token that ends its
+    /// turn.
+    ///
+    /// # Errors
+    /// A file that is missing or is not what it must be; a template that cannot be rendered.
+    pub(crate) fn of_checkpoint(folder: &Path) -> Result<Self, TrainError> {
+        let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
+        let path = folder.join("tokenizer_config.json");
+        let text = fs::read_to_string(&path).map_err(|e| TrainError::io("read", &path, e))?;
+        let config: Value = serde_json::from_str(&text)
+            .map_err(|e| TrainError::invalid(&path, format!("not JSON: {e}")))?;
+        let token = |name: &str| {
+            let value = &config[name];
+            // A token is a string, or an object with its text and how it is matched; or null where
+            // the model has none.
+            let text = value.as_str().or_else(|| value["content"].as_str());
+            text.map_or(String::new(), str::to_owned)
+        };
+        let end = tokenizer.id(&token("eos_token")).ok_or_else(|| {
+            let reason = format!(
+                "eos_token is {}, which is no token of tokenizer.json",
+                config["eos_token"]
+            );
+            TrainError::invalid(&path, reason)
+        })?;
+        let (path, template) = match config["chat_template"].as_str() {
+            Some(template) => (path, template.to_owned()),
+            None => {
+                let path = folder.join("chat_template.jinja");
+                let template =
+                    fs::read_to_string(&path).map_err(|e| TrainError::io("read", &path, e))?;
+                (path, template)
+            }
+        };
+        let chat = ChatFormat {
+            template,
+            path,
+            bos: token("bos_token"),
+            eos: token("eos_token"),
+        };
+        chat.render("Is this template sound?")?;
+        Ok(Self {
+            tokenizer,
+            end: end as i32,
+            kind: PromptKind::Chat(chat),
+        })
+    }
+
+    /// The template of a model that can be told what to do.
+    pub(crate) fn chat(&self) -> Option<&ChatFormat> {
+        match &self.kind {
+            PromptKind::Chat(chat) => Some(chat),
+            PromptKind::Gloss(_) => None,
+        }
+    }
+
+    /// What the generator is given to continue with a text in `language`, inspired by a seed and
+    /// with its label.
+    ///
+    /// # Errors
+    /// The chat template fails on these words.
+    pub(crate) fn generation_prompt(
+        &self,
+        seed: &str,
+        language: &str,
+        is_unsafe: bool,
+    ) -> Result<Vec<i32>, TrainError> {
+        match &self.kind {
+            PromptKind::Chat(chat) => {
+                let instruction = generation_instruction(seed, language, is_unsafe);
+                Ok(self.encode(&chat.render(&instruction)?))
+            }
+            PromptKind::Gloss(lexicon) => Ok(gloss_prompt(
+                (&self.tokenizer, lexicon),
+                seed,
+                language,
+                is_unsafe,
+            )),
+        }
+    }
+
+    /// The tokens of a prompt that the text should have: those of the gloss.
+    pub(crate) fn gloss_tokens<'a>(&self, prompt: &'a [i32]) -> &'a [i32] {
+        match &self.kind {
+            PromptKind::Chat(_) => &[],
+            PromptKind::Gloss(_) => match prompt.iter().position(|id| *id == END) {
+                Some(end) => &prompt[..end],
+                None => prompt,
+            },
+        }
+    }
+
+    /// The text of tokens, without white space around it.
+    pub(crate) fn decode(&self, ids: &[i32]) -> String {
+        let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
+        self.tokenizer.decode(&ids).trim().to_owned()
+    }
+
+    /// The tokens of a text that is written.
+    pub(crate) fn encode(&self, text: &str) -> Vec<i32> {
+        signed(&self.tokenizer.encode(text))
+    }
+}
+
+impl ChatFormat {
+    /// One message of a user, and the beginning of the answer.
+    ///
+    /// # Errors
+    /// The template fails on these words.
+    pub(crate) fn render(&self, message: &str) -> Result<String, TrainError> {
+        let failed = |e: minijinja::Error| {
+            TrainError::invalid(&self.path, format!("the chat template fails: {e:#}"))
+        };
+        let mut environment = Environment::new();
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        // The settings that templates are written for.
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build();
+        environment.set_syntax(syntax.map_err(failed)?);
+        environment.add_function(
+            "raise_exception",
+            |message: String| -> Result<String, minijinja::Error> {
+                Err(minijinja::Error::new(
+                    minijinja::ErrorKind::InvalidOperation,
+                    message,
+                ))
+            },
+        );
+        environment
+            .add_template("chat", &self.template)
+            .map_err(failed)?;
+        environment
+            .get_template("chat")
+            .and_then(|template| {
+                template.render(context! {
+                    messages => [context! { role => "user", content => message }],
+                    add_generation_prompt => true,
+                    bos_token => &self.bos,
+                    eos_token => &self.eos,
+                })
+            })
+            .map_err(failed)
+    }
+}
+
+/// What our own generator continues: the seed's words in the language that is wanted, one by one,
+/// end of text, and a control prefix such as `de unsafe:`. A small network that is given the words
+/// has only to put them into a sentence, and keeps the sense; given the English text it writes
+/// sentences about something else.
+pub(crate) fn gloss_prompt(
+    (tokenizer, lexicon): (&Tokenizer, &Lexicon),
+    seed: &str,
+    language: &str,
+    is_unsafe: bool,
+) -> Vec<i32> {
+    let label = if is_unsafe { "unsafe" } else { "safe" };
+    let mut ids = signed(&tokenizer.encode(&lexicon.gloss(seed, language)));
+    ids.push(END);
+    ids.extend(signed(&tokenizer.encode(&format!("{language} {label}:"))));
+    ids
+}
+
+fn signed(ids: &[u32]) -> Vec<i32> {
+    ids.iter().map(|&id| id as i32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(template: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = ["one and two", "three and four"];
+        let tokenizer = Tokenizer::train(texts.iter().copied().cycle().take(100), 270).unwrap();
+        tokenizer
+            .save(&folder.path().join("tokenizer.json"))
+            .unwrap();
+        let config = serde_json::json!({
+            "eos_token": {"content": "<|endoftext|>"},
+            "bos_token": null,
+            "chat_template": template,
+        });
+        fs::write(
+            folder.path().join("tokenizer_config.json"),
+            config.to_string(),
+        )
+        .unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_chat_template_is_rendered_as_its_model_knows_it() {
+        let folder = folder(
+            "{%- for message in messages %}\n{{ '[' + message.role + ']' + \
+             message['content'].strip() + eos_token }}\n{%- endfor %}\n{%- if \
+             add_generation_prompt %}{{ '[assistant]' }}{% endif %}",
+        );
+        let format = PromptFormat::of_checkpoint(folder.path()).unwrap();
+        let chat = format.chat().unwrap();
+        let ids = format.encode(&chat.render("two and one").unwrap());
+        // The special token is one token, not its letters.
+        assert_eq!(ids.iter().filter(|&&id| id == format.end).count(), 1);
+        let text = format.decode(&ids);
+        assert!(
+            text.starts_with("[user]")
+                && text.contains("two and one")
+                && text.ends_with("[assistant]"),
+            "{text}"
+        );
+        assert_ne!(
+            format.generation_prompt("one", "de", true).unwrap(),
+            format.generation_prompt("one", "de", false).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_broken_template_is_named() {
+        let folder = folder("{{ raise_exception('no') }}");
+        let error = PromptFormat::of_checkpoint(folder.path())
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("tokenizer_config.json") && error.contains("chat template"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,333 @@
+//! One round of the two-player game (arXiv 2502.05163, the section on the iterative algorithm).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use duoguard_eval::BenchmarkSet;
+use serde_json::json;
+
+use crate::data::rows::{Corpus, SeedRow, append_rows};
+use crate::data::validation::write_rows;
+use crate::error::TrainError;
+use crate::export::export_classifier;
+use crate::files::{json_lines, write_atomically};
+use crate::game::drafts::write_drafts;
+use crate::game::filters::Filters;
+use crate::game::judge::{JudgeRequest, Rating};
+use crate::game::pairs::{Candidate, PreferencePair, choose_pair};
+use crate::game::players::{GeneratorPlayer, JudgePlayer};
+use crate::game::proposal::{
+    Classified, Draft, DropReason, Dropped, Proposal, Proposals, Rated, Scored,
+};
+use crate::game::seeds::{Seed, draw_seeds};
+use crate::game::summary::{PairKinds, Summary, exploitability};
+use crate::model::decoder::Decoder;
+use crate::model::weights::load_weights;
+use crate::recipe::{ClassifierStart, GameRecipe};
+use crate::report::scores::score_bundle;
+use crate::setup::Setup;
+use crate::train::classifier::score_texts;
+
+/// The source of synthetic rows.
+pub(crate) const SYNTHETIC: &str = "synthetic";
+
+/// The two players as the last round left them, and the data that has grown so far.
+pub(crate) struct GameState {
+    /// The classifier.
+    pub classifier: Decoder,
+    /// The generator.
+    pub generator: GeneratorPlayer,
+    /// The seed data and every misclassified proposal so far.
+    pub data: Corpus,
+}
+
+/// What stays the same from round to round.
+pub(crate) struct Game<'a> {
+    /// Data, tokenizer, teacher and base.
+    pub setup: &'a Setup<'a>,
+    /// How it is played.
+    pub recipe: &'a GameRecipe,
+    /// What no proposal may overlap, and every round is scored on; empty where the recipe names
+    /// none.
+    pub benchmarks: &'a [BenchmarkSet],
+    /// Who rates proposals.
+    pub judge: JudgePlayer,
+}
+
+impl Game<'_> {
+    /// Plays round `number`, from 1, in `folder`. Whatever step is finished there is not done
+    /// again.
+    ///
+    /// # Errors
+    /// Whatever stops a step; the round goes on from there when it is run again.
+    pub(crate) fn play(
+        &self,
+        mut state: GameState,
+        number: usize,
+        folder: &Path,
+    ) -> Result<GameState, TrainError> {
+        fs::create_dir_all(folder).map_err(|e| TrainError::io("create", folder, e))?;
+        let round = Round {
+            game: self,
+            number,
+            folder,
+        };
+        if round.file("summary.json").exists() {
+            return round.restore(state);
+        }
+        let setup = self.setup;
+        let (corpus, tokenizer) = (&setup.training, &setup.tokenizer);
+        let seeds = draw_seeds(corpus, tokenizer, self.recipe, round.randomness());
+
+        let drafts = round.propose(&seeds, &mut state.generator)?;
+        let (rated, dropped) = round.filter_and_rate(drafts)?;
+        let proposals = round.classify(rated, dropped, &state.classifier)?;
+        let data = round.grow_data(&proposals.scored, &state.data)?;
+        let (pair_kinds, pairs) = round.build_pairs(&seeds, &proposals.scored)?;
+        round.update_generator(&mut state.generator, &pairs)?;
+        let classifier = round.retrain(&data, &state.classifier)?;
+
+        export_classifier(setup, folder, &classifier, &data, number)?;
+        score_bundle(folder, &setup.validation, self.benchmarks)?;
+        let summary = Summary {
+            exploitability: exploitability(
+                &proposals.scored,
+                |texts| round.scores(&classifier, texts),
+                self.recipe.preference.beta,
+            ),
+            ..Summary::new(number, seeds.len(), &proposals, pair_kinds, &data)
+        };
+        summary.write(&round.file("summary.json"))?;
+        Ok(GameState {
+            classifier,
+            generator: state.generator,
+            data,
+        })
+    }
+}
+
+/// What a round's steps share.
+struct Round<'a> {
+    game: &'a Game<'a>,
+    number: usize,
+    folder: &'a Path,
+}
+
+impl Round<'_> {
+    fn randomness(&self) -> u64 {
+        self.game.setup.recipe.seed ^ (self.number as u64).wrapping_mul(0xD1B5_4A32_D192_ED03)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The scores of texts, in [0, 1], by a classifier that is not quantised yet.
+    fn scores(&self, classifier: &Decoder, texts: &[&str]) -> Vec<f32> {
+        let window = self.game.setup.recipe.classifier.window_tokens;
+        score_texts(classifier, &self.game.setup.tokenizer, texts, window)
+    }
+
+    /// What a finished round left.
+    fn restore(&self, mut state: GameState) -> Result<GameState, TrainError> {
+        if let GeneratorPlayer::Local(generator) = &mut state.generator {
+            generator.restore(self.game.setup, self.folder)?;
+        }
+        let weights = self.file("classifier.weights");
+        load_weights(&weights, &mut state.classifier, &self.game.setup.device)?;
+        state.data.source(SYNTHETIC);
+        let synthetic = self.file("synthetic.jsonl");
+        append_rows(&synthetic, &mut state.data, |_, _| true)?;
+        Ok(state)
+    }
+
+    /// Step 1: k drafts for every seed and language.
+    fn propose(
+        &self,
+        seeds: &[Arc<Seed>],
+        generator: &mut GeneratorPlayer,
+    ) -> Result<Vec<Draft>, TrainError> {
+        let journal = self.file("generator-journal.jsonl");
+        let mut generator = generator.open(self.randomness(), journal)?;
+        write_drafts(
+            generator.as_mut(),
+            seeds,
+            self.game.recipe,
+            self.randomness(),
+            &self.file("drafts.jsonl"),
+        )
+    }
+
+    /// Step 2: the filters that need no model, then the judge.
+    fn filter_and_rate(
+        &self,
+        drafts: Vec<Draft>,
+    ) -> Result<(Vec<Rated>, Vec<Dropped>), TrainError> {
+        let benchmarks = self.game.benchmarks.iter().flat_map(|set| &set.rows);
+        let texts = benchmarks.flat_map(|row| [Some(&row.prompt), row.response.as_ref()]);
+        let mut filters = Filters::new(
+            self.game.recipe.length_difference,
+            &self.game.recipe.languages,
+            texts.flatten().map(String::as_str),
+        )?;
+        let (mut passed, mut dropped) = (Vec::new(), Vec::new());
+        for draft in drafts {
+            let (seed, text) = (&draft.seed.row.text, draft.text.as_deref());
+            match filters.pass(seed, &draft.language, text) {
+                Ok(text) => {
+                    let text = text.to_owned();
+                    passed.push(draft.finished(text));
+                }
+                Err(reason) => dropped.push(Dropped { draft, reason }),
+            }
+        }
+        let requests: Vec<JudgeRequest<'_>> = passed
+            .iter()
+            .map(|proposal| JudgeRequest {
+                text: &proposal.text,
+                language: &proposal.language,
+                seed_text: &proposal.seed.row.text,
+                seed_key: proposal.seed.row.key(),
+            })
+            .collect();
+        let journal = self.file("judge-journal.jsonl");
+        let mut judge = self.game.judge.open(self.randomness(), journal)?;
+        let ratings = judge.rate(&requests)?;
+        let mut rated = Vec::new();
+        for (proposal, rating) in passed.into_iter().zip(ratings) {
+            match rating {
+                Rating::Unsafety(rating) => rated.push(Rated { proposal, rating }),
+                Rating::Unrelated => dropped.push(proposal.dropped(DropReason::Unrelated)),
+                Rating::Unparseable => dropped.push(proposal.dropped(DropReason::Unparseable)),
+            }
+        }
+        Ok((rated, dropped))
+    }
+
+    /// Step 3: does the classifier give a proposal the label of its seed? `proposals.jsonl` then
+    /// holds every proposal and its outcome.
+    fn classify(
+        &self,
+        rated: Vec<Rated>,
+        dropped: Vec<Dropped>,
+        classifier: &Decoder,
+    ) -> Result<Proposals, TrainError> {
+        let texts: Vec<&str> = rated.iter().map(|r| r.proposal.text.as_str()).collect();
+        let scores = self.scores(classifier, &texts);
+        let scored = rated.into_iter().zip(scores);
+        let scored = scored.map(|(Rated { proposal, rating }, score)| Scored {
+            proposal,
+            rating,
+            score,
+        });
+        let proposals = Proposals {
+            dropped,
+            scored: scored.collect(),
+        };
+        let path = self.file("proposals.jsonl");
+        write_atomically(&path, &json_lines(&path, &proposals.lines())?)?;
+        Ok(proposals)
+    }
+
+    /// Step 4: S(t) = S(t-1) and the misclassified ones, which take over their seed's label,
+    /// categories and group.
+    fn grow_data(&self, scored: &[Scored], before: &Corpus) -> Result<Corpus, TrainError> {
+        let mut data = before.clone();
+        let source = data.source(SYNTHETIC);
+        let misclassified = scored
+            .iter()
+            .filter(|scored| scored.classified() == Classified::Misclassified);
+        let grown: Vec<SeedRow> = misclassified
+            .map(|Scored { proposal, .. }| SeedRow {
+                text: proposal.text.clone(),
+                lang: proposal.language.clone(),
+                source,
+                group: Some(proposal.seed.row.key().to_owned()),
+                ..proposal.seed.row.clone()
+            })
+            .collect();
+        let synthetic = Corpus {
+            rows: grown.clone(),
+            sources: data.sources.clone(),
+        };
+        write_rows(&self.file("synthetic.jsonl"), &synthetic)?;
+        data.rows.extend(grown);
+        Ok(data)
+    }
+
+    /// Step 5: at most one pair per seed and language, in `pairs.jsonl` too. Behind an endpoint
+    /// nobody here learns from them; the file is for whoever does.
+    fn build_pairs(
+        &self,
+        seeds: &[Arc<Seed>],
+        scored: &[Scored],
+    ) -> Result<(PairKinds, Vec<PreferencePair>), TrainError> {
+        let mut groups: BTreeMap<(usize, &str), Vec<&Scored>> = BTreeMap::new();
+        for proposal in scored {
+            let Proposal { seed, language, .. } = &proposal.proposal;
+            let key = (seed.number, language.as_str());
+            groups.entry(key).or_default().push(proposal);
+        }
+        let mut pair_kinds = PairKinds::new();
+        let (mut pairs, mut lines) = (Vec::new(), Vec::new());
+        for seed in seeds {
+            for language in &self.game.recipe.languages {
+                let group: &[&Scored] = match groups.get(&(seed.number, language.as_str())) {
+                    Some(group) => group,
+                    None => &[],
+                };
+                let candidates: Vec<Candidate> = group.iter().map(|&s| s.into()).collect();
+                let (kind, pair) = choose_pair(&candidates);
+                let of_language = pair_kinds.entry(language.clone()).or_default();
+                *of_language.entry(kind).or_default() += 1;
+                let Some((chosen, rejected)) = pair else {
+                    continue;
+                };
+                let text = |index: usize| group[index].proposal.text.clone();
+                let (chosen, rejected) = (text(chosen), text(rejected));
+                lines.push(json!({
+                    "seed": seed.row.text, "unsafe": seed.row.is_unsafe, "language": language,
+                    "kind": kind, "chosen": chosen, "rejected": rejected,
+                }));
+                pairs.push(PreferencePair {
+                    seed: seed.clone(),
+                    language: language.clone(),
+                    chosen,
+                    rejected,
+                });
+            }
+        }
+        let path = self.file("pairs.jsonl");
+        write_atomically(&path, &json_lines(&path, &lines)?)?;
+        Ok((pair_kinds, pairs))
+    }
+
+    /// Step 6: a generator that runs here learns to prefer what the classifier misjudged.
+    fn update_generator(
+        &self,
+        generator: &mut GeneratorPlayer,
+        pairs: &[PreferencePair],
+    ) -> Result<(), TrainError> {
+        let Game { setup, recipe, .. } = self.game;
+        match generator {
+            GeneratorPlayer::Local(local) => {
+                local.learn(setup, recipe, (pairs, self.randomness()), self.folder)
+            }
+            GeneratorPlayer::Endpoint(..) => Ok(()),
+        }
+    }
+
+    /// Step 7: a classifier of the data that have grown. Its teacher knows what they have become,
+    /// as the classifier is to.
+    fn retrain(&self, data: &Corpus, previous: &Decoder) -> Result<Decoder, TrainError> {
+        let setup = self.game.setup;
+        let start = match self.game.recipe.classifier_from {
+            ClassifierStart::Base => &setup.base,
+            ClassifierStart::Previous => previous,
+        };
+        let teacher = setup.teacher_of(data);
+        setup.train_classifier(self.folder, (data, teacher.as_ref()), start)
+    }
+}

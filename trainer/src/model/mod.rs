@@ -1,0 +1,15 @@
+//! Networks: the decoder, what it generates, what is imported into it, and the linear teacher.
+//!
+//! This folder and `train` are the ones that hold tensors.
+
+pub(crate) mod decoder;
+pub(crate) mod generate;
+pub(crate) mod hugging_face;
+pub(crate) mod import;
+pub(crate) mod likelihood;
+pub(crate) mod linear;
+pub(crate) mod recompute;
+pub(crate) mod sampler;
+pub(crate) mod teacher;
+pub(crate) mod tensors;
+pub(crate) mod weights;

@@ -1,0 +1,182 @@
+//! The table `[classifier]`: stage 1, its teacher and how its rows are drawn.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::optimizer::OptimizerRecipe;
+use super::range::{Check, below_one, of_table, positive, share};
+
+/// Stage 1: the classifier.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClassifierRecipe {
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Tokens in a batch, padding included.
+    pub batch_tokens: usize,
+    /// Window in tokens: longer texts train on a random window, and are scanned in such windows.
+    pub window_tokens: usize,
+    /// Tokens that neighbouring windows share when a text is scanned.
+    pub overlap_tokens: usize,
+    /// How its steps are taken.
+    #[serde(flatten)]
+    pub optimizer: OptimizerRecipe,
+    /// Batches whose gradients make one step.
+    pub accumulation: usize,
+    /// Which loss.
+    pub loss: ClassifierLoss,
+    /// Probability that an input token is replaced by the end-of-text token.
+    pub token_dropout: f64,
+    /// Label smoothing of every row.
+    pub label_smoothing: f64,
+    /// Decay of the moving average of the weights, which is what ships; 0 turns it off.
+    pub ema: f64,
+    /// How rows are drawn.
+    pub sampling: SamplingRecipe,
+    /// The linear model whose probabilities are mixed into the labels; absent: labels alone.
+    #[serde(default)]
+    pub teacher: Option<TeacherRecipe>,
+}
+
+/// The linear teacher of the classifier stage.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TeacherRecipe {
+    /// How much of the target is the teacher's probability; the rest is the label.
+    pub share: f64,
+    /// Folds; a text's probability comes from the model that was trained without its fold.
+    pub folds: usize,
+    /// Texts that the teacher is trained on, drawn as the classifier's are.
+    pub texts: usize,
+    /// AdaGrad's learning rate.
+    pub learning_rate: f64,
+}
+
+/// The two losses of the classifier (arXiv 2502.05163, the section on the classifier's training).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClassifierLoss {
+    /// The sum of 12 binary cross-entropies that the paper states.
+    Bce,
+    /// The multi-label log-sum-exp loss that the authors' code trains with.
+    LogSumExp,
+}
+
+/// How rows are drawn: a language, then a label, then a source, then a row.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SamplingRecipe {
+    /// A language is drawn with probability proportional to (its rows)^this, in [0, 1].
+    pub language_power: f64,
+    /// The same for sources within a language and label.
+    pub source_power: f64,
+    /// Draw safe and unsafe equally often; otherwise as they come.
+    pub balance_labels: bool,
+    /// Rows of one source, language and label that count at most; 0: no cap.
+    pub source_cap: usize,
+    /// Probability that an English row is code-switched into another language.
+    pub code_switch: f64,
+    /// Share of the rows that are benign parallel texts.
+    pub benign_parallel: f64,
+    /// Probability that a text is followed by another, and that by another, up to four in all.
+    #[serde(default)]
+    pub join: f64,
+    /// Source -> factor on its probability (1 where absent).
+    #[serde(default)]
+    pub source_weight: BTreeMap<String, f64>,
+    /// Source -> label smoothing (the recipe's general one where absent).
+    #[serde(default)]
+    pub source_smoothing: BTreeMap<String, f64>,
+}
+
+impl ClassifierRecipe {
+    pub(super) fn checks(&self, max_position: usize) -> Vec<Check> {
+        let mut checks = of_table(
+            "classifier",
+            [
+                ("steps", self.steps > 0, "at least 1"),
+                (
+                    "window_tokens",
+                    self.window_tokens > 0 && self.window_tokens <= max_position,
+                    "1 to model.max_position",
+                ),
+                (
+                    "overlap_tokens",
+                    self.overlap_tokens < self.window_tokens,
+                    "less than classifier.window_tokens",
+                ),
+                (
+                    "batch_tokens",
+                    self.batch_tokens >= self.window_tokens,
+                    "at least classifier.window_tokens",
+                ),
+                ("accumulation", self.accumulation > 0, "at least 1"),
+                (
+                    "token_dropout",
+                    below_one(self.token_dropout),
+                    "a probability in [0, 1)",
+                ),
+                (
+                    "label_smoothing",
+                    (0.0..0.5).contains(&self.label_smoothing),
+                    "0 to less than 0.5",
+                ),
+                ("ema", below_one(self.ema), "a decay in [0, 1)"),
+            ],
+        );
+        checks.extend(self.optimizer.checks("classifier"));
+        checks.extend(self.sampling.checks());
+        checks.extend(self.teacher.iter().flat_map(TeacherRecipe::checks));
+        checks
+    }
+}
+
+impl TeacherRecipe {
+    fn checks(&self) -> Vec<Check> {
+        of_table(
+            "classifier.teacher",
+            [
+                ("share", share(self.share), "a share in [0, 1]"),
+                ("folds", (2..=64).contains(&self.folds), "2 to 64"),
+                ("texts", self.texts > 0, "at least 1"),
+                (
+                    "learning_rate",
+                    positive(self.learning_rate),
+                    "a positive number",
+                ),
+            ],
+        )
+    }
+}
+
+impl SamplingRecipe {
+    fn checks(&self) -> Vec<Check> {
+        let smoothings = self.source_smoothing.values();
+        let smoothings_hold = smoothings.copied().all(|s| (0.0..0.5).contains(&s));
+        of_table(
+            "classifier.sampling",
+            [
+                ("language_power", share(self.language_power), "0 to 1"),
+                ("source_power", share(self.source_power), "0 to 1"),
+                (
+                    "code_switch",
+                    share(self.code_switch),
+                    "a probability in [0, 1]",
+                ),
+                (
+                    "benign_parallel",
+                    below_one(self.benign_parallel),
+                    "a share in [0, 1)",
+                ),
+                ("join", below_one(self.join), "a probability in [0, 1)"),
+                (
+                    "source_weight",
+                    self.source_weight.values().all(|&w| positive(w)),
+                    "positive numbers",
+                ),
+                ("source_smoothing", smoothings_hold, "0 to less than 0.5"),
+            ],
+        )
+    }
+}

@@ -1,0 +1,150 @@
+//! Recipes that must be refused, with the line and key that the error names.
+
+use super::*;
+use crate::recipe::Precision;
+
+const MINI: &str = include_str!("../../../../recipes/mini.toml");
+
+fn error(text: &str) -> String {
+    Recipe::parse(Path::new("r.toml"), text)
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn every_recipe_of_the_project_is_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");
+    let mut names = Vec::new();
+    for folder in [folder.clone(), folder.join("ablations")] {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let is_recipe = !path.ends_with("sources.toml");
+            if is_recipe && path.extension().is_some_and(|e| e == "toml") {
+                names.push(Recipe::load(&path).unwrap_or_else(|e| panic!("{e}")).name);
+            }
+        }
+    }
+    names.sort();
+    let expected = [
+        "demo",
+        "duoguard-0_5b",
+        "game",
+        "mini",
+        "seed-all",
+        "seed-en",
+        "seed-en-fr",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn computing_is_said_in_one_table() {
+    let with = |table: &str| format!("{MINI}\n[compute]\n{table}\n");
+    let compute = Recipe::parse(Path::new("r.toml"), MINI).unwrap().compute;
+    assert_eq!(compute.precision, Precision::F32);
+    assert!(!compute.recompute_layers && compute.read_every.is_none());
+    let paper = include_str!("../../../../recipes/duoguard-0.5b.toml");
+    let compute = Recipe::parse(Path::new("r.toml"), paper).unwrap().compute;
+    assert_eq!(compute.precision, Precision::Bf16);
+    assert!(compute.recompute_layers);
+    assert!(error(&with("read_every = 0")).contains("compute.read_every: expected 1 to 1000"));
+    assert!(error(&with("precision = \"f16\"")).contains("f16"));
+}
+
+#[test]
+fn a_run_starts_from_a_checkpoint_or_from_nothing() {
+    let both = format!("{MINI}\n[base]\ncheckpoint = \"Qwen2.5-0.5B\"\n");
+    assert!(error(&both).contains("either [base] alone"));
+    let start = MINI.find("[tokenizer]").unwrap();
+    let neither = format!(
+        "{}{}",
+        &MINI[..start],
+        &MINI[MINI.find("[model]").unwrap()..]
+    );
+    assert!(error(&neither).contains("either [base] alone"));
+}
+
+/// Every key of an optimizer, in every stage.
+#[test]
+fn keys_of_an_optimizer_are_checked_like_others() {
+    let demo = include_str!("../../../../recipes/demo.toml");
+    for table in STAGE_TABLES {
+        let start = demo.find(&format!("[{table}]\n")).unwrap();
+        let line = demo[..start].matches('\n').count() + 1;
+        let with = |from: &str, to: &str| {
+            let (before, after) = demo.split_at(start);
+            let at = line + after[..after.find(from).unwrap()].matches('\n').count();
+            let text = format!("{before}{}", after.replacen(from, to, 1));
+            (at, error(&text))
+        };
+        let (at, found) = with("warmup = ", "warmth = 1\nwarmup = ");
+        let expected = format!("r.toml:{at}: unknown field `warmth`");
+        assert!(found.starts_with(&expected), "{table}: {found}");
+        let (_, found) = with("warmup = ", "warmth = ");
+        assert!(found.contains("warm"), "{table}: {found}");
+        let (at, found) = with("learning_rate = ", "learning_rate = \"fast\" # ");
+        let expected = format!("r.toml:{at}: {table}.learning_rate: expected a number");
+        assert!(found.starts_with(&expected), "{table}: {found}");
+        let (at, found) = with("checkpoint_every = ", "checkpoint_every = 0 # ");
+        let expected = format!("r.toml:{at}: {table}.checkpoint_every: expected at least 1");
+        assert!(found.starts_with(&expected), "{table}: {found}");
+    }
+}
+
+#[test]
+fn players_that_do_not_fit_are_refused() {
+    let demo = include_str!("../../../../recipes/demo.toml");
+    let teacher = demo.find("[classifier.teacher]").unwrap();
+    let game = demo.find("[game]").unwrap();
+    let without = format!("{}{}", &demo[..teacher], &demo[game..]);
+    let found = error(&without);
+    assert!(
+        found.contains("game.judge.kind: expected a [classifier.teacher]"),
+        "{found}"
+    );
+}
+
+#[test]
+fn errors_name_line_and_key() {
+    let line = |needle: &str| MINI.lines().position(|l| l.starts_with(needle)).unwrap() + 1;
+    for (from, to, line_number, mention) in [
+        (
+            "vocabulary = 16000",
+            "vocabulary = 16000\nspelling = 1",
+            line("vocabulary") + 1,
+            "spelling",
+        ),
+        (
+            "vocabulary = 16000",
+            "vocabulary = \"many\"",
+            line("vocabulary"),
+            "invalid type",
+        ),
+        (
+            "vocabulary = 16000",
+            "vocabulary = 12",
+            line("vocabulary"),
+            "257",
+        ),
+        ("kv_heads = 2", "kv_heads = 5", line("kv_heads"), "divisor"),
+        (
+            "validation_fraction = 0.04",
+            "validation_fraction = 0.9",
+            line("validation_fraction"),
+            "(0, 0.5]",
+        ),
+        (
+            "loss = \"log_sum_exp\"",
+            "loss = \"hinge\"",
+            line("loss"),
+            "hinge",
+        ),
+    ] {
+        assert!(MINI.contains(from), "{from}");
+        let found = error(&MINI.replacen(from, to, 1));
+        assert!(
+            found.starts_with(&format!("r.toml:{line_number}: ")) && found.contains(mention),
+            "{found}"
+        );
+    }
+}

@@ -1,0 +1,33 @@
+//! A recipe: one TOML file that says everything about a training run.
+//!
+//! It is validated once, when it is read. Errors name the file, the line, the key, what was
+//! found and what is expected.
+//!
+//! One file here is one table of a recipe; [`mod@file`] puts them together.
+
+mod classifier;
+mod compute;
+mod data;
+mod error;
+mod file;
+mod game;
+mod model;
+mod optimizer;
+mod players;
+mod pretrain;
+mod range;
+mod sources;
+
+pub(crate) use classifier::{ClassifierLoss, ClassifierRecipe, SamplingRecipe, TeacherRecipe};
+pub use compute::{ComputeRecipe, Precision};
+pub(crate) use data::DataRecipe;
+pub use error::RecipeError;
+pub use file::Recipe;
+pub(crate) use game::{ClassifierStart, GameRecipe, PreferenceRecipe};
+pub use model::ModelRecipe;
+pub(crate) use model::{Start, TokenizerRecipe};
+pub(crate) use optimizer::OptimizerRecipe;
+pub(crate) use players::{
+    EndpointRecipe, JudgeRecipe, LocalGeneratorRecipe, OwnGeneratorRecipe, PlayersRecipe,
+};
+pub(crate) use pretrain::PretrainRecipe;

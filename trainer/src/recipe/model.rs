@@ -1,0 +1,158 @@
+//! The tables `[base]`, `[tokenizer]` and `[model]`: what a run starts from.
+
+use std::path::PathBuf;
+
+use duoguard_export::Llama3Scaling;
+use serde::Deserialize;
+
+use super::pretrain::PretrainRecipe;
+use super::range::{Check, of_table, positive};
+
+/// A head's width is a multiple of this: ONNX Runtime's rotary attention takes no other.
+const HEAD_SIZE_STEP: usize = 16;
+
+/// A language model that somebody else trained.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BaseRecipe {
+    /// A Hugging Face folder of the Qwen2 or Llama family, relative to the data.
+    pub checkpoint: PathBuf,
+}
+
+/// Where a run starts.
+#[derive(Clone, Debug)]
+pub(crate) enum Start {
+    /// From a checkpoint with its tokenizer.
+    Checkpoint(BaseRecipe),
+    /// From random weights: tokenizer, shape and stage 0 are the recipe's.
+    Scratch {
+        /// The tokenizer to train.
+        tokenizer: TokenizerRecipe,
+        /// The network's shape.
+        model: ModelRecipe,
+        /// Stage 0.
+        pretrain: PretrainRecipe,
+    },
+}
+
+impl Start {
+    /// Longest input in tokens, where the recipe says it; a checkpoint's own limit is known when it
+    /// is opened.
+    pub(super) fn max_position(&self) -> usize {
+        match self {
+            Self::Checkpoint(_) => usize::MAX,
+            Self::Scratch { model, .. } => model.max_position,
+        }
+    }
+
+    pub(super) fn checks(&self) -> Vec<Check> {
+        match self {
+            Self::Checkpoint(_) => Vec::new(),
+            Self::Scratch {
+                tokenizer,
+                model,
+                pretrain,
+            } => {
+                let mut checks = tokenizer.checks();
+                checks.extend(model.checks());
+                checks.extend(pretrain.checks(model.max_position));
+                checks
+            }
+        }
+    }
+}
+
+/// The tokenizer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenizerRecipe {
+    /// Tokens, the 256 bytes and the end-of-text token included.
+    pub vocabulary: usize,
+}
+
+/// The network's shape: a Qwen2 decoder.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRecipe {
+    /// Decoder layers.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Query heads; `hidden` is a multiple of 16 times this.
+    pub heads: usize,
+    /// Key/value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Width inside the feed-forward part.
+    pub intermediate: usize,
+    /// Longest input in tokens.
+    pub max_position: usize,
+    /// Base of the rotary position encoding.
+    pub rope_theta: f64,
+    /// Added to the mean square in RMSNorm.
+    pub norm_eps: f64,
+    /// How the rotary frequencies of an imported network are stretched.
+    #[serde(skip)]
+    pub rope_scaling: Option<Llama3Scaling>,
+    /// Whether the language-model head is the embedding; an imported network may have one of its
+    /// own.
+    #[serde(skip, default = "tied")]
+    pub tied: bool,
+}
+
+fn tied() -> bool {
+    true
+}
+
+impl ModelRecipe {
+    /// Width of one head.
+    pub fn head_size(&self) -> usize {
+        self.hidden / self.heads
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        let heads = self.heads > 0
+            && self.hidden > 0
+            && self.hidden.is_multiple_of(HEAD_SIZE_STEP * self.heads);
+        of_table(
+            "model",
+            [
+                ("layers", (1..=256).contains(&self.layers), "1 to 256"),
+                (
+                    "hidden",
+                    heads && self.hidden <= 65_536,
+                    "a multiple of 16 x model.heads, at most 65536",
+                ),
+                (
+                    "kv_heads",
+                    self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads),
+                    "a divisor of model.heads",
+                ),
+                (
+                    "intermediate",
+                    (1..=1_000_000).contains(&self.intermediate),
+                    "1 to 1000000",
+                ),
+                (
+                    "max_position",
+                    (1..=1_000_000).contains(&self.max_position),
+                    "1 to 1000000",
+                ),
+                ("rope_theta", positive(self.rope_theta), "a positive number"),
+                ("norm_eps", positive(self.norm_eps), "a positive number"),
+            ],
+        )
+    }
+}
+
+impl TokenizerRecipe {
+    fn checks(&self) -> Vec<Check> {
+        of_table(
+            "tokenizer",
+            [(
+                "vocabulary",
+                (257..=1_000_000).contains(&self.vocabulary),
+                "257 (the bytes and one special token) to 1000000",
+            )],
+        )
+    }
+}

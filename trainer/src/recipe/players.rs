@@ -1,0 +1,242 @@
+//! The tables `[game.generator]` and `[game.judge]`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::classifier::TeacherRecipe;
+use super::optimizer::OptimizerRecipe;
+use super::range::{Check, of_table, positive, share};
+
+/// The generator and the judge, together: only a generator that runs here can be the judge too.
+#[derive(Clone, Debug)]
+pub(crate) enum PlayersRecipe {
+    /// The generator runs here, and learns from preferences.
+    Local {
+        /// Who writes.
+        generator: LocalGeneratorRecipe,
+        /// Who rates; `None`: the generator as it was before the first round. An instructed one is
+        /// told to rate, our own weighs which prefix the text is likelier under.
+        judge: Option<JudgeRecipe>,
+    },
+    /// The generator is a language model behind an endpoint. It learns nothing: pairs are written
+    /// for whoever trains it.
+    Endpoint {
+        /// Who writes.
+        generator: EndpointRecipe,
+        /// Who rates.
+        judge: JudgeRecipe,
+    },
+}
+
+/// A generator that runs here.
+#[derive(Clone, Debug)]
+pub(crate) enum LocalGeneratorRecipe {
+    /// Our own decoder, fine-tuned to translate with what pairs and translated seeds there are.
+    Own(OwnGeneratorRecipe),
+    /// An instructed checkpoint of the Qwen2 or Llama family: its Hugging Face folder, relative to
+    /// the data.
+    Checkpoint(PathBuf),
+}
+
+/// Who rates proposals from 1 (safe) to 5 (unsafe), if not the generator.
+#[derive(Clone, Debug)]
+pub(crate) enum JudgeRecipe {
+    /// For runs without an instructed model: the linear teacher of other folds, and whether the
+    /// proposal's words translate the seed's.
+    Consistency {
+        /// Least share of a proposal's words that must translate a word of the seed, in [0, 1].
+        least_agreement: f64,
+        /// The classifier's teacher, which is asked.
+        teacher: TeacherRecipe,
+    },
+    /// An instructed model behind an endpoint.
+    Endpoint(EndpointRecipe),
+}
+
+/// Who writes proposals, as a recipe's text says it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum GeneratorTable {
+    Own(OwnGeneratorRecipe),
+    Checkpoint { folder: PathBuf },
+    Endpoint(EndpointRecipe),
+}
+
+/// Who rates proposals, as a recipe's text says it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum JudgeTable {
+    Consistency { least_agreement: f64 },
+    Generator,
+    Endpoint(EndpointRecipe),
+}
+
+/// Fine-tuning of our own generator.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnGeneratorRecipe {
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Tokens in a batch, padding included.
+    pub batch_tokens: usize,
+    /// How its steps are taken.
+    #[serde(flatten)]
+    pub optimizer: OptimizerRecipe,
+    /// Random tokens that join the batch's own in the softmax; 0: the whole vocabulary.
+    pub negatives: usize,
+    /// Share of the examples that are labelled seeds with translations, which teach the safe and
+    /// unsafe prefixes.
+    pub seed_share: f64,
+    /// Nats added to the logits of the gloss's tokens, each until it is generated; 0: none. A small
+    /// network knows better how words go together than which ones it was given.
+    pub token_bonus: f64,
+}
+
+/// An OpenAI-compatible endpoint.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EndpointRecipe {
+    /// Such as `http://localhost:8000/v1`.
+    pub base_url: String,
+    /// The model's name there.
+    pub model: String,
+    /// The environment variable that holds the key; absent: no key is sent.
+    #[serde(default)]
+    pub api_key_variable: Option<String>,
+    /// Requests under way at once.
+    pub concurrency: usize,
+    /// Seconds until an answer is given up.
+    pub timeout_s: f64,
+    /// Tries after the first.
+    pub retries: usize,
+    /// Seconds before the first new try; doubled before each further one.
+    pub backoff_s: f64,
+    /// Failures in a row after which the run stops.
+    pub stop_after_failures: usize,
+    /// Further fields of the request's body, as the server wants them.
+    #[serde(default)]
+    pub extra_body: BTreeMap<String, serde_json::Value>,
+    /// Tokens of an answer at most.
+    pub max_tokens: usize,
+}
+
+impl PlayersRecipe {
+    /// Puts the two tables together; otherwise the key that does not fit, and what is expected.
+    pub(super) fn new(
+        generator: GeneratorTable,
+        judge: JudgeTable,
+        teacher: Option<&TeacherRecipe>,
+    ) -> Result<Self, (&'static str, &'static str)> {
+        let judge = match judge {
+            JudgeTable::Generator => None,
+            JudgeTable::Endpoint(endpoint) => Some(JudgeRecipe::Endpoint(endpoint)),
+            JudgeTable::Consistency { least_agreement } => Some(JudgeRecipe::Consistency {
+                least_agreement,
+                teacher: teacher.cloned().ok_or((
+                    "game.judge.kind",
+                    "a [classifier.teacher], whose probabilities the consistency judge asks for",
+                ))?,
+            }),
+        };
+        let local = match generator {
+            GeneratorTable::Own(own) => LocalGeneratorRecipe::Own(own),
+            GeneratorTable::Checkpoint { folder } => LocalGeneratorRecipe::Checkpoint(folder),
+            GeneratorTable::Endpoint(generator) => {
+                let judge = judge.ok_or((
+                    "game.judge.kind",
+                    "endpoint or consistency: a generator behind an endpoint rates there",
+                ))?;
+                return Ok(Self::Endpoint { generator, judge });
+            }
+        };
+        Ok(Self::Local {
+            generator: local,
+            judge,
+        })
+    }
+
+    pub(super) fn checks(&self) -> Vec<Check> {
+        let (mut checks, judge) = match self {
+            Self::Local { generator, judge } => (generator.checks(), judge.as_ref()),
+            Self::Endpoint { generator, judge } => {
+                (generator.checks("game.generator"), Some(judge))
+            }
+        };
+        checks.extend(judge.iter().flat_map(|judge| judge.checks()));
+        checks
+    }
+
+    /// Whether a player translates words, for which a lexicon is learned.
+    pub(crate) fn needs_lexicon(&self) -> bool {
+        let judge = match self {
+            Self::Local {
+                generator: LocalGeneratorRecipe::Own(_),
+                ..
+            } => return true,
+            Self::Local { judge, .. } => judge.as_ref(),
+            Self::Endpoint { judge, .. } => Some(judge),
+        };
+        matches!(judge, Some(JudgeRecipe::Consistency { .. }))
+    }
+}
+
+impl JudgeRecipe {
+    fn checks(&self) -> Vec<Check> {
+        match self {
+            Self::Consistency {
+                least_agreement, ..
+            } => of_table(
+                "game.judge",
+                [(
+                    "least_agreement",
+                    share(*least_agreement),
+                    "a share in [0, 1]",
+                )],
+            ),
+            Self::Endpoint(endpoint) => endpoint.checks("game.judge"),
+        }
+    }
+}
+
+impl LocalGeneratorRecipe {
+    fn checks(&self) -> Vec<Check> {
+        let Self::Own(own) = self else {
+            return Vec::new();
+        };
+        let mut checks = of_table(
+            "game.generator",
+            [
+                ("steps", own.steps > 0, "at least 1"),
+                ("batch_tokens", own.batch_tokens > 0, "at least 1"),
+                ("seed_share", share(own.seed_share), "a share in [0, 1]"),
+                (
+                    "token_bonus",
+                    own.token_bonus >= 0.0 && own.token_bonus.is_finite(),
+                    "0 or a positive number",
+                ),
+            ],
+        );
+        checks.extend(own.optimizer.checks("game.generator"));
+        checks
+    }
+}
+
+impl EndpointRecipe {
+    fn checks(&self, table: &str) -> Vec<Check> {
+        of_table(
+            table,
+            [
+                (
+                    "base_url",
+                    self.base_url.starts_with("http://") || self.base_url.starts_with("https://"),
+                    "an http or https address",
+                ),
+                ("concurrency", self.concurrency > 0, "at least 1"),
+                ("timeout_s", positive(self.timeout_s), "a positive number"),
+                ("max_tokens", self.max_tokens > 0, "at least 1"),
+            ],
+        )
+    }
+}

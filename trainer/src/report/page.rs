@@ -1,0 +1,93 @@
+//! What a game did, as a page to look at, drawn from the files that the rounds left: the figures of
+//! arXiv 2502.05163 for one run, among them F1 by round and language (its figure 7a), the languages
+//! of the data (7b) and the scores of the mistakes (9).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use duoguard_eval::mistakes_figure;
+use duoguard_eval::page::Page;
+
+use crate::error::TrainError;
+use crate::files::write_atomically;
+use crate::report::game::{exploitability, funnels, pair_kinds, preference, shares};
+use crate::report::quality::quality;
+use crate::report::rounds::Round;
+
+/// The page's name in the run's folder.
+pub(crate) const REPORT_FILE: &str = "report.html";
+
+/// Writes `report.html` into the folder of a run, from the folders of its rounds, in their order
+/// from round 0.
+///
+/// # Errors
+/// A file of a round that is missing or damaged, a figure that cannot be drawn, or a full disk.
+pub(crate) fn write_report(run: &Path, name: &str, folders: &[PathBuf]) -> Result<(), TrainError> {
+    let rounds = folders
+        .iter()
+        .enumerate()
+        .map(|(number, folder)| Round::read(number, folder))
+        .collect::<Result<Vec<_>, _>>()?;
+    write_atomically(&run.join(REPORT_FILE), page(name, &rounds)?.as_bytes())
+}
+
+fn page(name: &str, rounds: &[Round]) -> Result<String, TrainError> {
+    let mut page = Page::new(format!("The game of {name}"));
+    page.paragraph(
+        "Round 0 is the classifier of the seed data alone. In every later round the generator \
+         writes texts after the seeds, those that the classifier misjudges and that keep their seed's label \
+         join the data, the classifier is trained again, and the generator learns from pairs. \
+         Scores are those of each round's quantised bundle.",
+    );
+    let has_benchmarks = rounds.iter().any(|r| !r.languages(false).is_empty());
+    for validation in [false, true] {
+        if validation || has_benchmarks {
+            quality(&mut page, rounds, validation)?;
+        }
+    }
+    if let Some(last) = rounds.last() {
+        let outcomes = last.outcomes.values().flat_map(BTreeMap::values).flatten();
+        page.figure(&mistakes_figure(outcomes.copied())?);
+    }
+    page.heading("Data and proposals");
+    if let Some(figure) = shares(rounds)? {
+        page.figure(&figure);
+    }
+    for figure in funnels(rounds)? {
+        page.figure(&figure);
+    }
+    page.heading("Preferences");
+    page.table(&pair_kinds(rounds));
+    for (measure, title, caption) in [
+        (
+            "margin",
+            "Margin",
+            "Reward of the chosen text minus that of the rejected one, at every step; above 0, \
+             the generator prefers what the classifier misjudged.",
+        ),
+        (
+            "reward_accuracy",
+            "Reward accuracy",
+            "Share of a step's pairs whose chosen text has the higher reward.",
+        ),
+        (
+            "log_ratio",
+            "Distance to the reference",
+            "Mean log-probability of the chosen texts under the generator, minus that under its \
+             frozen reference: what they have drifted apart.",
+        ),
+        ("loss", "Loss", "DPO and RPO together, at every step."),
+    ] {
+        if let Some(figure) = preference(rounds, measure, title, caption)? {
+            page.figure(&figure);
+        }
+    }
+    page.heading("How far from an equilibrium");
+    page.paragraph(
+        "Estimates in nats, on the proposals that kept their label: what the generator could \
+         still gain by choosing among its own proposals, and what retraining took off the \
+         classifier's mean surprisal.",
+    );
+    page.table(&exploitability(rounds));
+    Ok(page.html())
+}

@@ -1,0 +1,318 @@
+//! What the whole of a run stands on, and stays the same from round to round.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::Device;
+
+use crate::data::batch::Batcher;
+use crate::data::lexicon::Lexicon;
+use crate::data::mixture::Mixture;
+use crate::data::packed::PretrainStream;
+use crate::data::rows::{Corpus, Pair, ParallelRow, load_pairs, load_parallel, load_seed};
+use crate::data::tokenizer::Tokenizer;
+use crate::data::validation::{split, write_rows};
+use crate::error::TrainError;
+use crate::files::write_atomically;
+use crate::model::decoder::Decoder;
+use crate::model::import;
+use crate::model::teacher::{self, Teacher};
+use crate::recipe::{ComputeRecipe, PretrainRecipe, Recipe, Start, TeacherRecipe, TokenizerRecipe};
+use crate::train::classifier::ClassifierStage;
+use crate::train::pretrain::PretrainStage;
+use crate::train::stage::{StageSettings, run_stage};
+
+/// Validation rows watched while training; all of them set the thresholds.
+const WATCHED_ROWS: usize = 2000;
+
+/// Data, tokenizer, lexicon, teacher and the pretrained base.
+pub(crate) struct Setup<'a> {
+    /// What the run is to be.
+    pub recipe: &'a Recipe,
+    /// The run's folder.
+    pub run: PathBuf,
+    /// The folder that the recipe's data paths are relative to.
+    pub data: PathBuf,
+    /// What to train on; records gradients.
+    pub device: Device,
+    /// The seed data to learn from: S(0).
+    pub training: Corpus,
+    /// The seed data held out.
+    pub validation: Corpus,
+    /// Benign texts in several languages.
+    pub parallel: Vec<ParallelRow>,
+    /// Sentences and their translations.
+    pub pairs: Vec<Pair>,
+    /// Learned from the training and parallel texts.
+    pub tokenizer: Tokenizer,
+    /// Word translations; absent when nothing in the recipe needs them.
+    lexicon: Option<Arc<Lexicon>>,
+    /// The licence of each source of the data.
+    pub licences: BTreeMap<String, String>,
+    /// The linear teacher that learned from S(0); absent when the recipe has none.
+    teacher: Option<Arc<Teacher>>,
+    /// What both players start from.
+    pub base: Decoder,
+}
+
+impl<'a> Setup<'a> {
+    /// Reads the data and learns whatever `run` does not hold yet, up to the base.
+    ///
+    /// # Errors
+    /// Data, files or a stage that failed.
+    pub(crate) fn prepare(
+        recipe: &'a Recipe,
+        run: &Path,
+        data: &Path,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let device = device.clone().autodiff();
+        let corpus = load_seed(data, &recipe.data)?;
+        let parallel = load_parallel(data, &recipe.data)?;
+        let pairs = load_pairs(data, &recipe.data)?;
+        let licences = licences(recipe, &corpus, &parallel)?;
+        let (training, validation) = split(&corpus, recipe);
+        write_rows(&run.join("validation.jsonl"), &validation)?;
+        eprintln!(
+            "data: {} training rows, {} validation rows, {} parallel texts, {} pairs",
+            training.rows.len(),
+            validation.rows.len(),
+            parallel.len(),
+            pairs.len()
+        );
+        let tokenizer_path = run.join("tokenizer.json");
+        let (tokenizer, mut base) = match &recipe.start {
+            Start::Scratch {
+                tokenizer: vocabulary,
+                model,
+                pretrain,
+            } => {
+                let tokenizer =
+                    learned_tokenizer(&tokenizer_path, &training, &parallel, vocabulary)?;
+                let base = Decoder::new(model, tokenizer.vocabulary(), recipe.seed, &device);
+                let texts = (&training, &parallel[..], &pairs[..]);
+                let settings = (pretrain, recipe.seed, recipe.compute);
+                let base = pretrained(base, texts, &tokenizer, settings, run)?;
+                (tokenizer, base)
+            }
+            Start::Checkpoint(base) => imported_base(
+                &data.join(&base.checkpoint),
+                &tokenizer_path,
+                recipe,
+                &device,
+            )?,
+        };
+        base.reset_score(recipe.seed.wrapping_add(1), &device);
+        let lexicon = match needs_lexicon(recipe) {
+            true => Some(Arc::new(learned_lexicon(
+                &run.join("lexicon.json"),
+                &pairs,
+                &parallel,
+                recipe,
+            )?)),
+            false => None,
+        };
+        let mut setup = Self {
+            recipe,
+            run: run.to_owned(),
+            data: data.to_owned(),
+            device,
+            training,
+            validation,
+            parallel,
+            pairs,
+            tokenizer,
+            licences,
+            lexicon,
+            teacher: None,
+            base,
+        };
+        setup.teacher = setup.teacher_of(&setup.training).map(Arc::new);
+        Ok(setup)
+    }
+
+    /// A linear teacher that learned from `data`, where the recipe wants one.
+    pub(crate) fn teacher_of(&self, data: &Corpus) -> Option<Teacher> {
+        let settings = self.recipe.classifier.teacher.as_ref()?;
+        Some(self.train_teacher(data, settings))
+    }
+
+    fn train_teacher(&self, data: &Corpus, settings: &TeacherRecipe) -> Teacher {
+        let lexicon = self.lexicon.as_deref();
+        let mixture = teacher::mixture(data, &self.parallel, lexicon, self.recipe);
+        Teacher::train(mixture, settings)
+    }
+
+    /// The linear teacher that learned from S(0); trained now if nothing has needed it yet.
+    pub(crate) fn teacher(&self, settings: &TeacherRecipe) -> Arc<Teacher> {
+        match &self.teacher {
+            Some(teacher) => teacher.clone(),
+            None => Arc::new(self.train_teacher(&self.training, settings)),
+        }
+    }
+
+    /// Word translations; learned now if nothing has needed them yet.
+    ///
+    /// # Errors
+    /// The file cannot be written or read.
+    pub(crate) fn lexicon(&self) -> Result<Arc<Lexicon>, TrainError> {
+        match &self.lexicon {
+            Some(lexicon) => Ok(lexicon.clone()),
+            None => {
+                let path = self.run.join("lexicon.json");
+                let lexicon = learned_lexicon(&path, &self.pairs, &self.parallel, self.recipe)?;
+                Ok(Arc::new(lexicon))
+            }
+        }
+    }
+
+    /// Stage 1 of round 0.
+    ///
+    /// # Errors
+    /// As [`run_stage`].
+    pub(crate) fn train_first_classifier(&self, folder: &Path) -> Result<Decoder, TrainError> {
+        let data = (&self.training, self.teacher.as_deref());
+        self.train_classifier(folder, data, &self.base)
+    }
+
+    /// Stage 1: a classifier of `data`, from the weights of `start`, in `folder`. `teacher` has
+    /// learned from the same data.
+    ///
+    /// # Errors
+    /// As [`run_stage`].
+    pub(crate) fn train_classifier(
+        &self,
+        folder: &Path,
+        (data, teacher): (&Corpus, Option<&Teacher>),
+        start: &Decoder,
+    ) -> Result<Decoder, TrainError> {
+        let recipe = self.recipe;
+        let mut classifier = start.clone();
+        let stage = &recipe.classifier;
+        let settings = StageSettings {
+            accumulation: stage.accumulation,
+            average_decay: stage.ema,
+            ..StageSettings::new("classifier", stage.steps, &stage.optimizer, recipe.compute)
+        };
+        let mixture = Mixture::new(
+            data,
+            &self.parallel,
+            self.lexicon.as_deref(),
+            recipe,
+            recipe.seed,
+        )
+        .with_joined_texts();
+        let batcher = Batcher::new(mixture, teacher, &self.tokenizer, recipe);
+        let mut stage = ClassifierStage::new(
+            batcher,
+            &self.validation,
+            &self.tokenizer,
+            recipe,
+            WATCHED_ROWS,
+        );
+        run_stage(&mut stage, &settings, &mut classifier, folder, &self.device)?;
+        Ok(classifier)
+    }
+}
+
+/// Code-switching and some players of a game translate words.
+fn needs_lexicon(recipe: &Recipe) -> bool {
+    let in_game = recipe.game.as_ref();
+    recipe.classifier.sampling.code_switch > 0.0
+        || in_game.is_some_and(|game| game.players.needs_lexicon())
+}
+
+/// The licence of every source that the data name.
+fn licences(
+    recipe: &Recipe,
+    corpus: &Corpus,
+    parallel: &[ParallelRow],
+) -> Result<BTreeMap<String, String>, TrainError> {
+    let labelled = corpus.sources.iter().map(String::as_str);
+    let parallel: BTreeSet<&str> = parallel.iter().map(|row| row.source.as_str()).collect();
+    let pairs = recipe.data.pair_sources.iter().map(String::as_str);
+    let names = labelled.chain(parallel).chain(pairs);
+    Ok(recipe.sources.licences(names)?)
+}
+
+fn learned_tokenizer(
+    path: &Path,
+    training: &Corpus,
+    parallel: &[ParallelRow],
+    recipe: &TokenizerRecipe,
+) -> Result<Tokenizer, TrainError> {
+    if !path.exists() {
+        let training = training.rows.iter().map(|row| row.text.as_str());
+        let texts = training.chain(parallel.iter().map(|row| row.text.as_str()));
+        Tokenizer::train(texts, recipe.vocabulary)?.save(path)?;
+    }
+    Tokenizer::load(path)
+}
+
+/// Stage 0.
+fn pretrained(
+    mut base: Decoder,
+    (training, parallel, pairs): (&Corpus, &[ParallelRow], &[Pair]),
+    tokenizer: &Tokenizer,
+    (recipe, seed, compute): (&PretrainRecipe, u64, ComputeRecipe),
+    run: &Path,
+) -> Result<Decoder, TrainError> {
+    if recipe.steps > 0 {
+        let device = base.embedding().device();
+        let stream = PretrainStream::new(training, parallel, pairs, tokenizer, (recipe, seed));
+        let vocabulary = tokenizer.vocabulary();
+        let mut stage =
+            PretrainStage::new(stream, recipe.negatives, vocabulary, seed, device.clone());
+        run_stage(
+            &mut stage,
+            &StageSettings::new("pretrain", recipe.steps, &recipe.optimizer, compute),
+            &mut base,
+            run,
+            &device,
+        )?;
+    }
+    Ok(base)
+}
+
+/// A base that somebody else trained; its tokenizer is kept with the run.
+fn imported_base(
+    folder: &Path,
+    tokenizer_path: &Path,
+    recipe: &Recipe,
+    device: &Device,
+) -> Result<(Tokenizer, Decoder), TrainError> {
+    let base = import::language_model(folder, device)?.without_head();
+    let (window, limit) = (recipe.classifier.window_tokens, base.shape.max_position);
+    if window > limit {
+        return Err(TrainError::invalid(
+            folder,
+            format!("takes at most {limit} tokens; classifier.window_tokens is {window}"),
+        ));
+    }
+    let from = folder.join("tokenizer.json");
+    let bytes = fs::read(&from).map_err(|e| TrainError::io("read", &from, e))?;
+    write_atomically(tokenizer_path, &bytes)?;
+    let tokenizer = Tokenizer::load(tokenizer_path)?;
+    if tokenizer.puts_tokens_first() {
+        return Err(TrainError::invalid(
+            &from,
+            "puts special tokens before every text; the trainer takes only tokenizers that put \
+             none",
+        ));
+    }
+    Ok((tokenizer, base))
+}
+
+fn learned_lexicon(
+    path: &Path,
+    pairs: &[Pair],
+    parallel: &[ParallelRow],
+    recipe: &Recipe,
+) -> Result<Lexicon, TrainError> {
+    if !path.exists() {
+        Lexicon::learn_all(pairs, parallel, &recipe.data.languages).save(path)?;
+    }
+    Lexicon::load(path)
+}

@@ -1,0 +1,206 @@
+//! Stage 1: the 12-category classifier, trained from the pretrained body.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+use duoguard_eval::{Metrics, Outcome};
+
+use crate::data::batch::{Batch, Batcher};
+use crate::data::mixture::Target;
+use crate::data::rows::Corpus;
+use crate::data::tokenizer::Tokenizer;
+use crate::model::decoder::{CATEGORIES, Decoder};
+use crate::model::tensors::host;
+use crate::recipe::{ClassifierLoss, Recipe};
+use crate::train::loss::{Targets, classifier_loss};
+use crate::train::stage::Stage;
+
+/// Rows scored at once in validation.
+const VALIDATION_ROWS: usize = 32;
+
+/// A held-out text: its first window, language and label.
+struct HeldOut {
+    ids: Vec<i32>,
+    language: String,
+    /// Whether its whole source is held out.
+    is_unseen: bool,
+    is_unsafe: bool,
+}
+
+/// The supervised stage.
+pub(crate) struct ClassifierStage<'a> {
+    batcher: Batcher<'a>,
+    loss: ClassifierLoss,
+    /// How much of a target is the teacher's probability.
+    teacher_share: f32,
+    held_out: Vec<HeldOut>,
+}
+
+impl<'a> ClassifierStage<'a> {
+    /// Trains on `batcher`'s batches; watches about `limit` validation rows, the first window of
+    /// each. (Shipped thresholds use whole texts; this is a learning curve.)
+    pub(crate) fn new(
+        batcher: Batcher<'a>,
+        validation: &Corpus,
+        tokenizer: &Tokenizer,
+        recipe: &Recipe,
+        limit: usize,
+    ) -> Self {
+        let stride = (validation.rows.len() / limit.max(1)).max(1);
+        let mut held_out: Vec<HeldOut> = validation
+            .rows
+            .iter()
+            .step_by(stride)
+            .map(|row| HeldOut {
+                ids: tokenizer
+                    .encode(&row.text)
+                    .into_iter()
+                    .take(recipe.classifier.window_tokens)
+                    .map(|id| id as i32)
+                    .collect(),
+                language: row.lang.clone(),
+                is_unseen: recipe
+                    .data
+                    .held_out_sources
+                    .contains(&validation.sources[row.source]),
+                is_unsafe: row.is_unsafe,
+            })
+            .filter(|row| !row.ids.is_empty())
+            .collect();
+        held_out.sort_by_key(|row| row.ids.len());
+        Self {
+            batcher,
+            loss: recipe.classifier.loss,
+            teacher_share: recipe
+                .classifier
+                .teacher
+                .as_ref()
+                .map_or(0.0, |teacher| teacher.share as f32),
+            held_out,
+        }
+    }
+}
+
+/// The largest probability of any category for each sequence of at least one token.
+fn largest_scores(decoder: &Decoder, rows: &[&[i32]]) -> Vec<f32> {
+    let tokens = rows.iter().map(|ids| ids.len()).fold(0, usize::max);
+    let lengths: Vec<i32> = rows.iter().map(|ids| ids.len() as i32).collect();
+    let mut ids = Vec::with_capacity(rows.len() * tokens);
+    for row in rows {
+        ids.extend_from_slice(row);
+        ids.resize(ids.len() + tokens - row.len(), 0);
+    }
+    let logits = host(&decoder.logits(&ids, &lengths, tokens));
+    let largest = |logits: &[f32]| logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    logits
+        .chunks(CATEGORIES)
+        .map(|logits| 1.0 / (1.0 + (-largest(logits)).exp()))
+        .collect()
+}
+
+/// The score of each text: the largest probability of any category, in its first `window` tokens.
+/// An empty text scores 0.
+pub(crate) fn score_texts(
+    decoder: &Decoder,
+    tokenizer: &Tokenizer,
+    texts: &[&str],
+    window: usize,
+) -> Vec<f32> {
+    let decoder = decoder.without_gradients();
+    let ids: Vec<Vec<i32>> = texts
+        .iter()
+        .map(|text| {
+            tokenizer
+                .encode(text)
+                .iter()
+                .take(window)
+                .map(|&id| id as i32)
+                .collect()
+        })
+        .collect();
+    let mut order: Vec<usize> = (0..ids.len())
+        .filter(|&index| !ids[index].is_empty())
+        .collect();
+    order.sort_by_key(|&index| ids[index].len());
+    let mut scores = vec![0.0; texts.len()];
+    for indices in order.chunks(VALIDATION_ROWS) {
+        let rows: Vec<&[i32]> = indices.iter().map(|&index| ids[index].as_slice()).collect();
+        for (&index, score) in indices.iter().zip(largest_scores(&decoder, &rows)) {
+            scores[index] = score;
+        }
+    }
+    scores
+}
+
+/// The three readings of each row: label smoothing moves weight between safe and unsafe, and the
+/// teacher's probability, which knows no categories, takes `teacher_share` of the whole.
+pub(crate) fn targets(batch: &Batch, teacher_share: f32) -> Targets {
+    let mut targets = Targets {
+        labels: batch.labels.clone(),
+        safe: vec![],
+        known: vec![],
+        unknown: vec![],
+    };
+    let label_share = 1.0 - teacher_share;
+    for ((row, smoothing), teacher_probability) in batch
+        .targets
+        .iter()
+        .zip(&batch.smoothing)
+        .zip(&batch.teacher_probabilities)
+    {
+        let (safe, known, unknown) = match row {
+            Target::Safe => (1.0 - smoothing, 0.0, *smoothing),
+            Target::Known => (*smoothing, 1.0 - smoothing, 0.0),
+            Target::UnknownCategory => (*smoothing, 0.0, 1.0 - smoothing),
+        };
+        targets
+            .safe
+            .push(label_share * safe + teacher_share * (1.0 - teacher_probability));
+        targets.known.push(label_share * known);
+        targets
+            .unknown
+            .push(label_share * unknown + teacher_share * teacher_probability);
+    }
+    targets
+}
+
+impl Stage for ClassifierStage<'_> {
+    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
+        let batch = self.batcher.batch(index);
+        let logits = decoder.logits(&batch.ids, &batch.lengths, batch.tokens);
+        let targets = targets(&batch, self.teacher_share);
+        (
+            classifier_loss(self.loss, logits, &targets),
+            batch.real_tokens,
+        )
+    }
+
+    fn validate(&self, decoder: &Decoder) -> Option<BTreeMap<String, f64>> {
+        let decoder = decoder.without_gradients();
+        let mut by_language: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
+        for rows in self.held_out.chunks(VALIDATION_ROWS) {
+            let ids: Vec<&[i32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
+            for (row, score) in rows.iter().zip(largest_scores(&decoder, &ids)) {
+                let kind = if row.is_unseen { "unseen-" } else { "" };
+                for language in [row.language.as_str(), "all"] {
+                    let outcome = Outcome {
+                        score,
+                        flagged: score > 0.5,
+                        label: row.is_unsafe,
+                    };
+                    by_language
+                        .entry(format!("{kind}{language}"))
+                        .or_default()
+                        .push(outcome);
+                }
+            }
+        }
+        let curve = by_language
+            .into_iter()
+            .filter_map(|(language, outcomes)| {
+                Metrics::of(&outcomes).auroc.map(|auroc| (language, auroc))
+            })
+            .collect();
+        Some(curve)
+    }
+}

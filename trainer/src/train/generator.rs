@@ -1,0 +1,213 @@
+//! The stage that teaches a pretrained decoder to write proposals.
+
+use std::collections::HashMap;
+
+use burn::tensor::{Device, Tensor};
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use crate::data::lexicon::Lexicon;
+use crate::data::rows::{Corpus, Pair, ParallelRow};
+use crate::data::tokenizer::{END, Tokenizer};
+use crate::game::prompt::gloss_prompt;
+use crate::game::seeds::excluded_categories;
+use crate::model::decoder::Decoder;
+use crate::model::tensors::select_rows;
+use crate::recipe::{GameRecipe, OwnGeneratorRecipe};
+use crate::train::loss::{SampledVocabulary, language_model_loss};
+use crate::train::stage::Stage;
+
+/// Examples drawn at once, sorted by length and cut into batches.
+const POOL_EXAMPLES: usize = 1024;
+
+/// An English text and what it became in another language.
+struct Translation<'a> {
+    english: &'a str,
+    language: &'a str,
+    text: &'a str,
+    is_unsafe: bool,
+}
+
+/// The stage that teaches a pretrained decoder to write.
+pub(crate) struct GeneratorStage<'a> {
+    /// Sentence pairs and parallel texts: plenty, and safe.
+    benign: Vec<Translation<'a>>,
+    /// Labelled seeds and their translations: few, and what makes the prefix mean something.
+    labelled: Vec<Translation<'a>>,
+    tokenizer: &'a Tokenizer,
+    lexicon: &'a Lexicon,
+    recipe: &'a OwnGeneratorRecipe,
+    max_tokens: usize,
+    seed: u64,
+    device: Device,
+    pools: u64,
+    first: usize,
+    batches: Vec<Vec<(Vec<i32>, usize)>>,
+}
+
+impl<'a> GeneratorStage<'a> {
+    /// Learns from every text that stands in English and in one of the game's languages.
+    pub(crate) fn new(
+        training: &'a Corpus,
+        parallel: &'a [ParallelRow],
+        pairs: &'a [Pair],
+        (tokenizer, lexicon): (&'a Tokenizer, &'a Lexicon),
+        (game, recipe): (&'a GameRecipe, &'a OwnGeneratorRecipe),
+        seed: u64,
+        device: &Device,
+    ) -> Self {
+        let wanted = |language: &str| game.languages.iter().any(|l| l == language);
+        let mut benign: Vec<Translation<'a>> = pairs
+            .iter()
+            .filter(|pair| wanted(&pair.lang))
+            .map(|pair| Translation {
+                english: &pair.english,
+                language: &pair.lang,
+                text: &pair.text,
+                is_unsafe: false,
+            })
+            .collect();
+        benign.extend(
+            translated(parallel, |row| Some(&row.group), |row| &row.lang)
+                .filter(|(_, row)| wanted(&row.lang))
+                .map(|(english, row)| Translation {
+                    english: &english.text,
+                    language: &row.lang,
+                    text: &row.text,
+                    is_unsafe: false,
+                }),
+        );
+        let excluded = excluded_categories(game);
+        let labelled = translated(&training.rows, |row| row.group.as_deref(), |row| &row.lang)
+            .filter(|(_, row)| wanted(&row.lang) && row.categories & excluded == 0)
+            .map(|(english, row)| Translation {
+                english: &english.text,
+                language: &row.lang,
+                text: &row.text,
+                is_unsafe: row.is_unsafe,
+            })
+            .collect();
+        Self {
+            benign,
+            labelled,
+            tokenizer,
+            lexicon,
+            recipe,
+            max_tokens: game.max_tokens,
+            seed,
+            device: device.clone(),
+            pools: 0,
+            first: 0,
+            batches: Vec::new(),
+        }
+    }
+
+    /// Whether there is nothing to learn from.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.benign.is_empty() && self.labelled.is_empty()
+    }
+
+    /// (tokens, tokens of the prompt) of the rows of batch `index`. Numbers must not go down.
+    fn batch(&mut self, index: usize) -> &[(Vec<i32>, usize)] {
+        while index >= self.first + self.batches.len() {
+            self.first += self.batches.len();
+            self.batches = self.next_pool();
+        }
+        &self.batches[index - self.first]
+    }
+
+    fn next_pool(&mut self) -> Vec<Vec<(Vec<i32>, usize)>> {
+        let pool = self.pools;
+        self.pools += 1;
+        let rng = |index: u64| {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ pool.wrapping_mul(0x9E37_79B9));
+            rng.set_stream(index);
+            rng
+        };
+        let mut rows: Vec<(Vec<i32>, usize)> = (0..POOL_EXAMPLES as u64)
+            .into_par_iter()
+            .filter_map(|index| {
+                let mut rng = rng(index);
+                let labelled = rng.random_bool(self.recipe.seed_share);
+                let from = match labelled {
+                    true if !self.labelled.is_empty() => &self.labelled,
+                    false if self.benign.is_empty() => &self.labelled,
+                    _ => &self.benign,
+                };
+                let t = from.choose(&mut rng)?;
+                let how = (self.tokenizer, self.lexicon);
+                let prompt = gloss_prompt(how, t.english, t.language, t.is_unsafe);
+                let text = self.tokenizer.encode(t.text);
+                // Longer ones are never asked for either.
+                if text.len() > self.max_tokens || prompt.len() > 2 * self.max_tokens {
+                    return None;
+                }
+                let length = prompt.len();
+                let text = text.iter().map(|&id| id as i32).chain([END]);
+                Some((prompt.into_iter().chain(text).collect(), length))
+            })
+            .collect();
+        rows.sort_by_key(|(ids, _)| ids.len());
+        let mut batches = Vec::new();
+        let mut start = 0;
+        for end in 1..=rows.len() {
+            let full = end == rows.len()
+                || (end + 1 - start) * rows[end].0.len() > self.recipe.batch_tokens;
+            if full {
+                batches.push(rows[start..end].to_vec());
+                start = end;
+            }
+        }
+        batches.shuffle(&mut rng(u64::MAX));
+        batches
+    }
+}
+
+/// (English row, row in another language) of each group.
+fn translated<'a, R>(
+    rows: &'a [R],
+    group: impl Fn(&'a R) -> Option<&'a str>,
+    language: impl Fn(&'a R) -> &'a str,
+) -> impl Iterator<Item = (&'a R, &'a R)> {
+    let english: HashMap<&str, &R> = rows
+        .iter()
+        .filter(|&row| language(row) == "en")
+        .filter_map(|row| Some((group(row)?, row)))
+        .collect();
+    rows.iter()
+        .filter_map(move |row| Some((*english.get(group(row)?)?, row)))
+}
+
+impl Stage for GeneratorStage<'_> {
+    /// The mean loss of the texts' tokens; what was given is not learned.
+    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
+        let (seed, negatives) = (self.seed, self.recipe.negatives);
+        let device = self.device.clone();
+        let rows = self.batch(index);
+        let tokens = rows.iter().map(|(ids, _)| ids.len()).fold(0, usize::max);
+        let real_tokens = rows.iter().map(|(ids, _)| ids.len()).sum();
+        let mut ids = Vec::with_capacity(rows.len() * tokens);
+        let (mut positions, mut targets) = (Vec::new(), Vec::new());
+        for (row, (text, prompt)) in rows.iter().enumerate() {
+            for position in learned_positions(*prompt, text.len()) {
+                positions.push(row * tokens + position);
+                targets.push(text[position + 1]);
+            }
+            ids.extend_from_slice(text);
+            ids.resize((row + 1) * tokens, END);
+        }
+        let rows = rows.len();
+        let hidden = select_rows(&decoder.hidden(&ids, rows, tokens), &positions);
+        let seed = seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let sampled = SampledVocabulary::draw(&targets, negatives, decoder.vocabulary, seed);
+        let loss = language_model_loss(hidden, decoder.head(), sampled, &device);
+        (loss, real_tokens)
+    }
+}
+
+/// Positions whose next token is learned: from the prompt's last token to the text's last but one.
+fn learned_positions(prompt: usize, length: usize) -> std::ops::Range<usize> {
+    prompt - 1..length - 1
+}

@@ -1,0 +1,235 @@
+//! The direct preference optimisation of the generator (arXiv 2502.05163, the section on updating
+//! the generator).
+
+use burn::tensor::{Tensor, TensorData, activation};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::model::decoder::Decoder;
+use crate::model::likelihood::log_likelihood;
+use crate::model::tensors::host;
+use crate::recipe::PreferenceRecipe;
+use crate::train::stage::Stage;
+
+/// A pair in tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenPair {
+    /// What both texts answer.
+    pub prompt: Vec<i32>,
+    /// The text to prefer.
+    pub chosen: Vec<i32>,
+    /// The text to prefer it to.
+    pub rejected: Vec<i32>,
+}
+
+/// The loss of pairs, shape `[1]`: DPO (Rafailov et al. 2023) plus `alpha` times the mean negative
+/// log-likelihood of the chosen text's tokens (RPO, Pang et al. 2024).
+///
+/// All arguments are `[P, 1]` log-likelihoods of whole texts; `lengths` are the chosen texts'
+/// tokens.
+pub(crate) fn preference_loss(
+    [chosen, rejected]: [Tensor<2>; 2],
+    reference: [Tensor<2>; 2],
+    lengths: Tensor<2>,
+    beta: f64,
+    alpha: f64,
+) -> Tensor<1> {
+    let [reference_chosen, reference_rejected] = reference;
+    let margin = (chosen.clone() - reference_chosen) - (rejected - reference_rejected);
+    let dpo = activation::softplus(margin.mul_scalar(-beta), 1.0);
+    let likelihood = (chosen.neg() / lengths).mul_scalar(alpha);
+    (dpo + likelihood).mean()
+}
+
+/// The stage in which the generator learns from pairs.
+pub(crate) struct PreferenceStage<'a> {
+    pairs: &'a [TokenPair],
+    /// The frozen generator's log-likelihoods, chosen and rejected.
+    reference: Vec<[f32; 2]>,
+    recipe: &'a PreferenceRecipe,
+    seed: u64,
+    end: i32,
+    /// Margin, reward accuracy and log ratio of the pairs of each batch, `[P, 1]` each.
+    measured: Vec<[Tensor<2>; 3]>,
+}
+
+impl<'a> PreferenceStage<'a> {
+    /// `reference` is the generator before this round's learning.
+    pub(crate) fn new(
+        pairs: &'a [TokenPair],
+        reference: &Decoder,
+        recipe: &'a PreferenceRecipe,
+        seed: u64,
+        end: i32,
+    ) -> Self {
+        let reference = reference.without_gradients();
+        let likelihoods = pairs
+            .chunks(recipe.batch_pairs)
+            .flat_map(|pairs| {
+                let [chosen, rejected] =
+                    likelihoods(&reference, pairs.iter(), end).map(|l| host(&l));
+                chosen
+                    .into_iter()
+                    .zip(rejected)
+                    .map(|(c, r)| [c, r])
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        Self {
+            pairs,
+            reference: likelihoods,
+            recipe,
+            seed,
+            end,
+            measured: Vec::new(),
+        }
+    }
+
+    /// Batches in one pass over the pairs.
+    pub(crate) fn batches(&self) -> usize {
+        self.pairs.len().div_ceil(self.recipe.batch_pairs)
+    }
+
+    /// The pairs of batch `index`; each pass in a new order.
+    fn batch(&self, index: usize) -> Vec<usize> {
+        let (pass, number) = (index / self.batches(), index % self.batches());
+        let mut order: Vec<usize> = (0..self.pairs.len()).collect();
+        let seed = self.seed.wrapping_add(pass as u64);
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let start = number * self.recipe.batch_pairs;
+        order[start..(start + self.recipe.batch_pairs).min(order.len())].to_vec()
+    }
+}
+
+/// Log-likelihoods `[P, 1]` of the chosen and of the rejected texts.
+fn likelihoods<'p>(
+    decoder: &Decoder,
+    pairs: impl Iterator<Item = &'p TokenPair> + Clone,
+    end: i32,
+) -> [Tensor<2>; 2] {
+    let chosen = pairs
+        .clone()
+        .map(|p| (p.prompt.as_slice(), p.chosen.as_slice()));
+    let rejected = pairs.map(|p| (p.prompt.as_slice(), p.rejected.as_slice()));
+    let rows: Vec<(&[i32], &[i32])> = chosen.chain(rejected).collect();
+    let both = log_likelihood(decoder, &rows, end);
+    let count = rows.len() / 2;
+    [
+        both.clone().narrow(0, 0, count),
+        both.narrow(0, count, count),
+    ]
+}
+
+impl Stage for PreferenceStage<'_> {
+    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
+        let batch = self.batch(index);
+        let pairs = batch.iter().map(|&index| &self.pairs[index]);
+        let policy = likelihoods(decoder, pairs.clone(), self.end);
+        let column = |values: Vec<f32>| {
+            let shape = [values.len(), 1];
+            let device = decoder.embedding().device();
+            Tensor::<2>::from_data(TensorData::new(values, shape), &device)
+        };
+        let reference: [Vec<f32>; 2] = [0, 1].map(|side| {
+            batch
+                .iter()
+                .map(|&index| self.reference[index][side])
+                .collect()
+        });
+        let reference = reference.map(column);
+        let beta = self.recipe.beta;
+        let gains: [Tensor<2>; 2] = std::array::from_fn(|side| {
+            policy[side].clone().inner() - reference[side].clone().inner()
+        });
+        let margin = (gains[0].clone() - gains[1].clone()).mul_scalar(beta);
+        self.measured.push([
+            margin.clone(),
+            margin.greater_elem(0.0).float(),
+            // How far the policy has moved: an estimate of KL(policy || reference) on the pairs'
+            // own texts.
+            (gains[0].clone() + gains[1].clone()).mul_scalar(0.5),
+        ]);
+        let lengths = pairs.clone().map(|p| (p.chosen.len() + 1) as f32).collect();
+        let tokens = pairs
+            .map(|p| 2 * p.prompt.len() + p.chosen.len() + p.rejected.len() + 2)
+            .sum();
+        let loss = preference_loss(
+            policy,
+            reference,
+            column(lengths),
+            beta,
+            self.recipe.rpo_alpha,
+        );
+        (loss, tokens)
+    }
+
+    /// `margin` (in the units of the loss), `reward_accuracy` in [0, 1], and `log_ratio`: the mean
+    /// of log(policy / reference) over the pairs' texts, in nats a text.
+    fn measures(&mut self) -> Vec<(&'static str, Tensor<1>)> {
+        let batches = std::mem::take(&mut self.measured);
+        let names = ["margin", "reward_accuracy", "log_ratio"];
+        names
+            .into_iter()
+            .enumerate()
+            .map(|(measure, name)| {
+                let values = batches.iter().map(|batch| batch[measure].clone()).collect();
+                (name, Tensor::cat(values, 0).mean())
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    /// Against PyTorch; the values come from `tests/golden/preference.py`.
+    #[test]
+    fn loss_and_gradients_agree_with_the_reference() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/golden/preference.json")).unwrap();
+        let device = Device::flex().autodiff();
+        for case in golden["cases"].as_array().unwrap() {
+            let values = |name: &str| -> Vec<f32> {
+                let values = case[name].as_array().unwrap();
+                values.iter().map(|v| v.as_f64().unwrap() as f32).collect()
+            };
+            let column = |name: &str| {
+                let values = values(name);
+                let shape = [values.len(), 1];
+                Tensor::<2>::from_data(TensorData::new(values, shape), &device)
+            };
+            let (chosen, rejected) = (
+                column("chosen").require_grad(),
+                column("rejected").require_grad(),
+            );
+            let loss = preference_loss(
+                [chosen.clone(), rejected.clone()],
+                [column("reference_chosen"), column("reference_rejected")],
+                column("lengths"),
+                case["beta"].as_f64().unwrap(),
+                case["alpha"].as_f64().unwrap(),
+            );
+            let gradients = loss.backward();
+            let close = |found: f32, expected: f32| {
+                assert!(
+                    (found - expected).abs() < 1e-5 * expected.abs().max(1.0),
+                    "{found} {expected}"
+                );
+            };
+            close(
+                loss.into_scalar::<f32>(),
+                case["loss"].as_f64().unwrap() as f32,
+            );
+            for (tensor, name) in [(chosen, "chosen_gradient"), (rejected, "rejected_gradient")] {
+                let found = host(&tensor.grad(&gradients).unwrap());
+                for (found, expected) in found.iter().zip(values(name)) {
+                    close(*found, expected);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A stage is read, saved and resumed.
+
+use super::*;
+use crate::model::tensors::host;
+use crate::train::probe::{Probe, ProbeLoss, tiny};
+
+fn settings(steps: usize, compute: ComputeRecipe) -> StageSettings {
+    StageSettings {
+        name: "classifier",
+        steps,
+        accumulation: 2,
+        optimizer: OptimizerRecipe {
+            learning_rate: 1e-3,
+            warmup: 0.1,
+            weight_decay: 0.01,
+            max_gradient_norm: 1.0,
+            checkpoint_every: 5,
+        },
+        average_decay: 0.9,
+        compute,
+    }
+}
+
+fn compute(read_every: usize, precision: Precision) -> ComputeRecipe {
+    ComputeRecipe {
+        precision,
+        recompute_layers: false,
+        read_every: Some(read_every),
+    }
+}
+
+/// A probe whose loss is no number from some batch on.
+struct Poisoned(Probe, usize);
+
+impl Stage for Poisoned {
+    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
+        let (loss, tokens) = self.0.loss(decoder, index);
+        let factor = if index < self.1 { 1.0 } else { f32::NAN };
+        (loss.mul_scalar(factor), tokens)
+    }
+}
+
+const PROBE: Probe = Probe {
+    kind: ProbeLoss::Classifier,
+    rows: 4,
+    tokens: 8,
+};
+
+fn fresh() -> Decoder {
+    let (shape, vocabulary) = tiny();
+    Decoder::new(&shape, vocabulary, 1, &Device::flex().autodiff())
+}
+
+fn trained(
+    stage: &mut dyn Stage,
+    run: &Path,
+    compute: ComputeRecipe,
+) -> Result<Vec<u8>, TrainError> {
+    let device = Device::flex().autodiff();
+    run_stage(stage, &settings(13, compute), &mut fresh(), run, &device)?;
+    Ok(fs::read(run.join("classifier.weights")).unwrap())
+}
+
+fn lines(run: &Path) -> Vec<StepMetrics> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let line = |line: &str| StepMetrics {
+        step_ms: 0.0,
+        tokens_per_s: 0.0,
+        ..serde_json::from_str(line).unwrap()
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn reading_seldom_changes_nothing_that_is_read() {
+    let folders = [1, 4, 100].map(|_| tempfile::tempdir().unwrap());
+    let weights: Vec<Vec<u8>> = [1, 4, 100]
+        .iter()
+        .zip(&folders)
+        .map(|(&every, run)| {
+            trained(&mut { PROBE }, run.path(), compute(every, Precision::F32)).unwrap()
+        })
+        .collect();
+    let metrics = folders.each_ref().map(|run| lines(run.path()));
+    assert_eq!(metrics[0].len(), 13);
+    for other in [1, 2] {
+        assert_eq!(metrics[0], metrics[other]);
+        assert_eq!(weights[0], weights[other]);
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_is_never_saved() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let (run, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        // Two batches a step: batch 14 is the first of step 7, counted from 0.
+        let error = trained(
+            &mut Poisoned(PROBE, 14),
+            run.path(),
+            compute(100, precision),
+        )
+        .unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("classifier, step 7: the loss is NaN"),
+            "{text}"
+        );
+        // It was noticed before step 10 was saved; the run goes on from step 5 as if nothing
+        // had been.
+        assert_eq!(lines(run.path()).len(), 5);
+        let resumed = trained(&mut { PROBE }, run.path(), compute(3, precision)).unwrap();
+        let uninterrupted = trained(&mut { PROBE }, whole.path(), compute(1, precision)).unwrap();
+        assert_eq!(resumed, uninterrupted);
+        assert_eq!(lines(run.path()), lines(whole.path()));
+    }
+}
+
+/// Pulls every weight of the last norm down by the same.
+struct Slope;
+
+impl Stage for Slope {
+    fn loss(&mut self, decoder: &Decoder, _index: usize) -> (Tensor<1>, usize) {
+        let loss = decoder.norm().value.clone().cast(FloatDType::F32).sum();
+        (loss, 1)
+    }
+}
+
+#[test]
+fn updates_too_small_for_sixteen_bits_add_up() {
+    let run = tempfile::tempdir().unwrap();
+    let mut decoder = fresh();
+    let mut settings = settings(40, compute(1, Precision::Bf16));
+    settings.optimizer.warmup = 0.0;
+    settings.optimizer.weight_decay = 0.0;
+    settings.average_decay = 0.0;
+    let device = Device::flex().autodiff();
+    run_stage(&mut Slope, &settings, &mut decoder, run.path(), &device).unwrap();
+    let weight = host(&decoder.norm().value)[0];
+    // 40 updates of at most 1e-3 along a cosine; each is less than half a place of a 16-bit 1.
+    let expected: f64 = (0..40).map(|step| learning_rate(1e-3, step, 40, 0.0)).sum();
+    assert!(
+        (f64::from(1.0 - weight) - expected).abs() < 1e-4,
+        "{weight} {expected}"
+    );
+    let mut without_masters = Tensor::<1>::ones([1], &Device::flex()).cast(FloatDType::BF16);
+    for step in 0..40 {
+        without_masters = without_masters.sub_scalar(learning_rate(1e-3, step, 40, 0.0));
+    }
+    let lost: f32 = without_masters.cast(FloatDType::F32).into_scalar();
+    assert_eq!(lost, 1.0);
+}
