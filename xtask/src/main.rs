@@ -2,6 +2,7 @@
 //! programs is a script in `scripts/`.
 
 mod library;
+mod libtorch;
 mod onnxruntime;
 mod record;
 mod tables;
@@ -19,11 +20,17 @@ use xshell::{Shell, cmd};
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 enum Task {
-    /// Run everything that CI runs: ort, lint, tests and ctest, with what they need of Debian, and
+    /// Run everything that CI runs: ort, torch, lint, tests and ctest, with what they need of Debian, and
     /// scripts/metrics.sh
     Test,
     /// Fetch the pinned ONNX Runtime into target/onnxruntime
     Ort,
+    /// Fetch the pinned libtorch, which the trainer is built with, into target/libtorch
+    Torch {
+        /// With the libraries for GPUs, into target/libtorch-cuda; name it in LIBTORCH then
+        #[arg(long)]
+        cuda: bool,
+    },
     /// Check the formatting, lint all targets and build the documentation; warnings are errors
     Lint,
     /// Run all Rust tests
@@ -86,6 +93,10 @@ fn run(task: Task) -> Result<()> {
             println!("{}", onnxruntime::fetch(&sh, &root)?.display());
             Ok(())
         }
+        Task::Torch { cuda } => {
+            println!("{}", libtorch::fetch(&sh, &root, cuda)?.display());
+            Ok(())
+        }
         Task::Lint => lint(&sh),
         Task::Tests => tests(&sh),
         Task::Ctest { full } => ctest(&sh, &root, full),
@@ -109,6 +120,7 @@ type Part<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
 fn test(sh: &Shell, root: &Path) -> Result<()> {
     let parts: [Part<'_>; 7] = [
         ("ort", &|| onnxruntime::fetch(sh, root).map(drop)),
+        ("torch", &|| torch(sh, root)),
         ("debian", &|| {
             Ok(cmd!(sh, "scripts/debian.sh vulkan browser").run()?)
         }),
@@ -125,6 +137,16 @@ fn test(sh: &Shell, root: &Path) -> Result<()> {
         eprintln!("== {name}: {:.0} s", started.elapsed().as_secs_f64());
     }
     Ok(())
+}
+
+/// Fetches libtorch, where nobody says that there is another.
+fn torch(sh: &Shell, root: &Path) -> Result<()> {
+    let named = ["LIBTORCH", "LIBTORCH_USE_PYTORCH"];
+    if let Some(name) = named.iter().find(|name| sh.var_os(**name).is_some()) {
+        eprintln!("libtorch is the one that {name} names");
+        return Ok(());
+    }
+    libtorch::fetch(sh, root, false).map(drop)
 }
 
 fn lint(sh: &Shell) -> Result<()> {
