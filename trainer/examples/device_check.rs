@@ -2,20 +2,20 @@
 //! gradients.
 //!
 //! `cargo run --release -p duoguard-trainer --example device_check -- --device cpu`, and on a
-//! machine with a GPU the same with `--features cuda` before `--` and `--device cuda` after it. The
-//! CPU in 32 bits is the reference, which agrees with PyTorch. Fails when a row of the table does.
+//! machine with a GPU the same with `--device cuda`. The CPU in 32 bits is the reference, which
+//! agrees with PyTorch. Fails when a row of the table does.
 
 use std::process::ExitCode;
 
-use burn::tensor::Device;
 use clap::Parser;
 use duoguard_trainer::probe::{Probe, ProbeLoss, loss_and_gradients, tiny};
 use duoguard_trainer::{ComputeRecipe, Precision, TrainError, device};
+use tch::Device;
 
 /// Compares the losses and gradients of a small network with those of the CPU in 32 bits.
 #[derive(Parser)]
 struct Arguments {
-    /// cpu, or cuda where the program was built with that feature.
+    /// cpu, or cuda where libtorch has it and there is a GPU.
     #[arg(long, default_value = "cpu")]
     device: String,
 }
@@ -29,12 +29,12 @@ const WAYS: [(&str, Precision, bool, f64); 4] = [
 ];
 
 /// How far a gradient may be off, as a share of its norm: some roundings of the factors of a matrix
-/// product, which goes through all layers. Those have 24 bits of mantissa on the CPU; 11 in 32-bit
-/// products on a GPU, whose tensor cores take TF32; and 8 in bfloat16.
+/// product, which goes through all layers. Those have 24 bits of mantissa, and 8 in bfloat16.
 fn gradient_limit(precision: Precision, device: &str) -> f64 {
     match (precision, device) {
         (Precision::F32, "cpu") => 1e-5,
-        (Precision::F32, _) => 1e-2,
+        // Sums are taken in another order there.
+        (Precision::F32, _) => 1e-4,
         (Precision::Bf16, _) => 1e-1,
     }
 }
@@ -71,7 +71,7 @@ fn check(name: &str) -> Result<bool, TrainError> {
             };
             loss_and_gradients(probe, &tiny(), 7, compute, device)
         };
-        let expected = found(Precision::F32, false, &Device::flex());
+        let expected = found(Precision::F32, false, &Device::Cpu);
         for (way, precision, recompute, loss_limit) in WAYS {
             let found = found(precision, recompute, &device);
             let loss = found.loss_error(&expected);

@@ -14,6 +14,7 @@ import transformers
 
 SHAPES = {
     "tiny": dict(num_hidden_layers=3, hidden_size=64, num_attention_heads=4, num_key_value_heads=2, intermediate_size=96, vocab_size=300),
+    "mini": dict(num_hidden_layers=2, hidden_size=192, num_attention_heads=4, num_key_value_heads=2, intermediate_size=512, vocab_size=16000),
     "qwen": dict(num_hidden_layers=24, hidden_size=896, num_attention_heads=14, num_key_value_heads=2, intermediate_size=4864, vocab_size=151936),
 }
 

@@ -1,7 +1,7 @@
 //! Tokens a second and memory of training steps: of the paper's classifier step by default.
 //!
-//! `cargo run --release -p duoguard-trainer --features cuda --example throughput -- --device cuda
-//! --precision bf16`; beside it, on the same machine, `python3 trainer/examples/throughput.py`,
+//! `cargo run --release -p duoguard-trainer --example throughput -- --device cuda --precision bf16`;
+//! beside it, on the same machine, `python3 trainer/examples/throughput.py`,
 //! which prints the same line for PyTorch. `--shape tiny` runs anywhere.
 
 use std::error::Error;
@@ -9,15 +9,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
-use duoguard_trainer::probe::{Probe, ProbeLoss, qwen_half_billion, tiny};
+use duoguard_trainer::probe::{Probe, ProbeLoss, mini, qwen_half_billion, tiny};
 use duoguard_trainer::{ComputeRecipe, Precision, device};
 
 /// Takes training steps on made-up tokens, and prints one line.
 #[derive(Parser)]
 struct Arguments {
-    /// cpu, or cuda where the program was built with that feature.
+    /// cpu, or cuda where libtorch has it and there is a GPU.
     #[arg(long, default_value = "cpu")]
     device: String,
     /// The network.
@@ -47,6 +46,8 @@ struct Arguments {
 enum Shape {
     /// A few thousand parameters.
     Tiny,
+    /// The bundled model's.
+    Mini,
     /// Qwen2.5-0.5B's.
     Qwen,
 }
@@ -78,6 +79,7 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let device = device(&arguments.device)?;
     let network = match arguments.shape {
         Shape::Tiny => tiny(),
+        Shape::Mini => mini(),
         Shape::Qwen => qwen_half_billion(),
     };
     let probe = Probe {
@@ -104,7 +106,7 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     std::fs::remove_dir_all(&run)?;
     let last = steps?;
     println!(
-        "burn {} {:?} {:?} {}x{} {:?}{}: {:.0} tokens/s, {:.1} ms a step, {}; {:.0} s in all",
+        "duoguard {} {:?} {:?} {}x{} {:?}{}: {:.0} tokens/s, {:.1} ms a step, {}; {:.0} s in all",
         arguments.device,
         arguments.shape,
         arguments.step,
@@ -118,22 +120,16 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         },
         last.tokens_per_s,
         last.step_ms,
-        memory(&device),
+        memory(),
         started.elapsed().as_secs_f64(),
     );
     Ok(())
 }
 
-/// What the device's allocator holds, which is the most that it ever needed; of the CPU, the most
-/// that the process had.
-fn memory(device: &Device) -> String {
+/// The most memory that the process had on the host. What a GPU's allocator holds cannot be asked
+/// for: nvidia-smi shows it.
+fn memory() -> String {
     const GIB: f64 = (1u64 << 30) as f64;
-    let used = device
-        .memory_pool_usage()
-        .filter(|usage| usage.bytes_reserved > 0);
-    if let Some(usage) = used {
-        return format!("{:.2} GiB reserved", usage.bytes_reserved as f64 / GIB);
-    }
     let status = std::fs::read_to_string("/proc/self/status");
     let peak = status
         .iter()
@@ -146,6 +142,6 @@ fn memory(device: &Device) -> String {
                 .ok()
         });
     peak.map_or("memory unknown".to_owned(), |kib| {
-        format!("{:.2} GiB at most", kib * 1024.0 / GIB)
+        format!("{:.2} GiB of the host at most", kib * 1024.0 / GIB)
     })
 }

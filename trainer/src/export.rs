@@ -39,7 +39,7 @@ pub(crate) fn export_classifier(
     remove_unfinished_exports(folder)?;
     save_hugging_face(
         &checkpoint,
-        &classifier.without_gradients(),
+        classifier,
         &setup.run.join("tokenizer.json"),
         &golden_inputs(setup),
         &guard_description(setup, data, round),

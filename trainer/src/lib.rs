@@ -50,6 +50,7 @@ pub use train::progress::StepMetrics;
 pub mod probe {
     pub use crate::recipe::ModelRecipe;
     pub use crate::train::probe::{
-        LossAndGradients, Network, Probe, ProbeLoss, loss_and_gradients, qwen_half_billion, tiny,
+        LossAndGradients, Network, Probe, ProbeLoss, loss_and_gradients, mini, qwen_half_billion,
+        tiny,
     };
 }

@@ -27,7 +27,7 @@ struct Arguments {
     /// Go on with a run that was stopped.
     #[arg(long)]
     resume: bool,
-    /// What to train on: cpu, or cuda where the program was built with that feature.
+    /// What to train on: cpu, or cuda where libtorch has it and there is a GPU.
     #[arg(long, default_value = "cpu")]
     device: String,
 }

@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use tch::Device;
 
 use crate::error::TrainError;
 use crate::export::export_classifier;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use burn::tensor::Device;
+use tch::Device;
 
 use crate::data::batch::Batcher;
 use crate::data::lexicon::Lexicon;
@@ -35,7 +35,7 @@ pub(crate) struct Setup<'a> {
     pub run: PathBuf,
     /// The folder that the recipe's data paths are relative to.
     pub data: PathBuf,
-    /// What to train on; records gradients.
+    /// What to train on.
     pub device: Device,
     /// The seed data to learn from: S(0).
     pub training: Corpus,
@@ -68,7 +68,6 @@ impl<'a> Setup<'a> {
         data: &Path,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let device = device.clone().autodiff();
         let corpus = load_seed(data, &recipe.data)?;
         let parallel = load_parallel(data, &recipe.data)?;
         let pairs = load_pairs(data, &recipe.data)?;
@@ -91,7 +90,7 @@ impl<'a> Setup<'a> {
             } => {
                 let tokenizer =
                     learned_tokenizer(&tokenizer_path, &training, &parallel, vocabulary)?;
-                let base = Decoder::new(model, tokenizer.vocabulary(), recipe.seed, &device);
+                let base = Decoder::new(model, tokenizer.vocabulary(), recipe.seed, device);
                 let texts = (&training, &parallel[..], &pairs[..]);
                 let settings = (pretrain, recipe.seed, recipe.compute);
                 let base = pretrained(base, texts, &tokenizer, settings, run)?;
@@ -101,10 +100,10 @@ impl<'a> Setup<'a> {
                 &data.join(&base.checkpoint),
                 &tokenizer_path,
                 recipe,
-                &device,
+                device,
             )?,
         };
-        base.reset_score(recipe.seed.wrapping_add(1), &device);
+        base.reset_score(recipe.seed.wrapping_add(1));
         let lexicon = match needs_lexicon(recipe) {
             true => Some(Arc::new(learned_lexicon(
                 &run.join("lexicon.json"),
@@ -118,7 +117,7 @@ impl<'a> Setup<'a> {
             recipe,
             run: run.to_owned(),
             data: data.to_owned(),
-            device,
+            device: *device,
             training,
             validation,
             parallel,
@@ -212,7 +211,7 @@ impl<'a> Setup<'a> {
             recipe,
             WATCHED_ROWS,
         );
-        run_stage(&mut stage, &settings, &mut classifier, folder, &self.device)?;
+        run_stage(&mut stage, &settings, &mut classifier, folder)?;
         Ok(classifier)
     }
 }
@@ -260,17 +259,14 @@ fn pretrained(
     run: &Path,
 ) -> Result<Decoder, TrainError> {
     if recipe.steps > 0 {
-        let device = base.embedding().device();
         let stream = PretrainStream::new(training, parallel, pairs, tokenizer, (recipe, seed));
         let vocabulary = tokenizer.vocabulary();
-        let mut stage =
-            PretrainStage::new(stream, recipe.negatives, vocabulary, seed, device.clone());
+        let mut stage = PretrainStage::new(stream, recipe.negatives, vocabulary, seed);
         run_stage(
             &mut stage,
             &StageSettings::new("pretrain", recipe.steps, &recipe.optimizer, compute),
             &mut base,
             run,
-            &device,
         )?;
     }
     Ok(base)

@@ -72,10 +72,10 @@ impl LocalGenerator {
     ///
     /// # Errors
     /// A file of weights that does not fit.
-    pub(crate) fn restore(&mut self, setup: &Setup<'_>, folder: &Path) -> Result<(), TrainError> {
+    pub(crate) fn restore(&mut self, folder: &Path) -> Result<(), TrainError> {
         let learned = folder.join("preference.weights");
         match learned.exists() {
-            true => load_weights(&learned, &mut self.decoder, &setup.device),
+            true => load_weights(&learned, &mut self.decoder),
             false => Ok(()),
         }
     }
@@ -105,13 +105,7 @@ impl LocalGenerator {
             accumulation: recipe.accumulation,
             ..StageSettings::new("preference", steps, &recipe.optimizer, setup.recipe.compute)
         };
-        run_stage(
-            &mut stage,
-            &settings,
-            &mut self.decoder,
-            folder,
-            &setup.device,
-        )
+        run_stage(&mut stage, &settings, &mut self.decoder, folder)
     }
 
     fn tokens(&self, pair: &PreferencePair) -> Result<TokenPair, TrainError> {
@@ -145,8 +139,7 @@ impl Generator for LocalGenerator {
                 })
             })
             .collect();
-        let decoder = self.decoder.without_gradients();
-        let texts = generate(&decoder, &prompts?, &self.sampling);
+        let texts = generate(&self.decoder, &prompts?, &self.sampling);
         let text = |ids: Vec<i32>| self.format.decode(&ids);
         Ok(texts.into_iter().map(|ids| ids.map(text)).collect())
     }
@@ -167,7 +160,6 @@ fn train_own(
         (&setup.tokenizer, &lexicon),
         (game, own),
         seed,
-        &setup.device,
     );
     if stage.is_empty() {
         return Err(TrainError::invalid(
@@ -179,12 +171,6 @@ fn train_own(
     let compute = setup.recipe.compute;
     let settings = StageSettings::new("generator", own.steps, &own.optimizer, compute);
     let mut generator = setup.base.clone();
-    run_stage(
-        &mut stage,
-        &settings,
-        &mut generator,
-        &setup.run,
-        &setup.device,
-    )?;
+    run_stage(&mut stage, &settings, &mut generator, &setup.run)?;
     Ok(generator)
 }

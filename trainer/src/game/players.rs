@@ -62,7 +62,7 @@ pub(crate) fn prepare(
                 Some(judge) => JudgePlayer::prepare(setup, judge)?,
                 None => JudgePlayer::Reference(
                     generator.format.clone(),
-                    Box::new(generator.decoder.without_gradients()),
+                    Box::new(generator.decoder.clone()),
                 ),
             };
             Ok((GeneratorPlayer::Local(Box::new(generator)), judge))
@@ -125,7 +125,7 @@ impl JudgePlayer {
             }),
             Self::Reference(format, decoder) => Box::new(ReferenceJudge {
                 format: format.clone(),
-                decoder: (**decoder).clone(),
+                decoder,
                 seed,
             }),
             // A rating is wanted, not a sample.

@@ -17,16 +17,16 @@ const TEXTS_AT_ONCE: usize = 32;
 const RATING_TOKENS: usize = 16;
 
 /// The generator as it was before the first round, as a judge.
-pub(crate) struct ReferenceJudge {
+pub(crate) struct ReferenceJudge<'a> {
     /// The form of its prompts.
     pub format: Arc<PromptFormat>,
-    /// The network; it records no gradients.
-    pub decoder: Decoder,
+    /// The network.
+    pub decoder: &'a Decoder,
     /// Seeds the sampling of ratings.
     pub seed: u64,
 }
 
-impl Judge for ReferenceJudge {
+impl Judge for ReferenceJudge<'_> {
     fn rate(&mut self, requests: &[JudgeRequest<'_>]) -> Result<Vec<Rating>, TrainError> {
         match self.format.chat() {
             Some(chat) => self.rate_by_instruction(chat, requests),
@@ -35,7 +35,7 @@ impl Judge for ReferenceJudge {
     }
 }
 
-impl ReferenceJudge {
+impl ReferenceJudge<'_> {
     /// It is told to answer with a rating.
     fn rate_by_instruction(
         &self,
@@ -65,7 +65,7 @@ impl ReferenceJudge {
             let rating = ids.and_then(|ids| parse_rating(&self.format.decode(&ids)));
             rating.map_or(Rating::Unparseable, Rating::Unsafety)
         };
-        let answers = generate(&self.decoder, &prompts?, &settings);
+        let answers = generate(self.decoder, &prompts?, &settings);
         Ok(answers.into_iter().map(rating).collect())
     }
 
@@ -80,7 +80,7 @@ impl ReferenceJudge {
         for requests in requests.chunks(TEXTS_AT_ONCE) {
             let pairs = requests.iter().map(|r| Ok((row(r, true)?, row(r, false)?)));
             let pairs: Result<Vec<_>, TrainError> = pairs.collect();
-            let unsafety = share_of_first(&self.decoder, &pairs?, self.format.end);
+            let unsafety = share_of_first(self.decoder, &pairs?, self.format.end);
             let ratings_of = unsafety.into_iter().map(rating_of_probability);
             ratings.extend(ratings_of.map(Rating::Unsafety));
         }
@@ -90,7 +90,7 @@ impl ReferenceJudge {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
+    use tch::Device;
 
     use super::*;
     use crate::data::tokenizer::Tokenizer;
@@ -113,16 +113,10 @@ mod tests {
             norm_eps: 1e-6,
             rope_scaling: None,
             tied: true,
+            qkv_bias: true,
         };
-        let mut reference = Decoder::new(
-            &shape,
-            tokenizer.vocabulary(),
-            3,
-            &Device::flex().autodiff(),
-        );
-        for parameter in &mut reference.parameters {
-            parameter.value = parameter.value.clone().mul_scalar(20.0);
-        }
+        let mut reference = Decoder::new(&shape, tokenizer.vocabulary(), 3, &Device::Cpu);
+        let _ = reference.weights.flat.g_mul_scalar_(20.0);
         let format = Arc::new(PromptFormat::gloss(tokenizer, Default::default()));
         let requests: Vec<JudgeRequest<'_>> = ["good soup", "bread", "warm", "and soup and bread"]
             .iter()
@@ -135,7 +129,7 @@ mod tests {
             .collect();
         let mut judge = ReferenceJudge {
             format: format.clone(),
-            decoder: reference.without_gradients(),
+            decoder: &reference,
             seed: 1,
         };
         let found = judge.rate(&requests).unwrap();
@@ -145,8 +139,7 @@ mod tests {
                     .generation_prompt("good bread", "de", is_unsafe)
                     .unwrap();
                 let text = format.encode(request.text);
-                let decoder = reference.without_gradients();
-                host(&log_likelihood(&decoder, &[(&prompt, &text)], format.end))[0]
+                host(&log_likelihood(&reference, &[(&prompt, &text)], format.end))[0]
             };
             let (unsafe_, safe) = (likelihood(true), likelihood(false));
             let expected = rating_of_probability(1.0 / (1.0 + (safe - unsafe_).exp()));

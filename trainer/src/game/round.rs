@@ -133,10 +133,10 @@ impl Round<'_> {
     /// What a finished round left.
     fn restore(&self, mut state: GameState) -> Result<GameState, TrainError> {
         if let GeneratorPlayer::Local(generator) = &mut state.generator {
-            generator.restore(self.game.setup, self.folder)?;
+            generator.restore(self.folder)?;
         }
         let weights = self.file("classifier.weights");
-        load_weights(&weights, &mut state.classifier, &self.game.setup.device)?;
+        load_weights(&weights, &mut state.classifier)?;
         state.data.source(SYNTHETIC);
         let synthetic = self.file("synthetic.jsonl");
         append_rows(&synthetic, &mut state.data, |_, _| true)?;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use tch::{Device, Kind, Tensor};
 
 use crate::model::decoder::{Cache, Decoder};
 use crate::model::sampler::{SamplingSettings, sample_token};
-use crate::model::tensors::{host, select_rows};
 
 /// Rows generated side by side.
 const ROWS: usize = 64;
@@ -64,11 +65,8 @@ struct Sequence {
 
 impl Sequence {
     /// Writes one more token; tells whether the text goes on.
-    fn add_token(&mut self, logits: &mut [f32], settings: &SamplingSettings) -> bool {
-        for token in self.remaining_bonus.keys() {
-            logits[*token as usize] += settings.token_bonus as f32;
-        }
-        let token = sample_token(logits, settings, &mut self.rng);
+    fn add_token(&mut self, weights: &[f32], settings: &SamplingSettings) -> bool {
+        let token = sample_token(weights, settings, &mut self.rng);
         if token == settings.end {
             return false;
         }
@@ -94,12 +92,16 @@ fn generate_batch(
     let Some(length) = batch.first().map(|(ids, _)| ids.len()) else {
         return;
     };
-    let mut cache = Cache::default();
+    let _guard = tch::no_grad_guard();
+    let room = decoder.shape.max_position.saturating_sub(length);
+    let room = room.min(settings.max_tokens);
     let ids: Vec<i32> = batch
         .iter()
         .flat_map(|(ids, _)| ids.iter().copied())
         .collect();
-    let hidden = decoder.forward(&ids, batch.len(), length, &mut cache);
+    let options = decoder.options();
+    let mut cache = Cache::new(&decoder.shape, batch.len(), length + room, options);
+    let mut hidden = decoder.read(&ids, batch.len(), &mut cache);
     let mut sources = Vec::new();
     let mut rows = Vec::new();
     for (source, (_, indices)) in batch.iter().enumerate() {
@@ -108,7 +110,7 @@ fn generate_batch(
             for &token in &prompts[index].bonus_tokens {
                 *remaining_bonus.entry(token).or_default() += 1;
             }
-            sources.push(source);
+            sources.push(source as i64);
             rows.push(Sequence {
                 index,
                 rng: ChaCha8Rng::seed_from_u64(prompts[index].seed),
@@ -117,41 +119,73 @@ fn generate_batch(
             });
         }
     }
-    let last: Vec<usize> = sources
-        .iter()
-        .map(|source| source * length + length - 1)
-        .collect();
-    let mut hidden = select_rows(&hidden, &last);
-    cache = cache.select(&sources, batch.len());
-    let room = decoder.shape.max_position.saturating_sub(length);
-    for _ in 0..settings.max_tokens.min(room) {
-        let mut logits = host(&hidden.matmul(decoder.head().clone().transpose()));
-        let mut unfinished = Vec::new();
-        for (index, row) in rows.iter_mut().enumerate() {
-            let logits = &mut logits[index * decoder.vocabulary..][..decoder.vocabulary];
-            match row.add_token(logits, settings) {
-                true => unfinished.push(index),
-                false => texts[row.index] = Some(std::mem::take(&mut row.tokens)),
-            }
-        }
-        if unfinished.is_empty() {
-            return;
-        }
-        let count = rows.len();
-        if unfinished.len() < count {
-            cache = cache.select(&unfinished, count);
-            let mut index = 0;
-            rows.retain(|_| {
-                index += 1;
-                unfinished.binary_search(&(index - 1)).is_ok()
+    if sources.len() != batch.len() {
+        let sources = decoder.indices(&sources);
+        hidden = hidden.index_select(0, &sources);
+        cache.select(&sources);
+    }
+    let mut weights = Vec::new();
+    for _ in 0..room {
+        probabilities(decoder, &hidden, &rows, settings, &mut weights);
+        let goes_on: Vec<bool> = rows
+            .par_iter_mut()
+            .zip(weights.par_chunks(decoder.vocabulary))
+            .map(|(row, weights)| row.add_token(weights, settings))
+            .collect();
+        if goes_on.contains(&false) {
+            let unfinished = (0i64..).zip(&goes_on).filter(|(_, goes_on)| **goes_on);
+            let unfinished: Vec<i64> = unfinished.map(|(index, _)| index).collect();
+            let mut goes_on = goes_on.iter();
+            rows.retain_mut(|row| {
+                let stays = goes_on.next() == Some(&true);
+                if !stays {
+                    texts[row.index] = Some(std::mem::take(&mut row.tokens));
+                }
+                stays
             });
+            if rows.is_empty() {
+                return;
+            }
+            cache.select(&decoder.indices(&unfinished));
         }
         let tokens: Vec<i32> = rows
             .iter()
             .filter_map(|row| row.tokens.last().copied())
             .collect();
-        hidden = decoder.forward(&tokens, rows.len(), 1, &mut cache);
+        hidden = decoder.read(&tokens, rows.len(), &mut cache);
     }
+}
+
+/// softmax(logits / temperature) of each row after the bonus of its tokens, `[B x V]` on the host.
+fn probabilities(
+    decoder: &Decoder,
+    hidden: &Tensor,
+    rows: &[Sequence],
+    settings: &SamplingSettings,
+    host: &mut Vec<f32>,
+) {
+    let logits = hidden.linear(&decoder.head().value, None::<&Tensor>);
+    let logits = logits.to_kind(Kind::Float);
+    if settings.token_bonus != 0.0 {
+        let places: Vec<i64> = rows
+            .iter()
+            .enumerate()
+            .flat_map(|(row, sequence)| {
+                let first = (row * decoder.vocabulary) as i64;
+                let tokens = sequence.remaining_bonus.keys();
+                tokens.map(move |&token| first + i64::from(token))
+            })
+            .collect();
+        let bonus = vec![settings.token_bonus as f32; places.len()];
+        let places = decoder.indices(&places);
+        let _ = logits
+            .view([-1])
+            .index_add_(0, &places, &decoder.tensor(&bonus));
+    }
+    let found = (logits / settings.temperature).softmax(1, Kind::Float);
+    let found = found.to_device(Device::Cpu);
+    host.resize(found.numel(), 0.0);
+    found.copy_data(host, found.numel());
 }
 
 #[cfg(test)]

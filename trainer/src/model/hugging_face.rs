@@ -4,37 +4,17 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, TensorData};
 use duoguard_export::CATEGORIES;
 use serde_json::json;
+use tch::Tensor;
 
 use crate::error::TrainError;
 use crate::files::{write_atomically, write_json};
-use crate::model::decoder::{Decoder, PER_LAYER, Parameter};
-use crate::model::tensors::{host, transposed};
-use crate::model::weights::write_shaped;
+use crate::model::decoder::Decoder;
+use crate::model::layout::Weights;
+use crate::model::tensors::host;
+use crate::model::weights::{NamedTensor, named_tensors, write_tensors};
 use crate::recipe::ModelRecipe;
-
-/// A tensor's dimensions and values.
-type Shaped = (Vec<usize>, Vec<f32>);
-
-/// The outputs `from..from + count` of a [inputs, outputs] weight as [count, inputs],
-/// which is how the Hugging Face format keeps a linear layer.
-fn linear(parameter: &Parameter, from: usize, count: usize) -> Shaped {
-    let [rows, columns] = parameter.value.dims();
-    let all = transposed(&host(&parameter.value), rows, columns);
-    (
-        vec![count, rows],
-        all[from * rows..(from + count) * rows].to_vec(),
-    )
-}
-
-fn vector(parameter: &Parameter, from: usize, count: usize) -> Shaped {
-    (
-        vec![count],
-        host(&parameter.value)[from..from + count].to_vec(),
-    )
-}
 
 /// Writes `config.json`, `model.safetensors`, `tokenizer.json`, `golden.json` and `duoguard.json`.
 ///
@@ -48,54 +28,30 @@ pub(crate) fn save_hugging_face(
     guard: &serde_json::Value,
 ) -> Result<(), TrainError> {
     fs::create_dir_all(folder).map_err(|e| TrainError::io("create", folder, e))?;
-    let shape = &decoder.shape;
-    let (c, f) = (shape.hidden, shape.intermediate);
-    let kv = shape.kv_heads * shape.head_size();
-    let mut tensors: Vec<(String, Shaped)> = vec![(
-        "model.embed_tokens.weight".to_owned(),
-        (vec![decoder.vocabulary, c], host(decoder.embedding())),
-    )];
-    for layer in 0..shape.layers {
-        let p = &decoder.parameters[1 + layer * PER_LAYER..1 + (layer + 1) * PER_LAYER];
-        let mut add =
-            |name: &str, tensor| tensors.push((format!("model.layers.{layer}.{name}"), tensor));
-        add("input_layernorm.weight", vector(&p[0], 0, c));
-        for (name, from, count) in [("q", 0, c), ("k", c, kv), ("v", c + kv, kv)] {
-            add(
-                &format!("self_attn.{name}_proj.weight"),
-                linear(&p[1], from, count),
-            );
-            add(
-                &format!("self_attn.{name}_proj.bias"),
-                vector(&p[2], from, count),
-            );
-        }
-        add("self_attn.o_proj.weight", linear(&p[3], 0, c));
-        add("post_attention_layernorm.weight", vector(&p[4], 0, c));
-        add("mlp.gate_proj.weight", linear(&p[5], 0, f));
-        add("mlp.up_proj.weight", linear(&p[5], f, f));
-        add("mlp.down_proj.weight", linear(&p[6], 0, c));
+    let Weights { layout, flat } = &decoder.weights;
+    let mut tensors = named_tensors("", layout, flat);
+    if !decoder.shape.qkv_bias {
+        tensors.extend(zero_biases(&decoder.shape));
     }
-    let last = decoder.parameters.len() - 1;
-    tensors.push(("model.norm.weight".to_owned(), vector(decoder.norm(), 0, c)));
-    tensors.push((
-        "score.weight".to_owned(),
-        linear(&decoder.parameters[last], 0, CATEGORIES.len()),
-    ));
-    let views: Vec<_> = tensors
-        .iter()
-        .map(|(n, (d, v))| (n.clone(), d.clone(), v.as_slice()))
-        .collect();
-    write_shaped(
-        &folder.join("model.safetensors"),
-        &views,
-        Some(HashMap::from([("format".to_owned(), "pt".to_owned())])),
-    )?;
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    write_tensors(&folder.join("model.safetensors"), &tensors, Some(metadata))?;
     write_json(&folder.join("config.json"), &config(decoder))?;
     write_json(&folder.join("golden.json"), &golden_cases(decoder, golden))?;
     write_json(&folder.join("duoguard.json"), guard)?;
     let bytes = fs::read(tokenizer).map_err(|e| TrainError::io("read", tokenizer, e))?;
     write_atomically(&folder.join("tokenizer.json"), &bytes)
+}
+
+/// The biases that a Qwen2 network has and a Llama has not.
+fn zero_biases(shape: &ModelRecipe) -> Vec<NamedTensor> {
+    let kv = shape.kv_heads * shape.head_size();
+    let parts = [("q", shape.hidden), ("k", kv), ("v", kv)];
+    let names = (0..shape.layers).flat_map(|layer| parts.map(|part| (layer, part)));
+    let zeros = names.map(|(layer, (part, size))| {
+        let name = format!("model.layers.{layer}.self_attn.{part}_proj.bias");
+        (name, vec![size], vec![0.0; size])
+    });
+    zeros.collect()
 }
 
 fn config(decoder: &Decoder) -> serde_json::Value {
@@ -155,12 +111,11 @@ fn rope_scaling(shape: &ModelRecipe) -> serde_json::Value {
 /// What every engine is compared with: computed on the CPU, in full 32 bits. A GPU multiplies
 /// floats with fewer.
 fn golden_cases(decoder: &Decoder, inputs: &[Vec<i32>]) -> serde_json::Value {
-    let device = Device::flex();
-    let mut decoder = decoder.clone();
-    for parameter in &mut decoder.parameters {
-        let data = TensorData::new(host(&parameter.value), parameter.value.dims());
-        parameter.value = Tensor::from_data(data, &device);
-    }
+    let weights = Weights {
+        layout: decoder.weights.layout.clone(),
+        flat: Tensor::from_slice(&host(&decoder.weights.flat)),
+    };
+    let decoder = Decoder::over(&decoder.shape, decoder.vocabulary, weights);
     let cases: Vec<_> = inputs
         .iter()
         .map(|ids| {

@@ -1,4 +1,4 @@
-//! Drawing the next token from a decoder's logits: temperature and top-p.
+//! Drawing the next token from a decoder's probabilities: top-p.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -20,54 +20,59 @@ pub(crate) struct SamplingSettings {
     pub token_bonus: f64,
 }
 
-/// Draws a token from softmax(logits / temperature), cut to its nucleus (Holtzman et al. 2020).
+/// Draws a token with a probability proportional to its weight, cut to the nucleus (Holtzman et al.
+/// 2020). `weights` are softmax(logits / temperature), or a multiple of it.
 pub(crate) fn sample_token(
-    logits: &[f32],
+    weights: &[f32],
     settings: &SamplingSettings,
     rng: &mut ChaCha8Rng,
 ) -> i32 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let temperature = settings.temperature as f32;
-    let mut weights: Vec<(usize, f32)> = logits
-        .iter()
-        .enumerate()
-        .map(|(token, logit)| (token, ((logit - largest) / temperature).exp()))
-        .collect();
-    if settings.top_p < 1.0 {
-        let (top_p, total) = (
-            settings.top_p as f32,
-            weights.iter().map(|(_, w)| w).sum::<f32>(),
-        );
-        // Tokens this unlikely cannot reach 1 - top_p all together, so that none of them is in the
-        // nucleus: they need no sorting.
-        let least = (1.0 - top_p) * total / weights.len() as f32;
-        weights.retain(|(_, weight)| *weight >= least);
-        weights.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let wanted = top_p * total;
-        let mut reached = 0.0;
-        let kept = weights
-            .iter()
-            .take_while(|(_, weight)| {
-                let before = reached;
-                reached += weight;
-                before < wanted
-            })
-            .count();
-        weights.truncate(kept.max(1));
+    let total: f32 = weights.iter().sum();
+    let point = rng.random::<f32>();
+    if settings.top_p >= 1.0 {
+        let weights = weights.iter().copied().enumerate();
+        return at(weights, point * total).unwrap_or(settings.end);
     }
-    let mut at = rng.random::<f32>() * weights.iter().map(|(_, w)| w).sum::<f32>();
-    for &(token, weight) in &weights {
-        at -= weight;
-        if at < 0.0 {
-            return token as i32;
+    let top_p = settings.top_p as f32;
+    // Tokens this unlikely cannot reach 1 - top_p all together, so that none of them is in the
+    // nucleus: they need no sorting.
+    let least = (1.0 - top_p) * total / weights.len() as f32;
+    let mut likely: Vec<(usize, f32)> = weights
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(_, weight)| *weight >= least)
+        .collect();
+    likely.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let wanted = top_p * total;
+    let mut reached = 0.0;
+    let kept = likely
+        .iter()
+        .take_while(|(_, weight)| {
+            let before = reached;
+            reached += weight;
+            before < wanted
+        })
+        .count();
+    likely.truncate(kept.max(1));
+    let sum: f32 = likely.iter().map(|(_, weight)| weight).sum();
+    at(likely.into_iter(), point * sum).unwrap_or(settings.end)
+}
+
+/// The token at which the running sum of weights passes `point`.
+fn at(weights: impl Iterator<Item = (usize, f32)>, mut point: f32) -> Option<i32> {
+    let mut last = None;
+    for (token, weight) in weights {
+        if weight > 0.0 {
+            // Rounding may leave a small rest: the last token that has any weight takes it.
+            last = Some(token as i32);
+        }
+        point -= weight;
+        if point < 0.0 {
+            break;
         }
     }
-    // Rounding may leave a small rest: the last token that has any weight takes it.
-    weights
-        .iter()
-        .rev()
-        .find(|(_, weight)| *weight > 0.0)
-        .map_or(settings.end, |&(token, _)| token as i32)
+    last
 }
 
 #[cfg(test)]
@@ -79,11 +84,12 @@ mod tests {
     #[test]
     fn draws_follow_the_softmax_and_the_nucleus() {
         let logits = [1.0f32, 0.0, 2.0, -1.0];
+        let weights = logits.map(|logit| (logit / 0.8).exp());
         let share = |settings: &SamplingSettings| -> Vec<f64> {
             let mut rng = ChaCha8Rng::seed_from_u64(1);
             let mut counts = [0.0; 4];
             for _ in 0..40_000 {
-                counts[sample_token(&logits, settings, &mut rng) as usize] += 1.0 / 40_000.0;
+                counts[sample_token(&weights, settings, &mut rng) as usize] += 1.0 / 40_000.0;
             }
             counts.to_vec()
         };

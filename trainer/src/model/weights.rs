@@ -4,56 +4,74 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use tch::Tensor;
 
 use crate::error::TrainError;
 use crate::files::write_atomically;
 use crate::model::decoder::Decoder;
+use crate::model::layout::{Layout, Weights};
 use crate::model::tensors::host;
+
+/// A tensor's name, dimensions and values.
+pub(crate) type NamedTensor = (String, Vec<usize>, Vec<f32>);
 
 /// Saves the weights alone.
 pub(crate) fn save_weights(path: &Path, decoder: &Decoder) -> Result<(), TrainError> {
-    let tensors: Vec<_> = decoder
-        .parameters
-        .iter()
-        .map(|p| {
-            (
-                p.name.clone(),
-                p.value.dims(),
-                host(&p.value.clone().inner()),
-            )
-        })
-        .collect();
-    write_safetensors(path, &tensors, None)
+    let Weights { layout, flat } = &decoder.weights;
+    write_tensors(path, &named_tensors("", layout, flat), None)
 }
 
 /// Loads what [`save_weights`] wrote into `decoder`, which must have the same layout.
-pub(crate) fn load_weights(
-    path: &Path,
-    decoder: &mut Decoder,
-    device: &Device,
-) -> Result<(), TrainError> {
+pub(crate) fn load_weights(path: &Path, decoder: &mut Decoder) -> Result<(), TrainError> {
     let bytes = fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
     let corrupt = |e: safetensors::SafeTensorError| {
         TrainError::invalid(path, format!("not a file of weights ({e})"))
     };
     let file = SafeTensors::deserialize(&bytes).map_err(corrupt)?;
-    for parameter in &mut decoder.parameters {
-        let dims = parameter.value.dims();
-        parameter.value = read_tensor(&file, path, &parameter.name, dims, device)?.require_grad();
+    let Weights { layout, flat } = &mut decoder.weights;
+    read_buffer(&file, path, "", layout, flat)
+}
+
+/// The tensors that lie in `flat`, with `prefix` before their names.
+pub(crate) fn named_tensors(prefix: &str, layout: &Layout, flat: &Tensor) -> Vec<NamedTensor> {
+    let values = host(flat);
+    let tensors = layout.entries.iter().map(|entry| {
+        let from = entry.offset as usize;
+        let values = values[from..from + entry.elements() as usize].to_vec();
+        (format!("{prefix}{}", entry.name), entry.shape(), values)
+    });
+    tensors.collect()
+}
+
+/// Reads every tensor of `layout`, whose names in the file begin with `prefix`, into `flat`.
+///
+/// # Errors
+/// A tensor that is missing, of another shape, or not of 32-bit floats.
+pub(crate) fn read_buffer(
+    file: &SafeTensors<'_>,
+    path: &Path,
+    prefix: &str,
+    layout: &Layout,
+    flat: &mut Tensor,
+) -> Result<(), TrainError> {
+    let mut values = vec![0.0; layout.elements as usize];
+    for entry in &layout.entries {
+        let name = format!("{prefix}{}", entry.name);
+        let found = read_tensor(file, path, &name, &entry.shape())?;
+        values[entry.offset as usize..][..found.len()].copy_from_slice(&found);
     }
+    flat.copy_(&Tensor::from_slice(&values));
     Ok(())
 }
 
-/// One float32 tensor of a given shape.
-pub(crate) fn read_tensor(
+/// The values of one float32 tensor of a given shape.
+fn read_tensor(
     file: &SafeTensors<'_>,
     path: &Path,
     name: &str,
-    dims: [usize; 2],
-    device: &Device,
-) -> Result<Tensor<2>, TrainError> {
+    dims: &[usize],
+) -> Result<Vec<f32>, TrainError> {
     let view = file
         .tensor(name)
         .map_err(|e| TrainError::invalid(path, format!("tensor {name}: {e}")))?;
@@ -68,37 +86,19 @@ pub(crate) fn read_tensor(
             ),
         ));
     }
-    let values: Vec<f32> = view
-        .data()
-        .chunks_exact(4)
+    let values = view.data().chunks_exact(4);
+    Ok(values
         .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
-    Ok(Tensor::from_data(TensorData::new(values, dims), device))
+        .collect())
 }
 
-/// Writes named matrices and `metadata`.
+/// Writes named tensors and `metadata`.
 ///
 /// # Errors
 /// The file cannot be written.
-pub(crate) fn write_safetensors(
+pub(crate) fn write_tensors(
     path: &Path,
-    tensors: &[(String, [usize; 2], Vec<f32>)],
-    metadata: Option<HashMap<String, String>>,
-) -> Result<(), TrainError> {
-    let shaped: Vec<(String, Vec<usize>, &[f32])> = tensors
-        .iter()
-        .map(|(n, d, v)| (n.clone(), d.to_vec(), v.as_slice()))
-        .collect();
-    write_shaped(path, &shaped, metadata)
-}
-
-/// Writes named tensors of any rank and `metadata`.
-///
-/// # Errors
-/// The file cannot be written.
-pub(crate) fn write_shaped(
-    path: &Path,
-    tensors: &[(String, Vec<usize>, &[f32])],
+    tensors: &[NamedTensor],
     metadata: Option<HashMap<String, String>>,
 ) -> Result<(), TrainError> {
     let bytes: Vec<Vec<u8>> = tensors

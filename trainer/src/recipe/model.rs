@@ -95,11 +95,14 @@ pub struct ModelRecipe {
     pub rope_scaling: Option<Llama3Scaling>,
     /// Whether the language-model head is the embedding; an imported network may have one of its
     /// own.
-    #[serde(skip, default = "tied")]
+    #[serde(skip, default = "yes")]
     pub tied: bool,
+    /// Whether queries, keys and values have biases: those of Qwen2 have, those of Llama have not.
+    #[serde(skip, default = "yes")]
+    pub qkv_bias: bool,
 }
 
-fn tied() -> bool {
+fn yes() -> bool {
     true
 }
 

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor};
 use safetensors::tensor::SafeTensors;
+use tch::Tensor;
 
 use crate::error::TrainError;
 use crate::model::decoder::Decoder;
-use crate::model::tensors::host;
-use crate::model::weights::{read_tensor, write_safetensors};
+use crate::model::layout::Weights;
+use crate::model::weights::{named_tensors, read_buffer, write_tensors};
 use crate::train::optimizer::AdamW;
 
 /// Everything a stage needs to go on as if it had never stopped.
@@ -19,8 +19,8 @@ pub(crate) struct TrainingState {
     pub stage: String,
     /// The optimizer, with its step count.
     pub optimizer: AdamW,
-    /// The averaged weights, when the recipe asks for them.
-    pub average: Vec<Tensor<2>>,
+    /// The averaged weights, when the recipe asks for them; laid out as the weights are.
+    pub average: Option<Tensor>,
 }
 
 /// Saves parameters, moments and averages in one safetensors file.
@@ -29,34 +29,23 @@ pub(crate) fn save_state(
     decoder: &Decoder,
     state: &TrainingState,
 ) -> Result<(), TrainError> {
-    let mut tensors: Vec<(String, [usize; 2], Vec<f32>)> = Vec::new();
-    for (index, parameter) in decoder.parameters.iter().enumerate() {
-        let dims = parameter.value.dims();
-        let [first, second] = &state.optimizer.moments[index];
-        tensors.push((
-            format!("value.{}", parameter.name),
-            dims,
-            host(&parameter.value.clone().inner()),
-        ));
-        tensors.push((format!("first.{}", parameter.name), dims, host(first)));
-        tensors.push((format!("second.{}", parameter.name), dims, host(second)));
-        if let Some(average) = state.average.get(index) {
-            tensors.push((format!("average.{}", parameter.name), dims, host(average)));
-        }
+    let Weights { layout, flat } = &decoder.weights;
+    let [first, second] = &state.optimizer.moments;
+    let mut tensors = named_tensors("value.", layout, flat);
+    tensors.extend(named_tensors("first.", layout, first));
+    tensors.extend(named_tensors("second.", layout, second));
+    if let Some(average) = &state.average {
+        tensors.extend(named_tensors("average.", layout, average));
     }
     let metadata = HashMap::from([
         ("stage".to_owned(), state.stage.clone()),
         ("step".to_owned(), state.optimizer.step.to_string()),
     ]);
-    write_safetensors(path, &tensors, Some(metadata))
+    write_tensors(path, &tensors, Some(metadata))
 }
 
 /// Loads what [`save_state`] wrote into `decoder`, which must have the same layout.
-pub(crate) fn load_state(
-    path: &Path,
-    decoder: &mut Decoder,
-    device: &Device,
-) -> Result<TrainingState, TrainError> {
+pub(crate) fn load_state(path: &Path, decoder: &mut Decoder) -> Result<TrainingState, TrainError> {
     let bytes = fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
     let corrupt = |e: safetensors::SafeTensorError| {
         TrainError::invalid(
@@ -77,31 +66,25 @@ pub(crate) fn load_state(
     let step = step
         .parse()
         .map_err(|_| TrainError::invalid(path, format!("step is {step:?}, not a number")))?;
-    let plain = device.clone().without_autodiff();
-    let read = |name: String, dims: [usize; 2], device: &Device| {
-        read_tensor(&file, path, &name, dims, device)
-    };
-    let mut moments = Vec::new();
-    let mut average = Vec::new();
-    for parameter in &mut decoder.parameters {
-        let dims = parameter.value.dims();
-        let name = parameter.name.clone();
-        parameter.value = read(format!("value.{name}"), dims, device)?.require_grad();
-        moments.push([
-            read(format!("first.{name}"), dims, &plain)?,
-            read(format!("second.{name}"), dims, &plain)?,
-        ]);
-        if file.tensor(&format!("average.{name}")).is_ok() {
-            average.push(read(format!("average.{name}"), dims, &plain)?);
+    let mut optimizer = AdamW::new(&decoder.weights);
+    optimizer.step = step;
+    let Weights { layout, flat } = &mut decoder.weights;
+    read_buffer(&file, path, "value.", layout, flat)?;
+    let [first, second] = &mut optimizer.moments;
+    read_buffer(&file, path, "first.", layout, first)?;
+    read_buffer(&file, path, "second.", layout, second)?;
+    let has_average = file.names().iter().any(|name| name.starts_with("average."));
+    let average = match has_average {
+        true => {
+            let mut average = flat.zeros_like();
+            read_buffer(&file, path, "average.", layout, &mut average)?;
+            Some(average)
         }
-    }
+        false => None,
+    };
     Ok(TrainingState {
         stage: entry("stage")?,
-        optimizer: AdamW {
-            step,
-            moments,
-            device: plain.clone(),
-        },
+        optimizer,
         average,
     })
 }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Tensor;
 use duoguard_eval::{Metrics, Outcome};
+use tch::Tensor;
 
 use crate::data::batch::{Batch, Batcher};
 use crate::data::mixture::Target;
 use crate::data::rows::Corpus;
 use crate::data::tokenizer::Tokenizer;
-use crate::model::decoder::{CATEGORIES, Decoder};
+use crate::model::decoder::Decoder;
+use crate::model::layout::CATEGORIES;
 use crate::model::tensors::host;
 use crate::recipe::{ClassifierLoss, Recipe};
 use crate::train::loss::{Targets, classifier_loss};
@@ -106,7 +107,6 @@ pub(crate) fn score_texts(
     texts: &[&str],
     window: usize,
 ) -> Vec<f32> {
-    let decoder = decoder.without_gradients();
     let ids: Vec<Vec<i32>> = texts
         .iter()
         .map(|text| {
@@ -125,7 +125,7 @@ pub(crate) fn score_texts(
     let mut scores = vec![0.0; texts.len()];
     for indices in order.chunks(VALIDATION_ROWS) {
         let rows: Vec<&[i32]> = indices.iter().map(|&index| ids[index].as_slice()).collect();
-        for (&index, score) in indices.iter().zip(largest_scores(&decoder, &rows)) {
+        for (&index, score) in indices.iter().zip(largest_scores(decoder, &rows)) {
             scores[index] = score;
         }
     }
@@ -165,22 +165,21 @@ pub(crate) fn targets(batch: &Batch, teacher_share: f32) -> Targets {
 }
 
 impl Stage for ClassifierStage<'_> {
-    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
+    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor, usize) {
         let batch = self.batcher.batch(index);
         let logits = decoder.logits(&batch.ids, &batch.lengths, batch.tokens);
         let targets = targets(&batch, self.teacher_share);
         (
-            classifier_loss(self.loss, logits, &targets),
+            classifier_loss(self.loss, &logits, &targets),
             batch.real_tokens,
         )
     }
 
     fn validate(&self, decoder: &Decoder) -> Option<BTreeMap<String, f64>> {
-        let decoder = decoder.without_gradients();
         let mut by_language: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
         for rows in self.held_out.chunks(VALIDATION_ROWS) {
             let ids: Vec<&[i32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
-            for (row, score) in rows.iter().zip(largest_scores(&decoder, &ids)) {
+            for (row, score) in rows.iter().zip(largest_scores(decoder, &ids)) {
                 let kind = if row.is_unseen { "unseen-" } else { "" };
                 for language in [row.language.as_str(), "all"] {
                     let outcome = Outcome {

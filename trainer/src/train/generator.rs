@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use burn::tensor::{Device, Tensor};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use tch::Tensor;
 
 use crate::data::lexicon::Lexicon;
 use crate::data::rows::{Corpus, Pair, ParallelRow};
@@ -14,9 +14,9 @@ use crate::data::tokenizer::{END, Tokenizer};
 use crate::game::prompt::gloss_prompt;
 use crate::game::seeds::excluded_categories;
 use crate::model::decoder::Decoder;
-use crate::model::tensors::select_rows;
+use crate::model::head::SampledVocabulary;
 use crate::recipe::{GameRecipe, OwnGeneratorRecipe};
-use crate::train::loss::{SampledVocabulary, language_model_loss};
+use crate::train::loss::language_model_loss;
 use crate::train::stage::Stage;
 
 /// Examples drawn at once, sorted by length and cut into batches.
@@ -41,7 +41,6 @@ pub(crate) struct GeneratorStage<'a> {
     recipe: &'a OwnGeneratorRecipe,
     max_tokens: usize,
     seed: u64,
-    device: Device,
     pools: u64,
     first: usize,
     batches: Vec<Vec<(Vec<i32>, usize)>>,
@@ -56,7 +55,6 @@ impl<'a> GeneratorStage<'a> {
         (tokenizer, lexicon): (&'a Tokenizer, &'a Lexicon),
         (game, recipe): (&'a GameRecipe, &'a OwnGeneratorRecipe),
         seed: u64,
-        device: &Device,
     ) -> Self {
         let wanted = |language: &str| game.languages.iter().any(|l| l == language);
         let mut benign: Vec<Translation<'a>> = pairs
@@ -97,7 +95,6 @@ impl<'a> GeneratorStage<'a> {
             recipe,
             max_tokens: game.max_tokens,
             seed,
-            device: device.clone(),
             pools: 0,
             first: 0,
             batches: Vec::new(),
@@ -182,9 +179,8 @@ fn translated<'a, R>(
 
 impl Stage for GeneratorStage<'_> {
     /// The mean loss of the texts' tokens; what was given is not learned.
-    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
+    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor, usize) {
         let (seed, negatives) = (self.seed, self.recipe.negatives);
-        let device = self.device.clone();
         let rows = self.batch(index);
         let tokens = rows.iter().map(|(ids, _)| ids.len()).fold(0, usize::max);
         let real_tokens = rows.iter().map(|(ids, _)| ids.len()).sum();
@@ -192,17 +188,17 @@ impl Stage for GeneratorStage<'_> {
         let (mut positions, mut targets) = (Vec::new(), Vec::new());
         for (row, (text, prompt)) in rows.iter().enumerate() {
             for position in learned_positions(*prompt, text.len()) {
-                positions.push(row * tokens + position);
+                positions.push((row * tokens + position) as i64);
                 targets.push(text[position + 1]);
             }
             ids.extend_from_slice(text);
             ids.resize((row + 1) * tokens, END);
         }
         let rows = rows.len();
-        let hidden = select_rows(&decoder.hidden(&ids, rows, tokens), &positions);
+        let hidden = decoder.hidden(&ids, [rows, tokens], Some(&positions));
         let seed = seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let sampled = SampledVocabulary::draw(&targets, negatives, decoder.vocabulary, seed);
-        let loss = language_model_loss(hidden, decoder.head(), sampled, &device);
+        let loss = language_model_loss(decoder, &hidden, &sampled);
         (loss, real_tokens)
     }
 }

@@ -1,17 +1,14 @@
 //! The losses: two for the classifier, one for language modelling.
 
-use std::collections::HashMap;
+use tch::{Kind, Tensor};
 
-use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
-
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-use crate::model::decoder::CATEGORIES;
+use crate::model::decoder::Decoder;
+use crate::model::head::{SampledVocabulary, log_probabilities};
+use crate::model::layout::CATEGORIES;
 use crate::recipe::ClassifierLoss;
 
 /// Stands for minus infinity in a log-sum-exp; its exponential is exactly zero.
-const MASKED: f32 = -1e9;
+const MASKED: f64 = -1e9;
 
 /// What the rows of a batch should be called, ready for [`classifier_loss`].
 ///
@@ -30,147 +27,66 @@ pub(crate) struct Targets {
     pub unknown: Vec<f32>,
 }
 
-/// Mean loss over the rows, shape `[1]`. `logits` is `[B, 12]`.
+/// Mean loss over the rows, `[]`. `logits` is `[B, 12]` in 32 bits.
 ///
 /// `LogSumExp` is the authors' multi-label loss, log(1 + sum over negatives exp(s)) +
 /// log(1 + sum over positives exp(-s)); `Bce` the paper's sum of 12 binary
 /// cross-entropies. Under both, a row whose categories are unknown trains "at least one
 /// of them" through log(1 + exp(-logsumexp(s))), and never "none".
-pub(crate) fn classifier_loss(
-    kind: ClassifierLoss,
-    logits: Tensor<2>,
-    targets: &Targets,
-) -> Tensor<1> {
-    let device = logits.device();
-    let rows = targets.safe.len();
-    let column = |values: &[f32]| {
-        Tensor::<2>::from_data(TensorData::new(values.to_vec(), [rows, 1]), &device)
-    };
-    let labels = Tensor::<2>::from_data(
-        TensorData::new(targets.labels.clone(), [rows, CATEGORIES]),
-        &device,
-    );
-    let negatives = labels.clone().neg().add_scalar(1.0);
-    let unknown = activation::softplus(log_sum_exp(logits.clone()).neg(), 1.0);
+pub(crate) fn classifier_loss(kind: ClassifierLoss, logits: &Tensor, targets: &Targets) -> Tensor {
+    let column = |values: &[f32]| Tensor::from_slice(values).to_device(logits.device());
+    let labels = column(&targets.labels).view([-1, CATEGORIES as i64]);
+    let negatives = labels.ones_like() - &labels;
+    let unknown = logits.logsumexp([1], false).neg().softplus();
     let (safe, known) = match kind {
         ClassifierLoss::LogSumExp => {
-            let safe = log_one_plus_sum_exp(logits.clone());
-            let off = log_one_plus_sum_exp(logits.clone() + labels.clone().mul_scalar(MASKED));
-            let on = log_one_plus_sum_exp(logits.neg() + negatives.mul_scalar(MASKED));
-            (safe, off + on)
+            let off = log_one_plus_sum_exp(&(logits + &labels * MASKED));
+            let on = log_one_plus_sum_exp(&(negatives * MASKED - logits));
+            (log_one_plus_sum_exp(logits), off + on)
         }
         ClassifierLoss::Bce => {
-            let off = activation::softplus(logits.clone(), 1.0);
-            let on = activation::softplus(logits.neg(), 1.0);
-            (
-                off.clone().sum_dim(1),
-                (off * negatives + on * labels).sum_dim(1),
-            )
+            let (off, on) = (logits.softplus(), logits.neg().softplus());
+            let known = &off * negatives + on * labels;
+            let sum = |x: Tensor| x.sum_dim_intlist([1].as_slice(), false, Kind::Float);
+            (sum(off), sum(known))
         }
     };
     let loss = safe * column(&targets.safe)
         + known * column(&targets.known)
         + unknown * column(&targets.unknown);
-    loss.mean()
+    loss.mean(Kind::Float)
 }
 
-/// log(sum exp(x)) over the last dimension, `[B, n]` -> `[B, 1]`.
-fn log_sum_exp(x: Tensor<2>) -> Tensor<2> {
-    let largest = x.clone().detach().max_dim(1);
-    (x - largest.clone()).exp().sum_dim(1).log() + largest
+/// log(1 + sum exp(x)) over the last dimension, `[B, n]` -> `[B]`.
+fn log_one_plus_sum_exp(x: &Tensor) -> Tensor {
+    let zero = x.new_zeros([x.size()[0], 1], (x.kind(), x.device()));
+    Tensor::cat(&[&zero, x], 1).logsumexp([1], false)
 }
 
-/// log(1 + sum exp(x)) over the last dimension, `[B, n]` -> `[B, 1]`.
-fn log_one_plus_sum_exp(x: Tensor<2>) -> Tensor<2> {
-    let zero = Tensor::<2>::zeros([x.dims()[0], 1], &x.device());
-    log_sum_exp(Tensor::cat(vec![zero, x], 1))
-}
-
-/// The tokens that a softmax runs over.
-#[derive(Clone, Debug)]
-pub(crate) struct SampledVocabulary {
-    tokens: Vec<i32>,
-    /// Added to the logit of each: a random token stands for all those that were not drawn.
-    offsets: Vec<f32>,
-    /// Each target's index among them.
-    targets: Vec<i32>,
-}
-
-impl SampledVocabulary {
-    /// The targets and `negatives` random other tokens, or with 0 the whole vocabulary.
-    ///
-    /// The random ones are weighed so that the sum over them is, on average, the sum over
-    /// the vocabulary. Unweighed, rare tokens are hardly ever pushed down, and a network that is
-    /// then sampled from writes them everywhere.
-    pub(crate) fn draw(targets: &[i32], negatives: usize, vocabulary: usize, seed: u64) -> Self {
-        if negatives == 0 {
-            return Self {
-                tokens: (0..vocabulary as i32).collect(),
-                offsets: vec![0.0; vocabulary],
-                targets: targets.to_vec(),
-            };
-        }
-        let mut tokens = Vec::new();
-        let mut indices: HashMap<i32, i32> = HashMap::new();
-        let mut index = |token: i32, tokens: &mut Vec<i32>| {
-            *indices.entry(token).or_insert_with(|| {
-                tokens.push(token);
-                tokens.len() as i32 - 1
-            })
-        };
-        let targets = targets.iter().map(|&t| index(t, &mut tokens)).collect();
-        let known = tokens.len();
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        for _ in 0..negatives {
-            index(rng.random_range(0..vocabulary as i32), &mut tokens);
-        }
-        let drawn = tokens.len() - known;
-        let weight = (vocabulary - known) as f32 / drawn.max(1) as f32;
-        let mut offsets = vec![0.0; known];
-        offsets.resize(tokens.len(), weight.ln());
-        Self {
-            tokens,
-            offsets,
-            targets,
-        }
-    }
-}
-
-/// Mean next-token loss over a set of candidate tokens, shape `[1]`.
+/// Mean next-token loss over a set of candidate tokens, `[]`.
 ///
-/// `hidden` is `[N, C]`, the hidden states before the N targets. With every token as a candidate
-/// this is the full softmax; with the batch's own tokens and some random ones it is an estimate of
-/// it, which on a CPU costs a tenth.
+/// `hidden` is `[M, C]`, the hidden states before the M targets, as they come from the decoder.
+/// With every token as a candidate this is the full softmax; with the batch's own tokens and some
+/// random ones it is an estimate of it, which on a CPU costs a tenth.
 pub(crate) fn language_model_loss(
-    hidden: Tensor<2>,
-    embedding: &Tensor<2>,
-    sampled: SampledVocabulary,
-    device: &Device,
-) -> Tensor<1> {
-    let SampledVocabulary {
-        tokens,
-        offsets,
-        targets,
-    } = sampled;
-    let (count, n) = (tokens.len(), targets.len());
-    let tokens = Tensor::<1, Int>::from_data(TensorData::new(tokens, [count]), device);
-    let offsets = Tensor::<2>::from_data(TensorData::new(offsets, [1, count]), device);
-    let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [n, 1]), device);
-    let logits = hidden.matmul(embedding.clone().select(0, tokens).transpose());
-    activation::log_softmax(logits.cast(FloatDType::F32) + offsets, 1)
-        .gather(1, targets)
+    decoder: &Decoder,
+    hidden: &Tensor,
+    sampled: &SampledVocabulary,
+) -> Tensor {
+    log_probabilities(decoder, hidden, sampled)
+        .mean(Kind::Float)
         .neg()
-        .mean()
 }
 
 #[cfg(test)]
 mod tests {
+    use tch::Device;
+
     use super::*;
+    use crate::train::probe::tiny;
 
     fn loss(kind: ClassifierLoss, logits: &[f32], labels: &[f32], readings: [f32; 3]) -> f32 {
-        let device = Device::flex();
-        let logits =
-            Tensor::<2>::from_data(TensorData::new(logits.to_vec(), [1, CATEGORIES]), &device);
+        let logits = Tensor::from_slice(logits).view([1, CATEGORIES as i64]);
         let [safe, known, unknown] = readings.map(|w| vec![w]);
         let targets = Targets {
             labels: labels.to_vec(),
@@ -178,7 +94,7 @@ mod tests {
             known,
             unknown,
         };
-        classifier_loss(kind, logits, &targets).into_scalar::<f32>()
+        classifier_loss(kind, &logits, &targets).double_value(&[]) as f32
     }
 
     fn logits() -> Vec<f32> {
@@ -253,20 +169,16 @@ mod tests {
 
     #[test]
     fn a_sampled_softmax_estimates_the_whole_one() {
-        let device = Device::flex();
-        let (vocabulary, width) = (500, 8);
-        let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let mut random = |rows: usize| {
-            let values: Vec<f32> = (0..rows * width)
-                .map(|_| rng.random::<f32>() - 0.5)
-                .collect();
-            Tensor::<2>::from_data(TensorData::new(values, [rows, width]), &device)
-        };
-        let (hidden, embedding) = (random(4), random(vocabulary));
+        let (mut shape, _) = tiny();
+        shape.hidden = 16;
+        shape.heads = 2;
+        let vocabulary = 500;
+        let mut decoder = Decoder::new(&shape, vocabulary, 3, &Device::Cpu);
+        let _ = decoder.weights.flat.g_mul_scalar_(1.7);
+        let hidden = decoder.hidden(&[3, 80, 411, 5], [1, 4], None);
         let loss = |negatives, seed| {
             let sampled = SampledVocabulary::draw(&[7, 7, 30, 2], negatives, vocabulary, seed);
-            let loss = language_model_loss(hidden.clone(), &embedding, sampled, &device);
-            f64::from(loss.into_scalar::<f32>())
+            language_model_loss(&decoder, &hidden, &sampled).double_value(&[])
         };
         let whole = loss(0, 0);
         let sampled = (0..200).map(|seed| loss(40, seed)).sum::<f64>() / 200.0;

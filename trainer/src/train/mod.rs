@@ -11,3 +11,6 @@ pub(crate) mod pretrain;
 pub(crate) mod probe;
 pub(crate) mod progress;
 pub(crate) mod stage;
+
+#[cfg(test)]
+mod golden;

@@ -1,26 +1,28 @@
 //! AdamW with decoupled decay, global-norm clipping and a cosine schedule with warm-up.
 //!
-//! Written here because the clipping that ships with the framework is per parameter,
-//! and because the state must be saved and resumed bit for bit. Nothing here reads a number
-//! back to the host: on a GPU the next step is queued while this one still computes.
+//! Nothing here reads a number back to the host: on a GPU the next step is queued while this one
+//! still computes.
 
-use burn::tensor::{Device, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::model::decoder::Parameter;
+use crate::model::gradients::Gradients;
+use crate::model::layout::Weights;
 
-const BETA_1: f32 = 0.9;
-const BETA_2: f32 = 0.98;
-const EPSILON: f32 = 1e-8;
+const BETA_1: f64 = 0.9;
+const BETA_2: f64 = 0.98;
+const EPSILON: f64 = 1e-8;
+
+/// Elements that are updated at once on a CPU, so that what one operation writes is in the cache
+/// for the next.
+const CPU_PIECE: i64 = 1 << 16;
 
 /// First and second moments of every parameter, and the number of steps taken.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct AdamW {
     /// Steps taken so far.
     pub step: usize,
-    /// (first, second) moment of each parameter, in the decoder's order.
-    pub moments: Vec<[Tensor<2>; 2]>,
-    /// Where the moments are.
-    pub device: Device,
+    /// First and second moments, laid out as the weights are.
+    pub moments: [Tensor; 2],
 }
 
 /// What one step needs besides gradients.
@@ -35,83 +37,79 @@ pub(crate) struct StepSettings {
 }
 
 impl AdamW {
-    /// Zero moments for `parameters`.
-    pub(crate) fn new(parameters: &[Parameter], device: &Device) -> Self {
-        let device = device.clone().without_autodiff();
-        let moments = parameters
-            .iter()
-            .map(|p| {
-                [
-                    Tensor::zeros(p.value.dims(), &device),
-                    Tensor::zeros(p.value.dims(), &device),
-                ]
-            })
-            .collect();
+    /// Zero moments for `weights`.
+    pub(crate) fn new(weights: &Weights) -> Self {
         Self {
             step: 0,
-            moments,
-            device,
+            moments: [weights.flat.zeros_like(), weights.flat.zeros_like()],
         }
     }
 
     /// Applies summed gradients divided by `accumulated`, and returns the global gradient norm
-    /// before clipping, `[1]`, still on the device. A parameter that no gradient reached is left
+    /// before clipping, `[]`, still on the device. A parameter that no gradient reached is left
     /// alone.
     ///
-    /// `parameters` are the 32-bit ones, whatever the network computed with: an update is often
+    /// `weights` are the 32-bit ones, whatever the network computed with: an update is often
     /// smaller than the last place of a 16-bit weight, and would be lost there.
     pub(crate) fn apply(
         &mut self,
-        parameters: &mut [Parameter],
-        gradients: &[Option<Tensor<2>>],
+        weights: &mut Weights,
+        gradients: &Gradients,
         accumulated: usize,
         settings: &StepSettings,
-    ) -> Tensor<1> {
+    ) -> Tensor {
+        let _guard = tch::no_grad_guard();
         self.step += 1;
-        let squares: Vec<Tensor<1>> = gradients
+        let ranges = gradients.ranges(weights);
+        let norms: Vec<Tensor> = ranges
             .iter()
-            .flatten()
-            .map(|g| g.clone().square().sum())
+            .map(|range| gradients.flat.narrow(0, range.from, range.len).norm())
             .collect();
-        let norm = match squares.is_empty() {
-            true => Tensor::zeros([1], &self.device),
-            false => Tensor::cat(squares, 0).sum().sqrt(),
-        }
-        .div_scalar(accumulated as f32);
+        let norm = match norms.is_empty() {
+            true => Tensor::zeros([], (Kind::Float, weights.flat.device())),
+            false => Tensor::stack(&norms, 0).norm(),
+        } / accumulated as f64;
         // A norm of zero gives infinity here, and so no clipping.
-        let clip = norm
-            .clone()
-            .recip()
-            .mul_scalar(settings.max_gradient_norm as f32)
-            .clamp_max(1.0);
-        let scale = clip.div_scalar(accumulated as f32).reshape([1, 1]);
+        let clip = (norm.reciprocal() * settings.max_gradient_norm).clamp_max(1.0);
+        let scale = clip / accumulated as f64;
         let correction_1 = 1.0 - BETA_1.powi(self.step as i32);
         let correction_2 = 1.0 - BETA_2.powi(self.step as i32);
-        for ((parameter, gradient), [first, second]) in
-            parameters.iter_mut().zip(gradients).zip(&mut self.moments)
-        {
-            let Some(gradient) = gradient else { continue };
-            let gradient = gradient.clone() * scale.clone();
-            *first = first.clone().mul_scalar(BETA_1) + gradient.clone().mul_scalar(1.0 - BETA_1);
-            *second =
-                second.clone().mul_scalar(BETA_2) + gradient.square().mul_scalar(1.0 - BETA_2);
-            let size = second
-                .clone()
-                .div_scalar(correction_2)
-                .sqrt()
-                .add_scalar(EPSILON);
-            let update = first
-                .clone()
-                .mul_scalar((settings.learning_rate as f32) / correction_1)
-                / size;
-            let mut value = parameter.value.clone().inner();
-            if parameter.decays {
-                value = value.mul_scalar(1.0 - settings.learning_rate * settings.weight_decay);
+        // m / c1 / (sqrt(v / c2) + e) * -rate = m / ((sqrt(v) + e sqrt(c2)) * k)
+        let k = -correction_1 / (settings.learning_rate * correction_2.sqrt());
+        let epsilon = EPSILON * correction_2.sqrt() * k;
+        let kept = 1.0 - settings.learning_rate * settings.weight_decay;
+        for range in ranges {
+            let piece = match weights.flat.device() {
+                Device::Cpu => CPU_PIECE,
+                _ => range.len,
+            };
+            let end = range.from + range.len;
+            for from in (range.from..end).step_by(piece as usize) {
+                let len = piece.min(end - from);
+                let cut = |tensor: &Tensor| tensor.narrow(0, from, len);
+                let [mut first, mut second] = self.moments.each_ref().map(cut);
+                let mut value = cut(&weights.flat);
+                let gradient = cut(&gradients.flat) * &scale;
+                let _ = first.lerp_(&gradient, 1.0 - BETA_1);
+                let _ = second.g_mul_scalar_(BETA_2);
+                let scaled = gradient * (1.0 - BETA_2).sqrt();
+                let _ = second.addcmul_(&scaled, &scaled);
+                let mut size = second.sqrt();
+                let _ = size.g_mul_scalar_(k);
+                let _ = size.g_add_scalar_(epsilon);
+                if range.is_decayed && settings.weight_decay > 0.0 {
+                    let _ = value.g_mul_scalar_(kept);
+                }
+                let _ = value.addcdiv_(&first, &size);
             }
-            parameter.value = Tensor::from_inner(value - update).require_grad();
         }
         norm
     }
+}
+
+/// Moves an average towards the weights: average = decay average + (1 - decay) weights.
+pub(crate) fn move_average(average: &mut Tensor, weights: &Weights, decay: f64) {
+    no_grad(|| drop(average.lerp_(&weights.flat, 1.0 - decay)));
 }
 
 /// Learning rate of `step` (from 0) out of `steps`: linear warm-up over the fraction
@@ -128,10 +126,10 @@ pub(crate) fn learning_rate(peak: f64, step: usize, steps: usize, warmup: f64) -
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::TensorData;
-
     use super::*;
+    use crate::model::decoder::Decoder;
     use crate::model::tensors::host;
+    use crate::train::probe::tiny;
 
     #[test]
     fn the_schedule_warms_up_then_falls_to_zero() {
@@ -143,14 +141,21 @@ mod tests {
 
     #[test]
     fn two_steps_follow_the_published_update() {
-        let device = Device::flex();
-        let mut parameters = vec![Parameter::new(
-            "w".into(),
-            vec![1.0, -2.0, 0.5, 3.0],
-            [2, 2],
-            &device.clone().autodiff(),
-        )];
-        let mut optimizer = AdamW::new(&parameters, &device);
+        // The classifier head's first four weights; the others get no gradient.
+        let (shape, vocabulary) = tiny();
+        let mut decoder = Decoder::new(&shape, vocabulary, 3, &Device::Cpu);
+        let before = host(&decoder.weights.flat);
+        let at = decoder.score.offset as usize;
+        let elements = decoder.score.value.numel();
+        let score = decoder.score.value.shallow_clone();
+        let padded = |values: &[f64]| {
+            let mut all: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+            all.resize(elements, 0.0);
+            Tensor::from_slice(&all).view_as(&score)
+        };
+        decoder.score.value.copy_(&padded(&[1.0, -2.0, 0.5, 3.0]));
+        let mut optimizer = AdamW::new(&decoder.weights);
+        let mut gradients = Gradients::new(&decoder.weights);
         let settings = StepSettings {
             learning_rate: 0.1,
             weight_decay: 0.01,
@@ -162,18 +167,11 @@ mod tests {
             .into_iter()
             .enumerate()
         {
-            let values: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
-            let norm = optimizer.apply(
-                &mut parameters,
-                &[Some(Tensor::from_data(
-                    TensorData::new(values, [2, 2]),
-                    &device,
-                ))],
-                1,
-                &settings,
-            );
+            gradients.clear();
+            gradients.add(&decoder.score, &padded(&gradient));
+            let norm = optimizer.apply(&mut decoder.weights, &gradients, 1, &settings);
             let expected_norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
-            let norm = f64::from(norm.into_scalar::<f32>());
+            let norm = norm.double_value(&[]);
             assert!((norm - expected_norm).abs() < 1e-5);
             let clip = (1.0 / expected_norm).min(1.0);
             let (b1, b2) = (0.9f64, 0.98f64);
@@ -187,7 +185,9 @@ mod tests {
                 expected[i] = expected[i] * (1.0 - 0.1 * 0.01) - update;
             }
         }
-        for (found, expected) in host(&parameters[0].value).iter().zip(expected) {
+        let found = host(&decoder.weights.flat);
+        assert_eq!(found[..at], before[..at]);
+        for (found, expected) in found[at..].iter().zip(expected) {
             assert!(
                 (*found as f64 - expected).abs() < 1e-4,
                 "{found} {expected}"

@@ -1,10 +1,10 @@
 //! The direct preference optimisation of the generator (arXiv 2502.05163, the section on updating
 //! the generator).
 
-use burn::tensor::{Tensor, TensorData, activation};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use tch::{Kind, Tensor};
 
 use crate::model::decoder::Decoder;
 use crate::model::likelihood::log_likelihood;
@@ -23,23 +23,21 @@ pub(crate) struct TokenPair {
     pub rejected: Vec<i32>,
 }
 
-/// The loss of pairs, shape `[1]`: DPO (Rafailov et al. 2023) plus `alpha` times the mean negative
+/// The loss of pairs, `[]`: DPO (Rafailov et al. 2023) plus `alpha` times the mean negative
 /// log-likelihood of the chosen text's tokens (RPO, Pang et al. 2024).
 ///
-/// All arguments are `[P, 1]` log-likelihoods of whole texts; `lengths` are the chosen texts'
+/// All arguments are `[P]` log-likelihoods of whole texts; `lengths` are the chosen texts'
 /// tokens.
 pub(crate) fn preference_loss(
-    [chosen, rejected]: [Tensor<2>; 2],
-    reference: [Tensor<2>; 2],
-    lengths: Tensor<2>,
+    [chosen, rejected]: [&Tensor; 2],
+    [reference_chosen, reference_rejected]: [&Tensor; 2],
+    lengths: &Tensor,
     beta: f64,
     alpha: f64,
-) -> Tensor<1> {
-    let [reference_chosen, reference_rejected] = reference;
-    let margin = (chosen.clone() - reference_chosen) - (rejected - reference_rejected);
-    let dpo = activation::softplus(margin.mul_scalar(-beta), 1.0);
-    let likelihood = (chosen.neg() / lengths).mul_scalar(alpha);
-    (dpo + likelihood).mean()
+) -> Tensor {
+    let margin = (chosen - reference_chosen) - (rejected - reference_rejected);
+    let dpo = (margin * -beta).softplus();
+    (dpo - chosen / lengths * alpha).mean(Kind::Float)
 }
 
 /// The stage in which the generator learns from pairs.
@@ -50,8 +48,8 @@ pub(crate) struct PreferenceStage<'a> {
     recipe: &'a PreferenceRecipe,
     seed: u64,
     end: i32,
-    /// Margin, reward accuracy and log ratio of the pairs of each batch, `[P, 1]` each.
-    measured: Vec<[Tensor<2>; 3]>,
+    /// Reward accuracy, log ratio and margin of the pairs of each batch, `[P]` each.
+    measured: Vec<[Tensor; 3]>,
 }
 
 impl<'a> PreferenceStage<'a> {
@@ -63,12 +61,11 @@ impl<'a> PreferenceStage<'a> {
         seed: u64,
         end: i32,
     ) -> Self {
-        let reference = reference.without_gradients();
         let likelihoods = pairs
             .chunks(recipe.batch_pairs)
             .flat_map(|pairs| {
                 let [chosen, rejected] =
-                    likelihoods(&reference, pairs.iter(), end).map(|l| host(&l));
+                    likelihoods(reference, pairs.iter(), end).map(|l| host(&l));
                 chosen
                     .into_iter()
                     .zip(rejected)
@@ -102,62 +99,50 @@ impl<'a> PreferenceStage<'a> {
     }
 }
 
-/// Log-likelihoods `[P, 1]` of the chosen and of the rejected texts.
+/// Log-likelihoods `[P]` of the chosen and of the rejected texts.
 fn likelihoods<'p>(
     decoder: &Decoder,
     pairs: impl Iterator<Item = &'p TokenPair> + Clone,
     end: i32,
-) -> [Tensor<2>; 2] {
+) -> [Tensor; 2] {
     let chosen = pairs
         .clone()
         .map(|p| (p.prompt.as_slice(), p.chosen.as_slice()));
     let rejected = pairs.map(|p| (p.prompt.as_slice(), p.rejected.as_slice()));
     let rows: Vec<(&[i32], &[i32])> = chosen.chain(rejected).collect();
     let both = log_likelihood(decoder, &rows, end);
-    let count = rows.len() / 2;
-    [
-        both.clone().narrow(0, 0, count),
-        both.narrow(0, count, count),
-    ]
+    let count = rows.len() as i64 / 2;
+    [both.narrow(0, 0, count), both.narrow(0, count, count)]
 }
 
 impl Stage for PreferenceStage<'_> {
-    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
+    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor, usize) {
         let batch = self.batch(index);
         let pairs = batch.iter().map(|&index| &self.pairs[index]);
         let policy = likelihoods(decoder, pairs.clone(), self.end);
-        let column = |values: Vec<f32>| {
-            let shape = [values.len(), 1];
-            let device = decoder.embedding().device();
-            Tensor::<2>::from_data(TensorData::new(values, shape), &device)
-        };
-        let reference: [Vec<f32>; 2] = [0, 1].map(|side| {
-            batch
-                .iter()
-                .map(|&index| self.reference[index][side])
-                .collect()
+        let reference = [0, 1].map(|side| {
+            let values = batch.iter().map(|&index| self.reference[index][side]);
+            decoder.tensor(&values.collect::<Vec<f32>>())
         });
-        let reference = reference.map(column);
         let beta = self.recipe.beta;
-        let gains: [Tensor<2>; 2] = std::array::from_fn(|side| {
-            policy[side].clone().inner() - reference[side].clone().inner()
-        });
-        let margin = (gains[0].clone() - gains[1].clone()).mul_scalar(beta);
+        let [gain, other_gain] = [0, 1].map(|side| policy[side].detach() - &reference[side]);
+        let margin = (&gain - &other_gain) * beta;
         self.measured.push([
-            margin.clone(),
-            margin.greater_elem(0.0).float(),
+            margin.gt(0.0).to_kind(Kind::Float),
             // How far the policy has moved: an estimate of KL(policy || reference) on the pairs'
             // own texts.
-            (gains[0].clone() + gains[1].clone()).mul_scalar(0.5),
+            (gain + other_gain) * 0.5,
+            margin,
         ]);
-        let lengths = pairs.clone().map(|p| (p.chosen.len() + 1) as f32).collect();
+        let lengths = pairs.clone().map(|p| (p.chosen.len() + 1) as f32);
+        let lengths = decoder.tensor(&lengths.collect::<Vec<f32>>());
         let tokens = pairs
             .map(|p| 2 * p.prompt.len() + p.chosen.len() + p.rejected.len() + 2)
             .sum();
         let loss = preference_loss(
-            policy,
-            reference,
-            column(lengths),
+            policy.each_ref(),
+            reference.each_ref(),
+            &lengths,
             beta,
             self.recipe.rpo_alpha,
         );
@@ -166,15 +151,15 @@ impl Stage for PreferenceStage<'_> {
 
     /// `margin` (in the units of the loss), `reward_accuracy` in [0, 1], and `log_ratio`: the mean
     /// of log(policy / reference) over the pairs' texts, in nats a text.
-    fn measures(&mut self) -> Vec<(&'static str, Tensor<1>)> {
+    fn measures(&mut self) -> Vec<(&'static str, Tensor)> {
         let batches = std::mem::take(&mut self.measured);
-        let names = ["margin", "reward_accuracy", "log_ratio"];
+        let names = ["reward_accuracy", "log_ratio", "margin"];
         names
             .into_iter()
             .enumerate()
             .map(|(measure, name)| {
-                let values = batches.iter().map(|batch| batch[measure].clone()).collect();
-                (name, Tensor::cat(values, 0).mean())
+                let values: Vec<&Tensor> = batches.iter().map(|batch| &batch[measure]).collect();
+                (name, Tensor::cat(&values, 0).mean(Kind::Float))
             })
             .collect()
     }
@@ -182,8 +167,6 @@ impl Stage for PreferenceStage<'_> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
-
     use super::*;
 
     /// Against PyTorch; the values come from `tests/golden/preference.py`.
@@ -191,29 +174,22 @@ mod tests {
     fn loss_and_gradients_agree_with_the_reference() {
         let golden: serde_json::Value =
             serde_json::from_str(include_str!("../../tests/golden/preference.json")).unwrap();
-        let device = Device::flex().autodiff();
         for case in golden["cases"].as_array().unwrap() {
             let values = |name: &str| -> Vec<f32> {
                 let values = case[name].as_array().unwrap();
                 values.iter().map(|v| v.as_f64().unwrap() as f32).collect()
             };
-            let column = |name: &str| {
-                let values = values(name);
-                let shape = [values.len(), 1];
-                Tensor::<2>::from_data(TensorData::new(values, shape), &device)
-            };
-            let (chosen, rejected) = (
-                column("chosen").require_grad(),
-                column("rejected").require_grad(),
-            );
+            let column = |name: &str| Tensor::from_slice(&values(name));
+            let leaf = |name: &str| column(name).set_requires_grad(true);
+            let (chosen, rejected) = (leaf("chosen"), leaf("rejected"));
             let loss = preference_loss(
-                [chosen.clone(), rejected.clone()],
-                [column("reference_chosen"), column("reference_rejected")],
-                column("lengths"),
+                [&chosen, &rejected],
+                [&column("reference_chosen"), &column("reference_rejected")],
+                &column("lengths"),
                 case["beta"].as_f64().unwrap(),
                 case["alpha"].as_f64().unwrap(),
             );
-            let gradients = loss.backward();
+            loss.backward();
             let close = |found: f32, expected: f32| {
                 assert!(
                     (found - expected).abs() < 1e-5 * expected.abs().max(1.0),
@@ -221,11 +197,11 @@ mod tests {
                 );
             };
             close(
-                loss.into_scalar::<f32>(),
+                loss.double_value(&[]) as f32,
                 case["loss"].as_f64().unwrap() as f32,
             );
             for (tensor, name) in [(chosen, "chosen_gradient"), (rejected, "rejected_gradient")] {
-                let found = host(&tensor.grad(&gradients).unwrap());
+                let found = host(&tensor.grad());
                 for (found, expected) in found.iter().zip(values(name)) {
                     close(*found, expected);
                 }

@@ -1,10 +1,11 @@
 //! Stage 0: language-model pre-training, the stand-in for a pretrained base.
 
-use burn::tensor::{Device, Tensor};
+use tch::Tensor;
 
 use crate::data::packed::PretrainStream;
 use crate::model::decoder::Decoder;
-use crate::train::loss::{SampledVocabulary, language_model_loss};
+use crate::model::head::SampledVocabulary;
+use crate::train::loss::language_model_loss;
 use crate::train::stage::Stage;
 
 /// Next-token prediction over packed rows.
@@ -13,7 +14,6 @@ pub(crate) struct PretrainStage {
     negatives: usize,
     vocabulary: usize,
     seed: u64,
-    device: Device,
 }
 
 impl PretrainStage {
@@ -23,26 +23,24 @@ impl PretrainStage {
         negatives: usize,
         vocabulary: usize,
         seed: u64,
-        device: Device,
     ) -> Self {
         Self {
             stream,
             negatives,
             vocabulary,
             seed,
-            device,
         }
     }
 }
 
 impl Stage for PretrainStage {
-    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
+    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor, usize) {
         let batch = self.stream.batch(index);
         let seed = self.seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let sampled =
             SampledVocabulary::draw(&batch.targets, self.negatives, self.vocabulary, seed);
-        let hidden = decoder.hidden(&batch.ids, batch.rows, batch.tokens);
-        let loss = language_model_loss(hidden, decoder.head(), sampled, &self.device);
+        let hidden = decoder.hidden(&batch.ids, [batch.rows, batch.tokens], None);
+        let loss = language_model_loss(decoder, &hidden, &sampled);
         (loss, batch.ids.len())
     }
 }

@@ -4,21 +4,24 @@
 use std::fs;
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tch::{Device, Tensor};
 
 use crate::data::tokenizer::END;
 use crate::error::TrainError;
-use crate::model::decoder::{CATEGORIES, Decoder};
+use crate::model::backward::backward;
+use crate::model::decoder::Decoder;
+use crate::model::gradients::Gradients;
+use crate::model::head::SampledVocabulary;
+use crate::model::layout::CATEGORIES;
 use crate::model::likelihood::log_likelihood;
-use crate::model::recompute::backward;
 use crate::model::tensors::host;
 use crate::recipe::{ClassifierLoss, ComputeRecipe, ModelRecipe, OptimizerRecipe};
-use crate::train::loss::{SampledVocabulary, Targets, classifier_loss, language_model_loss};
+use crate::train::loss::{Targets, classifier_loss, language_model_loss};
 use crate::train::preference::preference_loss;
 use crate::train::progress::StepMetrics;
-use crate::train::stage::{Stage, StageSettings, run_stage, working_copy};
+use crate::train::stage::{Stage, StageSettings, run_stage};
 
 /// Which stage's loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,7 @@ pub struct Probe {
 }
 
 impl Stage for Probe {
-    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize) {
+    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor, usize) {
         let mut rng = ChaCha8Rng::seed_from_u64(index as u64);
         let (rows, tokens) = (self.rows, self.tokens);
         let count = rows * tokens;
@@ -66,16 +69,15 @@ impl Stage for Probe {
                 rng.random_range(1..among as i32)
             })
             .collect();
-        let device = decoder.embedding().device();
         let loss = match self.kind {
             ProbeLoss::Pretrain => {
-                let all = SampledVocabulary::draw(&ids[1..], 0, decoder.vocabulary, 0);
-                let hidden = decoder.hidden(&ids[..count], rows, tokens);
-                language_model_loss(hidden, decoder.head(), all, &device)
+                let all = SampledVocabulary::all(ids[1..].to_vec());
+                let hidden = decoder.hidden(&ids[..count], [rows, tokens], None);
+                language_model_loss(decoder, &hidden, &all)
             }
             ProbeLoss::Classifier => {
                 let logits = decoder.logits(&ids[..count], &vec![tokens as i32; rows], tokens);
-                classifier_loss(ClassifierLoss::LogSumExp, logits, &targets(rows))
+                classifier_loss(ClassifierLoss::LogSumExp, &logits, &targets(rows))
             }
             ProbeLoss::Preference => {
                 let pairs: Vec<(&[i32], &[i32])> = ids[..count]
@@ -85,16 +87,14 @@ impl Stage for Probe {
                 let both = log_likelihood(decoder, &pairs, END);
                 let half = rows / 2;
                 let length = tokens - tokens / 4 + 1;
-                let column = |value: f32| {
-                    let data = TensorData::new(vec![value; half], [half, 1]);
-                    Tensor::<2>::from_data(data, &device)
-                };
+                let column = |value: f32| decoder.tensor(&vec![value; half]);
                 // A reference that finds every token equally likely.
                 let reference = column(-(length as f32) * (decoder.vocabulary as f32).ln());
+                let half = half as i64;
                 preference_loss(
-                    [both.clone().narrow(0, 0, half), both.narrow(0, half, half)],
-                    [reference.clone(), reference],
-                    column(length as f32),
+                    [&both.narrow(0, 0, half), &both.narrow(0, half, half)],
+                    [&reference, &reference],
+                    &column(length as f32),
                     0.01,
                     0.4,
                 )
@@ -120,8 +120,7 @@ impl Probe {
         run: &Path,
         device: &Device,
     ) -> Result<StepMetrics, TrainError> {
-        let device = device.clone().autodiff();
-        let mut decoder = Decoder::new(shape, *vocabulary, 1, &device);
+        let mut decoder = Decoder::new(shape, *vocabulary, 1, device);
         let optimizer = OptimizerRecipe {
             learning_rate: 1e-5,
             warmup: 0.1,
@@ -131,7 +130,7 @@ impl Probe {
             checkpoint_every: 2 * steps,
         };
         let settings = StageSettings::new("classifier", 2 * steps, &optimizer, compute);
-        run_stage(&mut self, &settings, &mut decoder, run, &device)?;
+        run_stage(&mut self, &settings, &mut decoder, run)?;
         let path = run.join("metrics.jsonl");
         let text = fs::read_to_string(&path).map_err(|e| TrainError::io("read", &path, e))?;
         let last = text.lines().last();
@@ -176,8 +175,27 @@ pub fn tiny() -> Network {
         norm_eps: 1e-6,
         rope_scaling: None,
         tied: true,
+        qkv_bias: true,
     };
     (shape, 300)
+}
+
+/// The shape of the bundled model, and its vocabulary.
+pub fn mini() -> Network {
+    let shape = ModelRecipe {
+        layers: 2,
+        hidden: 192,
+        heads: 4,
+        kv_heads: 2,
+        intermediate: 512,
+        max_position: 1024,
+        rope_theta: 10000.0,
+        norm_eps: 1e-6,
+        rope_scaling: None,
+        tied: true,
+        qkv_bias: true,
+    };
+    (shape, 16_000)
 }
 
 /// The shape of Qwen2.5-0.5B, and its vocabulary.
@@ -193,6 +211,7 @@ pub fn qwen_half_billion() -> Network {
         norm_eps: 1e-6,
         rope_scaling: None,
         tied: true,
+        qkv_bias: true,
     };
     (shape, 151_936)
 }
@@ -214,26 +233,28 @@ pub fn loss_and_gradients(
     compute: ComputeRecipe,
     device: &Device,
 ) -> LossAndGradients {
-    let mut decoder = Decoder::new(shape, *vocabulary, seed, &device.clone().autodiff());
+    let decoder = Decoder::new(shape, *vocabulary, seed, device);
     // Fresh weights make all outputs nearly equal; larger ones do not.
-    for parameter in &mut decoder.parameters {
-        if parameter.decays {
-            let value = parameter.value.clone().inner().mul_scalar(3.0);
-            parameter.value = Tensor::from_inner(value).require_grad();
-        }
-    }
-    let working = working_copy(&decoder, compute);
-    let mut sum = Vec::new();
+    let layout = &decoder.weights.layout;
+    let mut matrices = decoder.weights.flat.narrow(0, 0, layout.decayed);
+    let _ = matrices.g_mul_scalar_(3.0);
+    let working = decoder.working(compute);
+    let mut sum = Gradients::new(&decoder.weights);
     let (loss, _) = { probe }.loss(&working, 0);
     backward(&working, &loss, &mut sum);
-    let names = decoder.parameters.iter().map(|p| p.name.clone());
     LossAndGradients {
-        loss: loss.into_scalar::<f32>().into(),
-        gradients: names
-            .zip(sum)
-            .map(|(name, gradient)| (name, gradient.map_or(Vec::new(), |g| host(&g))))
-            .collect(),
+        loss: loss.double_value(&[]),
+        gradients: named_gradients(&decoder, &sum),
     }
+}
+
+fn named_gradients(decoder: &Decoder, sum: &Gradients) -> Vec<(String, Vec<f32>)> {
+    let entries = decoder.weights.layout.entries.iter();
+    let gradients = entries.map(|entry| {
+        let found = sum.of(entry.offset, entry.elements());
+        (entry.name.clone(), found.map_or(Vec::new(), |g| host(&g)))
+    });
+    gradients.collect()
 }
 
 impl LossAndGradients {

@@ -9,16 +9,18 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::{Device, FloatDType, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::error::TrainError;
+use crate::model::backward::backward;
 use crate::model::decoder::Decoder;
-use crate::model::decoder::RecordedPasses;
-use crate::model::recompute::backward;
+use crate::model::gradients::Gradients;
+use crate::model::layout::Weights;
+use crate::model::tensors::host;
 use crate::model::weights::{load_weights, save_weights};
-use crate::recipe::{ComputeRecipe, OptimizerRecipe, Precision};
+use crate::recipe::{ComputeRecipe, OptimizerRecipe};
 use crate::train::checkpoint::{TrainingState, load_state, save_state};
-use crate::train::optimizer::{AdamW, StepSettings, learning_rate};
+use crate::train::optimizer::{AdamW, StepSettings, learning_rate, move_average};
 use crate::train::progress::{Progress, StepMetrics};
 
 /// Steps read at once on a GPU, unless the recipe says otherwise.
@@ -62,18 +64,18 @@ impl StageSettings {
 
 /// What makes one stage different from another.
 pub(crate) trait Stage {
-    /// The loss of batch `index`, and its real tokens. A pure function of the weights and
+    /// The loss of batch `index`, `[]`, and its real tokens. A pure function of the weights and
     /// the index, which is what makes a resumed run equal to an uninterrupted one.
-    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor<1>, usize);
+    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor, usize);
 
     /// Language -> AUROC on rows held out, for stages that have such a thing.
     fn validate(&self, _decoder: &Decoder) -> Option<BTreeMap<String, f64>> {
         None
     }
 
-    /// What the batches since the last call measured besides the loss: names and values `[1]`,
+    /// What the batches since the last call measured besides the loss: names and values `[]`,
     /// which stay on the device.
-    fn measures(&mut self) -> Vec<(&'static str, Tensor<1>)> {
+    fn measures(&mut self) -> Vec<(&'static str, Tensor)> {
         Vec::new()
     }
 }
@@ -89,16 +91,15 @@ pub(crate) fn run_stage(
     settings: &StageSettings,
     decoder: &mut Decoder,
     run: &Path,
-    device: &Device,
 ) -> Result<(), TrainError> {
     let path = run.join(format!("{}.state", settings.name));
     let finished = run.join(format!("{}.weights", settings.name));
     if finished.exists() {
-        load_weights(&finished, decoder, device)?;
+        load_weights(&finished, decoder)?;
         return remove(&path);
     }
     let mut state = if path.exists() {
-        let state = load_state(&path, decoder, device)?;
+        let state = load_state(&path, decoder)?;
         if state.stage != settings.name {
             return Err(TrainError::invalid(
                 &path,
@@ -110,27 +111,25 @@ pub(crate) fn run_stage(
         }
         state
     } else {
-        let average = if settings.average_decay > 0.0 {
-            decoder
-                .parameters
-                .iter()
-                .map(|p| p.value.clone().inner())
-                .collect()
-        } else {
-            Vec::new()
-        };
         TrainingState {
             stage: settings.name.to_owned(),
-            optimizer: AdamW::new(&decoder.parameters, device),
-            average,
+            optimizer: AdamW::new(&decoder.weights),
+            average: (settings.average_decay > 0.0).then(|| decoder.weights.flat.copy()),
         }
     };
+    let mut gradients = Gradients::new(&decoder.weights);
     let mut progress = Progress::resume(run, settings.name, state.optimizer.step, settings.steps)?;
-    let read_every = read_every(settings, device);
+    let read_every = read_every(settings, decoder);
     let mut unread: Vec<StepResult> = Vec::new();
     let mut started = Instant::now();
     while state.optimizer.step < settings.steps {
-        unread.push(step_once(stage, settings, decoder, &mut state));
+        unread.push(step_once(
+            stage,
+            settings,
+            decoder,
+            &mut state,
+            &mut gradients,
+        ));
         let step = state.optimizer.step;
         let saving =
             step == settings.steps || step.is_multiple_of(settings.optimizer.checkpoint_every);
@@ -157,9 +156,11 @@ pub(crate) fn run_stage(
 }
 
 /// How many steps are read at once.
-fn read_every(settings: &StageSettings, device: &Device) -> usize {
-    let is_cpu = *device == Device::flex();
-    let default = if is_cpu { 1 } else { READ_EVERY_ON_GPU };
+fn read_every(settings: &StageSettings, decoder: &Decoder) -> usize {
+    let default = match decoder.options().1 {
+        Device::Cpu => 1,
+        _ => READ_EVERY_ON_GPU,
+    };
     settings.compute.read_every.unwrap_or(default)
 }
 
@@ -168,11 +169,11 @@ struct StepResult {
     step: usize,
     learning_rate: f64,
     tokens: usize,
-    /// `[1]`
-    loss: Tensor<1>,
-    /// `[1]`
-    gradient_norm: Tensor<1>,
-    measures: Vec<(&'static str, Tensor<1>)>,
+    /// `[]`
+    loss: Tensor,
+    /// `[]`
+    gradient_norm: Tensor,
+    measures: Vec<(&'static str, Tensor)>,
 }
 
 /// Reads all steps in one transfer, and leaves `unread` empty. `started` is when the first of them
@@ -182,16 +183,16 @@ fn read(
     settings: &StageSettings,
     started: Instant,
 ) -> Result<Vec<StepMetrics>, TrainError> {
-    let numbers: Vec<Tensor<1>> = unread
+    let numbers: Vec<&Tensor> = unread
         .iter()
         .flat_map(|result| {
             [&result.loss, &result.gradient_norm]
                 .into_iter()
                 .chain(result.measures.iter().map(|(_, value)| value))
-                .cloned()
         })
         .collect();
-    let numbers: Vec<f64> = Tensor::cat(numbers, 0).into_data().iter::<f64>().collect();
+    let numbers = host(&Tensor::stack(&numbers, 0));
+    let numbers: Vec<f64> = numbers.into_iter().map(f64::from).collect();
     let step_ms = started.elapsed().as_secs_f64() * 1e3 / unread.len() as f64;
     let mut numbers = numbers.as_slice();
     let mut lines = Vec::new();
@@ -241,16 +242,17 @@ fn step_once(
     settings: &StageSettings,
     decoder: &mut Decoder,
     state: &mut TrainingState,
+    gradients: &mut Gradients,
 ) -> StepResult {
     let step = state.optimizer.step;
-    let working = working_copy(decoder, settings.compute);
-    let mut gradients = Vec::new();
+    let working = decoder.working(settings.compute);
+    gradients.clear();
     let mut losses = Vec::new();
     let mut tokens = 0;
     for micro in 0..settings.accumulation {
         let (loss, batch_tokens) = stage.loss(&working, step * settings.accumulation + micro);
-        backward(&working, &loss, &mut gradients);
-        losses.push(loss.inner());
+        backward(&working, &loss, gradients);
+        losses.push(loss.detach());
         tokens += batch_tokens;
     }
     drop(working);
@@ -261,8 +263,8 @@ fn step_once(
         settings.optimizer.warmup,
     );
     let gradient_norm = state.optimizer.apply(
-        &mut decoder.parameters,
-        &gradients,
+        &mut decoder.weights,
+        gradients,
         settings.accumulation,
         &StepSettings {
             learning_rate: rate,
@@ -272,39 +274,29 @@ fn step_once(
     );
     // Early in a run the average must forget the random start: the decay warms up.
     let steps = state.optimizer.step as f64;
-    let decay = settings.average_decay.min((1.0 + steps) / (10.0 + steps)) as f32;
-    for (average, parameter) in state.average.iter_mut().zip(&decoder.parameters) {
-        *average = average.clone().mul_scalar(decay)
-            + parameter.value.clone().inner().mul_scalar(1.0 - decay);
+    let decay = settings.average_decay.min((1.0 + steps) / (10.0 + steps));
+    if let Some(average) = &mut state.average {
+        move_average(average, &decoder.weights, decay);
     }
     StepResult {
         step,
         learning_rate: rate,
         tokens,
-        loss: Tensor::cat(losses, 0).mean(),
+        loss: Tensor::stack(&losses, 0).mean(Kind::Float),
         gradient_norm,
         measures: stage.measures(),
     }
 }
 
-/// The network that computes: the optimizer's weights themselves, or a copy in fewer bits.
-pub(crate) fn working_copy(decoder: &Decoder, compute: ComputeRecipe) -> Decoder {
-    let mut working = match compute.precision {
-        Precision::F32 => decoder.clone(),
-        Precision::Bf16 => decoder.cast(FloatDType::BF16),
-    };
-    working.recorded = compute.recompute_layers.then(RecordedPasses::default);
-    working
-}
-
-/// The weights to judge and to ship: the moving average where there is one. They still
-/// record gradients, since the next stage goes on from them.
+/// The weights to judge and to ship: the moving average where there is one. They share their buffer
+/// with what they come from.
 fn averaged(decoder: &Decoder, state: &TrainingState) -> Decoder {
-    let mut result = decoder.clone();
-    for (parameter, average) in result.parameters.iter_mut().zip(&state.average) {
-        parameter.value = Tensor::from_inner(average.clone()).require_grad();
-    }
-    result
+    let flat = state.average.as_ref().unwrap_or(&decoder.weights.flat);
+    let weights = Weights {
+        layout: decoder.weights.layout.clone(),
+        flat: flat.shallow_clone(),
+    };
+    Decoder::over(&decoder.shape, decoder.vocabulary, weights)
 }
 
 #[cfg(test)]

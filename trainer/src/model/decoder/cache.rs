@@ -1,66 +1,65 @@
-//! What a decoder keeps of the tokens that it has read.
+//! Keys and values of the tokens that a decoder has read.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use tch::{Device, Kind, Tensor};
 
-/// Keys and values of the tokens that a decoder has read, per layer: `[B x K, past, D]`.
-#[derive(Clone, Debug, Default)]
+use crate::recipe::ModelRecipe;
+
+/// Per layer, keys (rotated) and values: `[B, K, capacity, D]`, of which the first `tokens` are
+/// written.
+#[derive(Debug)]
 pub(crate) struct Cache {
-    layers: Vec<(Tensor<3>, Tensor<3>)>,
-    /// Tokens of each row that have been read.
-    pub(super) tokens: usize,
+    layers: Vec<[Tensor; 2]>,
+    tokens: usize,
 }
 
 impl Cache {
-    /// The same cache for other rows: row i of the new one is row `rows[i]` of this one, of `count`
-    /// in all.
-    pub(crate) fn select(&self, rows: &[usize], count: usize) -> Self {
-        let layers = self
-            .layers
-            .iter()
-            .map(|(keys, values)| {
-                (
-                    select_rows(keys, rows, count),
-                    select_rows(values, rows, count),
-                )
-            })
-            .collect();
+    /// An empty cache for rows of at most `capacity` tokens.
+    pub(crate) fn new(
+        shape: &ModelRecipe,
+        rows: usize,
+        capacity: usize,
+        options: (Kind, Device),
+    ) -> Self {
+        let dims = [rows, shape.kv_heads, capacity, shape.head_size()].map(|n| n as i64);
+        let layer = || [(); 2].map(|()| Tensor::empty(dims, options));
         Self {
-            layers,
-            tokens: self.tokens,
+            layers: (0..shape.layers).map(|_| layer()).collect(),
+            tokens: 0,
         }
     }
 
-    /// All keys and values of a layer, the new ones last.
-    pub(super) fn extend(
-        &mut self,
-        layer: usize,
-        keys: Tensor<3>,
-        values: Tensor<3>,
-    ) -> (Tensor<3>, Tensor<3>) {
-        let both = match self.layers.get(layer) {
-            Some((past_keys, past_values)) => (
-                Tensor::cat(vec![past_keys.clone(), keys], 1),
-                Tensor::cat(vec![past_values.clone(), values], 1),
-            ),
-            None => (keys, values),
+    /// Tokens of each row that have been read.
+    pub(crate) fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Counts tokens that every layer has written.
+    pub(super) fn advance(&mut self, tokens: usize) {
+        self.tokens += tokens;
+    }
+
+    /// Writes a layer's new keys and values, `[B, K, T, D]`; gives all that it has.
+    pub(super) fn extend(&mut self, layer: usize, keys: &Tensor, values: &Tensor) -> [Tensor; 2] {
+        let new = keys.size()[2];
+        let past = self.tokens as i64;
+        let mut extended = |part: usize, tensor: &Tensor| {
+            let whole = &mut self.layers[layer][part];
+            whole.narrow(2, past, new).copy_(tensor);
+            whole.narrow(2, 0, past + new)
         };
-        match self.layers.get_mut(layer) {
-            Some(kept) => *kept = both.clone(),
-            None => self.layers.push(both.clone()),
-        }
-        both
+        [extended(0, keys), extended(1, values)]
     }
-}
 
-fn select_rows(tensor: &Tensor<3>, rows: &[usize], count: usize) -> Tensor<3> {
-    let heads = tensor.dims()[0] / count;
-    let indices: Vec<i32> = rows
-        .iter()
-        .flat_map(|row| (0..heads).map(move |head| (row * heads + head) as i32))
-        .collect();
-    let indices = Tensor::<1, Int>::from_data(
-        TensorData::new(indices, [rows.len() * heads]),
-        &tensor.device(),
-    );
-    tensor.clone().select(0, indices)
+    /// Goes on with other rows: row i is what row `rows[i]` was.
+    pub(crate) fn select(&mut self, rows: &Tensor) {
+        let written = self.tokens as i64;
+        for tensor in self.layers.iter_mut().flatten() {
+            let mut dims = tensor.size();
+            dims[0] = rows.size()[0];
+            let selected = tensor.new_empty(&dims, (tensor.kind(), tensor.device()));
+            let kept = tensor.narrow(2, 0, written).index_select(0, rows);
+            selected.narrow(2, 0, written).copy_(&kept);
+            *tensor = selected;
+        }
+    }
 }

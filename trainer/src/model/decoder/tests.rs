@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::layout::CATEGORIES;
 use crate::model::tensors::host;
 
 fn decoder() -> Decoder {
@@ -13,8 +14,9 @@ fn decoder() -> Decoder {
         norm_eps: 1e-6,
         rope_scaling: None,
         tied: true,
+        qkv_bias: true,
     };
-    Decoder::new(&shape, 50, 3, &Device::flex().autodiff())
+    Decoder::new(&shape, 50, 3, &Device::Cpu)
 }
 
 fn close(a: &[f32], b: &[f32]) {
@@ -34,8 +36,8 @@ fn padding_and_neighbours_do_not_change_a_row() {
 #[test]
 fn a_later_token_never_changes_an_earlier_place() {
     let decoder = decoder();
-    let first = host(&decoder.hidden(&[5, 9, 2, 11], 1, 4));
-    let second = host(&decoder.hidden(&[5, 9, 2, 30], 1, 4));
+    let first = host(&decoder.hidden(&[5, 9, 2, 11], [1, 4], None));
+    let second = host(&decoder.hidden(&[5, 9, 2, 30], [1, 4], None));
     close(&first[..3 * 24], &second[..3 * 24]);
     assert!(
         first[3 * 24..]
@@ -49,17 +51,42 @@ fn a_later_token_never_changes_an_earlier_place() {
 fn reading_in_pieces_is_reading_at_once() {
     let decoder = decoder();
     let (first, second) = ([5, 9, 2, 11, 3], [7, 7, 1, 0, 4]);
-    let whole = host(&decoder.hidden(&[first, second].concat(), 2, 5));
-    let mut cache = Cache::default();
-    decoder.forward(&[5, 9, 7, 7], 2, 2, &mut cache);
+    let whole = host(&decoder.hidden(&[first, second].concat(), [2, 5], None));
+    let mut cache = Cache::new(&decoder.shape, 2, 5, decoder.options());
+    let last = host(&decoder.read(&[5, 9, 2, 7, 7, 1], 2, &mut cache));
+    close(&last[..24], &whole[2 * 24..][..24]);
+    close(&last[24..], &whole[7 * 24..][..24]);
     // Three rows from here on: the second text twice.
-    let mut cache = cache.select(&[1, 0, 1], 2);
-    decoder.forward(&[1, 0, 2, 11, 1, 0], 3, 2, &mut cache);
-    let last = host(&decoder.forward(&[4, 3, 4], 3, 1, &mut cache));
-    assert_eq!(cache.tokens, 5);
+    cache.select(&decoder.indices(&[1i64, 0, 1]));
+    let _ = decoder.read(&[0, 11, 0], 3, &mut cache);
+    let last = host(&decoder.read(&[4, 3, 4], 3, &mut cache));
+    assert_eq!(cache.tokens(), 5);
     for (row, index) in [(0, 9), (1, 4), (2, 9)] {
         close(&last[row * 24..][..24], &whole[index * 24..][..24]);
     }
+}
+
+#[test]
+fn places_that_are_wanted_are_those_of_the_whole() {
+    let decoder = decoder();
+    let ids = [5, 9, 2, 11, 3, 7, 7, 1, 0, 4];
+    let whole = host(&decoder.hidden(&ids, [2, 5], None));
+    let wanted = host(&decoder.hidden(&ids, [2, 5], Some(&[8, 1])));
+    close(&wanted[..24], &whole[8 * 24..][..24]);
+    close(&wanted[24..], &whole[24..][..24]);
+    assert_eq!(wanted.len(), 2 * 24);
+}
+
+#[test]
+fn a_clone_keeps_its_weights() {
+    let decoder = decoder();
+    let mut clone = decoder.clone();
+    let _ = clone.weights.flat.g_mul_scalar_(2.0);
+    let ids = [5, 9, 2];
+    assert_ne!(
+        host(&clone.logits(&ids, &[3], 3)),
+        host(&decoder.logits(&ids, &[3], 3))
+    );
 }
 
 #[test]
