@@ -94,6 +94,10 @@ impl AdamW {
                 let _ = second.g_mul_scalar_(BETA_2);
                 let scaled = gradient * (1.0 - BETA_2).sqrt();
                 let _ = second.addcmul_(&scaled, &scaled);
+                // The schedule ends at a rate of exactly zero: k is infinite there.
+                if settings.learning_rate == 0.0 {
+                    continue;
+                }
                 let mut size = second.sqrt();
                 let _ = size.g_mul_scalar_(k);
                 let _ = size.g_add_scalar_(epsilon);
