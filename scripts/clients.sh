@@ -21,6 +21,7 @@ trap '[[ ${#started[@]} -eq 0 ]] || kill "${started[@]}" 2>/dev/null || true' EX
 # serve NAME ARGUMENT...: starts a server and sets `url`.
 serve() {
     local log=$logs/$1.log
+    : >"$log"
     "$program" serve --model models/mini --listen 127.0.0.1:0 "${@:2}" 2>"$log" &
     started+=($!)
     for _ in {1..200}; do
@@ -35,6 +36,7 @@ serve() {
 # upstream NAME TEXT [RATE [SECONDS]]: starts a made-up model and sets `upstream`.
 upstream() {
     local log=$logs/$1.port
+    : >"$log"
     python3 scripts/clients/upstream.py "${@:2}" >"$log" &
     started+=($!)
     for _ in {1..100}; do

@@ -134,8 +134,8 @@ impl Checkpoint {
         &self.config
     }
 
-    /// Number of labels, which are the categories of a bundle: rows of the classifier, less the one
-    /// that stands for harmless text if they exclude each other; 0 for a language model.
+    /// Number of labels, which are the categories of a bundle: rows of the classifier, less
+    /// the one that stands for harmless text if they exclude each other; 0 for a language model.
     pub fn labels(&self) -> usize {
         self.labels - usize::from(self.config.safe_label.is_some())
     }
@@ -167,8 +167,8 @@ impl Checkpoint {
         &self.suffix
     }
 
-    /// Whether an encoder's embedding consists of 4-bit blocks; the shaders, which know no encoders,
-    /// know no such embedding either.
+    /// Whether an encoder's embedding consists of 4-bit blocks; the shaders, which know no
+    /// encoders, know no such embedding either.
     pub(crate) fn has_block_embedding(&self) -> bool {
         *self.has_block_embedding.get_or_init(|| {
             self.config.encoder.is_some()

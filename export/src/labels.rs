@@ -81,7 +81,8 @@ pub(crate) fn safe_label(fields: &Fields<'_>, labels: &[String]) -> Result<Optio
 }
 
 /// Logits of labels that exclude each other, as those of labels that each have a probability of
-/// their own, without the safe label: log(p / (1 - p)), where p is the label's share of the softmax.
+/// their own, without the safe label: log(p / (1 - p)), where p is the label's share of the
+/// softmax.
 pub(crate) fn odds(logits: &[f32], safe: usize) -> Vec<f32> {
     let of = |label: usize| {
         let others = || (0..logits.len()).filter(move |other| *other != label);

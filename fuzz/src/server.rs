@@ -46,7 +46,8 @@ fn set_up() -> (Runtime, Router) {
         ..ServeOptions::default()
     };
     let model = crate::support::model();
-    let server = Server::bind(&model, &SessionOptions::default(), &options);
-    let server = runtime.block_on(server).expect("the server is set up");
+    let session = SessionOptions::default();
+    let server = runtime.block_on(Server::bind(&model, &session, &options));
+    let server = server.expect("the server is set up");
     (runtime, server.into_router())
 }

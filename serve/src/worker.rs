@@ -62,7 +62,7 @@ struct Job {
     work: Work,
     queued: Instant,
     /// The place in the queue, given back when the work is done.
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 /// The queue and the threads that empty it.
@@ -180,7 +180,7 @@ impl Workers {
         let job = Job {
             work,
             queued: Instant::now(),
-            _place: place,
+            place,
         };
         self.metrics.queue.set(self.queue_length() as i64);
         self.jobs.send(job).map_err(|_| worker_failed())
@@ -219,7 +219,7 @@ fn work(
             .queue_seconds
             .observe(job.queued.elapsed().as_secs_f64());
         let start = Instant::now();
-        let done = catch_unwind(AssertUnwindSafe(|| answer(job.work, &mut session)));
+        let done = catch_unwind(AssertUnwindSafe(|| answer(job, &mut session)));
         metrics.check_seconds.observe(start.elapsed().as_secs_f64());
         if done.is_err() {
             // Whoever waited has its answer: the reply was dropped. The session's memory may be in
@@ -236,8 +236,9 @@ fn work(
     }
 }
 
-fn answer(work: Work, session: &mut Session) {
-    // Nobody may be listening any more: then there is nobody to tell.
+fn answer(Job { work, place, .. }: Job, session: &mut Session) {
+    // The place is free before the answer is there, so that whoever has it may ask again. Nobody
+    // may be listening any more: then there is nobody to tell.
     match work {
         Work::Check(text, options, reply) => {
             let input = Input {
@@ -245,10 +246,14 @@ fn answer(work: Work, session: &mut Session) {
                 response: text.response.as_deref(),
                 language: text.language.as_deref(),
             };
-            let _ = reply.send(session.check_with(&input, &options).map_err(refused));
+            let checked = session.check_with(&input, &options).map_err(refused);
+            drop(place);
+            let _ = reply.send(checked);
         }
         Work::Look(look, reply) => {
-            let _ = reply.send(looked(look, session).map_err(refused));
+            let looked = looked(look, session).map_err(refused);
+            drop(place);
+            let _ = reply.send(looked);
         }
     }
 }
