@@ -6,8 +6,8 @@ use duoguard::{Input, Model, SessionOptions, engines};
 use duoguard_tests::{mini, session_on};
 
 /// How far an engine's logits may lie from `rten`'s. Two engines run one int8 graph, but scale and
-/// round activations in their own order; `native` scales them by the token and `wgpu` does not round
-/// them at all, and so they differ by what rounding costs.
+/// round activations in their own order; `native` scales them by the token and `wgpu` does not
+/// round them at all, and so they differ by what rounding costs.
 const LOGIT_TOLERANCES: [(&str, f32); 3] = [("native", 0.2), ("onnxruntime", 0.05), ("wgpu", 0.2)];
 
 /// One text a line, after its language tag and a tab; a few are long enough for several windows.
