@@ -1,8 +1,8 @@
 //! Measures a guard on the six benchmarks of the DuoGuard paper, per language.
 //!
-//! [`read_benchmarks`] reads the files, [`run()`] scores every row with a [`Guard`], [`Report`] turns
-//! the rows into metrics, and [`table`](fn@table) prints them. [`evaluation_page`] draws them.
-//! [`write_scores`] keeps the score of every row, so that anyone can recompute every figure.
+//! [`read_benchmarks`] reads the files, [`run()`] scores every row with a [`Guard`], [`Report`]
+//! turns the rows into metrics, and [`table`](fn@table) prints them. [`evaluation_page`] draws
+//! them. [`write_scores`] keeps the score of every row, so that anyone can recompute every figure.
 //!
 //! ```no_run
 //! use duoguard::{Model, SessionOptions};

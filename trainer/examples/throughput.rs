@@ -1,8 +1,8 @@
 //! Tokens a second and memory of training steps: of the paper's classifier step by default.
 //!
-//! `cargo run --release -p duoguard-trainer --example throughput -- --device cuda --precision bf16`;
-//! beside it, on the same machine, `python3 trainer/examples/throughput.py`,
-//! which prints the same line for PyTorch. `--shape tiny` runs anywhere.
+//! `cargo run --release -p duoguard-trainer --example throughput -- --device cuda --precision
+//! bf16`; beside it, on the same machine, `python3 trainer/examples/throughput.py`, which prints
+//! the same line for PyTorch. `--shape tiny` runs anywhere.
 
 use std::error::Error;
 use std::path::Path;

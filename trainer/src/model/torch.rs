@@ -15,8 +15,8 @@ unsafe extern "C" {
     fn set_fill_uninitialized_memory(context: *mut c_void, on: bool);
 }
 
-/// The variable that gives cuBLAS a workspace of its own for each stream, without which its products
-/// are not deterministic.
+/// The variable that gives cuBLAS a workspace of its own for each stream, without which its
+/// products are not deterministic.
 const WORKSPACE: &str = "CUBLAS_WORKSPACE_CONFIG";
 
 /// What a GPU needs for deterministic products, before the first of them. A value that the user has
