@@ -144,6 +144,25 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_of_zero_leaves_the_weights_as_they_are() {
+        let (shape, vocabulary) = tiny();
+        let mut decoder = Decoder::new(&shape, vocabulary, 3, &Device::Cpu);
+        let before = host(&decoder.weights.flat);
+        let mut optimizer = AdamW::new(&decoder.weights);
+        let mut gradients = Gradients::new(&decoder.weights);
+        gradients.clear();
+        // Zeros in the gradient leave a second moment of zero, which must not become NaN.
+        gradients.add(&decoder.score, &decoder.score.value.zeros_like());
+        let settings = StepSettings {
+            learning_rate: 0.0,
+            weight_decay: 0.01,
+            max_gradient_norm: 1.0,
+        };
+        optimizer.apply(&mut decoder.weights, &gradients, 1, &settings);
+        assert_eq!(host(&decoder.weights.flat), before);
+    }
+
+    #[test]
     fn two_steps_follow_the_published_update() {
         // The classifier head's first four weights; the others get no gradient.
         let (shape, vocabulary) = tiny();
