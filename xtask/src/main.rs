@@ -174,8 +174,8 @@ fn lint(sh: &Shell) -> Result<()> {
 
 fn tests(sh: &Shell) -> Result<()> {
     let _warnings = sh.push_env("RUSTDOCFLAGS", "-D warnings");
-    // The cross-crate tests drive the programs, which `cargo test` does not build for them.
-    cmd!(sh, "cargo build --release --workspace --bins").run()?;
+    // Tests drive the programs and link the C library, which `cargo test` does not build for them.
+    cmd!(sh, "cargo build --release --workspace --bins --lib").run()?;
     cmd!(sh, "cargo test --release --workspace").run()?;
     Ok(())
 }

@@ -158,7 +158,8 @@ mod tests {
             weight_decay: 0.01,
             max_gradient_norm: 1.0,
         };
-        optimizer.apply(&mut decoder.weights, &gradients, 1, &settings);
+        let norm = optimizer.apply(&mut decoder.weights, &gradients, 1, &settings);
+        assert_eq!(norm.double_value(&[]), 0.0);
         assert_eq!(host(&decoder.weights.flat), before);
     }
 
