@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn rows_of_like_length_are_padded_together() {
         // A pass costs as much as 64 padded tokens.
-        let one_group = |end: usize| Vec::from_iter([0..end]);
+        let one_group = |end: usize| Vec::from_iter(std::iter::once(0..end));
         assert_eq!(groups(&[10, 11, 12]), one_group(3));
         assert_eq!(groups(&[10, 10, 100, 101]), [0..2, 2..4]);
         assert_eq!(groups(&[7]), one_group(1));
