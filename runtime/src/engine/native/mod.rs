@@ -1,6 +1,6 @@
 //! Our own engine for CPUs: the forward pass of the decoder family, in int8 where the graph is.
 //!
-//! In reading order: [`resident`] is a network as [`packed`] packs it; [`forward`] says what is
+//! In reading order: [`mod@resident`] is a network as [`packed`] packs it; [`forward`] says what is
 //! computed, out of [`products`], [`rounding`] and [`attention`]; [`kernels`] says with which
 //! instructions. It does not interpret the ONNX graph: it reads the tensors of `weights.data`, and
 //! from the graph which products are of integers.
