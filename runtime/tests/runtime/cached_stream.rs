@@ -304,7 +304,7 @@ fn cpu_seconds() -> f64 {
 /// Prints what a stream costs beside one check, as the least of several of each;
 /// `cargo test --release -p duoguard -- --ignored --nocapture what_a_stream_costs`.
 #[test]
-#[ignore = "a measurement, for docs/text.md"]
+#[ignore = "a measurement, for docs/log/2026-11-25-streams.md"]
 fn what_a_stream_costs() {
     let text = text(200);
     let window = MODEL.manifest().limits.window_tokens;
