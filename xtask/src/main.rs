@@ -142,11 +142,12 @@ fn test(sh: &Shell, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Fetches libtorch, where nobody says that there is another.
+/// Fetches libtorch, unless the environment names another than `.cargo/config.toml` does.
 fn torch(sh: &Shell, root: &Path) -> Result<()> {
-    let named = ["LIBTORCH", "LIBTORCH_USE_PYTORCH"];
-    if let Some(name) = named.iter().find(|name| sh.var_os(**name).is_some()) {
-        eprintln!("libtorch is the one that {name} names");
+    let ours = libtorch::folder(root, false);
+    let named = sh.var_os("LIBTORCH").map(|folder| root.join(folder));
+    if named.is_some_and(|folder| folder != ours) || sh.var_os("LIBTORCH_USE_PYTORCH").is_some() {
+        eprintln!("libtorch is the one that LIBTORCH or LIBTORCH_USE_PYTORCH names");
         return Ok(());
     }
     libtorch::fetch(sh, root, false).map(drop)
