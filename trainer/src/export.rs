@@ -8,9 +8,8 @@ use serde_json::json;
 
 use crate::data::rows::{CATEGORIES, Corpus};
 use crate::error::TrainError;
-use crate::model::decoder::Decoder;
-use crate::model::hugging_face::save_hugging_face;
-use crate::setup::Setup;
+use crate::model::network::Classifier;
+use crate::setup::{Setup, classifier_labels};
 
 /// Lengths in tokens of the sequences whose logits the exporter must reproduce.
 const GOLDEN_LENGTHS: [usize; 4] = [1, 7, 33, 128];
@@ -25,10 +24,10 @@ const SCHEMES: [Quantize; 3] = [Quantize::Int8, Quantize::Int8Weights, Quantize:
 ///
 /// # Errors
 /// Full disk, or an export that fails for another reason than its certificate.
-pub(crate) fn export_classifier(
-    setup: &Setup<'_>,
+pub(crate) fn export_classifier<N: Classifier + Clone>(
+    setup: &Setup<'_, N>,
     folder: &Path,
-    classifier: &Decoder,
+    classifier: &N,
     data: &Corpus,
     round: usize,
 ) -> Result<(), TrainError> {
@@ -37,9 +36,9 @@ pub(crate) fn export_classifier(
         return Ok(());
     }
     remove_unfinished_exports(folder)?;
-    save_hugging_face(
+    classifier.save(
         &checkpoint,
-        classifier,
+        &classifier_labels(setup.recipe),
         &setup.run.join("tokenizer.json"),
         &golden_inputs(setup),
         &guard_description(setup, data, round),
@@ -62,7 +61,7 @@ pub(crate) fn export_classifier(
 }
 
 /// Token sequences of the golden lengths, cut from the first training texts laid end to end.
-fn golden_inputs(setup: &Setup<'_>) -> Vec<Vec<i32>> {
+fn golden_inputs<N>(setup: &Setup<'_, N>) -> Vec<Vec<i32>> {
     let rows = setup.training.rows.iter();
     let mut tokens = rows
         .flat_map(|row| setup.tokenizer.encode(&row.text))
@@ -76,13 +75,14 @@ fn golden_inputs(setup: &Setup<'_>) -> Vec<Vec<i32>> {
                 .collect()
         })
         .filter(|ids: &Vec<i32>| !ids.is_empty())
+        .map(|ids| setup.tokenizer.window(ids))
         .collect()
 }
 
 /// What the manifest takes over from training.
-fn guard_description(setup: &Setup<'_>, data: &Corpus, round: usize) -> serde_json::Value {
+fn guard_description<N>(setup: &Setup<'_, N>, data: &Corpus, round: usize) -> serde_json::Value {
     let recipe = setup.recipe;
-    json!({
+    let mut guard = json!({
         "name": recipe.name,
         "window_tokens": recipe.classifier.window_tokens,
         "overlap_tokens": recipe.classifier.overlap_tokens,
@@ -98,7 +98,14 @@ fn guard_description(setup: &Setup<'_>, data: &Corpus, round: usize) -> serde_js
             "validation_rows": setup.validation.rows.len(),
             "trainer_version": env!("CARGO_PKG_VERSION"),
         },
-    })
+    });
+    if let Some(prefix) = recipe.start.encoder().and_then(|e| e.prefix_text.as_ref()) {
+        guard["prefix_text"] = json!(prefix);
+    }
+    if let Some(head) = &recipe.classifier.language_head {
+        guard["languages"] = json!(head.languages);
+    }
+    guard
 }
 
 /// An export that is killed leaves its staging folder behind.

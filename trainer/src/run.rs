@@ -15,7 +15,7 @@ use crate::export::export_classifier;
 use crate::files::write_atomically;
 use crate::game::players;
 use crate::game::round::{Game, GameState};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Start};
 use crate::report::page::write_report;
 use crate::report::scores::{load_benchmarks, score_bundle};
 use crate::setup::Setup;
@@ -63,9 +63,17 @@ fn play(
     folders: &[PathBuf],
     options: &RunOptions,
 ) -> Result<(), TrainError> {
-    let setup = Setup::prepare(recipe, run, &options.data, &options.device)?;
     let first = &folders[0];
     fs::create_dir_all(first).map_err(|e| TrainError::io("create", first, e))?;
+    if let Start::Checkpoint(base) = &recipe.start
+        && let Some(settings) = &base.encoder
+    {
+        let base = (&*base.checkpoint, settings);
+        let setup = Setup::prepare_encoder(recipe, base, run, &options.data, &options.device)?;
+        let classifier = setup.train_first_classifier(first)?;
+        return export_classifier(&setup, first, &classifier, &setup.training, 0);
+    }
+    let setup = Setup::prepare(recipe, run, &options.data, &options.device)?;
     let classifier = setup.train_first_classifier(first)?;
     export_classifier(&setup, first, &classifier, &setup.training, 0)?;
     let Some(game) = &recipe.game else {

@@ -11,15 +11,21 @@ use crate::data::batch::Batcher;
 use crate::data::lexicon::Lexicon;
 use crate::data::mixture::Mixture;
 use crate::data::packed::PretrainStream;
-use crate::data::rows::{Corpus, Pair, ParallelRow, load_pairs, load_parallel, load_seed};
+use crate::data::rows::{
+    CATEGORIES, Corpus, Pair, ParallelRow, load_pairs, load_parallel, load_seed,
+};
 use crate::data::tokenizer::Tokenizer;
 use crate::data::validation::{split, write_rows};
 use crate::error::TrainError;
 use crate::files::write_atomically;
 use crate::model::decoder::Decoder;
+use crate::model::encoder::{Encoder, open_encoder};
 use crate::model::import;
+use crate::model::network::Classifier;
 use crate::model::teacher::{self, Teacher};
-use crate::recipe::{ComputeRecipe, PretrainRecipe, Recipe, Start, TeacherRecipe, TokenizerRecipe};
+use crate::recipe::{
+    ComputeRecipe, EncoderRecipe, PretrainRecipe, Recipe, Start, TeacherRecipe, TokenizerRecipe,
+};
 use crate::train::classifier::ClassifierStage;
 use crate::train::pretrain::PretrainStage;
 use crate::train::stage::{StageSettings, run_stage};
@@ -27,8 +33,11 @@ use crate::train::stage::{StageSettings, run_stage};
 /// Validation rows watched while training; all of them set the thresholds.
 const WATCHED_ROWS: usize = 2000;
 
+/// Validation rows watched while an encoder is trained, which reads them slowly.
+const WATCHED_BY_ENCODER: usize = 700;
+
 /// Data, tokenizer, lexicon, teacher and the pretrained base.
-pub(crate) struct Setup<'a> {
+pub(crate) struct Setup<'a, N = Decoder> {
     /// What the run is to be.
     pub recipe: &'a Recipe,
     /// The run's folder.
@@ -53,9 +62,14 @@ pub(crate) struct Setup<'a> {
     pub licences: BTreeMap<String, String>,
     /// The linear teacher that learned from S(0); absent when the recipe has none.
     teacher: Option<Arc<Teacher>>,
-    /// What both players start from.
-    pub base: Decoder,
+    /// Validation rows watched while training; all of them set the thresholds.
+    watched_rows: usize,
+    /// What training starts from.
+    pub base: N,
 }
+
+/// The texts of a run: labelled ones to learn from, benign ones, and sentence pairs.
+type Texts<'t> = (&'t Corpus, &'t [ParallelRow], &'t [Pair]);
 
 impl<'a> Setup<'a> {
     /// Reads the data and learns whatever `run` does not hold yet, up to the base.
@@ -67,6 +81,63 @@ impl<'a> Setup<'a> {
         run: &Path,
         data: &Path,
         device: &Device,
+    ) -> Result<Self, TrainError> {
+        let tokenizer_path = run.join("tokenizer.json");
+        let base = |texts: Texts<'_>| match &recipe.start {
+            Start::Scratch {
+                tokenizer: vocabulary,
+                model,
+                pretrain,
+            } => {
+                let tokenizer = learned_tokenizer(&tokenizer_path, texts.0, texts.1, vocabulary)?;
+                let base = Decoder::new(model, tokenizer.vocabulary(), recipe.seed, device);
+                let settings = (pretrain, recipe.seed, recipe.compute);
+                let base = pretrained(base, texts, &tokenizer, settings, run)?;
+                Ok((tokenizer, base))
+            }
+            Start::Checkpoint(base) => imported_base(
+                &data.join(&base.checkpoint),
+                &tokenizer_path,
+                recipe,
+                device,
+            ),
+        };
+        Self::with_base(recipe, run, data, device, WATCHED_ROWS, base)
+    }
+}
+
+impl<'a> Setup<'a, Encoder> {
+    /// [`Setup::prepare`] for a run that starts from an encoder: that of the recipe's `[base]`, of
+    /// which `settings` says the rest.
+    pub(crate) fn prepare_encoder(
+        recipe: &'a Recipe,
+        (checkpoint, settings): (&Path, &EncoderRecipe),
+        run: &Path,
+        data: &Path,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let folder = data.join(checkpoint);
+        let outputs = classifier_labels(recipe).len();
+        let base = |_: Texts<'_>| {
+            let base = open_encoder(&folder, settings, outputs, device)?;
+            let tokenizer = kept_tokenizer(&folder, &run.join("tokenizer.json"))?
+                .around_windows(settings.prefix_text.as_deref())?;
+            let tokens = recipe.classifier.window_tokens + tokenizer.tokens_around();
+            check_window(&folder, tokens, base.shape.positions)?;
+            Ok((tokenizer, base))
+        };
+        Self::with_base(recipe, run, data, device, WATCHED_BY_ENCODER, base)
+    }
+}
+
+impl<'a, N: Classifier + Clone> Setup<'a, N> {
+    fn with_base(
+        recipe: &'a Recipe,
+        run: &Path,
+        data: &Path,
+        device: &Device,
+        watched_rows: usize,
+        base: impl FnOnce(Texts<'_>) -> Result<(Tokenizer, N), TrainError>,
     ) -> Result<Self, TrainError> {
         let corpus = load_seed(data, &recipe.data)?;
         let parallel = load_parallel(data, &recipe.data)?;
@@ -81,29 +152,8 @@ impl<'a> Setup<'a> {
             parallel.len(),
             pairs.len()
         );
-        let tokenizer_path = run.join("tokenizer.json");
-        let (tokenizer, mut base) = match &recipe.start {
-            Start::Scratch {
-                tokenizer: vocabulary,
-                model,
-                pretrain,
-            } => {
-                let tokenizer =
-                    learned_tokenizer(&tokenizer_path, &training, &parallel, vocabulary)?;
-                let base = Decoder::new(model, tokenizer.vocabulary(), recipe.seed, device);
-                let texts = (&training, &parallel[..], &pairs[..]);
-                let settings = (pretrain, recipe.seed, recipe.compute);
-                let base = pretrained(base, texts, &tokenizer, settings, run)?;
-                (tokenizer, base)
-            }
-            Start::Checkpoint(base) => imported_base(
-                &data.join(&base.checkpoint),
-                &tokenizer_path,
-                recipe,
-                device,
-            )?,
-        };
-        base.reset_score(recipe.seed.wrapping_add(1));
+        let (tokenizer, mut base) = base((&training, &parallel, &pairs))?;
+        base.reset_classifier(recipe.seed.wrapping_add(1));
         let lexicon = match needs_lexicon(recipe) {
             true => Some(Arc::new(learned_lexicon(
                 &run.join("lexicon.json"),
@@ -126,6 +176,7 @@ impl<'a> Setup<'a> {
             licences,
             lexicon,
             teacher: None,
+            watched_rows,
             base,
         };
         setup.teacher = setup.teacher_of(&setup.training).map(Arc::new);
@@ -171,7 +222,7 @@ impl<'a> Setup<'a> {
     ///
     /// # Errors
     /// As [`run_stage`].
-    pub(crate) fn train_first_classifier(&self, folder: &Path) -> Result<Decoder, TrainError> {
+    pub(crate) fn train_first_classifier(&self, folder: &Path) -> Result<N, TrainError> {
         let data = (&self.training, self.teacher.as_deref());
         self.train_classifier(folder, data, &self.base)
     }
@@ -185,8 +236,8 @@ impl<'a> Setup<'a> {
         &self,
         folder: &Path,
         (data, teacher): (&Corpus, Option<&Teacher>),
-        start: &Decoder,
-    ) -> Result<Decoder, TrainError> {
+        start: &N,
+    ) -> Result<N, TrainError> {
         let recipe = self.recipe;
         let mut classifier = start.clone();
         let stage = &recipe.classifier;
@@ -209,7 +260,7 @@ impl<'a> Setup<'a> {
             &self.validation,
             &self.tokenizer,
             recipe,
-            WATCHED_ROWS,
+            self.watched_rows,
         );
         run_stage(&mut stage, &settings, &mut classifier, folder)?;
         Ok(classifier)
@@ -280,25 +331,46 @@ fn imported_base(
     device: &Device,
 ) -> Result<(Tokenizer, Decoder), TrainError> {
     let base = import::language_model(folder, device)?.without_head();
-    let (window, limit) = (recipe.classifier.window_tokens, base.shape.max_position);
-    if window > limit {
-        return Err(TrainError::invalid(
-            folder,
-            format!("takes at most {limit} tokens; classifier.window_tokens is {window}"),
-        ));
-    }
-    let from = folder.join("tokenizer.json");
-    let bytes = fs::read(&from).map_err(|e| TrainError::io("read", &from, e))?;
-    write_atomically(tokenizer_path, &bytes)?;
-    let tokenizer = Tokenizer::load(tokenizer_path)?;
+    let limit = base.shape.max_position;
+    check_window(folder, recipe.classifier.window_tokens, limit)?;
+    let tokenizer = kept_tokenizer(folder, tokenizer_path)?;
     if tokenizer.puts_tokens_first() {
         return Err(TrainError::invalid(
-            &from,
+            &folder.join("tokenizer.json"),
             "puts special tokens before every text; the trainer takes only tokenizers that put \
              none",
         ));
     }
     Ok((tokenizer, base))
+}
+
+/// That a network whose limit is `limit` takes windows of `tokens`.
+fn check_window(folder: &Path, tokens: usize, limit: usize) -> Result<(), TrainError> {
+    if tokens <= limit {
+        return Ok(());
+    }
+    let reason = format!(
+        "takes at most {limit} tokens; classifier.window_tokens, with what stands around a \
+         window, makes {tokens}"
+    );
+    Err(TrainError::invalid(folder, reason))
+}
+
+/// The tokenizer of a base, kept with the run at `path`.
+fn kept_tokenizer(folder: &Path, path: &Path) -> Result<Tokenizer, TrainError> {
+    let from = folder.join("tokenizer.json");
+    let bytes = fs::read(&from).map_err(|e| TrainError::io("read", &from, e))?;
+    write_atomically(path, &bytes)?;
+    Tokenizer::load(path)
+}
+
+/// The names of the classifier's outputs: the categories, and the languages of a language head.
+pub(crate) fn classifier_labels(recipe: &Recipe) -> Vec<String> {
+    let head = recipe.classifier.language_head.iter();
+    let languages = head.flat_map(|head| &head.languages);
+    let languages = languages.map(|language| format!("language:{language}"));
+    let categories = CATEGORIES.iter().map(|name| (*name).to_owned());
+    categories.chain(languages).collect()
 }
 
 fn learned_lexicon(
@@ -308,7 +380,9 @@ fn learned_lexicon(
     recipe: &Recipe,
 ) -> Result<Lexicon, TrainError> {
     if !path.exists() {
-        Lexicon::learn_all(pairs, parallel, &recipe.data.languages).save(path)?;
+        let wanted = recipe.classifier.sampling.code_switch_languages.as_ref();
+        let languages = wanted.unwrap_or(&recipe.data.languages);
+        Lexicon::learn_all(pairs, parallel, languages).save(path)?;
     }
     Lexicon::load(path)
 }

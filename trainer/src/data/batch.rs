@@ -29,6 +29,9 @@ pub(crate) struct Batch {
     pub smoothing: Vec<f32>,
     /// `[B]` the teacher's probability of "unsafe"; 0 without a teacher.
     pub teacher_probabilities: Vec<f32>,
+    /// `[B]` the language's number in the language head; absent where it is not known, or no
+    /// language of the head.
+    pub languages: Vec<Option<usize>>,
     /// Sum of `lengths`.
     pub real_tokens: usize,
 }
@@ -40,6 +43,7 @@ struct Example {
     target: Target,
     smoothing: f32,
     teacher_probability: f32,
+    language: Option<usize>,
 }
 
 /// Batches of the classifier stage.
@@ -124,14 +128,22 @@ fn example(
         true => teacher.probability(&text.text, text.key),
         false => teacher.probability(&tokenizer.decode(window), text.key),
     });
+    let language = text.language.and_then(|language| {
+        let mut languages = recipe.language_head.iter().flat_map(|head| &head.languages);
+        languages.position(|l| l == language)
+    });
     let ids = window
         .iter()
         .map(|&id| match text.rng.random_bool(recipe.token_dropout) {
             true => END,
             false => id as i32,
-        })
-        .collect();
+        });
+    let ids = match window.is_empty() {
+        true => Vec::new(),
+        false => tokenizer.window(ids),
+    };
     Example {
+        language,
         ids,
         categories: text.categories,
         target: text.target,
@@ -151,6 +163,7 @@ fn pad(examples: &[Example]) -> Batch {
         targets: vec![],
         smoothing: vec![],
         teacher_probabilities: vec![],
+        languages: vec![],
         real_tokens: 0,
     };
     for example in examples {
@@ -167,6 +180,7 @@ fn pad(examples: &[Example]) -> Batch {
         batch
             .teacher_probabilities
             .push(example.teacher_probability);
+        batch.languages.push(example.language);
         batch.real_tokens += example.ids.len();
     }
     batch

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::data::crops::Crops;
 use crate::data::lexicon::Lexicon;
 use crate::data::row_sampler::RowSampler;
 use crate::data::rows::{Corpus, ParallelRow, SeedRow};
@@ -41,6 +42,8 @@ pub(crate) struct TrainingText<'a> {
     pub categories: u16,
     /// Label smoothing.
     pub smoothing: f32,
+    /// The language, where the whole text is in it.
+    pub language: Option<&'a str>,
     /// Whatever else is random about this text comes from here.
     pub rng: ChaCha8Rng,
 }
@@ -61,6 +64,7 @@ impl TrainingText<'_> {
             self.categories = 0;
         }
         self.smoothing = self.smoothing.max(other.smoothing);
+        self.language = self.language.filter(|_| self.language == other.language);
         self.rng = other.rng;
     }
 }
@@ -73,6 +77,8 @@ pub(crate) struct Mixture<'a> {
     recipe: &'a ClassifierRecipe,
     /// Probability that another text follows a text.
     join: f64,
+    /// Texts that words are cut out of; empty without a language head.
+    crops: Crops<'a>,
     seed: u64,
     sampler: RowSampler,
     pools: u64,
@@ -92,6 +98,7 @@ impl<'a> Mixture<'a> {
             corpus,
             benign,
             lexicon: lexicon.filter(|lexicon| lexicon.languages().len() > 0),
+            crops: Crops::new(benign, recipe.classifier.language_head.as_ref()),
             recipe: &recipe.classifier,
             join: 0.0,
             seed,
@@ -132,6 +139,9 @@ impl<'a> Mixture<'a> {
             .map(|(index, &row)| {
                 let mut rng = self.rng(pool, index as u64);
                 let benign = self.recipe.sampling.benign_parallel;
+                if let Some(text) = self.crop(&mut rng) {
+                    return make(text);
+                }
                 let mut text = if !self.benign.is_empty() && rng.random_bool(benign) {
                     self.benign(rng)
                 } else {
@@ -151,6 +161,20 @@ impl<'a> Mixture<'a> {
         (pool, texts)
     }
 
+    /// A few words of a benign text, as often as the recipe says.
+    fn crop(&self, rng: &mut ChaCha8Rng) -> Option<TrainingText<'a>> {
+        let (row, text) = self.crops.draw(rng)?;
+        Some(TrainingText {
+            text: Cow::Borrowed(text),
+            key: &row.group,
+            target: Target::Safe,
+            categories: 0,
+            smoothing: self.recipe.label_smoothing as f32,
+            language: Some(&row.lang),
+            rng: rng.clone(),
+        })
+    }
+
     fn benign(&self, mut rng: ChaCha8Rng) -> TrainingText<'a> {
         let row = &self.benign[rng.random_range(0..self.benign.len())];
         TrainingText {
@@ -159,6 +183,7 @@ impl<'a> Mixture<'a> {
             target: Target::Safe,
             categories: 0,
             smoothing: self.recipe.label_smoothing as f32,
+            language: Some(&row.lang),
             rng,
         }
     }
@@ -177,6 +202,7 @@ impl<'a> Mixture<'a> {
             });
         let smoothing = &self.recipe.sampling.source_smoothing;
         TrainingText {
+            language: switched.is_none().then_some(&row.lang),
             text: switched.map_or(Cow::Borrowed(row.text.as_str()), Cow::Owned),
             key: row.key(),
             target: match (row.is_unsafe, row.categories) {

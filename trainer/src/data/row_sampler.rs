@@ -47,11 +47,12 @@ impl RowSampler {
                 .push(index);
         }
         let languages = by_language
-            .into_values()
-            .map(|labels| {
+            .into_iter()
+            .map(|(language, labels)| {
                 let labels = labels.map(|sources| label(sources, corpus, recipe, &mut rng));
                 let rows = labels[0].rows + labels[1].rows;
-                ((rows as f64).powf(recipe.language_power), labels)
+                let factor = recipe.language_weight.get(language).unwrap_or(&1.0);
+                ((rows as f64).powf(recipe.language_power) * factor, labels)
             })
             .collect();
         Self {

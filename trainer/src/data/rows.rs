@@ -188,7 +188,7 @@ pub(crate) fn append_rows(
     })
 }
 
-/// Reads the recipe's parallel files.
+/// Reads the recipe's parallel files, without sources that the recipe holds out.
 ///
 /// # Errors
 /// Names file, line and field.
@@ -199,7 +199,8 @@ pub(crate) fn load_parallel(
     let mut rows = Vec::new();
     for path in files(data, &recipe.parallel)? {
         read_lines(&path, |_, row: ParallelRow| {
-            if recipe.languages.contains(&row.lang) {
+            let is_held_out = recipe.held_out_sources.contains(&row.source);
+            if recipe.languages.contains(&row.lang) && !is_held_out {
                 rows.push(row);
             }
             Ok(())

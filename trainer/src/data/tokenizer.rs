@@ -1,4 +1,4 @@
-//! The byte-level BPE tokenizer: trained here, kept in the Hugging Face format.
+//! The tokenizer: a byte-level BPE that is trained here, or a base's own, in the Hugging Face format.
 
 use std::path::Path;
 
@@ -19,6 +19,8 @@ const TRAINING_BYTES: usize = 60_000_000;
 /// A tokenizer; encoding adds no special tokens.
 pub(crate) struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// What stands before and behind every window.
+    around: [Vec<i32>; 2],
 }
 
 fn fault(error: impl std::fmt::Display) -> TrainError {
@@ -58,6 +60,7 @@ impl Tokenizer {
         let json = tokenizer.to_string(false).map_err(fault)?;
         Ok(Self {
             inner: json.parse().map_err(fault)?,
+            around: Default::default(),
         })
     }
 
@@ -68,7 +71,44 @@ impl Tokenizer {
     pub(crate) fn load(path: &Path) -> Result<Self, TrainError> {
         let inner = tokenizers::Tokenizer::from_file(path)
             .map_err(|e| TrainError::invalid(path, e.to_string()))?;
-        Ok(Self { inner })
+        Ok(Self {
+            inner,
+            around: Default::default(),
+        })
+    }
+
+    /// The same tokenizer, whose special tokens and `prefix_text` stand around every window.
+    ///
+    /// # Errors
+    /// Special tokens that are not before and behind a text.
+    pub(crate) fn around_windows(self, prefix_text: Option<&str>) -> Result<Self, TrainError> {
+        let ids = |text: &str, special| {
+            let encoding = self.inner.encode_fast(text, special).map_err(fault)?;
+            Ok::<Vec<i32>, TrainError>(encoding.get_ids().iter().map(|&id| id as i32).collect())
+        };
+        let (plain, whole) = (ids("a", false)?, ids("a", true)?);
+        let start = (0..=whole.len().saturating_sub(plain.len()))
+            .find(|&start| whole[start..].starts_with(&plain))
+            .ok_or_else(|| fault("expected special tokens before and behind a text alone"))?;
+        let mut prefix = whole[..start].to_vec();
+        prefix.extend(ids(prefix_text.unwrap_or(""), false)?);
+        let suffix = whole[start + plain.len()..].to_vec();
+        Ok(Self {
+            around: [prefix, suffix],
+            ..self
+        })
+    }
+
+    /// A window's tokens with those that stand around it.
+    pub(crate) fn window(&self, ids: impl IntoIterator<Item = i32>) -> Vec<i32> {
+        let [prefix, suffix] = &self.around;
+        let prefix = prefix.iter().copied();
+        prefix.chain(ids).chain(suffix.iter().copied()).collect()
+    }
+
+    /// Number of tokens that stand around a window.
+    pub(crate) fn tokens_around(&self) -> usize {
+        self.around.iter().map(Vec::len).sum()
     }
 
     /// Writes a `tokenizer.json`, atomically.
@@ -97,12 +137,12 @@ impl Tokenizer {
         encoded.is_ok_and(|encoding| !encoding.get_ids().is_empty())
     }
 
-    /// Token ids of `text`. Byte-level BPE knows every text, so this cannot fail for want of a
-    /// token.
+    /// Token ids of `text`. Byte-level BPE knows every text, and others have a token for what they
+    /// do not know, so this cannot fail for want of a token.
     pub(crate) fn encode(&self, text: &str) -> Vec<u32> {
         match self.inner.encode_fast(text, false) {
             Ok(encoding) => encoding.get_ids().to_vec(),
-            Err(e) => unreachable!("byte-level BPE has a token for every byte: {e}"),
+            Err(e) => unreachable!("there is a token for every text: {e}"),
         }
     }
 

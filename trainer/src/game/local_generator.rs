@@ -75,7 +75,7 @@ impl LocalGenerator {
     pub(crate) fn restore(&mut self, folder: &Path) -> Result<(), TrainError> {
         let learned = folder.join("preference.weights");
         match learned.exists() {
-            true => load_weights(&learned, &mut self.decoder),
+            true => load_weights(&learned, &mut self.decoder.weights),
             false => Ok(()),
         }
     }

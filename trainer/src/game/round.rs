@@ -136,7 +136,7 @@ impl Round<'_> {
             generator.restore(self.folder)?;
         }
         let weights = self.file("classifier.weights");
-        load_weights(&weights, &mut state.classifier)?;
+        load_weights(&weights, &mut state.classifier.weights)?;
         state.data.source(SYNTHETIC);
         let synthetic = self.file("synthetic.jsonl");
         append_rows(&synthetic, &mut state.data, |_, _| true)?;

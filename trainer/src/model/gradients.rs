@@ -17,7 +17,7 @@ pub(crate) struct Gradients {
 }
 
 /// Neighbouring parameters that gradients have reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Range {
     /// First element.
     pub from: i64,
@@ -25,6 +25,8 @@ pub(crate) struct Range {
     pub len: i64,
     /// Whether weight decay is for them.
     pub is_decayed: bool,
+    /// The fraction of the learning rate at which they learn.
+    pub rate: f64,
 }
 
 impl Gradients {
@@ -90,13 +92,18 @@ impl Gradients {
         for (&from, &end) in &self.reached {
             match ranges.last_mut() {
                 // Only padding lies between: it is zero in every buffer.
-                Some(last) if from - (last.from + last.len) < ALIGNMENT && from != decayed => {
+                Some(last)
+                    if from - (last.from + last.len) < ALIGNMENT
+                        && from != decayed
+                        && weights.layout.rate(from) == last.rate =>
+                {
                     last.len = end - last.from;
                 }
                 _ => ranges.push(Range {
                     from,
                     len: end - from,
                     is_decayed: from < decayed,
+                    rate: weights.layout.rate(from),
                 }),
             }
         }

@@ -3,10 +3,12 @@
 //! One buffer makes clipping, the optimizer, averaging, casting and saving one operation each.
 //! Matrices come first, norms and biases after them: weight decay is for the first part.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::model::encoder::{CLASSIFIER, EncoderShape};
 use crate::recipe::ModelRecipe;
 
 /// The number of unsafe categories, and of the classifier's logits.
@@ -47,6 +49,9 @@ pub(crate) struct Layout {
     pub decayed: i64,
     /// Elements in all.
     pub elements: i64,
+    /// (first element, fraction of the learning rate) of tensors that learn at another rate than
+    /// their neighbours, in order; what lies before the first learns at the whole rate.
+    pub rates: Vec<(i64, f64)>,
 }
 
 impl Layout {
@@ -82,15 +87,98 @@ impl Layout {
             matrices.push(("lm_head.weight".to_owned(), vec![v, c]));
         }
         matrices.push(("score.weight".to_owned(), vec![CATEGORIES as i64, c]));
+        Self::of(matrices, vectors)
+    }
+
+    /// Tensors of an encoder: some of its layers, and the classifier or the embeddings.
+    pub(crate) fn of_encoder(
+        shape: &EncoderShape,
+        layers: Range<usize>,
+        has_classifier: bool,
+    ) -> Self {
+        let c = shape.hidden as i64;
+        let f = shape.intermediate as i64;
+        let (mut matrices, mut vectors) = (Vec::new(), Vec::new());
+        if !has_classifier {
+            for (name, rows) in [
+                ("word", shape.vocabulary),
+                ("position", shape.positions),
+                ("token_type", shape.types),
+            ] {
+                let name = format!("bert.embeddings.{name}_embeddings.weight");
+                matrices.push((name, vec![rows as i64, c]));
+            }
+            for part in ["weight", "bias"] {
+                vectors.push((format!("bert.embeddings.LayerNorm.{part}"), vec![c]));
+            }
+        }
+        for layer in layers.clone() {
+            let name = |name: &str| format!("bert.encoder.layer.{layer}.{name}");
+            for (part, outputs, inputs) in [
+                ("attention.self.query", c, c),
+                ("attention.self.key", c, c),
+                ("attention.self.value", c, c),
+                ("attention.output.dense", c, c),
+                ("intermediate.dense", f, c),
+                ("output.dense", c, f),
+            ] {
+                matrices.push((name(&format!("{part}.weight")), vec![outputs, inputs]));
+                vectors.push((name(&format!("{part}.bias")), vec![outputs]));
+            }
+            for norm in ["attention.output.LayerNorm", "output.LayerNorm"] {
+                for part in ["weight", "bias"] {
+                    vectors.push((name(&format!("{norm}.{part}")), vec![c]));
+                }
+            }
+        }
+        if has_classifier {
+            let outputs = shape.outputs as i64;
+            matrices.push((CLASSIFIER[0].to_owned(), vec![outputs, c]));
+            vectors.push((CLASSIFIER[1].to_owned(), vec![outputs]));
+        }
+        let mut layout = Self::of(matrices, vectors);
+        layout.rates = layout.rates_of(shape, layers);
+        layout
+    }
+
+    /// Where the layers of an encoder, and the classifier after them, begin.
+    fn rates_of(&self, shape: &EncoderShape, layers: Range<usize>) -> Vec<(i64, f64)> {
+        let mut rates = Vec::new();
+        for layer in layers {
+            let first = ["weight", "bias"].map(|part| {
+                let name = format!("bert.encoder.layer.{layer}.attention.self.query.{part}");
+                self.entry(&name).map(|entry| entry.offset)
+            });
+            rates.extend(
+                first
+                    .into_iter()
+                    .flatten()
+                    .map(|at| (at, shape.rate(layer))),
+            );
+        }
+        let classifier = CLASSIFIER.map(|name| self.entry(name).map(|entry| entry.offset));
+        rates.extend(classifier.into_iter().flatten().map(|at| (at, shape.classifier_rate)));
+        rates.sort_by_key(|&(at, _)| at);
+        rates
+    }
+
+    fn of(matrices: Vec<(String, Vec<i64>)>, vectors: Vec<(String, Vec<i64>)>) -> Self {
         let mut layout = Self {
             entries: Vec::new(),
             decayed: 0,
             elements: 0,
+            rates: Vec::new(),
         };
         layout.place(matrices);
         layout.decayed = layout.elements;
         layout.place(vectors);
         layout
+    }
+
+    /// The fraction of the learning rate at which the tensor at `offset` learns.
+    pub(crate) fn rate(&self, offset: i64) -> f64 {
+        let before = self.rates.iter().rev().find(|(at, _)| *at <= offset);
+        before.map_or(1.0, |(_, rate)| *rate)
     }
 
     fn place(&mut self, tensors: Vec<(String, Vec<i64>)>) {
@@ -101,7 +189,9 @@ impl Layout {
                 offset: self.elements,
             };
             // The parts of one product follow one another without a gap.
-            let is_joined = entry.name.contains("q_proj") || entry.name.contains("k_proj");
+            let is_joined = ["q_proj", "k_proj", "self.query", "self.key"]
+                .iter()
+                .any(|part| entry.name.contains(part));
             let end = entry.offset + entry.elements();
             self.elements = match is_joined {
                 true => end,

@@ -4,6 +4,7 @@
 
 pub(crate) mod backward;
 pub(crate) mod decoder;
+pub(crate) mod encoder;
 pub(crate) mod generate;
 pub(crate) mod gradients;
 pub(crate) mod head;
@@ -12,6 +13,7 @@ pub(crate) mod import;
 pub(crate) mod layout;
 pub(crate) mod likelihood;
 pub(crate) mod linear;
+pub(crate) mod network;
 pub(crate) mod sampler;
 pub(crate) mod teacher;
 pub(crate) mod tensors;

@@ -1,4 +1,4 @@
-//! The weights of a decoder in a safetensors file.
+//! The weights of a network in a safetensors file.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,7 +9,6 @@ use tch::Tensor;
 
 use crate::error::TrainError;
 use crate::files::write_atomically;
-use crate::model::decoder::Decoder;
 use crate::model::layout::{Layout, Weights};
 use crate::model::tensors::host;
 
@@ -17,19 +16,19 @@ use crate::model::tensors::host;
 pub(crate) type NamedTensor = (String, Vec<usize>, Vec<f32>);
 
 /// Saves the weights alone.
-pub(crate) fn save_weights(path: &Path, decoder: &Decoder) -> Result<(), TrainError> {
-    let Weights { layout, flat } = &decoder.weights;
+pub(crate) fn save_weights(path: &Path, weights: &Weights) -> Result<(), TrainError> {
+    let Weights { layout, flat } = weights;
     write_tensors(path, &named_tensors("", layout, flat), None)
 }
 
-/// Loads what [`save_weights`] wrote into `decoder`, which must have the same layout.
-pub(crate) fn load_weights(path: &Path, decoder: &mut Decoder) -> Result<(), TrainError> {
+/// Loads what [`save_weights`] wrote into `weights`, which must have the same layout.
+pub(crate) fn load_weights(path: &Path, weights: &mut Weights) -> Result<(), TrainError> {
     let bytes = fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
     let corrupt = |e: safetensors::SafeTensorError| {
         TrainError::invalid(path, format!("not a file of weights ({e})"))
     };
     let file = SafeTensors::deserialize(&bytes).map_err(corrupt)?;
-    let Weights { layout, flat } = &mut decoder.weights;
+    let Weights { layout, flat } = weights;
     read_buffer(&file, path, "", layout, flat)
 }
 

@@ -37,6 +37,40 @@ pub(crate) struct ClassifierRecipe {
     /// The linear model whose probabilities are mixed into the labels; absent: labels alone.
     #[serde(default)]
     pub teacher: Option<TeacherRecipe>,
+    /// Further outputs that say the text's language; absent: none. For encoders alone.
+    #[serde(default)]
+    pub language_head: Option<LanguageHeadRecipe>,
+}
+
+/// Outputs that say the text's language.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LanguageHeadRecipe {
+    /// The languages, in the order of the outputs. A text in another one trains the categories
+    /// alone.
+    pub languages: Vec<String>,
+    /// Weight of its loss.
+    pub weight: f64,
+    /// Share of the rows that are a few words cut out of benign parallel texts, the languages
+    /// evenly: what is short is hardest to tell.
+    pub crops: f64,
+}
+
+impl LanguageHeadRecipe {
+    fn checks(&self) -> Vec<Check> {
+        let mut sorted = self.languages.clone();
+        sorted.sort();
+        sorted.dedup();
+        let distinct = sorted.len() > 1 && sorted.len() == self.languages.len();
+        of_table(
+            "classifier.language_head",
+            [
+                ("languages", distinct, "two or more languages, each once"),
+                ("weight", positive(self.weight), "a positive number"),
+                ("crops", below_one(self.crops), "a share in [0, 1)"),
+            ],
+        )
+    }
 }
 
 /// The linear teacher of the classifier stage.
@@ -82,6 +116,12 @@ pub(crate) struct SamplingRecipe {
     /// Probability that a text is followed by another, and that by another, up to four in all.
     #[serde(default)]
     pub join: f64,
+    /// Languages that English rows are code-switched into; absent: all there are translations in.
+    #[serde(default)]
+    pub code_switch_languages: Option<Vec<String>>,
+    /// Language -> factor on its probability (1 where absent).
+    #[serde(default)]
+    pub language_weight: BTreeMap<String, f64>,
     /// Source -> factor on its probability (1 where absent).
     #[serde(default)]
     pub source_weight: BTreeMap<String, f64>,
@@ -128,6 +168,8 @@ impl ClassifierRecipe {
         checks.extend(self.optimizer.checks("classifier"));
         checks.extend(self.sampling.checks());
         checks.extend(self.teacher.iter().flat_map(TeacherRecipe::checks));
+        let heads = self.language_head.iter();
+        checks.extend(heads.flat_map(LanguageHeadRecipe::checks));
         checks
     }
 }
@@ -170,6 +212,11 @@ impl SamplingRecipe {
                     "a share in [0, 1)",
                 ),
                 ("join", below_one(self.join), "a probability in [0, 1)"),
+                (
+                    "language_weight",
+                    self.language_weight.values().all(|&w| positive(w)),
+                    "positive numbers",
+                ),
                 (
                     "source_weight",
                     self.source_weight.values().all(|&w| positive(w)),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::classifier::ClassifierRecipe;
-use super::compute::ComputeRecipe;
+use super::compute::{ComputeRecipe, Precision};
 use super::data::DataRecipe;
 use super::error::RecipeError;
 use super::game::{GameRecipe, GameTable};
@@ -147,10 +147,42 @@ impl Recipe {
         checks.extend(self.start.checks());
         checks.extend(self.classifier.checks(max_position));
         checks.extend(self.compute.checks());
+        checks.extend(self.encoder_checks());
         if let Some(game) = &self.game {
             checks.extend(game.checks(max_position, &self.data.languages));
         }
         checks
+    }
+
+    /// What holds where the run starts from an encoder, and where it does not.
+    fn encoder_checks(&self) -> Vec<Check> {
+        let is_encoder = self.start.encoder().is_some();
+        let is_plain = self.compute.precision == Precision::F32 && !self.compute.recompute_layers;
+        let none = self.classifier.token_dropout == 0.0;
+        let head = self.classifier.language_head.is_some();
+        let check = |key: &str, holds: bool, expected| (key.to_owned(), holds, expected);
+        vec![
+            check(
+                "compute",
+                !is_encoder || is_plain,
+                "precision \"f32\" and recompute_layers false with [base.encoder]",
+            ),
+            check(
+                "classifier.token_dropout",
+                !is_encoder || none,
+                "0 with [base.encoder]",
+            ),
+            check(
+                "game",
+                !is_encoder || self.game.is_none(),
+                "no table with [base.encoder]",
+            ),
+            check(
+                "classifier.language_head",
+                is_encoder || !head,
+                "no table without [base.encoder]",
+            ),
+        ]
     }
 
     /// Hex sha256 of the recipe's text.

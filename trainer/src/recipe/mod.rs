@@ -18,14 +18,16 @@ mod pretrain;
 mod range;
 mod sources;
 
-pub(crate) use classifier::{ClassifierLoss, ClassifierRecipe, SamplingRecipe, TeacherRecipe};
+pub(crate) use classifier::{
+    ClassifierLoss, ClassifierRecipe, LanguageHeadRecipe, SamplingRecipe, TeacherRecipe,
+};
 pub use compute::{ComputeRecipe, Precision};
 pub(crate) use data::DataRecipe;
 pub use error::RecipeError;
 pub use file::Recipe;
 pub(crate) use game::{ClassifierStart, GameRecipe, PreferenceRecipe};
 pub use model::ModelRecipe;
-pub(crate) use model::{Start, TokenizerRecipe};
+pub(crate) use model::{EncoderRecipe, Start, TokenizerRecipe};
 pub(crate) use optimizer::OptimizerRecipe;
 pub(crate) use players::{
     EndpointRecipe, JudgeRecipe, LocalGeneratorRecipe, OwnGeneratorRecipe, PlayersRecipe,

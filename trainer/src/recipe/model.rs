@@ -6,7 +6,7 @@ use duoguard_export::Llama3Scaling;
 use serde::Deserialize;
 
 use super::pretrain::PretrainRecipe;
-use super::range::{Check, of_table, positive};
+use super::range::{Check, below_one, of_table, positive};
 
 /// A head's width is a multiple of this: ONNX Runtime's rotary attention takes no other.
 const HEAD_SIZE_STEP: usize = 16;
@@ -15,8 +15,55 @@ const HEAD_SIZE_STEP: usize = 16;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BaseRecipe {
-    /// A Hugging Face folder of the Qwen2 or Llama family, relative to the data.
+    /// A Hugging Face folder of the Qwen2 or Llama family, or with `encoder` of a `BertModel`,
+    /// relative to the data.
     pub checkpoint: PathBuf,
+    /// Said of encoders alone.
+    #[serde(default)]
+    pub encoder: Option<EncoderRecipe>,
+}
+
+/// What is particular to training an encoder.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EncoderRecipe {
+    /// Text before every window, such as `query:`; absent: none.
+    #[serde(default)]
+    pub prefix_text: Option<String>,
+    /// The lowest layers that are not trained; the embeddings never are.
+    pub frozen_layers: usize,
+    /// A layer learns at this fraction of the rate of the layer above, in (0, 1].
+    pub layer_decay: f64,
+    /// The classifier, which starts from nothing, learns at this multiple of the rate.
+    pub classifier_rate: f64,
+    /// Probability that a value is dropped where it enters the residual stream, in layers that are
+    /// trained, and before the classifier.
+    pub dropout: f64,
+}
+
+impl EncoderRecipe {
+    fn checks(&self) -> Vec<Check> {
+        of_table(
+            "base.encoder",
+            [
+                (
+                    "layer_decay",
+                    self.layer_decay > 0.0 && self.layer_decay <= 1.0,
+                    "a fraction in (0, 1]",
+                ),
+                (
+                    "classifier_rate",
+                    positive(self.classifier_rate),
+                    "a positive number",
+                ),
+                (
+                    "dropout",
+                    below_one(self.dropout),
+                    "a probability in [0, 1)",
+                ),
+            ],
+        )
+    }
 }
 
 /// Where a run starts.
@@ -36,6 +83,14 @@ pub(crate) enum Start {
 }
 
 impl Start {
+    /// What is said of an encoder, where the run starts from one.
+    pub(crate) fn encoder(&self) -> Option<&EncoderRecipe> {
+        match self {
+            Self::Checkpoint(base) => base.encoder.as_ref(),
+            Self::Scratch { .. } => None,
+        }
+    }
+
     /// Longest input in tokens, where the recipe says it; a checkpoint's own limit is known when it
     /// is opened.
     pub(super) fn max_position(&self) -> usize {
@@ -47,7 +102,10 @@ impl Start {
 
     pub(super) fn checks(&self) -> Vec<Check> {
         match self {
-            Self::Checkpoint(_) => Vec::new(),
+            Self::Checkpoint(base) => base
+                .encoder
+                .as_ref()
+                .map_or(Vec::new(), EncoderRecipe::checks),
             Self::Scratch {
                 tokenizer,
                 model,

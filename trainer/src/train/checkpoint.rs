@@ -8,7 +8,6 @@ use safetensors::tensor::SafeTensors;
 use tch::Tensor;
 
 use crate::error::TrainError;
-use crate::model::decoder::Decoder;
 use crate::model::layout::Weights;
 use crate::model::weights::{named_tensors, read_buffer, write_tensors};
 use crate::train::optimizer::AdamW;
@@ -26,10 +25,10 @@ pub(crate) struct TrainingState {
 /// Saves parameters, moments and averages in one safetensors file.
 pub(crate) fn save_state(
     path: &Path,
-    decoder: &Decoder,
+    weights: &Weights,
     state: &TrainingState,
 ) -> Result<(), TrainError> {
-    let Weights { layout, flat } = &decoder.weights;
+    let Weights { layout, flat } = weights;
     let [first, second] = &state.optimizer.moments;
     let mut tensors = named_tensors("value.", layout, flat);
     tensors.extend(named_tensors("first.", layout, first));
@@ -44,8 +43,8 @@ pub(crate) fn save_state(
     write_tensors(path, &tensors, Some(metadata))
 }
 
-/// Loads what [`save_state`] wrote into `decoder`, which must have the same layout.
-pub(crate) fn load_state(path: &Path, decoder: &mut Decoder) -> Result<TrainingState, TrainError> {
+/// Loads what [`save_state`] wrote into `weights`, which must have the same layout.
+pub(crate) fn load_state(path: &Path, weights: &mut Weights) -> Result<TrainingState, TrainError> {
     let bytes = fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
     let corrupt = |e: safetensors::SafeTensorError| {
         TrainError::invalid(
@@ -66,9 +65,9 @@ pub(crate) fn load_state(path: &Path, decoder: &mut Decoder) -> Result<TrainingS
     let step = step
         .parse()
         .map_err(|_| TrainError::invalid(path, format!("step is {step:?}, not a number")))?;
-    let mut optimizer = AdamW::new(&decoder.weights);
+    let mut optimizer = AdamW::new(weights);
     optimizer.step = step;
-    let Weights { layout, flat } = &mut decoder.weights;
+    let Weights { layout, flat } = weights;
     read_buffer(&file, path, "value.", layout, flat)?;
     let [first, second] = &mut optimizer.moments;
     read_buffer(&file, path, "first.", layout, first)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use duoguard_eval::{Metrics, Outcome};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::data::batch::{Batch, Batcher};
 use crate::data::mixture::Target;
@@ -11,9 +11,10 @@ use crate::data::rows::Corpus;
 use crate::data::tokenizer::Tokenizer;
 use crate::model::decoder::Decoder;
 use crate::model::layout::CATEGORIES;
+use crate::model::network::Classifier;
 use crate::model::tensors::host;
 use crate::recipe::{ClassifierLoss, Recipe};
-use crate::train::loss::{Targets, classifier_loss};
+use crate::train::loss::{Targets, classifier_loss, language_loss};
 use crate::train::stage::Stage;
 
 /// Rows scored at once in validation.
@@ -31,9 +32,14 @@ struct HeldOut {
 /// The supervised stage.
 pub(crate) struct ClassifierStage<'a> {
     batcher: Batcher<'a>,
+    seed: u64,
     loss: ClassifierLoss,
     /// How much of a target is the teacher's probability.
     teacher_share: f32,
+    /// Weight of the language head's loss; absent without one.
+    language_weight: Option<f64>,
+    /// The language head's losses since they were last asked for.
+    language_losses: Vec<Tensor>,
     held_out: Vec<HeldOut>,
 }
 
@@ -53,12 +59,7 @@ impl<'a> ClassifierStage<'a> {
             .iter()
             .step_by(stride)
             .map(|row| HeldOut {
-                ids: tokenizer
-                    .encode(&row.text)
-                    .into_iter()
-                    .take(recipe.classifier.window_tokens)
-                    .map(|id| id as i32)
-                    .collect(),
+                ids: first_window(tokenizer, &row.text, recipe.classifier.window_tokens),
                 language: row.lang.clone(),
                 is_unseen: recipe
                     .data
@@ -71,19 +72,31 @@ impl<'a> ClassifierStage<'a> {
         held_out.sort_by_key(|row| row.ids.len());
         Self {
             batcher,
+            seed: recipe.seed,
             loss: recipe.classifier.loss,
             teacher_share: recipe
                 .classifier
                 .teacher
                 .as_ref()
                 .map_or(0.0, |teacher| teacher.share as f32),
+            language_weight: recipe.classifier.language_head.as_ref().map(|h| h.weight),
+            language_losses: Vec::new(),
             held_out,
         }
     }
 }
 
+/// The first window of a text, with what stands around it; empty for a text without tokens.
+fn first_window(tokenizer: &Tokenizer, text: &str, window: usize) -> Vec<i32> {
+    let ids = tokenizer.encode(text);
+    match ids.is_empty() {
+        true => Vec::new(),
+        false => tokenizer.window(ids.iter().take(window).map(|&id| id as i32)),
+    }
+}
+
 /// The largest probability of any category for each sequence of at least one token.
-fn largest_scores(decoder: &Decoder, rows: &[&[i32]]) -> Vec<f32> {
+fn largest_scores(network: &impl Classifier, rows: &[&[i32]]) -> Vec<f32> {
     let tokens = rows.iter().map(|ids| ids.len()).fold(0, usize::max);
     let lengths: Vec<i32> = rows.iter().map(|ids| ids.len() as i32).collect();
     let mut ids = Vec::with_capacity(rows.len() * tokens);
@@ -91,7 +104,8 @@ fn largest_scores(decoder: &Decoder, rows: &[&[i32]]) -> Vec<f32> {
         ids.extend_from_slice(row);
         ids.resize(ids.len() + tokens - row.len(), 0);
     }
-    let logits = host(&decoder.logits(&ids, &lengths, tokens));
+    let logits = network.logits(&ids, &lengths, tokens);
+    let logits = host(&logits.narrow(1, 0, CATEGORIES as i64));
     let largest = |logits: &[f32]| logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     logits
         .chunks(CATEGORIES)
@@ -109,14 +123,7 @@ pub(crate) fn score_texts(
 ) -> Vec<f32> {
     let ids: Vec<Vec<i32>> = texts
         .iter()
-        .map(|text| {
-            tokenizer
-                .encode(text)
-                .iter()
-                .take(window)
-                .map(|&id| id as i32)
-                .collect()
-        })
+        .map(|text| first_window(tokenizer, text, window))
         .collect();
     let mut order: Vec<usize> = (0..ids.len())
         .filter(|&index| !ids[index].is_empty())
@@ -164,22 +171,38 @@ pub(crate) fn targets(batch: &Batch, teacher_share: f32) -> Targets {
     targets
 }
 
-impl Stage for ClassifierStage<'_> {
-    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor, usize) {
+impl<N: Classifier> Stage<N> for ClassifierStage<'_> {
+    fn loss(&mut self, network: &N, index: usize) -> (Tensor, usize) {
         let batch = self.batcher.batch(index);
-        let logits = decoder.logits(&batch.ids, &batch.lengths, batch.tokens);
+        // What a network drops is a function of the index too.
+        tch::manual_seed(self.seed.wrapping_add(index as u64) as i64);
+        let logits = network.logits(&batch.ids, &batch.lengths, batch.tokens);
         let targets = targets(&batch, self.teacher_share);
-        (
-            classifier_loss(self.loss, &logits, &targets),
-            batch.real_tokens,
-        )
+        let categories = logits.narrow(1, 0, CATEGORIES as i64);
+        let mut loss = classifier_loss(self.loss, &categories, &targets);
+        if let Some(weight) = self.language_weight {
+            let first = CATEGORIES as i64;
+            let languages = logits.narrow(1, first, logits.size()[1] - first);
+            let of_languages = language_loss(&languages, &batch.languages);
+            self.language_losses.push(of_languages.detach());
+            loss += of_languages * weight;
+        }
+        (loss, batch.real_tokens)
     }
 
-    fn validate(&self, decoder: &Decoder) -> Option<BTreeMap<String, f64>> {
+    fn measures(&mut self) -> Vec<(&'static str, Tensor)> {
+        let losses = std::mem::take(&mut self.language_losses);
+        match losses.is_empty() {
+            true => Vec::new(),
+            false => vec![("language_loss", Tensor::stack(&losses, 0).mean(Kind::Float))],
+        }
+    }
+
+    fn validate(&self, network: &N) -> Option<BTreeMap<String, f64>> {
         let mut by_language: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
         for rows in self.held_out.chunks(VALIDATION_ROWS) {
             let ids: Vec<&[i32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
-            for (row, score) in rows.iter().zip(largest_scores(decoder, &ids)) {
+            for (row, score) in rows.iter().zip(largest_scores(network, &ids)) {
                 let kind = if row.is_unseen { "unseen-" } else { "" };
                 for language in [row.language.as_str(), "all"] {
                     let outcome = Outcome {

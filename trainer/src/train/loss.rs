@@ -57,6 +57,22 @@ pub(crate) fn classifier_loss(kind: ClassifierLoss, logits: &Tensor, targets: &T
     loss.mean(Kind::Float)
 }
 
+/// Mean cross-entropy of the rows whose language is known, `[]`, and 0 where none is. `logits` is
+/// `[B, languages]` in 32 bits.
+pub(crate) fn language_loss(logits: &Tensor, languages: &[Option<usize>]) -> Tensor {
+    let numbers: Vec<i64> = languages.iter().map(|l| l.unwrap_or(0) as i64).collect();
+    let known: Vec<f32> = languages
+        .iter()
+        .map(|l| f32::from(u8::from(l.is_some())))
+        .collect();
+    let count = known.iter().sum::<f32>().max(1.0);
+    let numbers = Tensor::from_slice(&numbers).to_device(logits.device());
+    let known = Tensor::from_slice(&known).to_device(logits.device());
+    let found = logits.log_softmax(1, Kind::Float);
+    let found = found.gather(1, &numbers.unsqueeze(1), false).squeeze_dim(1);
+    (found * known).sum(Kind::Float).neg() / f64::from(count)
+}
+
 /// log(1 + sum exp(x)) over the last dimension, `[B, n]` -> `[B]`.
 fn log_one_plus_sum_exp(x: &Tensor) -> Tensor {
     let zero = x.new_zeros([x.size()[0], 1], (x.kind(), x.device()));

@@ -74,11 +74,12 @@ impl AdamW {
         let scale = clip / accumulated as f64;
         let correction_1 = 1.0 - BETA_1.powi(self.step as i32);
         let correction_2 = 1.0 - BETA_2.powi(self.step as i32);
-        // m / c1 / (sqrt(v / c2) + e) * -rate = m / ((sqrt(v) + e sqrt(c2)) * k)
-        let k = -correction_1 / (settings.learning_rate * correction_2.sqrt());
-        let epsilon = EPSILON * correction_2.sqrt() * k;
-        let kept = 1.0 - settings.learning_rate * settings.weight_decay;
         for range in ranges {
+            let rate = settings.learning_rate * range.rate;
+            // m / c1 / (sqrt(v / c2) + e) * -rate = m / ((sqrt(v) + e sqrt(c2)) * k)
+            let k = -correction_1 / (rate * correction_2.sqrt());
+            let epsilon = EPSILON * correction_2.sqrt() * k;
+            let kept = 1.0 - rate * settings.weight_decay;
             let piece = match weights.flat.device() {
                 Device::Cpu => CPU_PIECE,
                 _ => range.len,
@@ -95,7 +96,7 @@ impl AdamW {
                 let scaled = gradient * (1.0 - BETA_2).sqrt();
                 let _ = second.addcmul_(&scaled, &scaled);
                 // The schedule ends at a rate of exactly zero: k is infinite there.
-                if settings.learning_rate == 0.0 {
+                if rate == 0.0 {
                     continue;
                 }
                 let mut size = second.sqrt();

@@ -12,10 +12,10 @@ use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::TrainError;
-use crate::model::backward::backward;
 use crate::model::decoder::Decoder;
 use crate::model::gradients::Gradients;
 use crate::model::layout::Weights;
+use crate::model::network::Network;
 use crate::model::tensors::host;
 use crate::model::weights::{load_weights, save_weights};
 use crate::recipe::{ComputeRecipe, OptimizerRecipe};
@@ -63,13 +63,13 @@ impl StageSettings {
 }
 
 /// What makes one stage different from another.
-pub(crate) trait Stage {
+pub(crate) trait Stage<N = Decoder> {
     /// The loss of batch `index`, `[]`, and its real tokens. A pure function of the weights and
     /// the index, which is what makes a resumed run equal to an uninterrupted one.
-    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor, usize);
+    fn loss(&mut self, network: &N, index: usize) -> (Tensor, usize);
 
     /// Language -> AUROC on rows held out, for stages that have such a thing.
-    fn validate(&self, _decoder: &Decoder) -> Option<BTreeMap<String, f64>> {
+    fn validate(&self, _network: &N) -> Option<BTreeMap<String, f64>> {
         None
     }
 
@@ -81,25 +81,25 @@ pub(crate) trait Stage {
 }
 
 /// Runs `stage` to its end, from `<run>/<name>.state` where that exists, and leaves the trained
-/// (averaged, where the settings say so) weights in `decoder` and in `<run>/<name>.weights`, which
+/// (averaged, where the settings say so) weights in `network` and in `<run>/<name>.weights`, which
 /// takes the state's place. A stage that has left its weights is not run again.
 ///
 /// # Errors
 /// A loss that is no number, a file that cannot be written, or one there that does not fit.
-pub(crate) fn run_stage(
-    stage: &mut dyn Stage,
+pub(crate) fn run_stage<N: Network>(
+    stage: &mut dyn Stage<N>,
     settings: &StageSettings,
-    decoder: &mut Decoder,
+    network: &mut N,
     run: &Path,
 ) -> Result<(), TrainError> {
     let path = run.join(format!("{}.state", settings.name));
     let finished = run.join(format!("{}.weights", settings.name));
     if finished.exists() {
-        load_weights(&finished, decoder)?;
+        load_weights(&finished, network.weights_mut())?;
         return remove(&path);
     }
     let mut state = if path.exists() {
-        let state = load_state(&path, decoder)?;
+        let state = load_state(&path, network.weights_mut())?;
         if state.stage != settings.name {
             return Err(TrainError::invalid(
                 &path,
@@ -113,20 +113,20 @@ pub(crate) fn run_stage(
     } else {
         TrainingState {
             stage: settings.name.to_owned(),
-            optimizer: AdamW::new(&decoder.weights),
-            average: (settings.average_decay > 0.0).then(|| decoder.weights.flat.copy()),
+            optimizer: AdamW::new(network.weights()),
+            average: (settings.average_decay > 0.0).then(|| network.weights().flat.copy()),
         }
     };
-    let mut gradients = Gradients::new(&decoder.weights);
+    let mut gradients = Gradients::new(network.weights());
     let mut progress = Progress::resume(run, settings.name, state.optimizer.step, settings.steps)?;
-    let read_every = read_every(settings, decoder);
+    let read_every = read_every(settings, network.weights());
     let mut unread: Vec<StepResult> = Vec::new();
     let mut started = Instant::now();
     while state.optimizer.step < settings.steps {
         unread.push(step_once(
             stage,
             settings,
-            decoder,
+            network,
             &mut state,
             &mut gradients,
         ));
@@ -139,25 +139,25 @@ pub(crate) fn run_stage(
         // Before a state is saved its losses are read: what is no number is never on disk.
         let mut lines = read(&mut unread, settings, started)?;
         if saving && let Some(last) = lines.last_mut() {
-            last.validation_auroc = stage.validate(&averaged(decoder, &state));
+            last.validation_auroc = stage.validate(&averaged(network, &state));
         }
         for line in &lines {
             progress.step(line)?;
         }
         if saving {
-            save_state(&path, decoder, &state)?;
+            save_state(&path, network.weights(), &state)?;
         }
         started = Instant::now();
     }
     progress.finish();
-    *decoder = averaged(decoder, &state);
-    save_weights(&finished, decoder)?;
+    *network = averaged(network, &state);
+    save_weights(&finished, network.weights())?;
     remove(&path)
 }
 
 /// How many steps are read at once.
-fn read_every(settings: &StageSettings, decoder: &Decoder) -> usize {
-    let default = match decoder.options().1 {
+fn read_every(settings: &StageSettings, weights: &Weights) -> usize {
+    let default = match weights.flat.device() {
         Device::Cpu => 1,
         _ => READ_EVERY_ON_GPU,
     };
@@ -235,23 +235,23 @@ fn remove(path: &Path) -> Result<(), TrainError> {
     }
 }
 
-/// One optimizer step, without waiting for the device. `decoder` holds the weights that the
+/// One optimizer step, without waiting for the device. `network` holds the weights that the
 /// optimizer updates, in 32 bits.
-fn step_once(
-    stage: &mut dyn Stage,
+fn step_once<N: Network>(
+    stage: &mut dyn Stage<N>,
     settings: &StageSettings,
-    decoder: &mut Decoder,
+    network: &mut N,
     state: &mut TrainingState,
     gradients: &mut Gradients,
 ) -> StepResult {
     let step = state.optimizer.step;
-    let working = decoder.working(settings.compute);
+    let working = network.working(settings.compute);
     gradients.clear();
     let mut losses = Vec::new();
     let mut tokens = 0;
     for micro in 0..settings.accumulation {
         let (loss, batch_tokens) = stage.loss(&working, step * settings.accumulation + micro);
-        backward(&working, &loss, gradients);
+        working.backward(&loss, gradients);
         losses.push(loss.detach());
         tokens += batch_tokens;
     }
@@ -263,7 +263,7 @@ fn step_once(
         settings.optimizer.warmup,
     );
     let gradient_norm = state.optimizer.apply(
-        &mut decoder.weights,
+        network.weights_mut(),
         gradients,
         settings.accumulation,
         &StepSettings {
@@ -276,7 +276,7 @@ fn step_once(
     let steps = state.optimizer.step as f64;
     let decay = settings.average_decay.min((1.0 + steps) / (10.0 + steps));
     if let Some(average) = &mut state.average {
-        move_average(average, &decoder.weights, decay);
+        move_average(average, network.weights(), decay);
     }
     StepResult {
         step,
@@ -290,13 +290,14 @@ fn step_once(
 
 /// The weights to judge and to ship: the moving average where there is one. They share their buffer
 /// with what they come from.
-fn averaged(decoder: &Decoder, state: &TrainingState) -> Decoder {
-    let flat = state.average.as_ref().unwrap_or(&decoder.weights.flat);
+fn averaged<N: Network>(network: &N, state: &TrainingState) -> N {
+    let current = network.weights();
+    let flat = state.average.as_ref().unwrap_or(&current.flat);
     let weights = Weights {
-        layout: decoder.weights.layout.clone(),
+        layout: current.layout.clone(),
         flat: flat.shallow_clone(),
     };
-    Decoder::over(&decoder.shape, decoder.vocabulary, weights)
+    network.over_weights(weights)
 }
 
 #[cfg(test)]
