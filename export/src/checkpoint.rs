@@ -72,6 +72,9 @@ pub struct Guard {
     pub overlap_tokens: Option<usize>,
     /// The categories, in the order of the logits.
     pub categories: Option<Vec<String>>,
+    /// The languages, as BCP-47 tags, of the last logits, which follow those of the categories.
+    #[serde(default)]
+    pub languages: Vec<String>,
     /// Text before every window, such as `query:`, tokenised by itself.
     pub prefix_text: Option<String>,
     /// Data, licences, recipe, metrics.
@@ -113,6 +116,7 @@ impl Checkpoint {
             embedding,
             has_block_embedding: OnceLock::new(),
         };
+        checkpoint.check_languages()?;
         checkpoint.check_tensors()?;
         checkpoint.check_golden()?;
         checkpoint.compare_odds();
@@ -134,8 +138,9 @@ impl Checkpoint {
         &self.config
     }
 
-    /// Number of labels, which are the categories of a bundle: rows of the classifier, less
-    /// the one that stands for harmless text if they exclude each other; 0 for a language model.
+    /// Number of labels, which are the categories of a bundle, and after them its languages: rows
+    /// of the classifier, less the one that stands for harmless text if they exclude each other; 0
+    /// for a language model.
     pub fn labels(&self) -> usize {
         self.labels - usize::from(self.config.safe_label.is_some())
     }
@@ -224,6 +229,29 @@ impl Checkpoint {
     fn place(&self, name: &str) -> &Place {
         let place = self.shards.place(name);
         place.expect("checkpoints are opened only if every tensor is there")
+    }
+
+    /// Number of labels that are categories.
+    pub(crate) fn categories(&self) -> usize {
+        self.labels() - self.guard.languages.len()
+    }
+
+    fn check_languages(&self) -> Result<(), ExportError> {
+        let languages = self.guard.languages.len();
+        let reason = match (languages, self.config.safe_label) {
+            (0, _) => return Ok(()),
+            (_, Some(_)) => {
+                "languages, which labels that exclude each other cannot have".to_owned()
+            }
+            _ if languages >= self.labels => format!(
+                "{languages} languages; expected fewer than the classifier's {} rows, of which \
+                 the first are categories",
+                self.labels
+            ),
+            _ => return Ok(()),
+        };
+        let path = self.folder.join("duoguard.json");
+        Err(ExportError::checkpoint(&path, reason))
     }
 
     fn check_tensors(&self) -> Result<(), ExportError> {

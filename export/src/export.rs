@@ -173,10 +173,10 @@ pub fn certify(
     let checkpoint = Checkpoint::open(checkpoint)?;
     let model = Model::open(bundle)?;
     let manifest = model.manifest();
-    if manifest.categories.len() != checkpoint.labels() {
+    if manifest.outputs() != checkpoint.labels() {
         return Err(ExportError::Option(format!(
-            "the bundle has {} categories, but the checkpoint {} labels: they are of different models",
-            manifest.categories.len(),
+            "the bundle has {} categories and languages, but the checkpoint {} labels: they are of different models",
+            manifest.outputs(),
             checkpoint.labels()
         )));
     }

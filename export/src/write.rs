@@ -144,6 +144,7 @@ fn manifest(
         },
         policy: calibrate::uncalibrated(&categories),
         categories,
+        languages: guard.languages.clone(),
         limits: Limits {
             window_tokens,
             overlap_tokens: guard
@@ -165,7 +166,7 @@ fn categories(
     checkpoint: &Checkpoint,
     given: Option<&[String]>,
 ) -> Result<Vec<String>, ExportError> {
-    let labels = checkpoint.labels();
+    let labels = checkpoint.categories();
     if let Some(given) = given {
         if given.len() != labels {
             return Err(ExportError::Option(format!(
@@ -198,7 +199,8 @@ fn categories(
         _ if is_named => {
             let safe = checkpoint.config().safe_label;
             let unsafe_names = names.iter().enumerate().filter(|(i, _)| Some(*i) != safe);
-            unsafe_names.map(|(_, name)| name.clone()).collect()
+            let unsafe_names = unsafe_names.map(|(_, name)| name.clone());
+            unsafe_names.take(labels).collect()
         }
         12 => CATEGORIES.map(str::to_owned).to_vec(),
         _ => (0..labels).map(|label| format!("LABEL_{label}")).collect(),

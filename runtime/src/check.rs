@@ -8,6 +8,7 @@ use crate::options::CheckOptions;
 use crate::policy::flagged_category;
 use crate::reading::{Reading, identify};
 use crate::tally::{Score, Tally};
+use crate::text::language::UNDETERMINED;
 use crate::text::window::LastWindow;
 use crate::verdict::{MAX_CHANGES, Verdict, ViewKind};
 
@@ -26,13 +27,18 @@ pub(crate) fn check(
         .iter()
         .map(|text| Reading::new(model, text, options.normalize))
         .collect();
-    let language = stated.unwrap_or_else(|| identify(&readings).to_owned());
-    let thresholds = policy.thresholds_with(categories, &language, options)?;
-    let calibration = policy.calibration(categories, &language);
-    let mut tally = Tally::new(model, last, options.coverage.checked()?, calibration);
+    // Options that do not fit are refused before anything is computed.
+    policy.thresholds_with(categories, UNDETERMINED, options)?;
+    let mut tally = Tally::new(model, last, options.coverage.checked()?);
     for reading in &readings {
         tally.add(reading, score)?;
     }
+    let language = stated.unwrap_or_else(|| match model.manifest().languages.is_empty() {
+        true => identify(&readings).to_owned(),
+        false => tally.language().to_owned(),
+    });
+    let thresholds = policy.thresholds_with(categories, &language, options)?;
+    tally.judge(&policy.calibration(categories, &language));
     let category = flagged_category(&tally.scores, &thresholds);
     let allowed = texts
         .iter()

@@ -45,7 +45,7 @@ pub(crate) struct Origin {
     pub(crate) scheme: Option<String>,
     /// `architecture.max_position` of the manifest: the longest sequence, in tokens.
     pub(crate) max_position: usize,
-    /// How many categories there are.
+    /// How many logits there are: categories, then languages.
     pub(crate) categories: usize,
 }
 
@@ -68,7 +68,7 @@ impl Graph {
             model_type: manifest.architecture.model_type.clone(),
             scheme: scheme.and_then(|scheme| scheme.as_str().map(str::to_owned)),
             max_position: manifest.architecture.max_position,
-            categories: manifest.categories.len(),
+            categories: manifest.outputs(),
         };
         Self::from_parts(bundle.file(GRAPH).into(), Arc::clone(bundle.weights()))
             .with_origin(origin)

@@ -24,6 +24,7 @@ mod engine;
 mod error;
 mod graph;
 mod input;
+mod language_head;
 mod language_tag;
 mod model;
 mod network;

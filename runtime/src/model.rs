@@ -47,7 +47,7 @@ impl Model {
             bundle.manifest().architecture.vocabulary,
         )?;
         let graph = Graph::of_bundle(&bundle);
-        graph.validate(Some(bundle.manifest().categories.len()))?;
+        graph.validate(Some(bundle.manifest().outputs()))?;
         let stream = StreamGraph::of_bundle(&bundle)?;
         Ok(Self {
             inner: Arc::new(Inner {

@@ -97,7 +97,8 @@ impl Session {
         &self.model
     }
 
-    /// The raw logits, one per category, of one window of 1 to `max_position` tokens.
+    /// The raw logits of one window of 1 to `max_position` tokens: one per category, and then one
+    /// per language, where the model has a language head.
     pub fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
         Ok(self.logits_of_rectangle(&[tokens])?.concat())
     }
@@ -170,28 +171,34 @@ impl Session {
             )));
         }
         tokenize::check_ids(tokens, manifest.architecture.vocabulary)?;
-        Ok(vec![0.0; manifest.categories.len()])
+        Ok(vec![0.0; manifest.outputs()])
     }
 
     fn finite(&self, logits: Vec<f32>) -> Result<Vec<f32>> {
         // A comparison with NaN is false, which would read as safe.
         match logits.iter().position(|logit| !logit.is_finite()) {
-            Some(index) => Err(Error::new(
-                ErrorKind::Engine,
-                format!(
-                    "engine {}: logit of category {:?} is {}; expected a finite number: the \
-                     weights are damaged or overflow",
-                    self.engine.name(),
-                    self.model.categories()[index],
-                    logits[index]
-                ),
-            )),
+            Some(index) => {
+                let manifest = self.model.manifest();
+                let (kind, name) = match index.checked_sub(manifest.categories.len()) {
+                    Some(language) => ("language", &manifest.languages[language]),
+                    None => ("category", &manifest.categories[index]),
+                };
+                Err(Error::new(
+                    ErrorKind::Engine,
+                    format!(
+                        "engine {}: logit of {kind} {name:?} is {}; expected a finite number: the \
+                         weights are damaged or overflow",
+                        self.engine.name(),
+                        logits[index]
+                    ),
+                ))
+            }
             None => Ok(logits),
         }
     }
 
-    /// The raw logits of every window of a text: one row of category logits per window; no rows for
-    /// empty text.
+    /// The raw logits of every window of a text: one row, as [`Session::logits`] gives it, per
+    /// window; no rows for empty text.
     pub fn window_logits(&mut self, text: &str) -> Result<Vec<Vec<f32>>> {
         let tokens = self.model.tokenize(text)?;
         let windows = self.model.windows(&tokens);

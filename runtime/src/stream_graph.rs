@@ -64,7 +64,7 @@ impl StreamGraph {
         };
         check_ports("inputs", &inputs, (INPUT, "past"), shape)?;
         check_ports("outputs", &outputs, (OUTPUT, "present"), shape)?;
-        check_columns(STREAM, &outputs[0], manifest.categories.len())?;
+        check_columns(STREAM, &outputs[0], manifest.outputs())?;
         check_external(STREAM, external, graph.weights().len() as u64)?;
         Ok(Some(Self { graph, shape }))
     }

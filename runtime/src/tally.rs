@@ -1,9 +1,11 @@
-//! Scores the windows of a text and of its views, and keeps the largest scores.
+//! Scores the windows of a text and of its views, says what language they are in where the model
+//! can, and keeps the largest scores.
 
 use std::ops::Range;
 
 use crate::error::Result;
 use crate::input::Span;
+use crate::language_head::LanguageHead;
 use crate::model::Model;
 use crate::options::Coverage;
 use crate::policy::Calibration;
@@ -28,16 +30,20 @@ pub(crate) struct Tally<'a> {
     model: &'a Model,
     last: LastWindow,
     coverage: Coverage,
-    calibration: Vec<Calibration>,
-    /// Per category, the largest probability so far.
+    /// Per category, the largest probability, once they are judged.
     pub(crate) scores: Vec<f32>,
     pub(crate) views: Vec<ScoredView>,
-    best: Option<Best>,
+    windows: Vec<ScoredWindow>,
+    head: LanguageHead<'a>,
+    /// The window that scored highest.
+    best: Option<usize>,
 }
 
-/// The window that scored highest.
-struct Best {
-    score: f32,
+/// A window whose logits are there.
+struct ScoredWindow {
+    logits: Vec<f32>,
+    /// Its view among [`Tally::views`].
+    index: usize,
     reading: usize,
     view: Option<usize>,
     tokens: Range<usize>,
@@ -45,21 +51,42 @@ struct Best {
 }
 
 impl<'a> Tally<'a> {
-    /// Nothing yet. `calibration` has an entry per category.
-    pub(crate) fn new(
-        model: &'a Model,
-        last: LastWindow,
-        coverage: Coverage,
-        calibration: Vec<Calibration>,
-    ) -> Self {
+    /// Nothing yet.
+    pub(crate) fn new(model: &'a Model, last: LastWindow, coverage: Coverage) -> Self {
         Self {
             model,
             last,
             coverage,
-            scores: vec![0.0; calibration.len()],
-            calibration,
+            scores: vec![0.0; model.categories().len()],
             views: Vec::new(),
+            windows: Vec::new(),
+            head: LanguageHead::new(&model.manifest().languages),
             best: None,
+        }
+    }
+
+    /// The language of what was added, by the model's language head.
+    pub(crate) fn language(&self) -> &str {
+        self.head.language()
+    }
+
+    /// Makes probabilities of the logits. `calibration` has an entry per category.
+    pub(crate) fn judge(&mut self, calibration: &[Calibration]) {
+        let mut best = 0.0;
+        for (number, window) in self.windows.iter().enumerate() {
+            let mut largest = 0.0_f32;
+            let calibrated = window.logits.iter().zip(calibration);
+            for ((logit, calibration), score) in calibrated.zip(&mut self.scores) {
+                let probability = calibration.probability(*logit);
+                *score = score.max(probability);
+                largest = largest.max(probability);
+            }
+            let view = &mut self.views[window.index];
+            view.score = view.score.max(largest);
+            if self.best.is_none() || largest > best {
+                best = largest;
+                self.best = Some(number);
+            }
         }
     }
 
@@ -70,6 +97,7 @@ impl<'a> Tally<'a> {
             .iter()
             .filter(|view| view.kind == ViewKind::Raw)
             .count();
+        self.head.next_text();
         self.add_view(&reading.joined.text, ViewKind::Raw, (index, None), score)?;
         for (number, (kind, view)) in reading.others().enumerate() {
             self.add_view(view.text(), kind, (index, Some(number)), score)?;
@@ -86,6 +114,7 @@ impl<'a> Tally<'a> {
     ) -> Result<()> {
         let tokens = self.model.encode(text)?;
         let scored = self.coverage.of(tokens.len());
+        self.head.next_view(kind, text);
         let mut summary = ScoredView {
             kind,
             score: 0.0,
@@ -107,27 +136,19 @@ impl<'a> Tally<'a> {
                 is_last: range.end == scored,
             })
             .collect();
+        summary.windows = windows.len();
         let rows = score(&windows)?;
         debug_assert_eq!(rows.len(), windows.len());
         for (range, logits) in ranges.into_iter().zip(rows) {
-            let mut largest = 0.0_f32;
-            let calibrated = logits.iter().zip(&self.calibration);
-            for ((logit, calibration), score) in calibrated.zip(&mut self.scores) {
-                let probability = calibration.probability(*logit);
-                *score = score.max(probability);
-                largest = largest.max(probability);
-            }
-            summary.windows += 1;
-            summary.score = summary.score.max(largest);
-            if self.best.as_ref().is_none_or(|best| largest > best.score) {
-                self.best = Some(Best {
-                    score: largest,
-                    reading,
-                    view,
-                    is_only_window: range.len() == tokens.len(),
-                    tokens: range,
-                });
-            }
+            self.head.add(&logits[self.scores.len()..], range.len());
+            self.windows.push(ScoredWindow {
+                logits,
+                index: self.views.len(),
+                reading,
+                view,
+                is_only_window: range.len() == tokens.len(),
+                tokens: range,
+            });
         }
         self.views.push(summary);
         Ok(())
@@ -136,7 +157,7 @@ impl<'a> Tally<'a> {
     /// Where the best window lies. Only a text of several windows is tokenised again, for the
     /// places of its tokens.
     pub(crate) fn span(&self, readings: &[Reading<'_>]) -> Result<Option<Span>> {
-        let Some(best) = &self.best else {
+        let Some(best) = self.best.map(|number| &self.windows[number]) else {
             return Ok(None);
         };
         let reading = &readings[best.reading];

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{HASHED_FILES, MAX_MANIFEST_BYTES, OPTIONAL_BUNDLE_FILES, STREAM};
 use crate::error::{Error, Result};
+use crate::language_tag::parse_language_tag;
 use crate::policy::Policy;
+use crate::text::language::UNDETERMINED;
 
 /// The bundle format that this version of the crate writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -27,6 +29,10 @@ pub struct Manifest {
     pub architecture: Architecture,
     /// The categories, in the order of the graph's logits.
     pub categories: Vec<String>,
+    /// The languages, as BCP-47 tags, of the logits that follow those of the categories: their
+    /// softmax says which one a window is written in. Most models have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<String>,
     /// The thresholds.
     pub policy: Policy,
     /// How long a text the network sees at once.
@@ -122,11 +128,17 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// How many logits the graph gives: one for each category, then one for each language.
+    pub fn outputs(&self) -> usize {
+        self.categories.len() + self.languages.len()
+    }
+
     /// Checks that the manifest does not contradict itself.
     pub fn validate(&self) -> Result<()> {
         self.validate_format()?;
         self.validate_architecture()?;
         self.validate_categories()?;
+        self.validate_languages()?;
         self.policy.validate(&self.categories)?;
         self.validate_limits()?;
         self.validate_files()
@@ -171,6 +183,26 @@ impl Manifest {
                 return Err(Error::model(format!(
                     "manifest.json: category {category:?} is empty or listed twice; names must be \
                      unique"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_languages(&self) -> Result<()> {
+        let count = self.languages.len();
+        if count == 1 || count > MAX_CATEGORIES {
+            return Err(Error::model(format!(
+                "manifest.json: {count} languages; expected none, or 2 to {MAX_CATEGORIES}"
+            )));
+        }
+        let mut seen = BTreeSet::new();
+        for language in &self.languages {
+            let is_tag = parse_language_tag(language).is_ok_and(|tag| tag == *language);
+            if !is_tag || language == UNDETERMINED || !seen.insert(language) {
+                return Err(Error::model(format!(
+                    "manifest.json: languages has {language:?}; expected BCP-47 tags such as \
+                     \"fr\", each once"
                 )));
             }
         }

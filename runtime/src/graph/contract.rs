@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 
 /// The graph's only input: int64, `[batch, tokens]`.
 pub(crate) const INPUT: &str = "input_ids";
-/// The graph's only output: float32, `[batch, categories]`.
+/// The graph's only output: float32, `[batch, categories and languages]`.
 pub(crate) const OUTPUT: &str = "logits";
 
 pub(crate) fn refused(file: &str, what: String) -> Error {
@@ -19,7 +19,9 @@ pub(crate) fn check_columns(file: &str, output: &Port, expected: usize) -> Resul
     match output.shape.last() {
         Some(Some(found)) if *found != expected as u64 => Err(refused(
             file,
-            format!("{OUTPUT} has {found} columns, but manifest.json lists {expected} categories"),
+            format!(
+                "{OUTPUT} has {found} columns, but manifest.json lists {expected} categories and languages"
+            ),
         )),
         _ => Ok(()),
     }

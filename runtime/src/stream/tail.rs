@@ -87,9 +87,13 @@ impl Tail {
             let left = max_tokens.saturating_sub(settled.tokens).max(1);
             of_rest.coverage = Coverage::Partial { max_tokens: left };
         }
-        let known = || Some(self.identify(text)).filter(|tag| *tag != language::UNDETERMINED);
+        // A language head tells it from what is scored.
+        let known = match language.is_none() && model.manifest().languages.is_empty() {
+            true => Some(self.identify(text)).filter(|tag| *tag != language::UNDETERMINED),
+            false => language,
+        };
         let input = Input {
-            language: language.or_else(known),
+            language: known,
             ..Input::prompt(&text[self.start..])
         };
         let latest = check(model, &input, &of_rest, last, score)?;

@@ -32,6 +32,12 @@ pub(crate) fn guess(text: &str) -> Option<(&'static str, f64)> {
     (confidence > MIN_CONFIDENCE).then(|| (tag(info.lang()), confidence))
 }
 
+/// The language of a text that can be no other, as its script alone says.
+pub(crate) fn certain(text: &str) -> Option<&'static str> {
+    let (tag, confidence) = guess(text)?;
+    (confidence >= 1.0).then_some(tag)
+}
+
 /// BCP-47 wants the two-letter code where one exists. All of these have one.
 fn tag(language: Lang) -> &'static str {
     match language {

@@ -157,7 +157,12 @@ impl Layout {
             );
         }
         let classifier = CLASSIFIER.map(|name| self.entry(name).map(|entry| entry.offset));
-        rates.extend(classifier.into_iter().flatten().map(|at| (at, shape.classifier_rate)));
+        rates.extend(
+            classifier
+                .into_iter()
+                .flatten()
+                .map(|at| (at, shape.classifier_rate)),
+        );
         rates.sort_by_key(|&(at, _)| at);
         rates
     }
