@@ -132,6 +132,7 @@ All six must be there for every language asked for.
 Examples:
   duoguard eval --benchmarks DIR
   duoguard eval --benchmarks DIR --report report.html
+  duoguard eval --sentences tests/data/first-impressions.tsv
   duoguard eval --benchmarks DIR --languages De --json report.json --scores scores.jsonl
 
 A line of the score file:
@@ -141,8 +142,16 @@ pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// The folder that holds eval_data_En and its siblings
-    #[arg(long, value_name = "DIR")]
-    pub(crate) benchmarks: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "sentences")]
+    pub(crate) benchmarks: Option<PathBuf>,
+    /// Check labelled sentences instead, and list those that are judged wrongly: a table of set,
+    /// lang, unsafe and text between tabs, with these names in its first line
+    #[arg(
+        long,
+        value_name = "FILE.tsv",
+        conflicts_with_all = ["benchmarks", "report", "scores", "robustness"]
+    )]
+    pub(crate) sentences: Option<PathBuf>,
     /// The languages, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "En,Fr,Es,De", value_parser = parse_folder_language)]
     pub(crate) languages: Vec<String>,

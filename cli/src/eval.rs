@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use duoguard::{Model, Session, SessionOptions};
 use duoguard_eval::{
-    Benchmark, BenchmarkSet, EvaluationPage, OutputFile, Progress, Report, evaluation_page,
-    measure_robustness, read_benchmarks, read_benign, table, write_scores,
+    Benchmark, BenchmarkSet, EvaluationPage, OutputFile, Progress, Report, Sentence,
+    evaluation_page, judge_sentences, measure_robustness, read_benchmarks, read_benign,
+    read_sentences, table, write_scores,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use time::OffsetDateTime;
@@ -19,11 +20,12 @@ use crate::failure::Failure;
 use crate::model_path;
 
 pub(crate) fn run(arguments: &EvalArgs) -> Result<Outcome, Failure> {
-    let sets = read_benchmarks(
-        &arguments.benchmarks,
-        &Benchmark::ALL,
-        &distinct(&arguments.languages),
-    )?;
+    let sentences = arguments.sentences.as_deref().map(read_sentences);
+    let sentences = sentences.transpose()?;
+    let sets = match &arguments.benchmarks {
+        Some(folder) => read_benchmarks(folder, &Benchmark::ALL, &distinct(&arguments.languages))?,
+        None => Vec::new(),
+    };
     let model = Model::open(model_path::find(arguments.model.model.as_deref())?)?;
     let mut session = model.session(&SessionOptions {
         engine: arguments.model.engine.clone(),
@@ -34,6 +36,9 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<Outcome, Failure> {
     let json = arguments.json.as_ref().map(create).transpose()?;
     let page = arguments.report.as_ref().map(create).transpose()?;
     let scores = arguments.scores.as_ref().map(create).transpose()?;
+    if let Some(sentences) = sentences {
+        return first_impressions(&mut session, &sentences, json);
+    }
     if arguments.robustness {
         return robustness(&mut session, &sets, arguments, json);
     }
@@ -66,6 +71,23 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<Outcome, Failure> {
     }
     let mut out = anstream::stdout().lock();
     out.write_all(table(&report).as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Failure::output)?;
+    Ok(Outcome::Safe)
+}
+
+/// Checks labelled sentences one by one.
+fn first_impressions(
+    session: &mut Session,
+    sentences: &[Sentence],
+    json: Option<OutputFile>,
+) -> Result<Outcome, Failure> {
+    let found = judge_sentences(session, sentences)?;
+    if let Some(file) = json {
+        found.write_json(file)?;
+    }
+    let mut out = anstream::stdout().lock();
+    out.write_all(found.table().as_bytes())
         .and_then(|()| out.flush())
         .map_err(Failure::output)?;
     Ok(Outcome::Safe)

@@ -28,6 +28,7 @@ mod report;
 mod robustness;
 mod run;
 mod scores;
+mod sentences;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -46,4 +47,5 @@ pub use robustness::{
 };
 pub use run::{BenchmarkRun, Guard, Progress, run};
 pub use scores::{ScoreLine, write_scores};
+pub use sentences::{JudgedSentence, Sentence, SentenceReport, judge_sentences, read_sentences};
 pub use table::table;

@@ -7,6 +7,7 @@ mod coverage;
 mod damaged_graph;
 mod disguises;
 mod engines;
+mod language_head;
 mod policy;
 mod session;
 mod stream;

@@ -14,3 +14,5 @@ pub(crate) mod stage;
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_encoder;

@@ -26,6 +26,7 @@ fn every_recipe_of_the_project_is_valid() {
     }
     names.sort();
     let expected = [
+        "base",
         "demo",
         "duoguard-0_5b",
         "game",

@@ -1,0 +1,229 @@
+//! A run that starts from a pretrained encoder: it trains, exports, and survives being killed.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use duoguard::{Input, Model, SessionOptions};
+
+const RECIPE: &str = r#"
+name = "encoder"
+seed = 7
+[data]
+seed = ["seed.jsonl"]
+parallel = ["parallel.jsonl"]
+pairs = []
+languages = ["en", "de"]
+exclude_sources = []
+validation_fraction = 0.2
+sources = "sources.toml"
+[base]
+checkpoint = "base"
+[base.encoder]
+prefix_text = "query:"
+frozen_layers = 1
+layer_decay = 0.9
+classifier_rate = 5.0
+dropout = 0.1
+[classifier]
+steps = 30
+batch_tokens = 256
+window_tokens = 32
+overlap_tokens = 8
+learning_rate = 3e-3
+warmup = 0.1
+weight_decay = 0.01
+max_gradient_norm = 1.0
+accumulation = 2
+loss = "log_sum_exp"
+token_dropout = 0.0
+label_smoothing = 0.02
+checkpoint_every = 5
+ema = 0.9
+[classifier.language_head]
+languages = ["de", "en"]
+weight = 0.5
+crops = 0.2
+[classifier.sampling]
+language_power = 0.5
+source_power = 0.5
+balance_labels = true
+source_cap = 0
+code_switch = 0.0
+benign_parallel = 0.1
+"#;
+
+/// Words of the tiny tokenizer: digits tell what is harmful, and letters the language.
+fn write_data(folder: &Path) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../export/tests/golden/pooled");
+    fs::create_dir(folder.join("base")).unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(golden.join(file), folder.join("base").join(file)).unwrap();
+    }
+    let (mut seed, mut parallel) = (String::new(), String::new());
+    for i in 0..80 {
+        for (lang, is_unsafe, text) in [
+            ("en", 1, "how do i harm the bread?"),
+            ("en", 0, "how do i bake the bread?"),
+            ("de", 1, "wie schade ich dem brot?"),
+            ("de", 0, "wie backe ich das brot?"),
+        ] {
+            seed += &format!(
+                "{{\"text\": \"{text} {i}\", \"lang\": \"{lang}\", \"unsafe\": {is_unsafe}, \
+                 \"categories\": [], \"source\": \"made_up\", \"group\": null}}\n"
+            );
+            parallel += &format!(
+                "{{\"group\": \"g{i}\", \"lang\": \"{lang}\", \"text\": \"{text}\", \"source\": \
+                 \"made_up\"}}\n"
+            );
+        }
+    }
+    fs::write(folder.join("seed.jsonl"), seed).unwrap();
+    fs::write(folder.join("parallel.jsonl"), parallel).unwrap();
+    let sources = "[made_up]\nlicence = \"CC0-1.0\"\n";
+    fs::write(folder.join("sources.toml"), sources).unwrap();
+    fs::write(folder.join("encoder.toml"), RECIPE).unwrap();
+}
+
+fn trainer(folder: &Path, runs: &str, resume: bool) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duoguard-train"));
+    command
+        .arg(folder.join("encoder.toml"))
+        .arg("--data")
+        .arg(folder)
+        .arg("--runs")
+        .arg(folder.join(runs))
+        .args(resume.then_some("--resume"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn finish(mut command: Command) {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+}
+
+fn refused(folder: &Path, from: &str, to: &str) -> String {
+    assert!(RECIPE.contains(from), "{from}");
+    fs::write(folder.join("encoder.toml"), RECIPE.replacen(from, to, 1)).unwrap();
+    let output = trainer(folder, to, false).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_model_and_its_bundle_tells_languages() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    finish(trainer(folder.path(), "whole", false));
+
+    let mut child = trainer(folder.path(), "killed", false).spawn().unwrap();
+    let metrics = folder.path().join("killed/encoder/metrics.jsonl");
+    let lines = || fs::read_to_string(&metrics).map_or(0, |text| text.lines().count());
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while lines() < 13 && child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "the run did not reach step 13");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let killed = folder.path().join("killed/encoder");
+    assert!(!killed.join("bundle").exists(), "killed too late");
+    finish(trainer(folder.path(), "killed", true));
+
+    let whole = folder.path().join("whole/encoder");
+    for file in ["checkpoint/model.safetensors", "bundle/manifest.json"] {
+        let [a, b] = [&whole, &killed].map(|run| fs::read(run.join(file)).unwrap());
+        assert!(a == b, "{file} differs");
+    }
+
+    let model = Model::open(whole.join("bundle")).unwrap();
+    assert_eq!(model.manifest().languages, ["de", "en"]);
+    assert_eq!(model.categories().len(), 12);
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    let mut check = |text: &str| session.check(&Input::prompt(text)).unwrap();
+    for (language, harmful, harmless) in [
+        (
+            "en",
+            "how do i harm the bread? 3",
+            "how do i bake the bread? 3",
+        ),
+        (
+            "de",
+            "wie schade ich dem brot? 3",
+            "wie backe ich das brot? 3",
+        ),
+    ] {
+        let (harmful, harmless) = (check(harmful), check(harmless));
+        assert_eq!(harmful.language, language);
+        assert_eq!(harmless.language, language);
+        assert!(harmful.score > harmless.score);
+    }
+    assert_eq!(check("12 34").language, "und");
+}
+
+#[test]
+fn what_is_frozen_stays_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    let recipe = RECIPE.replacen("steps = 30", "steps = 3", 1);
+    fs::write(folder.path().join("encoder.toml"), recipe).unwrap();
+    finish(trainer(folder.path(), "runs", false));
+    let [before, after] = ["base", "runs/encoder/checkpoint"].map(|run| {
+        let path = folder.path().join(run).join("model.safetensors");
+        fs::read(path).unwrap()
+    });
+    let [before, after] =
+        [&before, &after].map(|bytes| safetensors::SafeTensors::deserialize(bytes).unwrap());
+    let is_same = |name: &str| {
+        let [a, b] = [&before, &after].map(|file| file.tensor(name).unwrap());
+        a.data() == b.data()
+    };
+    for name in [
+        "bert.embeddings.word_embeddings.weight",
+        "bert.embeddings.LayerNorm.bias",
+        "bert.encoder.layer.0.intermediate.dense.weight",
+    ] {
+        assert!(is_same(name), "{name}");
+    }
+    assert!(!is_same("bert.encoder.layer.1.intermediate.dense.weight"));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    for (from, to, mention) in [
+        (
+            "frozen_layers = 1",
+            "frozen_layers = 2",
+            "the network has 2 layers",
+        ),
+        (
+            "window_tokens = 32",
+            "window_tokens = 62",
+            "at most 64 tokens",
+        ),
+        (
+            "token_dropout = 0.0",
+            "token_dropout = 0.1",
+            "classifier.token_dropout",
+        ),
+        (
+            "layer_decay = 0.9",
+            "layer_decay = 0.0",
+            "base.encoder.layer_decay",
+        ),
+        (
+            "[\"de\", \"en\"]\nweight",
+            "[\"de\"]\nweight",
+            "two or more languages",
+        ),
+    ] {
+        let found = refused(folder.path(), from, to);
+        assert!(found.contains(mention), "{found}");
+    }
+}
