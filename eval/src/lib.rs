@@ -20,6 +20,7 @@
 mod disguise;
 mod error;
 mod evaluation;
+mod harmless;
 mod metrics;
 mod output;
 pub mod page;
@@ -32,10 +33,12 @@ mod sentences;
 mod table;
 #[cfg(test)]
 mod testing;
+mod wrapper;
 
 pub use disguise::Disguise;
 pub use error::{EvalError, Result};
 pub use evaluation::{EvaluationPage, evaluation_page, mistakes_figure};
+pub use harmless::{HarmlessKind, HarmlessText, HarmlessTexts, Identifier, Part};
 pub use metrics::{
     Calibration, ECE_BINS, Metrics, Outcome, calibration_bins, flag_everything_f1, roc_curve,
 };
@@ -49,3 +52,4 @@ pub use run::{BenchmarkRun, Guard, Progress, run};
 pub use scores::{ScoreLine, write_scores};
 pub use sentences::{JudgedSentence, Sentence, SentenceReport, judge_sentences, read_sentences};
 pub use table::table;
+pub use wrapper::Wrapper;
