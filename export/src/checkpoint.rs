@@ -1,5 +1,7 @@
 //! A checkpoint: a Hugging Face folder, opened and checked against its own `config.json`.
 
+mod guard;
+
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -13,6 +15,8 @@ use crate::labels::odds;
 use crate::quantize::BLOCK;
 use crate::shards::{Place, Shards};
 use crate::tokenizer;
+
+pub use guard::{Golden, GoldenCase, Guard};
 
 /// The names of the tensors that stand outside the layers.
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -40,46 +44,6 @@ pub struct Checkpoint {
     has_block_embedding: OnceLock<bool>,
     golden: Option<Golden>,
     guard: Guard,
-}
-
-/// `golden.json`: logits that the trainer's own forward pass computed.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Golden {
-    /// The largest absolute difference that is allowed.
-    pub tolerance: f64,
-    /// Inputs and their logits.
-    pub cases: Vec<GoldenCase>,
-}
-
-/// One input and its logits.
-#[derive(Clone, Debug, Deserialize)]
-pub struct GoldenCase {
-    /// Token ids.
-    pub input_ids: Vec<u32>,
-    /// One logit per label.
-    pub logits: Vec<f32>,
-}
-
-/// `duoguard.json`: what the bundle's manifest takes over from the trainer.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Guard {
-    /// The model's name.
-    pub name: Option<String>,
-    /// Tokens in one window.
-    pub window_tokens: Option<usize>,
-    /// Tokens that neighbouring windows share.
-    pub overlap_tokens: Option<usize>,
-    /// The categories, in the order of the logits.
-    pub categories: Option<Vec<String>>,
-    /// The languages, as BCP-47 tags, of the last logits, which follow those of the categories.
-    #[serde(default)]
-    pub languages: Vec<String>,
-    /// Text before every window, such as `query:`, tokenised by itself.
-    pub prefix_text: Option<String>,
-    /// Data, licences, recipe, metrics.
-    #[serde(default)]
-    pub provenance: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Checkpoint {
