@@ -70,7 +70,8 @@ fn play(
     {
         let base = (&*base.checkpoint, settings);
         let setup = Setup::prepare_encoder(recipe, base, run, &options.data, &options.device)?;
-        let classifier = setup.train_first_classifier(first)?;
+        let mut classifier = setup.train_first_classifier(first)?;
+        setup.train_language_head(first, &mut classifier)?;
         return export_classifier(&setup, first, &classifier, &setup.training, 0);
     }
     let setup = Setup::prepare(recipe, run, &options.data, &options.device)?;

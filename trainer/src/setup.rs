@@ -24,9 +24,11 @@ use crate::model::import;
 use crate::model::network::Classifier;
 use crate::model::teacher::{self, Teacher};
 use crate::recipe::{
-    ComputeRecipe, EncoderRecipe, PretrainRecipe, Recipe, Start, TeacherRecipe, TokenizerRecipe,
+    ComputeRecipe, EncoderRecipe, OptimizerRecipe, PretrainRecipe, Recipe, Start, TeacherRecipe,
+    TokenizerRecipe,
 };
 use crate::train::classifier::ClassifierStage;
+use crate::train::language::LanguageStage;
 use crate::train::pretrain::PretrainStage;
 use crate::train::stage::{StageSettings, run_stage};
 
@@ -127,6 +129,36 @@ impl<'a> Setup<'a, Encoder> {
             Ok((tokenizer, base))
         };
         Self::with_base(recipe, run, data, device, WATCHED_BY_ENCODER, base)
+    }
+
+    /// The last stage, where the recipe wants it: the language head of `classifier` alone.
+    ///
+    /// # Errors
+    /// As [`run_stage`].
+    pub(crate) fn train_language_head(
+        &self,
+        folder: &Path,
+        classifier: &mut Encoder,
+    ) -> Result<(), TrainError> {
+        let recipe = self.recipe;
+        let head = recipe.classifier.language_head.as_ref();
+        let Some(tuning) = head.and_then(|head| head.tuning.as_ref()) else {
+            return Ok(());
+        };
+        let optimizer = OptimizerRecipe {
+            learning_rate: tuning.learning_rate,
+            weight_decay: 0.0,
+            ..recipe.classifier.optimizer.clone()
+        };
+        let settings = StageSettings::new("languages", tuning.steps, &optimizer, recipe.compute);
+        let seed = recipe.seed.wrapping_add(2);
+        let mixture = Mixture::new(&self.training, &self.parallel, None, recipe, seed)
+            .with_crops(tuning.crops);
+        let mut stage = LanguageStage::new(Batcher::new(mixture, None, &self.tokenizer, recipe));
+        let mut alone = classifier.classifier_alone();
+        run_stage(&mut stage, &settings, &mut alone, folder)?;
+        classifier.take_classifier(&alone);
+        Ok(())
     }
 }
 

@@ -45,6 +45,10 @@ ema = 0.9
 languages = ["de", "en"]
 weight = 0.5
 crops = 0.2
+[classifier.language_head.tuning]
+steps = 80
+learning_rate = 3e-2
+crops = 0.5
 [classifier.sampling]
 language_power = 0.5
 source_power = 0.5

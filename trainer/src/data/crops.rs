@@ -35,6 +35,16 @@ impl<'a> Crops<'a> {
         }
     }
 
+    /// The same crops in another share.
+    pub(crate) fn with_share(self, share: f64) -> Self {
+        let share = if self.languages.is_empty() {
+            0.0
+        } else {
+            share
+        };
+        Self { share, ..self }
+    }
+
     /// A text and some of its words, as often as the recipe says.
     pub(crate) fn draw(&self, rng: &mut ChaCha8Rng) -> Option<(&'a ParallelRow, &'a str)> {
         // Nothing is drawn where nothing is cropped: other recipes keep their random numbers.

@@ -116,6 +116,14 @@ impl<'a> Mixture<'a> {
         }
     }
 
+    /// The same mixture, with another share of crops than the recipe says.
+    pub(crate) fn with_crops(self, share: f64) -> Self {
+        Self {
+            crops: self.crops.with_share(share),
+            ..self
+        }
+    }
+
     /// The generator of the random numbers that text `index` of pool `pool` uses.
     pub(crate) fn rng(&self, pool: u64, index: u64) -> ChaCha8Rng {
         let mut rng =

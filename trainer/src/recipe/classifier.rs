@@ -54,6 +54,38 @@ pub(crate) struct LanguageHeadRecipe {
     /// Share of the rows that are a few words cut out of benign parallel texts, the languages
     /// evenly: what is short is hardest to tell.
     pub crops: f64,
+    /// A last stage, in which the head alone learns; absent: none.
+    #[serde(default)]
+    pub tuning: Option<LanguageTuningRecipe>,
+}
+
+/// The stage in which the language head alone learns.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LanguageTuningRecipe {
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Share of the rows that are crops.
+    pub crops: f64,
+}
+
+impl LanguageTuningRecipe {
+    fn checks(&self) -> Vec<Check> {
+        of_table(
+            "classifier.language_head.tuning",
+            [
+                ("steps", self.steps > 0, "at least 1"),
+                (
+                    "learning_rate",
+                    positive(self.learning_rate),
+                    "a positive number",
+                ),
+                ("crops", below_one(self.crops), "a share in [0, 1)"),
+            ],
+        )
+    }
 }
 
 impl LanguageHeadRecipe {
@@ -62,14 +94,16 @@ impl LanguageHeadRecipe {
         sorted.sort();
         sorted.dedup();
         let distinct = sorted.len() > 1 && sorted.len() == self.languages.len();
-        of_table(
+        let mut checks = of_table(
             "classifier.language_head",
             [
                 ("languages", distinct, "two or more languages, each once"),
                 ("weight", positive(self.weight), "a positive number"),
                 ("crops", below_one(self.crops), "a share in [0, 1)"),
             ],
-        )
+        );
+        checks.extend(self.tuning.iter().flat_map(LanguageTuningRecipe::checks));
+        checks
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod classifier;
 pub(crate) mod device;
 pub(crate) mod generator;
+pub(crate) mod language;
 pub(crate) mod loss;
 pub(crate) mod optimizer;
 pub(crate) mod preference;

@@ -29,7 +29,7 @@ const READ_EVERY_ON_GPU: usize = 20;
 /// How a stage is run; comes from the recipe.
 #[derive(Clone, Debug)]
 pub(crate) struct StageSettings {
-    /// `pretrain`, `generator`, `classifier` or `preference`.
+    /// `pretrain`, `generator`, `classifier`, `languages` or `preference`.
     pub name: &'static str,
     /// Optimizer steps.
     pub steps: usize,

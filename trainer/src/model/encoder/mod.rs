@@ -108,6 +108,42 @@ impl Encoder {
         }
     }
 
+    /// The same network, of which the classifier alone is trained; nothing is dropped.
+    pub(crate) fn classifier_alone(&self) -> Self {
+        let shape = EncoderShape {
+            frozen_layers: self.shape.layers,
+            classifier_rate: 1.0,
+            dropout: 0.0,
+            ..self.shape.clone()
+        };
+        let [trained, frozen] = layouts(&shape).map(|layout| {
+            let weights = Weights::zeros(layout.clone(), self.device());
+            for entry in &layout.entries {
+                let values = self.tensor(&entry.name);
+                weights.view(entry.offset, &entry.dims).copy_(&values);
+            }
+            weights
+        });
+        Self::over(&shape, trained, Rc::new(frozen))
+    }
+
+    /// Takes over the classifier of the same network.
+    pub(crate) fn take_classifier(&mut self, other: &Self) {
+        for (own, other) in self.classifier.iter_mut().zip(&other.classifier) {
+            own.value.copy_(&other.value);
+        }
+    }
+
+    /// A tensor by its name.
+    fn tensor(&self, name: &str) -> Tensor {
+        let buffers = [&self.weights, &*self.frozen];
+        let mut places = buffers
+            .into_iter()
+            .filter_map(|buffer| Some((buffer, buffer.layout.entry(name)?)));
+        let (buffer, entry) = places.next().expect("a layout has the tensor");
+        buffer.view(entry.offset, &entry.dims)
+    }
+
     /// `x` with some of its values dropped while the network is trained.
     fn dropped(&self, x: Tensor) -> Tensor {
         match self.is_training && self.shape.dropout > 0.0 {

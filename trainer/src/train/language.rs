@@ -1,0 +1,36 @@
+//! The last stage of an encoder: its language head alone learns, over what the trained layers say.
+//!
+//! Beside the categories the head sees too few texts in most languages. Alone it costs no backward
+//! pass, and its texts are drawn evenly from all languages.
+
+use tch::Tensor;
+
+use crate::data::batch::Batcher;
+use crate::model::encoder::Encoder;
+use crate::model::layout::CATEGORIES;
+use crate::model::network::Classifier;
+use crate::train::loss::language_loss;
+use crate::train::stage::Stage;
+
+/// The stage of the language head.
+pub(crate) struct LanguageStage<'a> {
+    batcher: Batcher<'a>,
+}
+
+impl<'a> LanguageStage<'a> {
+    /// Trains on `batcher`'s batches.
+    pub(crate) fn new(batcher: Batcher<'a>) -> Self {
+        Self { batcher }
+    }
+}
+
+impl Stage<Encoder> for LanguageStage<'_> {
+    fn loss(&mut self, network: &Encoder, index: usize) -> (Tensor, usize) {
+        let batch = self.batcher.batch(index);
+        let logits = network.logits(&batch.ids, &batch.lengths, batch.tokens);
+        let first = CATEGORIES as i64;
+        let languages = logits.narrow(1, first, logits.size()[1] - first);
+        let loss = language_loss(&languages, &batch.languages);
+        (loss, batch.real_tokens)
+    }
+}
