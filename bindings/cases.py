@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Writes the shared cases of checks, with what the C library says to each.
 
-usage: bindings/cases.py PREFIX OUT
+usage: bindings/cases.py PREFIX OUT [ENGINE]
 
-PREFIX is where `cargo xtask install` put the C library. Of tests/data/checks.toml, the cases that
+PREFIX is where `cargo xtask install` put the C library, which computes with its embedded engine
+unless another is named. Of tests/data/checks.toml, the cases that
 are for every caller are taken: those without `only`. OUT has two lines a case, both of key=value
 pairs between tabs: the case, as ffi/tests/c/checks.c reads it, behind its name; and the answer.
     name, prompt, response, language, message    hexadecimal digits of UTF-8
@@ -72,7 +73,7 @@ def answer_line(answer):
     return "".join(f"{key}={value}\t" for key, value in answer.items())
 
 
-def ask_c(prefix, lines):
+def ask_c(prefix, lines, engine):
     """The answers of the C library, by the program that the C tests use."""
     with tempfile.TemporaryDirectory() as folder:
         program = pathlib.Path(folder) / "checks"
@@ -83,20 +84,20 @@ def ask_c(prefix, lines):
         )
         given = "".join(f"{line}\n" for line in lines)
         said = subprocess.run(
-            [program, BUNDLE], input=given, check=True, stdout=subprocess.PIPE, text=True
+            [program, BUNDLE, *engine], input=given, check=True, stdout=subprocess.PIPE, text=True
         )
     return [json.loads(line) for line in said.stdout.splitlines()]
 
 
 def main():
-    if len(sys.argv) != 3:
-        sys.exit("usage: bindings/cases.py PREFIX OUT")
+    if len(sys.argv) not in (3, 4):
+        sys.exit("usage: bindings/cases.py PREFIX OUT [ENGINE]")
     prefix, out = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
     cases = tomllib.loads((ROOT / "tests/data/checks.toml").read_text())["case"]
     cases = [case for case in cases if "only" not in case]
     categories = json.loads((BUNDLE / "manifest.json").read_text())["categories"]
     lines = [case_line(case, categories) for case in cases]
-    answers = ask_c(prefix, lines)
+    answers = ask_c(prefix, lines, sys.argv[3:])
     if not len(answers) == len(cases) >= MIN_CASES:
         sys.exit(f"bindings/cases.py: {len(answers)} answers to {len(cases)} cases")
     out.parent.mkdir(parents=True, exist_ok=True)
