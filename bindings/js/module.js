@@ -63,8 +63,10 @@ export class Module {
     const folder = new URL(assets ?? "./dist/", assets ? globalThis.location?.href : import.meta.url);
     const code = await read(new URL(simd ? "simd.wasm" : "plain.wasm", folder));
     const bundle = files ?? (await readBundled(new URL("mini/", folder)));
-    const { instance } = await WebAssembly.instantiate(code, {});
     const module = new Module();
+    const random = (at, size) =>
+      crypto.getRandomValues(new Uint8Array(module.#exports.memory.buffer, at, size));
+    const { instance } = await WebAssembly.instantiate(code, { duoguard: { random } });
     module.#exports = instance.exports;
     for (const [name, bytes] of Object.entries(bundle)) {
       instance.exports.file(...module.#given(name), ...module.#given(bytes));
@@ -96,7 +98,9 @@ export class Module {
       text = new TextDecoder().decode(new Uint8Array(memory.buffer, answer(), size()));
     } catch (cause) {
       this.#broken = true;
-      throw new GuardError("PANIC", `a defect in duoguard: ${cause.message}`, { cause });
+      const { memory, panic_message: at, panic_message_size: size } = this.#exports;
+      const said = new TextDecoder().decode(new Uint8Array(memory.buffer, at(), size()));
+      throw new GuardError("PANIC", `a defect in duoguard: ${said || cause.message}`, { cause });
     }
     if (text === "") {
       return undefined;

@@ -5,6 +5,7 @@
 //! the next call replaces. A panic is a trap; the instance cannot be used afterwards.
 
 mod calls;
+mod host;
 mod state;
 
 use std::slice;
@@ -43,6 +44,7 @@ pub unsafe extern "C" fn file(name: *mut u8, name_size: usize, data: *mut u8, si
 pub unsafe extern "C" fn open(engine: *mut u8, size: usize) {
     // SAFETY: as the caller promises.
     let engine = unsafe { taken(engine, size) };
+    host::keep_panics();
     state::answer(calls::open, &engine);
 }
 
