@@ -13,7 +13,7 @@ use crate::keys::Keys;
 use crate::listen::{Listener, acceptor};
 use crate::metrics::Metrics;
 use crate::options::{ServeError, ServeOptions};
-use crate::policy::{Policy, PolicyOverrides};
+use crate::policy::{Policy, PolicyOverrides, Unguarded};
 use crate::proxy::upstream::Upstream;
 use crate::worker::Workers;
 
@@ -60,7 +60,7 @@ impl Server {
             let address = listener.address();
             tracing::warn!(address, "other machines can reach this server{without}");
         }
-        warn_of(&policy);
+        warn_of(&policy, upstream.is_some());
         let app = App {
             model: model.clone(),
             workers,
@@ -104,7 +104,7 @@ impl Server {
                 let path = self.policy.as_deref();
                 match Policy::load(path, self.overrides, app.model.manifest()) {
                     Ok(policy) => {
-                        warn_of(&policy);
+                        warn_of(&policy, app.upstream.is_some());
                         app.set_policy(policy);
                         tracing::info!("the policy was read again");
                     }
@@ -124,7 +124,13 @@ impl Server {
     }
 }
 
-fn warn_of(policy: &Policy) {
+fn warn_of(policy: &Policy, has_upstream: bool) {
+    if has_upstream && policy.unguarded == Unguarded::Pass {
+        tracing::info!(
+            "completions alone are guarded, and other addresses of the upstream pass unchecked; \
+             the policy unguarded = \"refuse\" refuses what brings them something"
+        );
+    }
     if policy.fail_open {
         tracing::warn!("fail-open: texts that cannot be checked pass");
     }
