@@ -70,6 +70,7 @@ impl Server {
             upstream,
             started: unix_seconds(),
             stopping: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             policy: RwLock::new(Arc::new(policy)),
         };
         Ok(Self {
@@ -119,7 +120,10 @@ impl Server {
             tracing::info!("stopping: what is in flight is finished");
         };
         let limits = self.app.limits;
-        connections::serve(self.listener, self.tls, router(self.app), limits, stop).await;
+        let app = self.app.clone();
+        let closed = move || app.closing.store(true, Ordering::Relaxed);
+        let router = router(self.app);
+        connections::serve(self.listener, self.tls, router, limits, (stop, closed)).await;
         reloading.abort();
     }
 }

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{SAFE, options, start};
-use duoguard::{Model, SessionOptions};
+use common::{SAFE, mini, on, options, start};
 use duoguard_serve::{Server, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -104,7 +103,7 @@ async fn a_certificate_that_does_not_fit_its_key_is_refused_at_the_start() {
     let first = certificate(folder.path());
     let other = tempfile::tempdir().unwrap();
     let other = certificate(other.path());
-    let model = Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/mini")).unwrap();
+    let model = mini();
     let wrong = [
         (&first.certificate, &other.key),
         (&first.certificate, &first.certificate),
@@ -116,7 +115,7 @@ async fn a_certificate_that_does_not_fit_its_key_is_refused_at_the_start() {
             certificate: certificate.clone(),
             key: key.clone(),
         });
-        let bound = Server::bind(&model, &SessionOptions::default(), &secure).await;
+        let bound = Server::bind(&model, &on("rten"), &secure).await;
         let error = bound.err().expect("it is refused").to_string();
         assert!(error.contains(".pem: expected"), "{error}");
     }
