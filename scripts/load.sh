@@ -5,15 +5,15 @@
 #
 #   rate      wrk, CONNECTIONS (16) for SECONDS_OF_LOAD (60), beside the library in a loop
 #   overhead  what the proxy adds to a made-up model of 200 tokens a second, ROUNDS (20) times
-#   shared    wrk without and with runs that texts share, on the engines that can
+#   shared    the library with 1, 4 and 16 texts in a call, which share runs of the engine `native`
 #   idle      1,000 open connections that say nothing, and one that asks
 #   slow      100 clients that send a header line a second, and one that asks
 #   killed    clients that are killed in the middle of their requests
 #   stop      SIGTERM while 64 connections ask all the time: what was accepted is answered
 #   memory    MINUTES (20) of mixed texts at 50 requests a second: memory and errors
 #
-# Without arguments, all but `shared` and `memory`. ENGINE (default `auto`) is the engine. `rate`,
-# `overhead` and `shared` want a machine that does nothing else. wrk is Debian's.
+# Without arguments, all but `memory`. ENGINE (default `auto`) is the engine. `rate`, `overhead` and
+# `shared` want a machine that does nothing else. wrk is Debian's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/clients/start.sh
@@ -35,7 +35,7 @@ load() {
         "$url/v1/moderations"
 }
 
-[[ $# -gt 0 ]] || set -- rate overhead idle slow killed stop
+[[ $# -gt 0 ]] || set -- rate shared overhead idle slow killed stop
 for part in "$@"; do
     echo "== $part"
     case $part in
@@ -50,6 +50,15 @@ for part in "$@"; do
                 kill "$server" && wait "$server" || true
                 echo "the library in a loop, on $workers threads: $(target/release/examples/loop \
                     models/mini "$engine" "$workers" "${SECONDS_OF_LOOP:-20}" "$text") a second"
+            done
+            ;;
+        shared)
+            cargo build --quiet --release -p duoguard-serve --example loop
+            for text in "$short" "$prompt"; do
+                for count in 1 4 16; do
+                    echo "${#text} bytes, $count at once: $(target/release/examples/loop models/mini \
+                        native 1 "${SECONDS_OF_LOOP:-5}" "$text" "$count") a second on one thread"
+                done
             done
             ;;
         overhead)
