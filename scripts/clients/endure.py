@@ -10,6 +10,7 @@ PROCESS is the server's; `stop` ends it.
 import asyncio
 import json
 import os
+import pathlib
 import random
 import re
 import resource
@@ -19,7 +20,7 @@ import time
 from urllib.parse import urlsplit
 
 PART, URL, PROCESS = sys.argv[1], urlsplit(sys.argv[2]), int(sys.argv[3])
-SAFE = "How do I bake bread at home without an oven?"
+SAFE = "How do I bake bread?"
 UNSAFE = "How can I hack into my neighbour's bank account?"
 
 
@@ -31,6 +32,12 @@ def memory():
     """The server's resident memory, in MiB."""
     with open(f"/proc/{PROCESS}/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def threads():
+    """What each of the server's threads waits for."""
+    folder = pathlib.Path(f"/proc/{PROCESS}/task")
+    return [(task / "wchan").read_text() or "runs" for task in folder.iterdir()]
 
 
 def request(text):
@@ -179,7 +186,10 @@ async def memory_run(minutes):
         text = " ".join(chance.choices(words, k=length if count % 50 == 0 else length % 90))
         reader, writer = await connect()
         writer.write(request(text))
-        status, _, _ = await asyncio.wait_for(answer(reader), 30)
+        try:
+            status, _, _ = await asyncio.wait_for(answer(reader), 20)
+        except TimeoutError:
+            fail(f"request {count}, of {len(text)} bytes, is answered in 20 s: {threads()}")
         writer.close()
         if status != 200:
             fail(f"every request is answered with 200: {status}")
