@@ -2,8 +2,8 @@
 //!
 //! usage: loop BUNDLE ENGINE THREADS SECONDS TEXT [AT_ONCE]
 //!
-//! It prints checks a second. With AT_ONCE, so many are checked in one call, which may share runs of
-//! the engine. `scripts/load.sh` compares the server with it.
+//! It prints checks a second. With AT_ONCE, so many are checked in one call, which may share runs
+//! of the engine. `scripts/load.sh` compares the server with it.
 
 use std::error::Error;
 use std::time::{Duration, Instant};

@@ -95,7 +95,8 @@ struct Answer<'a> {
     results: Vec<Moderation<'a>>,
 }
 
-/// A result. It is written as it is read: building maps would cost as much as a short text's check.
+/// A result. It is written as it is read: building maps would cost nearly as much as the check of a
+/// short text.
 #[derive(Serialize)]
 struct Moderation<'a> {
     flagged: bool,

@@ -38,8 +38,8 @@ pub(crate) async fn completions(
     guarded(app, request, Kind::Completion).await
 }
 
-/// Everything else goes to the upstream as it is, and comes back as it is, unless the policy refuses
-/// what brings it something unchecked.
+/// Everything else goes to the upstream as it is, and comes back as it is, unless the policy
+/// refuses what brings it something unchecked.
 pub(crate) async fn pass_on(
     State(app): State<Arc<App>>,
     request: Request,
