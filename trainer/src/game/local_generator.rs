@@ -99,13 +99,15 @@ impl LocalGenerator {
             pairs.iter().map(|pair| self.tokens(pair)).collect();
         let (pairs, recipe) = (pairs?, &game.preference);
         let reference = self.decoder.clone();
-        let mut stage = PreferenceStage::new(&pairs, &reference, recipe, seed, self.format.end);
+        let reference = (&reference, &setup.group);
+        let mut stage = PreferenceStage::new(&pairs, reference, recipe, seed, self.format.end);
         let steps = (stage.batches() * recipe.epochs).div_ceil(recipe.accumulation);
         let settings = StageSettings {
             accumulation: recipe.accumulation,
             ..StageSettings::new("preference", steps, &recipe.optimizer, setup.recipe.compute)
         };
-        run_stage(&mut stage, &settings, &mut self.decoder, folder)
+        let place = (folder, &setup.group);
+        run_stage(&mut stage, &settings, &mut self.decoder, place)
     }
 
     fn tokens(&self, pair: &PreferencePair) -> Result<TokenPair, TrainError> {
@@ -171,6 +173,7 @@ fn train_own(
     let compute = setup.recipe.compute;
     let settings = StageSettings::new("generator", own.steps, &own.optimizer, compute);
     let mut generator = setup.base.clone();
-    run_stage(&mut stage, &settings, &mut generator, &setup.run)?;
+    let place = (setup.run.as_path(), &setup.group);
+    run_stage(&mut stage, &settings, &mut generator, place)?;
     Ok(generator)
 }
