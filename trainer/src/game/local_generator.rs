@@ -15,7 +15,7 @@ use crate::model::generate::{Prompt, generate};
 use crate::model::import;
 use crate::model::sampler::SamplingSettings;
 use crate::model::weights::load_weights;
-use crate::recipe::{GameRecipe, LocalGeneratorRecipe, OwnGeneratorRecipe};
+use crate::recipe::{GameRecipe, LocalGeneratorRecipe, OwnGeneratorRecipe, Precision};
 use crate::setup::Setup;
 use crate::train::generator::GeneratorStage;
 use crate::train::preference::{PreferenceStage, TokenPair};
@@ -29,6 +29,8 @@ pub(crate) struct LocalGenerator {
     /// The network as it is now.
     pub decoder: Decoder,
     sampling: SamplingSettings,
+    /// What it writes with.
+    precision: Precision,
 }
 
 impl LocalGenerator {
@@ -64,6 +66,7 @@ impl LocalGenerator {
             },
             format: Arc::new(format),
             decoder,
+            precision: setup.recipe.compute.sampling_precision,
         })
     }
 
@@ -141,7 +144,9 @@ impl Generator for LocalGenerator {
                 })
             })
             .collect();
-        let texts = generate(&self.decoder, &prompts?, &self.sampling);
+        let writer = self.decoder.sampling(self.precision);
+        let writer = writer.as_ref().unwrap_or(&self.decoder);
+        let texts = generate(writer, &prompts?, &self.sampling);
         let text = |ids: Vec<i32>| self.format.decode(&ids);
         Ok(texts.into_iter().map(|ids| ids.map(text)).collect())
     }

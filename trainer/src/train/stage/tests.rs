@@ -25,6 +25,7 @@ fn compute(read_every: usize, precision: Precision) -> ComputeRecipe {
     ComputeRecipe {
         precision,
         recompute_layers: false,
+        sampling_precision: Precision::F32,
         read_every: Some(read_every),
     }
 }
