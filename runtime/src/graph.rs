@@ -13,9 +13,8 @@ use self::contract::{check_columns, check_external, refused};
 use self::onnx::Outline;
 use self::slots::Slots;
 use crate::bundle::files::{GRAPH, WEIGHTS};
-use crate::bundle::{Bundle, Pooling, Weights};
+use crate::bundle::{Bundle, Weights};
 use crate::error::{Error, Result};
-use crate::network::encoder::{Activation, Form};
 
 /// An ONNX graph with the weights that it points into; a bundle without the rest.
 ///
@@ -138,7 +137,7 @@ impl Graph {
     }
 
     /// What the network's norms add to the mean square: the one number of a decoder that is not
-    /// among its tensors, as [`encoder_form`](Self::encoder_form) has those of an encoder.
+    /// among its tensors.
     pub(crate) fn norm_epsilon(&self) -> Result<f32> {
         let outline = self.outline()?;
         match outline.epsilons[..] {
@@ -151,45 +150,6 @@ impl Graph {
                 self.file
             ))),
         }
-    }
-
-    /// What an encoder's tensors do not tell; `None` if the graph is no encoder's.
-    pub(crate) fn encoder_form(&self) -> Result<Option<Form>> {
-        let outline = self.outline()?;
-        let has = |operator: &str| outline.operators.contains(operator);
-        if !has("MultiHeadAttention") {
-            return Ok(None);
-        }
-        let activation = match (has("BiasGelu"), has("FastGelu")) {
-            (true, false) => Activation::Gelu,
-            (false, true) => Activation::GeluTanh,
-            _ => {
-                return Err(Error::unsupported(format!(
-                    "{}: expected one activation, BiasGelu or FastGelu: use another engine for \
-                     this bundle",
-                    self.file
-                )));
-            }
-        };
-        let heads = match outline.heads[..] {
-            [first, ref rest @ ..] if rest.iter().all(|other| *other == first) => first,
-            ref found => {
-                return Err(Error::unsupported(format!(
-                    "{}: its layers have {found:?} heads; expected one number, the same \
-                     everywhere: use another engine for this bundle",
-                    self.file
-                )));
-            }
-        };
-        Ok(Some(Form {
-            epsilon: self.norm_epsilon()?,
-            heads: usize::try_from(heads).unwrap_or(usize::MAX),
-            activation,
-            pooling: match has("ReduceMean") {
-                true => Pooling::Mean,
-                false => Pooling::FirstToken,
-            },
-        }))
     }
 
     /// What the graph needs and gives.

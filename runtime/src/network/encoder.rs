@@ -4,7 +4,8 @@
 use super::tensors::{Read, Tensors, unsupported};
 use super::{Dimensions, Format, Matrix, check, check_head_size};
 use crate::bundle::Pooling;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
 
 /// What the feed-forward block has between its two projections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,47 @@ pub(crate) struct Form {
     pub(crate) activation: Activation,
     /// The mean or the first token.
     pub(crate) pooling: Pooling,
+}
+
+impl Form {
+    /// What an encoder's tensors do not tell; `None` if the graph is no encoder's.
+    pub(crate) fn of(graph: &Graph) -> Result<Option<Self>> {
+        let outline = graph.outline()?;
+        let has = |operator: &str| outline.operators.contains(operator);
+        if !has("MultiHeadAttention") {
+            return Ok(None);
+        }
+        let activation = match (has("BiasGelu"), has("FastGelu")) {
+            (true, false) => Activation::Gelu,
+            (false, true) => Activation::GeluTanh,
+            _ => {
+                return Err(Error::unsupported(format!(
+                    "{}: expected one activation, BiasGelu or FastGelu: use another engine for \
+                     this bundle",
+                    graph.file()
+                )));
+            }
+        };
+        let heads = match outline.heads[..] {
+            [first, ref rest @ ..] if rest.iter().all(|other| *other == first) => first,
+            ref found => {
+                return Err(Error::unsupported(format!(
+                    "{}: its layers have {found:?} heads; expected one number, the same \
+                     everywhere: use another engine for this bundle",
+                    graph.file()
+                )));
+            }
+        };
+        Ok(Some(Self {
+            epsilon: graph.norm_epsilon()?,
+            heads: usize::try_from(heads).unwrap_or(usize::MAX),
+            activation,
+            pooling: match has("ReduceMean") {
+                true => Pooling::Mean,
+                false => Pooling::FirstToken,
+            },
+        }))
+    }
 }
 
 /// The factors and the terms of a norm over the width of the network.

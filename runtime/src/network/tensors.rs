@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::{BLOCK, Dimensions, Format, Matrix};
+use super::matrix::{BLOCK, Dimensions, Format, Matrix};
 use crate::bundle::Weights;
 use crate::error::Error;
 

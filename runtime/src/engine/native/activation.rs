@@ -37,18 +37,22 @@ pub(super) fn gelu<I: Isa, const N: usize>(isa: I, x: [I::F; N]) -> [I::F; N] {
     let start = isa.splat(-NORMAL_END);
     // `max` gives its second argument where one is NaN, so that x stays NaN.
     let zero = isa.splat(0.0);
-    let clamped = x.map(|x| {
-        let x = isa.max(start, x);
+    // `from_fn` is inlined into the kernel, with its instructions; `map` is not.
+    let clamped: [I::F; N] = std::array::from_fn(|v| {
+        let x = isa.max(start, x[v]);
         isa.sub(zero, isa.max(start, isa.sub(zero, x)))
     });
     let factor = isa.splat(2.0 / (NORMAL_END * NORMAL_END));
-    let squares = clamped.map(|x| isa.sub(isa.mul(isa.mul(x, x), factor), isa.splat(1.0)));
+    let squares: [I::F; N] = std::array::from_fn(|v| {
+        let square = isa.mul(clamped[v], clamped[v]);
+        isa.sub(isa.mul(square, factor), isa.splat(1.0))
+    });
     let [rest @ .., last] = NORMAL;
     let mut sums = [isa.splat(last); N];
-    for coefficient in rest.into_iter().rev() {
-        let coefficient = isa.splat(coefficient);
-        for (sum, square) in sums.iter_mut().zip(squares) {
-            *sum = isa.add(isa.mul(*sum, square), coefficient);
+    for coefficient in rest.iter().rev() {
+        let coefficient = isa.splat(*coefficient);
+        for v in 0..N {
+            sums[v] = isa.add(isa.mul(sums[v], squares[v]), coefficient);
         }
     }
     std::array::from_fn(|v| {

@@ -1,4 +1,5 @@
-//! Grouped-query attention, causal or not, with an online softmax: keys by the tile, no matrix of scores.
+//! Grouped-query attention, causal or not, with an online softmax: keys by the tile, no matrix of
+//! scores.
 //!
 //! Keys lie in tiles of sixteen, `[tile][kv head][head size][16]`, so that a lane is a key; values
 //! lie `[token][kv head][padded head size]`. A step takes [`STEP`] tiles. Where steps begin depends

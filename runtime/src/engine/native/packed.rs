@@ -26,8 +26,8 @@ pub(super) const MAX_INT8_INPUTS: usize = i32::MAX as usize / (255 * 128);
 pub(super) enum Numbers {
     /// Multiplied by activations that are rounded: lines, and what each column's sum starts from.
     Int8(Vec<Line>, Vec<i32>),
-    /// 4-bit integers in blocks of 32 inputs, multiplied by activations that are rounded: lines, and
-    /// for every panel and block, a scale for each column.
+    /// 4-bit integers in blocks of 32 inputs, multiplied by activations that are rounded: lines,
+    /// and for every panel and block, a scale for each column.
     Blocks(Vec<Line>, Vec<[f32; PANEL]>),
     /// Multiplied by activations as they are: for every panel and input, a row of the panel.
     Float(Vec<[f32; PANEL]>),

@@ -210,10 +210,13 @@ fn finish<I: Isa>(isa: I, then: &Then, found: [I::F; 4], panel: usize, row: &mut
         Then::Store => store(isa, found, panel, row),
         Then::Gelu => store(isa, activation::gelu(isa, found), panel, row),
         Then::GeluTanh => {
-            let found = found.map(|x| activation::gelu_tanh(isa, x));
-            store(isa, found, panel, row);
+            let inner = std::array::from_fn(|v| activation::gelu_tanh(isa, found[v]));
+            store(isa, inner, panel, row);
         }
-        Then::Tanh => store(isa, found.map(|x| activation::tanh(isa, x)), panel, row),
+        Then::Tanh => {
+            let turned = std::array::from_fn(|v| activation::tanh(isa, found[v]));
+            store(isa, turned, panel, row);
+        }
         Then::Add => {
             let row = row[panel * PANEL..][..PANEL].as_chunks_mut().0;
             for v in 0..4 {

@@ -12,7 +12,7 @@ use super::products::Then;
 use crate::bundle::{Pooling, Weights};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::network::encoder::{Activation, Encoder, Norm as NormBytes};
+use crate::network::encoder::{Activation, Encoder, Form, Norm as NormBytes};
 use crate::network::{BLOCK, Dimensions, Format, Matrix, Network, floats};
 
 /// Floats of a row in memory: as many as the panels of a matrix make.
@@ -103,7 +103,7 @@ impl Resident {
         let outline = graph.outline()?;
         let weights = graph.weights();
         let rounds = |matrix: &Matrix<'_>| outline.integer_weights.contains(&matrix.name);
-        let mut resident = match graph.encoder_form()? {
+        let mut resident = match Form::of(graph)? {
             Some(form) => {
                 let encoder = Encoder::read(NAME, weights, form, &Format::ALL)?;
                 Self::of_encoder(&encoder, weights, rounds)

@@ -180,9 +180,9 @@ unsafe fn block_of<const R: usize>(
             let both: [__m512i; 4] =
                 std::array::from_fn(|v| _mm512_load_si512(block.add((pair * 4 + v) * 64).cast()));
             for half in 0..2 {
-                let levels = both.map(|both| match half {
-                    0 => _mm512_and_si512(both, low),
-                    _ => _mm512_and_si512(_mm512_srli_epi16::<4>(both), low),
+                let levels: [__m512i; 4] = std::array::from_fn(|v| match half {
+                    0 => _mm512_and_si512(both[v], low),
+                    _ => _mm512_and_si512(_mm512_srli_epi16::<4>(both[v]), low),
                 });
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let four = x.add(row * stride + (pair * 2 + half) * 4).cast::<i32>();

@@ -59,8 +59,8 @@ pub(in super::super) trait Isa: Copy {
     );
 
     /// Writes the products of `rows` rows of activations, `stride` bytes apart, with a block of a
-    /// panel of 4-bit integers, as they are: `tile[row][column] = start[row] + sum of (x[row][input]
-    /// - 128) * block[input][column]`.
+    /// panel of 4-bit integers, as they are:
+    /// `tile[row][column] = start[row] + sum of (x[row][input] - 128) * block[input][column]`.
     fn block_products(
         self,
         block: &[Line; BLOCK_LINES],
