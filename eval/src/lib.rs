@@ -20,6 +20,7 @@
 mod disguise;
 mod error;
 mod evaluation;
+mod harmless;
 mod metrics;
 mod output;
 pub mod page;
@@ -31,10 +32,12 @@ mod scores;
 mod table;
 #[cfg(test)]
 mod testing;
+mod wrapper;
 
 pub use disguise::Disguise;
 pub use error::{EvalError, Result};
 pub use evaluation::{EvaluationPage, evaluation_page, mistakes_figure};
+pub use harmless::{HarmlessKind, HarmlessText, HarmlessTexts, Identifier, Part};
 pub use metrics::{
     Calibration, ECE_BINS, Metrics, Outcome, calibration_bins, flag_everything_f1, roc_curve,
 };
@@ -47,3 +50,4 @@ pub use robustness::{
 pub use run::{BenchmarkRun, Guard, Progress, run};
 pub use scores::{ScoreLine, write_scores};
 pub use table::table;
+pub use wrapper::Wrapper;

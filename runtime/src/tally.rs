@@ -1,4 +1,4 @@
-//! Scores the windows of a text and of its views, and keeps the largest scores.
+//! The windows of a text and of its views, and the largest of their scores.
 
 use std::ops::Range;
 
@@ -23,25 +23,49 @@ pub(crate) struct Window<'a> {
 /// Computes the logits of windows: a row for each.
 pub(crate) type Score<'a> = dyn FnMut(&[Window<'_>]) -> Result<Vec<Vec<f32>>> + 'a;
 
-/// What has been scored so far.
+/// The views of texts, cut into windows.
 pub(crate) struct Tally<'a> {
     model: &'a Model,
     last: LastWindow,
     coverage: Coverage,
+    /// One for each category.
     calibration: Vec<Calibration>,
-    /// Per category, the largest probability so far.
+    views: Vec<CutView>,
+}
+
+/// A view to be scored.
+struct CutView {
+    kind: ViewKind,
+    /// Which text it is of.
+    reading: usize,
+    /// Which of its other views; `None` is the text itself.
+    view: Option<usize>,
+    tokens: usize,
+    tokens_scored: usize,
+    windows: Vec<CutWindow>,
+}
+
+struct CutWindow {
+    /// The view's tokens that it covers.
+    range: Range<usize>,
+    /// As the network takes them.
+    input: Vec<u32>,
+}
+
+/// What the windows' scores say.
+pub(crate) struct Scored {
+    /// Per category, the largest probability.
     pub(crate) scores: Vec<f32>,
     pub(crate) views: Vec<ScoredView>,
-    best: Option<Best>,
+    /// Where the window lies that scored highest.
+    pub(crate) span: Option<Span>,
 }
 
 /// The window that scored highest.
-struct Best {
+struct Best<'a> {
     score: f32,
-    reading: usize,
-    view: Option<usize>,
-    tokens: Range<usize>,
-    is_only_window: bool,
+    view: &'a CutView,
+    range: &'a Range<usize>,
 }
 
 impl<'a> Tally<'a> {
@@ -56,23 +80,16 @@ impl<'a> Tally<'a> {
             model,
             last,
             coverage,
-            scores: vec![0.0; calibration.len()],
             calibration,
             views: Vec::new(),
-            best: None,
         }
     }
 
-    /// Scores a text and its other views.
-    pub(crate) fn add(&mut self, reading: &Reading<'_>, score: &mut Score<'_>) -> Result<()> {
-        let index = self
-            .views
-            .iter()
-            .filter(|view| view.kind == ViewKind::Raw)
-            .count();
-        self.add_view(&reading.joined.text, ViewKind::Raw, (index, None), score)?;
+    /// Cuts a text, the one with this index, and its other views.
+    pub(crate) fn add(&mut self, index: usize, reading: &Reading<'_>) -> Result<()> {
+        self.add_view(&reading.joined.text, ViewKind::Raw, (index, None))?;
         for (number, (kind, view)) in reading.others().enumerate() {
-            self.add_view(view.text(), kind, (index, Some(number)), score)?;
+            self.add_view(view.text(), kind, (index, Some(number)))?;
         }
         Ok(())
     }
@@ -82,72 +99,94 @@ impl<'a> Tally<'a> {
         text: &str,
         kind: ViewKind,
         (reading, view): (usize, Option<usize>),
-        score: &mut Score<'_>,
     ) -> Result<()> {
         let tokens = self.model.encode(text)?;
         let scored = self.coverage.of(tokens.len());
-        let mut summary = ScoredView {
+        let limits = self.model.manifest().limits;
+        let windows = windows(scored, limits, self.last).map(|range| CutWindow {
+            input: self.model.window(&tokens[range.clone()]).into_owned(),
+            range,
+        });
+        self.views.push(CutView {
             kind,
-            score: 0.0,
+            reading,
+            view,
             tokens: tokens.len(),
             tokens_scored: scored,
-            windows: 0,
-        };
-        let limits = self.model.manifest().limits;
-        let ranges: Vec<_> = windows(scored, limits, self.last).collect();
-        let inputs: Vec<_> = ranges
-            .iter()
-            .map(|range| self.model.window(&tokens[range.clone()]))
-            .collect();
-        let windows: Vec<_> = ranges
-            .iter()
-            .zip(&inputs)
-            .map(|(range, tokens)| Window {
-                tokens,
-                is_last: range.end == scored,
-            })
-            .collect();
-        let rows = score(&windows)?;
-        debug_assert_eq!(rows.len(), windows.len());
-        for (range, logits) in ranges.into_iter().zip(rows) {
-            let mut largest = 0.0_f32;
-            let calibrated = logits.iter().zip(&self.calibration);
-            for ((logit, calibration), score) in calibrated.zip(&mut self.scores) {
-                let probability = calibration.probability(*logit);
-                *score = score.max(probability);
-                largest = largest.max(probability);
-            }
-            summary.windows += 1;
-            summary.score = summary.score.max(largest);
-            if self.best.as_ref().is_none_or(|best| largest > best.score) {
-                self.best = Some(Best {
-                    score: largest,
-                    reading,
-                    view,
-                    is_only_window: range.len() == tokens.len(),
-                    tokens: range,
-                });
-            }
-        }
-        self.views.push(summary);
+            windows: windows.collect(),
+        });
         Ok(())
+    }
+
+    /// The windows of all views.
+    pub(crate) fn windows(&self) -> Vec<Window<'_>> {
+        let all = self.views.iter().flat_map(|view| {
+            view.windows.iter().map(|window| Window {
+                tokens: &window.input,
+                is_last: window.range.end == view.tokens_scored,
+            })
+        });
+        all.collect()
+    }
+
+    /// The largest scores. `rows` are the logits of the [`windows`](Self::windows), in order, and
+    /// `readings` the texts that were added.
+    pub(crate) fn score(&self, readings: &[Reading<'_>], rows: Vec<Vec<f32>>) -> Result<Scored> {
+        let mut scores = vec![0.0_f32; self.calibration.len()];
+        let mut views = Vec::with_capacity(self.views.len());
+        let mut best: Option<Best<'_>> = None;
+        let mut rows = rows.into_iter();
+        for view in &self.views {
+            let mut summary = ScoredView {
+                kind: view.kind,
+                score: 0.0,
+                tokens: view.tokens,
+                tokens_scored: view.tokens_scored,
+                windows: view.windows.len(),
+            };
+            for (window, logits) in view.windows.iter().zip(&mut rows) {
+                let mut largest = 0.0_f32;
+                let calibrated = logits.iter().zip(&self.calibration);
+                for ((logit, calibration), score) in calibrated.zip(&mut scores) {
+                    let probability = calibration.probability(*logit);
+                    *score = score.max(probability);
+                    largest = largest.max(probability);
+                }
+                summary.score = summary.score.max(largest);
+                if best.as_ref().is_none_or(|best| largest > best.score) {
+                    best = Some(Best {
+                        score: largest,
+                        view,
+                        range: &window.range,
+                    });
+                }
+            }
+            views.push(summary);
+        }
+        debug_assert!(rows.next().is_none(), "a row for each window");
+        let span = best.map(|best| self.span(&best, readings)).transpose()?;
+        Ok(Scored {
+            scores,
+            views,
+            span,
+        })
     }
 
     /// Where the best window lies. Only a text of several windows is tokenised again, for the
     /// places of its tokens.
-    pub(crate) fn span(&self, readings: &[Reading<'_>]) -> Result<Option<Span>> {
-        let Some(best) = &self.best else {
-            return Ok(None);
-        };
-        let reading = &readings[best.reading];
-        let view = best.view.and_then(|number| reading.others().nth(number));
+    fn span(&self, best: &Best<'_>, readings: &[Reading<'_>]) -> Result<Span> {
+        let reading = &readings[best.view.reading];
+        let view = best
+            .view
+            .view
+            .and_then(|number| reading.others().nth(number));
         let view = view.map(|(_, view)| view);
         let text = view.map_or(&*reading.joined.text, View::text);
-        let range = match best.is_only_window {
+        let range = match best.range.len() == best.view.tokens {
             true => 0..text.len(),
-            false => self.model.token_span(text, best.tokens.clone())?,
+            false => self.model.token_span(text, best.range.clone())?,
         };
         let origin = view.map_or(range.clone(), |view| view.origin(range));
-        Ok(Some(reading.joined.span(origin)))
+        Ok(reading.joined.span(origin))
     }
 }

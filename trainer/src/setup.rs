@@ -14,6 +14,7 @@ use crate::data::packed::PretrainStream;
 use crate::data::rows::{Corpus, Pair, ParallelRow, load_pairs, load_parallel, load_seed};
 use crate::data::tokenizer::Tokenizer;
 use crate::data::validation::{split, write_rows};
+use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
 use crate::files::write_atomically;
 use crate::model::decoder::Decoder;
@@ -37,6 +38,8 @@ pub(crate) struct Setup<'a> {
     pub data: PathBuf,
     /// What to train on.
     pub device: Device,
+    /// The processes that train together.
+    pub group: ProcessGroup,
     /// The seed data to learn from: S(0).
     pub training: Corpus,
     /// The seed data held out.
@@ -58,7 +61,8 @@ pub(crate) struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
-    /// Reads the data and learns whatever `run` does not hold yet, up to the base.
+    /// Reads the data and learns whatever `run` does not hold yet, up to the base. The first
+    /// process of `group` writes, and all read.
     ///
     /// # Errors
     /// Data, files or a stage that failed.
@@ -66,21 +70,23 @@ impl<'a> Setup<'a> {
         recipe: &'a Recipe,
         run: &Path,
         data: &Path,
-        device: &Device,
+        (device, group): (&Device, &ProcessGroup),
     ) -> Result<Self, TrainError> {
         let corpus = load_seed(data, &recipe.data)?;
         let parallel = load_parallel(data, &recipe.data)?;
         let pairs = load_pairs(data, &recipe.data)?;
         let licences = licences(recipe, &corpus, &parallel)?;
         let (training, validation) = split(&corpus, recipe);
-        write_rows(&run.join("validation.jsonl"), &validation)?;
-        eprintln!(
-            "data: {} training rows, {} validation rows, {} parallel texts, {} pairs",
-            training.rows.len(),
-            validation.rows.len(),
-            parallel.len(),
-            pairs.len()
-        );
+        if group.is_first() {
+            write_rows(&run.join("validation.jsonl"), &validation)?;
+            eprintln!(
+                "data: {} training rows, {} validation rows, {} parallel texts, {} pairs",
+                training.rows.len(),
+                validation.rows.len(),
+                parallel.len(),
+                pairs.len()
+            );
+        }
         let tokenizer_path = run.join("tokenizer.json");
         let (tokenizer, mut base) = match &recipe.start {
             Start::Scratch {
@@ -88,28 +94,28 @@ impl<'a> Setup<'a> {
                 model,
                 pretrain,
             } => {
-                let tokenizer =
-                    learned_tokenizer(&tokenizer_path, &training, &parallel, vocabulary)?;
+                let texts = (&training, &parallel[..]);
+                let tokenizer = learned_tokenizer(&tokenizer_path, texts, vocabulary, group)?;
                 let base = Decoder::new(model, tokenizer.vocabulary(), recipe.seed, device);
                 let texts = (&training, &parallel[..], &pairs[..]);
                 let settings = (pretrain, recipe.seed, recipe.compute);
-                let base = pretrained(base, texts, &tokenizer, settings, run)?;
+                let base = pretrained(base, texts, &tokenizer, settings, (run, group))?;
                 (tokenizer, base)
             }
             Start::Checkpoint(base) => imported_base(
                 &data.join(&base.checkpoint),
                 &tokenizer_path,
                 recipe,
-                device,
+                (device, group),
             )?,
         };
         base.reset_score(recipe.seed.wrapping_add(1));
         let lexicon = match needs_lexicon(recipe) {
             true => Some(Arc::new(learned_lexicon(
                 &run.join("lexicon.json"),
-                &pairs,
-                &parallel,
+                (&pairs, &parallel),
                 recipe,
+                group,
             )?)),
             false => None,
         };
@@ -118,6 +124,7 @@ impl<'a> Setup<'a> {
             run: run.to_owned(),
             data: data.to_owned(),
             device: *device,
+            group: group.clone(),
             training,
             validation,
             parallel,
@@ -161,7 +168,8 @@ impl<'a> Setup<'a> {
             Some(lexicon) => Ok(lexicon.clone()),
             None => {
                 let path = self.run.join("lexicon.json");
-                let lexicon = learned_lexicon(&path, &self.pairs, &self.parallel, self.recipe)?;
+                let texts = (&self.pairs[..], &self.parallel[..]);
+                let lexicon = learned_lexicon(&path, texts, self.recipe, &self.group)?;
                 Ok(Arc::new(lexicon))
             }
         }
@@ -211,7 +219,8 @@ impl<'a> Setup<'a> {
             recipe,
             WATCHED_ROWS,
         );
-        run_stage(&mut stage, &settings, &mut classifier, folder)?;
+        let place = (folder, &self.group);
+        run_stage(&mut stage, &settings, &mut classifier, place)?;
         Ok(classifier)
     }
 }
@@ -238,15 +247,16 @@ fn licences(
 
 fn learned_tokenizer(
     path: &Path,
-    training: &Corpus,
-    parallel: &[ParallelRow],
+    (training, parallel): (&Corpus, &[ParallelRow]),
     recipe: &TokenizerRecipe,
+    group: &ProcessGroup,
 ) -> Result<Tokenizer, TrainError> {
-    if !path.exists() {
+    if group.is_first() && !path.exists() {
         let training = training.rows.iter().map(|row| row.text.as_str());
         let texts = training.chain(parallel.iter().map(|row| row.text.as_str()));
         Tokenizer::train(texts, recipe.vocabulary)?.save(path)?;
     }
+    group.wait();
     Tokenizer::load(path)
 }
 
@@ -256,7 +266,7 @@ fn pretrained(
     (training, parallel, pairs): (&Corpus, &[ParallelRow], &[Pair]),
     tokenizer: &Tokenizer,
     (recipe, seed, compute): (&PretrainRecipe, u64, ComputeRecipe),
-    run: &Path,
+    place: (&Path, &ProcessGroup),
 ) -> Result<Decoder, TrainError> {
     if recipe.steps > 0 {
         let stream = PretrainStream::new(training, parallel, pairs, tokenizer, (recipe, seed));
@@ -266,7 +276,7 @@ fn pretrained(
             &mut stage,
             &StageSettings::new("pretrain", recipe.steps, &recipe.optimizer, compute),
             &mut base,
-            run,
+            place,
         )?;
     }
     Ok(base)
@@ -277,7 +287,7 @@ fn imported_base(
     folder: &Path,
     tokenizer_path: &Path,
     recipe: &Recipe,
-    device: &Device,
+    (device, group): (&Device, &ProcessGroup),
 ) -> Result<(Tokenizer, Decoder), TrainError> {
     let base = import::language_model(folder, device)?.without_head();
     let (window, limit) = (recipe.classifier.window_tokens, base.shape.max_position);
@@ -289,7 +299,10 @@ fn imported_base(
     }
     let from = folder.join("tokenizer.json");
     let bytes = fs::read(&from).map_err(|e| TrainError::io("read", &from, e))?;
-    write_atomically(tokenizer_path, &bytes)?;
+    if group.is_first() {
+        write_atomically(tokenizer_path, &bytes)?;
+    }
+    group.wait();
     let tokenizer = Tokenizer::load(tokenizer_path)?;
     if tokenizer.puts_tokens_first() {
         return Err(TrainError::invalid(
@@ -303,12 +316,13 @@ fn imported_base(
 
 fn learned_lexicon(
     path: &Path,
-    pairs: &[Pair],
-    parallel: &[ParallelRow],
+    (pairs, parallel): (&[Pair], &[ParallelRow]),
     recipe: &Recipe,
+    group: &ProcessGroup,
 ) -> Result<Lexicon, TrainError> {
-    if !path.exists() {
+    if group.is_first() && !path.exists() {
         Lexicon::learn_all(pairs, parallel, &recipe.data.languages).save(path)?;
     }
+    group.wait();
     Lexicon::load(path)
 }

@@ -41,6 +41,24 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Train in several processes, with what that needs of Debian: the trainer's tests of its
+    /// feature `distributed`, and its lints
+    Distributed,
+    /// Measure the trainer beside PyTorch, in turns: scripts/throughput.py
+    Throughput {
+        /// What to compute on: cpu, or cuda, where device_check runs first
+        #[arg(long, default_value = "cpu")]
+        device: String,
+        /// Turns of each program
+        #[arg(long, default_value_t = 7)]
+        turns: usize,
+        /// Threads of each program on a CPU
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// The cases whose names begin so; without it, all
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Build the C library small, and install it with its header, pkg-config and CMake files
     Install(InstallOptions),
     /// Append the rows on stdin, CSV with a line of names, to a record of this machine
@@ -100,6 +118,18 @@ fn run(task: Task) -> Result<()> {
         Task::Lint => lint(&sh),
         Task::Tests => tests(&sh),
         Task::Ctest { full } => ctest(&sh, &root, full),
+        Task::Distributed => distributed(&sh, &root),
+        Task::Throughput {
+            device,
+            turns,
+            threads,
+            only,
+        } => {
+            torch(&sh, &root)?;
+            let [turns, threads] = [turns, threads].map(|number| number.to_string());
+            let only = only.map(|name| format!("--only={name}"));
+            throughput(&sh, &device, &[turns, threads], only.as_deref())
+        }
         Task::Install(options) => library::install(&sh, options),
         Task::Record { name: Some(name) } => record::append(&root, &name),
         Task::Record { name: None } => {
@@ -178,6 +208,56 @@ fn tests(sh: &Shell) -> Result<()> {
     // Tests drive the programs and link the C library, which `cargo test` does not build for them.
     cmd!(sh, "cargo build --release --workspace --bins --lib").run()?;
     cmd!(sh, "cargo test --release --workspace").run()?;
+    Ok(())
+}
+
+/// Trains with several processes. The whole workspace is named so that cargo takes what its other
+/// commands have built.
+fn distributed(sh: &Shell, root: &Path) -> Result<()> {
+    torch(sh, root)?;
+    cmd!(sh, "scripts/debian.sh mpi").run()?;
+    let features = ["--features", "duoguard-trainer/distributed"];
+    cmd!(
+        sh,
+        "cargo test --release --workspace {features...} --test distributed -- --nocapture"
+    )
+    .run()?;
+    cmd!(
+        sh,
+        "cargo clippy --release --workspace {features...} --lib --bin duoguard-train
+         --test distributed -- -D warnings"
+    )
+    .run()?;
+    Ok(())
+}
+
+/// Measures beside PyTorch; `DUOGUARD_PYTHON` may name a Python that has it.
+fn throughput(
+    sh: &Shell,
+    device: &str,
+    [turns, threads]: &[String; 2],
+    only: Option<&str>,
+) -> Result<()> {
+    let examples = ["--example", "throughput", "--example", "device_check"];
+    cmd!(
+        sh,
+        "cargo build --release --workspace {examples...}"
+    )
+    .run()?;
+    if device == "cuda" {
+        cmd!(sh, "target/release/examples/device_check --device cuda").run()?;
+    }
+    let python = match sh.var("DUOGUARD_PYTHON") {
+        Ok(python) => python,
+        Err(_) => cmd!(sh, "scripts/venv.sh torch torch").read()?,
+    };
+    let python = ["--python", &python];
+    let how = ["--device", device, "--turns", turns, "--threads", threads];
+    cmd!(
+        sh,
+        "python3 scripts/throughput.py {python...} {how...} {only...}"
+    )
+    .run()?;
     Ok(())
 }
 

@@ -1,0 +1,92 @@
+//! Greetings, single words, emoji and sentences of everyday life, in 37 languages.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::Part;
+use super::identifiers::pick;
+
+/// Language, what the items are, and the items with bars between.
+const DATA: &str = include_str!("../../data/everyday.tsv");
+
+/// The languages that have items of a kind, with those of the part.
+fn lists(kind: &str, part: Part) -> Vec<(&'static str, Vec<&'static str>)> {
+    let line = |line: &'static str| {
+        let mut fields = line.split('\t');
+        let (language, name, items) = (fields.next()?, fields.next()?, fields.next()?);
+        let items: Vec<_> = items.split('|').collect();
+        (name == kind).then(|| (language, part.of(&items)))
+    };
+    DATA.lines().filter_map(line).collect()
+}
+
+fn item(kind: &str, part: Part, rng: &mut ChaCha8Rng) -> (Option<&'static str>, String) {
+    let (language, items) = pick(rng, &lists(kind, part));
+    (Some(language), pick(rng, &items).to_owned())
+}
+
+pub(super) fn greeting(part: Part, rng: &mut ChaCha8Rng) -> (Option<&'static str>, String) {
+    let (language, greeting) = item("greeting", part, rng);
+    let end = match greeting.ends_with(['?', '？', '؟']) {
+        true => "",
+        false => pick(rng, &["", "!", ".", ","]),
+    };
+    (language, greeting + end)
+}
+
+pub(super) fn word(part: Part, rng: &mut ChaCha8Rng) -> (Option<&'static str>, String) {
+    let (language, word) = item("word", part, rng);
+    let text = match rng.random_range(0..5) {
+        0 => word.to_uppercase(),
+        1 => word + "?",
+        _ => word,
+    };
+    (language, text)
+}
+
+pub(super) fn emoji(part: Part, rng: &mut ChaCha8Rng) -> String {
+    const EMOJI: [&str; 30] = [
+        "🙂",
+        "👍",
+        "❤️",
+        "🎉",
+        "🌳",
+        "😂",
+        "🙏",
+        "🚲",
+        "☀️",
+        "🍞",
+        "🐈",
+        "🌧️",
+        "📚",
+        "🏔️",
+        "🎂",
+        "👩‍🍳",
+        "🇫🇷",
+        "🚆",
+        "🌻",
+        "😴",
+        "✅",
+        "🥕",
+        "👋🏽",
+        "🏠",
+        "☕",
+        "🐶",
+        "🎵",
+        "🇯🇵",
+        "👨‍👩‍👧",
+        "🍎",
+    ];
+    let emoji = part.of(&EMOJI);
+    let count = rng.random_range(1..=3);
+    (0..count).map(|_| pick(rng, &emoji)).collect()
+}
+
+/// A sentence: a frame of the part, and whatever fits it.
+pub(super) fn sentence(part: Part, rng: &mut ChaCha8Rng) -> (Option<&'static str>, String) {
+    let (language, frame) = item("frame", part, rng);
+    let mut fillers = lists("filler", part);
+    fillers.retain(|(of, _)| Some(*of) == language);
+    let filler = fillers.first().map_or("", |(_, items)| pick(rng, items));
+    (language, frame.replace("{}", filler))
+}
