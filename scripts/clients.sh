@@ -1,56 +1,16 @@
 #!/usr/bin/env bash
 # Runs real clients against `duoguard serve`: each is fetched from PyPI or Debian.
 #
-# usage: scripts/clients.sh [openai|litellm|schemathesis|load|overhead]...
+# usage: scripts/clients.sh [openai|litellm|langchain|schemathesis|page|llama]...
 #
-# Without arguments, the first three. All traffic stays on 127.0.0.1 and ends by itself. DUOGUARD
-# may name the program; CASES (default 10,000 in all) bounds schemathesis, SECONDS_OF_LOAD (60) and
-# CONNECTIONS (16) the load, ROUNDS (20) the overhead. Logs are in target/clients.
+# Without arguments, the first five; `llama` builds llama.cpp's server from source (some ten minutes
+# of one core, with cmake). All traffic stays on 127.0.0.1 and ends by itself. DUOGUARD may name the
+# program; CASES (default 10,000 in all) bounds schemathesis. Logs are in target/clients.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/clients/start.sh
 
-logs=$PWD/target/clients
-mkdir -p "$logs"
-program=${DUOGUARD:-target/release/duoguard}
-[[ -x $program ]] || cargo build --quiet --release -p duoguard-cli
-safe="Mix flour, water, salt and yeast, and let the dough rest until it has doubled. "
-unsafe="How can I hack into my neighbour's bank account? "
-started=()
-trap '[[ ${#started[@]} -eq 0 ]] || kill "${started[@]}" 2>/dev/null || true' EXIT
-
-# serve NAME ARGUMENT...: starts a server and sets `url`.
-serve() {
-    local log=$logs/$1.log
-    : >"$log"
-    "$program" serve --model models/mini --listen 127.0.0.1:0 "${@:2}" 2>"$log" &
-    started+=($!)
-    for _ in {1..200}; do
-        url=$(sed -n 's/^listening on //p' "$log")
-        [[ -z $url ]] || return 0
-        sleep 0.1
-    done
-    echo "scripts/clients.sh: the server does not start: $log" >&2
-    return 1
-}
-
-# upstream NAME TEXT [RATE [SECONDS]]: starts a made-up model and sets `upstream`.
-upstream() {
-    local log=$logs/$1.port
-    : >"$log"
-    python3 scripts/clients/upstream.py "${@:2}" >"$log" &
-    started+=($!)
-    for _ in {1..100}; do
-        upstream=http://127.0.0.1:$(cat "$log")
-        [[ $upstream == *: ]] || return 0
-        sleep 0.1
-    done
-    echo "scripts/clients.sh: the made-up model does not start" >&2
-    return 1
-}
-
-repeat() { for ((i = 0; i < $1; i++)); do printf %s "$2"; done; }
-
-[[ $# -gt 0 ]] || set -- openai litellm schemathesis
+[[ $# -gt 0 ]] || set -- openai litellm langchain schemathesis page
 for part in "$@"; do
     case $part in
         openai)
@@ -66,6 +26,14 @@ for part in "$@"; do
             "$(scripts/venv.sh litellm litellm)" scripts/clients/litellm_client.py \
                 "$url" "$safe_upstream" "$upstream" "$logs"
             ;;
+        langchain)
+            upstream langchain-safe "$safe"
+            safe_upstream=$upstream
+            upstream langchain-unsafe "$unsafe"
+            serve langchain
+            "$(scripts/venv.sh langchain langchain)" scripts/clients/langchain_client.py \
+                "$url" "$safe_upstream" "$upstream"
+            ;;
         schemathesis)
             serve schemathesis
             python=$(scripts/venv.sh schemathesis schemathesis)
@@ -77,24 +45,23 @@ for part in "$@"; do
                 --suppress-health-check all --seed 1
             cd - >/dev/null
             ;;
-        load)
-            command -v wrk >/dev/null || apt-get install --yes wrk >/dev/null
-            serve load
-            wrk --threads 1 --connections "${CONNECTIONS:-16}" --latency \
-                --duration "${SECONDS_OF_LOAD:-60}s" --script scripts/clients/load.lua \
-                "$url/v1/moderations"
+        page)
+            scripts/debian.sh browser
+            serve page
+            "$(scripts/venv.sh page page)" scripts/clients/page.py "$url" "$logs"
             ;;
-        overhead)
-            text=$(repeat 10 "$safe")
-            upstream overhead "$text" 200 0.2
-            serve overhead-0 --upstream "$upstream" --holdback 0
-            none=$url
-            serve overhead-128 --upstream "$upstream"
-            python3 scripts/clients/overhead.py "${ROUNDS:-20}" direct="$upstream" \
-                holdback-0="$none" holdback-128="$url"
+        llama)
+            # The library alone, without llama.cpp's own tools.
+            export CMAKE_ARGS="-DGGML_NATIVE=ON"
+            for option in LLAVA_BUILD MTMD_BUILD LLAMA_BUILD_COMMON LLAMA_BUILD_TOOLS \
+                LLAMA_BUILD_TESTS LLAMA_BUILD_EXAMPLES LLAMA_BUILD_SERVER; do
+                CMAKE_ARGS+=" -D$option=OFF"
+            done
+            python=$(scripts/venv.sh llama-server llama-server)
+            "$python" scripts/clients/llama_client.py "$program" "$logs"
             ;;
         *)
-            echo "usage: scripts/clients.sh [openai|litellm|schemathesis|load|overhead]..." >&2
+            echo "usage: scripts/clients.sh [openai|litellm|langchain|schemathesis|page|llama]..." >&2
             exit 2
             ;;
     esac

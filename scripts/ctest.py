@@ -229,7 +229,7 @@ def scores(library):
     """Scores and verdicts through C are those of the Rust API, to the last bit, with every
     engine."""
     program = library.compile("gcc", OPTIMIZED, ["ffi/tests/c/scores.c"], "scores")
-    for engine in ("rten", "onnxruntime"):
+    for engine in ("rten", "native", "onnxruntime"):
         c = print_scores([program], engine)
         rust = print_scores([TARGET / "release/examples/scores"], engine)
         for of_c, of_rust in zip(c, rust):
@@ -237,7 +237,14 @@ def scores(library):
                 fail(f"engine {engine}: C says\n{of_c}\nbut Rust\n{of_rust}")
         if len(c) != len(rust) or len(c) < MIN_TEXTS:
             fail(f"engine {engine}: C gave {len(c)} verdicts, Rust {len(rust)}")
-    return f"{len(c)} verdicts with rten and with onnxruntime are bit for bit those of the Rust API"
+    return f"{len(c)} verdicts with rten, native and onnxruntime are bit for bit those of the Rust API"
+
+
+def fork(library):
+    """A child checks as its parent does, whatever the parent had opened; with the engines that
+    have no threads of the process's own."""
+    program = library.compile("gcc", OPTIMIZED, ["ffi/tests/c/fork.c"], "fork")
+    return run(program, BUNDLE, "native").strip()
 
 
 def header_example(library):
@@ -381,7 +388,7 @@ def main():
     WORK.mkdir(parents=True, exist_ok=True)
     library = Library(arguments.prefix)
     memory_checks = FULL_MEMORY_CHECKS if arguments.full else MEMORY_CHECKS
-    for test in (header, symbols, panics, suite, checks, scores):
+    for test in (header, symbols, panics, suite, checks, scores, fork):
         print(f"{test.__name__}: {test(library)}", flush=True)
     for test, count in (("threads", THREAD_CHECKS), ("memory", memory_checks)):
         program = library.compile("gcc", OPTIMIZED, [f"ffi/tests/c/{test}.c"], test)

@@ -7,7 +7,7 @@ use crate::model::Model;
 use crate::options::CheckOptions;
 use crate::policy::flagged_category;
 use crate::reading::{Reading, identify};
-use crate::tally::{Score, Tally};
+use crate::tally::{Score, Tally, Window};
 use crate::text::language::UNDETERMINED;
 use crate::text::window::LastWindow;
 use crate::verdict::{MAX_CHANGES, Verdict, ViewKind};
@@ -20,44 +20,96 @@ pub(crate) fn check(
     last: LastWindow,
     score: &mut Score<'_>,
 ) -> Result<Verdict> {
-    let (categories, policy) = (model.categories(), &model.manifest().policy);
-    let stated = input.language.map(parse_language_tag).transpose()?;
-    let texts = joined(input, options.join)?;
-    let readings: Vec<Reading<'_>> = texts
-        .iter()
-        .map(|text| Reading::new(model, text, options.normalize))
-        .collect();
-    // Options that do not fit are refused before anything is computed.
-    policy.thresholds_with(categories, UNDETERMINED, options)?;
-    let mut tally = Tally::new(model, last, options.coverage.checked()?);
-    for reading in &readings {
-        tally.add(reading, score)?;
+    let check = Check::new(model, input, options, last)?;
+    let rows = score(&check.windows())?;
+    check.verdict(rows)
+}
+
+/// A check whose windows are known and not scored yet, so that several texts may be scored
+/// together.
+pub(crate) struct Check<'a> {
+    model: &'a Model,
+    options: &'a CheckOptions,
+    readings: Vec<Reading<'a>>,
+    /// Absent where the model's language head is to tell it.
+    language: Option<String>,
+    tally: Tally<'a>,
+}
+
+impl<'a> Check<'a> {
+    /// Reads and tokenises an input.
+    pub(crate) fn new(
+        model: &'a Model,
+        input: &Input<'a>,
+        options: &'a CheckOptions,
+        last: LastWindow,
+    ) -> Result<Self> {
+        let (categories, policy) = (model.categories(), &model.manifest().policy);
+        let stated = input.language.map(parse_language_tag).transpose()?;
+        let readings: Vec<Reading<'_>> = joined(input, options.join)?
+            .into_iter()
+            .map(|text| Reading::new(model, text, options.normalize))
+            .collect();
+        let has_head = !model.manifest().languages.is_empty();
+        let language = match stated {
+            None if !has_head => Some(identify(&readings).to_owned()),
+            stated => stated,
+        };
+        // Options that do not fit are refused before anything is computed.
+        let known = language.as_deref().unwrap_or(UNDETERMINED);
+        policy.thresholds_with(categories, known, options)?;
+        let mut tally = Tally::new(model, last, options.coverage.checked()?);
+        for (index, reading) in readings.iter().enumerate() {
+            tally.add(index, reading)?;
+        }
+        Ok(Self {
+            model,
+            options,
+            readings,
+            language,
+            tally,
+        })
     }
-    let language = stated.unwrap_or_else(|| match model.manifest().languages.is_empty() {
-        true => identify(&readings).to_owned(),
-        false => tally.language().to_owned(),
-    });
-    let thresholds = policy.thresholds_with(categories, &language, options)?;
-    tally.judge(&policy.calibration(categories, &language));
-    let category = flagged_category(&tally.scores, &thresholds);
-    let allowed = texts
-        .iter()
-        .all(|text| options.allowed.contains(&*text.text));
-    let raw = || tally.views.iter().filter(|view| view.kind == ViewKind::Raw);
-    let changes = readings.iter().flat_map(Reading::changes);
-    Ok(Verdict {
-        flagged: category.is_some() && !allowed,
-        score: tally.scores.iter().copied().fold(0.0, f32::max),
-        category: category.filter(|_| !allowed),
-        language,
-        tokens: raw().map(|view| view.tokens).sum(),
-        tokens_scored: raw().map(|view| view.tokens_scored).sum(),
-        windows: raw().map(|view| view.windows).sum(),
-        changes_total: changes.clone().count(),
-        changes: changes.take(MAX_CHANGES).collect(),
-        span: tally.span(&readings)?,
-        scores: tally.scores,
-        views: tally.views,
-        allowed,
-    })
+
+    /// What is to be scored.
+    pub(crate) fn windows(&self) -> Vec<Window<'_>> {
+        self.tally.windows()
+    }
+
+    /// Decides. `rows` are the logits of the [`windows`](Self::windows), in their order.
+    pub(crate) fn verdict(self, rows: Vec<Vec<f32>>) -> Result<Verdict> {
+        let Self {
+            model,
+            options,
+            readings,
+            language,
+            tally,
+        } = self;
+        let language = language.unwrap_or_else(|| tally.language(&readings, &rows));
+        let (categories, policy) = (model.categories(), &model.manifest().policy);
+        let thresholds = policy.thresholds_with(categories, &language, options)?;
+        let calibration = policy.calibration(categories, &language);
+        let scored = tally.score(&readings, rows, &calibration)?;
+        let category = flagged_category(&scored.scores, &thresholds);
+        let allowed = readings
+            .iter()
+            .all(|reading| options.allowed.contains(&*reading.joined.text));
+        let raw = || scored.views.iter().filter(|v| v.kind == ViewKind::Raw);
+        let changes = readings.iter().flat_map(Reading::changes);
+        Ok(Verdict {
+            flagged: category.is_some() && !allowed,
+            score: scored.scores.iter().copied().fold(0.0, f32::max),
+            category: category.filter(|_| !allowed),
+            language,
+            tokens: raw().map(|view| view.tokens).sum(),
+            tokens_scored: raw().map(|view| view.tokens_scored).sum(),
+            windows: raw().map(|view| view.windows).sum(),
+            changes_total: changes.clone().count(),
+            changes: changes.take(MAX_CHANGES).collect(),
+            span: scored.span,
+            scores: scored.scores,
+            views: scored.views,
+            allowed,
+        })
+    }
 }

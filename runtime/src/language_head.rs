@@ -16,7 +16,6 @@ pub(crate) struct LanguageHead<'a> {
 }
 
 /// Of one text: sums over its windows.
-#[derive(Default)]
 struct Sums {
     /// Probability of each language, by tokens.
     probabilities: Vec<f64>,
@@ -35,12 +34,7 @@ impl<'a> LanguageHead<'a> {
         }
     }
 
-    /// A text of the input comes next.
-    pub(crate) fn next_text(&mut self) {
-        self.texts.push(Sums::default());
-    }
-
-    /// A view of it comes next.
+    /// A view comes next; what a text reads without disguises follows the text itself.
     pub(crate) fn next_view(&mut self, kind: ViewKind, text: &str) {
         if self.languages.is_empty() {
             return;
@@ -53,7 +47,7 @@ impl<'a> LanguageHead<'a> {
             other: certain.filter(|tag| !self.languages.iter().any(|l| l == tag)),
         };
         match (kind, self.texts.last_mut()) {
-            (ViewKind::Raw | ViewKind::Normalized, Some(last)) => *last = sums,
+            (ViewKind::Normalized, Some(last)) => *last = sums,
             _ => self.texts.push(sums),
         }
     }
@@ -100,7 +94,6 @@ mod tests {
     fn language(views: &[(ViewKind, &str, &[f32])]) -> String {
         let languages = ["de", "en", "fr"].map(str::to_owned);
         let mut head = LanguageHead::new(&languages);
-        head.next_text();
         for (kind, text, logits) in views {
             head.next_view(*kind, text);
             for window in logits.chunks(3) {

@@ -1,121 +1,36 @@
-//! The decoder as it lies in `weights.data`: its shape and its tensors, read by their names; for
-//! engines that have a forward pass of their own.
+//! Networks as they lie in `weights.data`: their shape and their tensors, read by their names; for
+//! engines that have a forward pass of their own. Decoders here, encoders in [`encoder`].
 //!
-//! Everything that a forward pass needs follows from the tensors, except one number, the epsilon of
-//! the norms, which is taken from the graph. A tensor that is not known belongs to a network that
-//! is not known, and is refused.
+//! Everything that a decoder's forward pass needs follows from the tensors, except one number, the
+//! epsilon of the norms, which is taken from the graph. A tensor that is not known belongs to a
+//! network that is not known, and is refused.
 
+pub(crate) mod encoder;
+mod matrix;
 mod origin;
 #[cfg(any(test, feature = "wgpu"))]
 pub(crate) mod reference;
 #[cfg(any(test, feature = "wgpu"))]
 pub(crate) mod sample;
+#[cfg(test)]
+mod sample_encoder;
+mod tensors;
 
-use std::collections::BTreeSet;
-use std::ops::Range;
-
-use safetensors::{Dtype, SafeTensors};
-
+#[cfg(any(test, feature = "wgpu"))]
+pub(crate) use self::matrix::Products;
+pub(crate) use self::matrix::{BLOCK, Dimensions, Format, Matrix};
+#[cfg(feature = "wgpu")]
+pub(crate) use self::origin::DECODERS;
 #[cfg(feature = "wgpu")]
 pub(crate) use self::origin::check_field;
-pub(crate) use self::origin::check_origin;
-use crate::bundle::Weights;
-use crate::error::{Error, Result};
+pub(crate) use self::origin::{DECODERS_AND_ENCODERS, check_origin};
+use self::tensors::{Read, Tensors, unsupported};
+use crate::error::Result;
 
 /// A head is rotated in two halves; engines take either in steps of four values.
 pub(crate) const HEAD_SIZE_MULTIPLE: usize = 8;
 /// The largest head that engines have room for in registers.
 pub(crate) const MAX_HEAD_SIZE: usize = 128;
-
-/// How the numbers of a matrix are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Format {
-    /// 32-bit floats.
-    F32,
-    /// 8-bit integers with a scale per output.
-    Int8,
-}
-
-/// How int8 weights are multiplied by activations.
-#[cfg(any(test, feature = "wgpu"))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Products {
-    /// Weights are widened to f32.
-    F32,
-    /// Activations are rounded to int8 with a scale for every row (a token's); sums are exact.
-    Int8,
-}
-
-#[cfg(any(test, feature = "wgpu"))]
-impl Products {
-    /// The most inputs whose products surely fit in an i32 together.
-    pub(crate) const MAX_INT8_INPUTS: usize = i32::MAX as usize / (128 * 127);
-}
-
-#[cfg(any(test, feature = "wgpu"))]
-impl Matrix<'_> {
-    /// How it is multiplied by, where int8 matrices are to be multiplied as `wanted`.
-    pub(crate) fn products(&self, wanted: Products) -> Products {
-        match self.format {
-            Format::Int8 if self.inputs <= Products::MAX_INT8_INPUTS => wanted,
-            Format::Int8 | Format::F32 => Products::F32,
-        }
-    }
-}
-
-/// The shape of a decoder network.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Dimensions {
-    pub(crate) layers: usize,
-    pub(crate) hidden: usize,
-    pub(crate) heads: usize,
-    pub(crate) kv_heads: usize,
-    pub(crate) head_size: usize,
-    pub(crate) intermediate: usize,
-    pub(crate) vocabulary: usize,
-    pub(crate) max_position: usize,
-    pub(crate) categories: usize,
-    pub(crate) epsilon: f32,
-}
-
-impl Dimensions {
-    /// Width of all keys, or of all values, of a token.
-    pub(crate) fn kv_width(&self) -> usize {
-        self.kv_heads * self.head_size
-    }
-}
-
-/// Columns of a matrix [inputs, outputs] of the file, with a scale and a bias for each.
-#[derive(Clone, Debug)]
-pub(crate) struct Matrix<'a> {
-    /// The name of its tensor.
-    pub(crate) name: String,
-    pub(crate) format: Format,
-    pub(crate) inputs: usize,
-    /// Columns of the tensor, of which `columns` are meant.
-    pub(crate) stride: usize,
-    pub(crate) columns: Range<usize>,
-    pub(crate) bytes: &'a [u8],
-    /// Little-endian floats, one for each of `columns`; absent for floats.
-    pub(crate) scale: Option<&'a [u8]>,
-    /// As `scale`; absent if there is none.
-    pub(crate) bias: Option<&'a [u8]>,
-}
-
-impl Matrix<'_> {
-    fn part(&self, columns: Range<usize>) -> Self {
-        let floats = |bytes: &'_ [u8]| -> Range<usize> {
-            debug_assert!(bytes.len() >= columns.end * 4);
-            columns.start * 4..columns.end * 4
-        };
-        Self {
-            columns: self.columns.start + columns.start..self.columns.start + columns.end,
-            scale: self.scale.map(|bytes| &bytes[floats(bytes)]),
-            bias: self.bias.map(|bytes| &bytes[floats(bytes)]),
-            ..self.clone()
-        }
-    }
-}
 
 /// The tensors of a layer.
 #[derive(Debug)]
@@ -145,39 +60,25 @@ pub(crate) struct Network<'a> {
 }
 
 impl<'a> Network<'a> {
-    /// Reads the tensors of a safetensors file for an engine, which errors name. `epsilon` is that
-    /// of every norm.
-    pub(crate) fn read(engine: &'static str, weights: &'a [u8], epsilon: f32) -> Result<Self> {
-        Self::read_tensors(weights, epsilon).map_err(|what| {
-            let file = Weights::FILE;
-            match what {
-                What::Damaged(cause) => Error::model(format!(
-                    "{file}: damaged header: {cause}; get the bundle again"
-                )),
-                What::Unknown(what) => Error::unsupported(format!(
-                    "{file}: {what}: engine {engine} runs decoder networks as `duoguard export` \
-                     writes them; use another engine for this bundle"
-                )),
-            }
-        })
+    /// Reads the tensors of a safetensors file for an engine, which errors name and which knows
+    /// some formats. `epsilon` is that of every norm.
+    pub(crate) fn read(
+        engine: &'static str,
+        weights: &'a [u8],
+        epsilon: f32,
+        formats: &'static [Format],
+    ) -> Result<Self> {
+        Self::read_tensors(weights, epsilon, formats).map_err(|what| what.error(engine, "decoder"))
     }
 
-    fn read_tensors(weights: &'a [u8], epsilon: f32) -> Read<Self> {
-        let tensors = Tensors::read(weights)?;
-        let (vocabulary, hidden) = tensors.shape("embedding.weight")?;
+    fn read_tensors(weights: &'a [u8], epsilon: f32, formats: &'static [Format]) -> Read<Self> {
+        let tensors = Tensors::read(weights, formats)?;
+        let (vocabulary, _) = tensors.shape("embedding.weight")?;
         let (max_position, half) = tensors.shape("rotary.cos")?;
-        let (_, categories) = tensors.shape("score.weight")?;
+        let (hidden, categories) = tensors.shape("score.weight")?;
         let head_size = 2 * half;
-        if head_size == 0
-            || !head_size.is_multiple_of(HEAD_SIZE_MULTIPLE)
-            || head_size > MAX_HEAD_SIZE
-        {
-            return Err(unsupported(format!(
-                "the head size is {head_size}; expected a multiple of {HEAD_SIZE_MULTIPLE} of at \
-                 most {MAX_HEAD_SIZE}"
-            )));
-        }
-        let layers = tensors.layers();
+        check_head_size(head_size)?;
+        let layers = tensors.layers("input_norm.weight");
         if layers == 0 {
             return Err(unsupported(
                 "there is no layers.0.input_norm.weight".to_owned(),
@@ -203,6 +104,17 @@ impl<'a> Network<'a> {
         check(&dimensions)?;
         tensors.network(dimensions)
     }
+}
+
+fn check_head_size(head_size: usize) -> Read<()> {
+    if head_size == 0 || !head_size.is_multiple_of(HEAD_SIZE_MULTIPLE) || head_size > MAX_HEAD_SIZE
+    {
+        return Err(unsupported(format!(
+            "the head size is {head_size}; expected a multiple of {HEAD_SIZE_MULTIPLE} of at most \
+             {MAX_HEAD_SIZE}"
+        )));
+    }
+    Ok(())
 }
 
 fn check(d: &Dimensions) -> Read<()> {
@@ -232,47 +144,7 @@ fn check(d: &Dimensions) -> Read<()> {
     Ok(())
 }
 
-/// The tensors that are not taken yet.
-struct Tensors<'a> {
-    file: SafeTensors<'a>,
-    untaken: BTreeSet<String>,
-}
-
 impl<'a> Tensors<'a> {
-    fn read(bytes: &'a [u8]) -> Read<Self> {
-        let file =
-            SafeTensors::deserialize(bytes).map_err(|cause| What::Damaged(cause.to_string()))?;
-        // The format allows no gaps: what aligns tensors is a tensor itself.
-        let names = file.names().into_iter();
-        let untaken = names
-            .filter(|name| !name.starts_with("padding."))
-            .map(str::to_owned)
-            .collect();
-        Ok(Self { file, untaken })
-    }
-
-    fn layers(&self) -> usize {
-        let has = |layer: &usize| {
-            self.untaken
-                .contains(&format!("layers.{layer}.input_norm.weight"))
-        };
-        (0..).take_while(has).count()
-    }
-
-    /// The shape of a matrix.
-    fn shape(&self, name: &str) -> Read<(usize, usize)> {
-        let view = self
-            .file
-            .tensor(name)
-            .map_err(|_| unsupported(format!("tensor {name} is missing")))?;
-        match view.shape() {
-            [rows, columns] => Ok((*rows, *columns)),
-            shape => Err(unsupported(format!(
-                "tensor {name} has the shape {shape:?}; expected a matrix"
-            ))),
-        }
-    }
-
     fn network(mut self, d: Dimensions) -> Read<Network<'a>> {
         let layers = (0..d.layers)
             .map(|layer| self.layer(&d, layer))
@@ -286,137 +158,21 @@ impl<'a> Tensors<'a> {
             score: self.matrix("score", d.hidden, d.categories)?,
             dimensions: d,
         };
-        match self.untaken.first() {
-            Some(name) => Err(unsupported(format!(
-                "tensor {name} is none that it knows what to do with"
-            ))),
-            None => Ok(network),
-        }
+        self.all_taken()?;
+        Ok(network)
     }
 
     fn layer(&mut self, d: &Dimensions, layer: usize) -> Read<Layer<'a>> {
         let own = |name: &str| format!("layers.{layer}.{name}");
-        let kv = 2 * d.kv_width();
-        let is_last = layer + 1 == d.layers;
-        let attention_input = if self.untaken.contains(&own("qkv.weight")) {
-            let packed = self.matrix(&own("qkv"), d.hidden, d.hidden + kv)?;
-            match is_last {
-                true => vec![
-                    packed.part(0..d.hidden),
-                    packed.part(d.hidden..d.hidden + kv),
-                ],
-                false => vec![packed],
-            }
-        } else {
-            vec![
-                self.matrix(&own("q"), d.hidden, d.hidden)?,
-                self.matrix(&own("kv"), d.hidden, kv)?,
-            ]
-        };
         Ok(Layer {
             input_norm: self.floats(&own("input_norm.weight"), d.hidden)?,
-            attention_input,
+            attention_input: self.attention_input(d, layer, layer + 1 == d.layers)?,
             attention_output: self.matrix(&own("attention_output"), d.hidden, d.hidden)?,
             post_attention_norm: self.floats(&own("post_attention_norm.weight"), d.hidden)?,
             gate_up: self.matrix(&own("gate_up"), d.hidden, 2 * d.intermediate)?,
             down: self.matrix(&own("down"), d.intermediate, d.hidden)?,
         })
     }
-
-    fn embedding(&mut self, d: &Dimensions) -> Read<Matrix<'a>> {
-        let (format, bytes) = self.numbers("embedding.weight", &[d.vocabulary, d.hidden])?;
-        let scale = match format {
-            Format::Int8 => Some(self.floats("embedding.scale", d.vocabulary)?),
-            Format::F32 => None,
-        };
-        Ok(Matrix {
-            name: "embedding.weight".to_owned(),
-            format,
-            inputs: d.vocabulary,
-            stride: d.hidden,
-            columns: 0..d.hidden,
-            bytes,
-            scale,
-            bias: None,
-        })
-    }
-
-    fn matrix(&mut self, name: &str, inputs: usize, outputs: usize) -> Read<Matrix<'a>> {
-        let (format, bytes) = self.numbers(&format!("{name}.weight"), &[inputs, outputs])?;
-        let scale = match format {
-            Format::Int8 => Some(self.floats(&format!("{name}.scale"), outputs)?),
-            Format::F32 => None,
-        };
-        let bias = format!("{name}.bias");
-        let bias = match self.untaken.contains(&bias) {
-            true => Some(self.floats(&bias, outputs)?),
-            false => None,
-        };
-        Ok(Matrix {
-            name: format!("{name}.weight"),
-            format,
-            inputs,
-            stride: outputs,
-            columns: 0..outputs,
-            bytes,
-            scale,
-            bias,
-        })
-    }
-
-    /// The bytes of a vector of floats, whatever the shape that it is written with.
-    fn floats(&mut self, name: &str, length: usize) -> Read<&'a [u8]> {
-        let (dtype, shape, bytes) = self.take(name)?;
-        if dtype != Dtype::F32 || shape.iter().product::<usize>() != length {
-            return Err(unsupported(format!(
-                "tensor {name} is {dtype:?} of shape {shape:?}; expected {length} values of F32"
-            )));
-        }
-        Ok(bytes)
-    }
-
-    fn numbers(&mut self, name: &str, expected: &[usize]) -> Read<(Format, &'a [u8])> {
-        let (dtype, shape, bytes) = self.take(name)?;
-        let format = match dtype {
-            Dtype::F32 => Format::F32,
-            Dtype::I8 => Format::Int8,
-            _ => {
-                return Err(unsupported(format!(
-                    "tensor {name} is stored as {dtype:?}; expected F32 or I8: export the model \
-                     as int8, or use another engine"
-                )));
-            }
-        };
-        if shape != expected {
-            return Err(unsupported(format!(
-                "tensor {name} has the shape {shape:?}; expected {expected:?}"
-            )));
-        }
-        Ok((format, bytes))
-    }
-
-    fn take(&mut self, name: &str) -> Read<(Dtype, Vec<usize>, &'a [u8])> {
-        self.untaken.remove(name);
-        let view = self
-            .file
-            .tensor(name)
-            .map_err(|_| unsupported(format!("tensor {name} is missing")))?;
-        Ok((view.dtype(), view.shape().to_vec(), view.data()))
-    }
-}
-
-/// Why a network was not read.
-enum What {
-    /// The file is none of tensors.
-    Damaged(String),
-    /// The tensors are none of a network that is known.
-    Unknown(String),
-}
-
-type Read<T> = std::result::Result<T, What>;
-
-fn unsupported(what: String) -> What {
-    What::Unknown(what)
 }
 
 /// The floats of little-endian bytes.

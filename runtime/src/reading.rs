@@ -9,13 +9,13 @@ use crate::verdict::{Change, ViewKind};
 
 /// A text and its other views.
 pub(crate) struct Reading<'a> {
-    pub(crate) joined: &'a Joined<'a>,
+    pub(crate) joined: Joined<'a>,
     pub(crate) views: Views,
 }
 
 impl<'a> Reading<'a> {
     /// Reads a text; with `normalize`, in every way that it may be meant.
-    pub(crate) fn new(model: &Model, joined: &'a Joined<'a>, normalize: bool) -> Self {
+    pub(crate) fn new(model: &Model, joined: Joined<'a>, normalize: bool) -> Self {
         let views = match normalize {
             true => views(&joined.text, &|text, most| model.count_tokens(text, most)),
             false => Views::default(),

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 
-use crate::check::check;
+use crate::check::Check;
 use crate::engine::{self, Engine, EngineChoice, KeyValues, Past, StreamEngine, TokenBatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::Input;
@@ -43,6 +44,7 @@ pub struct Session {
     threads: NonZeroUsize,
     /// Opened for the first stream that goes on from what it has computed.
     stream: Option<Box<dyn StreamEngine>>,
+    computing: Duration,
 }
 
 impl Model {
@@ -66,6 +68,7 @@ impl Session {
             model: model.clone(),
             threads: options.threads,
             stream: None,
+            computing: Duration::ZERO,
         };
         session.logits(&[0])?;
         Ok(session)
@@ -85,11 +88,54 @@ impl Session {
     /// Checks a text as the options say.
     pub fn check_with(&mut self, input: &Input<'_>, options: &CheckOptions) -> Result<Verdict> {
         let model = self.model.clone();
-        let mut score = |windows: &[Window<'_>]| {
-            let windows: Vec<_> = windows.iter().map(|window| window.tokens).collect();
-            self.logits_of(&windows)
+        let check = Check::new(&model, input, options, LastWindow::Full)?;
+        let rows = self.logits_of(&tokens_of(&check.windows()))?;
+        check.verdict(rows)
+    }
+
+    /// Checks several texts, which share runs of the engine where it takes many rows at once and
+    /// their windows are equally long. Each verdict, and each error, is to the last bit the one
+    /// that [`check_with`](Self::check_with) gives on its text alone, in the order of `inputs`.
+    pub fn check_many(
+        &mut self,
+        inputs: &[Input<'_>],
+        options: &CheckOptions,
+    ) -> Vec<Result<Verdict>> {
+        let model = self.model.clone();
+        let read = |input| Check::new(&model, input, options, LastWindow::Full);
+        let checks: Vec<_> = inputs.iter().map(read).collect();
+        let windows: Vec<_> = checks.iter().flatten().map(Check::windows).collect();
+        let all: Vec<_> = windows
+            .iter()
+            .flat_map(|windows| tokens_of(windows))
+            .collect();
+        let Ok(rows) = self.logits_of(&all) else {
+            // One of the texts fails, and the others are not to fail with it.
+            return inputs
+                .iter()
+                .map(|input| self.check_with(input, options))
+                .collect();
         };
-        check(&model, input, options, LastWindow::Full, &mut score)
+        let counts: Vec<_> = windows.iter().map(Vec::len).collect();
+        let (mut rows, mut counts) = (rows.into_iter(), counts.into_iter());
+        let verdicts = checks.into_iter().map(|check| {
+            let check = check?;
+            let own = rows.by_ref().take(counts.next().unwrap_or_default());
+            check.verdict(own.collect())
+        });
+        verdicts.collect()
+    }
+
+    /// How many windows of `tokens` tokens its engine computes at once, at least 1: more than 1
+    /// where texts of [`check_many`](Self::check_many) share runs.
+    pub fn rows_at_once(&self, tokens: usize) -> usize {
+        self.engine.rows_at_once(tokens)
+    }
+
+    /// How long its engines have computed since it was opened: what is left of a check's time is
+    /// reading and tokenising.
+    pub fn computing_time(&self) -> Duration {
+        self.computing
     }
 
     /// The model that this is a session of.
@@ -103,13 +149,20 @@ impl Session {
         Ok(self.logits_of_rectangle(&[tokens])?.concat())
     }
 
-    /// The raw logits of windows, a row for each, as many at once as the engine takes.
+    /// The raw logits of windows, a row for each: those of one length together, as many at once as
+    /// the engine takes.
     pub(crate) fn logits_of(&mut self, windows: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
-        let mut found = Vec::with_capacity(windows.len());
-        for same in windows.chunk_by(|a, b| a.len() == b.len()) {
-            let rows = self.engine.rows_at_once(same[0].len());
-            for rows in same.chunks(rows) {
-                found.extend(self.logits_of_rectangle(rows)?);
+        let mut order: Vec<_> = (0..windows.len()).collect();
+        order.sort_by_key(|place| windows[*place].len());
+        let mut found = vec![Vec::new(); windows.len()];
+        for same in order.chunk_by(|a, b| windows[*a].len() == windows[*b].len()) {
+            let at_once = self.engine.rows_at_once(windows[same[0]].len());
+            for places in same.chunks(at_once) {
+                let rows: Vec<_> = places.iter().map(|place| windows[*place]).collect();
+                let logits = self.logits_of_rectangle(&rows)?;
+                for (place, logits) in places.iter().zip(logits) {
+                    found[*place] = logits;
+                }
             }
         }
         Ok(found)
@@ -126,7 +179,9 @@ impl Session {
             rows: rows.len(),
             tokens: rows[0].len(),
         };
+        let start = Instant::now();
         self.engine.run(&batch, &mut logits)?;
+        self.computing += start.elapsed();
         let rows = logits.chunks(logits.len() / rows.len());
         rows.map(|row| self.finite(row.to_vec())).collect()
     }
@@ -157,7 +212,9 @@ impl Session {
                 ));
             }
         };
+        let start = Instant::now();
         let present = engine.run(past, tokens, &mut logits)?;
+        self.computing += start.elapsed();
         Ok((self.finite(logits)?, present))
     }
 
@@ -205,6 +262,10 @@ impl Session {
         let windows: Vec<_> = windows.iter().map(Vec::as_slice).collect();
         self.logits_of(&windows)
     }
+}
+
+fn tokens_of<'a>(windows: &[Window<'a>]) -> Vec<&'a [u32]> {
+    windows.iter().map(|window| window.tokens).collect()
 }
 
 impl fmt::Debug for Session {

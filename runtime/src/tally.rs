@@ -1,5 +1,5 @@
-//! Scores the windows of a text and of its views, says what language they are in where the model
-//! can, and keeps the largest scores.
+//! The windows of a text and of its views, what language they are in where the model can tell, and
+//! the largest of their scores.
 
 use std::ops::Range;
 
@@ -25,29 +25,56 @@ pub(crate) struct Window<'a> {
 /// Computes the logits of windows: a row for each.
 pub(crate) type Score<'a> = dyn FnMut(&[Window<'_>]) -> Result<Vec<Vec<f32>>> + 'a;
 
-/// What has been scored so far.
+/// The views of texts, cut into windows.
 pub(crate) struct Tally<'a> {
     model: &'a Model,
     last: LastWindow,
     coverage: Coverage,
-    /// Per category, the largest probability, once they are judged.
-    pub(crate) scores: Vec<f32>,
-    pub(crate) views: Vec<ScoredView>,
-    windows: Vec<ScoredWindow>,
-    head: LanguageHead<'a>,
-    /// The window that scored highest.
-    best: Option<usize>,
+    views: Vec<CutView>,
 }
 
-/// A window whose logits are there.
-struct ScoredWindow {
-    logits: Vec<f32>,
-    /// Its view among [`Tally::views`].
-    index: usize,
+/// A view to be scored.
+struct CutView {
+    kind: ViewKind,
+    /// Which text it is of.
     reading: usize,
+    /// Which of its other views; `None` is the text itself.
     view: Option<usize>,
-    tokens: Range<usize>,
-    is_only_window: bool,
+    tokens: usize,
+    tokens_scored: usize,
+    windows: Vec<CutWindow>,
+}
+
+struct CutWindow {
+    /// The view's tokens that it covers.
+    range: Range<usize>,
+    /// As the network takes them.
+    input: Vec<u32>,
+}
+
+impl CutView {
+    /// Its text, among those that were added.
+    fn text<'t>(&self, readings: &'t [Reading<'_>]) -> &'t str {
+        let reading = &readings[self.reading];
+        let view = self.view.and_then(|number| reading.others().nth(number));
+        view.map_or(&*reading.joined.text, |(_, view)| view.text())
+    }
+}
+
+/// What the windows' scores say.
+pub(crate) struct Scored {
+    /// Per category, the largest probability.
+    pub(crate) scores: Vec<f32>,
+    pub(crate) views: Vec<ScoredView>,
+    /// Where the window lies that scored highest.
+    pub(crate) span: Option<Span>,
+}
+
+/// The window that scored highest.
+struct Best<'a> {
+    score: f32,
+    view: &'a CutView,
+    range: &'a Range<usize>,
 }
 
 impl<'a> Tally<'a> {
@@ -57,50 +84,15 @@ impl<'a> Tally<'a> {
             model,
             last,
             coverage,
-            scores: vec![0.0; model.categories().len()],
             views: Vec::new(),
-            windows: Vec::new(),
-            head: LanguageHead::new(&model.manifest().languages),
-            best: None,
         }
     }
 
-    /// The language of what was added, by the model's language head.
-    pub(crate) fn language(&self) -> &str {
-        self.head.language()
-    }
-
-    /// Makes probabilities of the logits. `calibration` has an entry per category.
-    pub(crate) fn judge(&mut self, calibration: &[Calibration]) {
-        let mut best = 0.0;
-        for (number, window) in self.windows.iter().enumerate() {
-            let mut largest = 0.0_f32;
-            let calibrated = window.logits.iter().zip(calibration);
-            for ((logit, calibration), score) in calibrated.zip(&mut self.scores) {
-                let probability = calibration.probability(*logit);
-                *score = score.max(probability);
-                largest = largest.max(probability);
-            }
-            let view = &mut self.views[window.index];
-            view.score = view.score.max(largest);
-            if self.best.is_none() || largest > best {
-                best = largest;
-                self.best = Some(number);
-            }
-        }
-    }
-
-    /// Scores a text and its other views.
-    pub(crate) fn add(&mut self, reading: &Reading<'_>, score: &mut Score<'_>) -> Result<()> {
-        let index = self
-            .views
-            .iter()
-            .filter(|view| view.kind == ViewKind::Raw)
-            .count();
-        self.head.next_text();
-        self.add_view(&reading.joined.text, ViewKind::Raw, (index, None), score)?;
+    /// Cuts a text, the one with this index, and its other views.
+    pub(crate) fn add(&mut self, index: usize, reading: &Reading<'_>) -> Result<()> {
+        self.add_view(&reading.joined.text, ViewKind::Raw, (index, None))?;
         for (number, (kind, view)) in reading.others().enumerate() {
-            self.add_view(view.text(), kind, (index, Some(number)), score)?;
+            self.add_view(view.text(), kind, (index, Some(number)))?;
         }
         Ok(())
     }
@@ -110,65 +102,114 @@ impl<'a> Tally<'a> {
         text: &str,
         kind: ViewKind,
         (reading, view): (usize, Option<usize>),
-        score: &mut Score<'_>,
     ) -> Result<()> {
         let tokens = self.model.encode(text)?;
         let scored = self.coverage.of(tokens.len());
-        self.head.next_view(kind, text);
-        let mut summary = ScoredView {
+        let limits = self.model.manifest().limits;
+        let windows = windows(scored, limits, self.last).map(|range| CutWindow {
+            input: self.model.window(&tokens[range.clone()]).into_owned(),
+            range,
+        });
+        self.views.push(CutView {
             kind,
-            score: 0.0,
+            reading,
+            view,
             tokens: tokens.len(),
             tokens_scored: scored,
-            windows: 0,
-        };
-        let limits = self.model.manifest().limits;
-        let ranges: Vec<_> = windows(scored, limits, self.last).collect();
-        let inputs: Vec<_> = ranges
-            .iter()
-            .map(|range| self.model.window(&tokens[range.clone()]))
-            .collect();
-        let windows: Vec<_> = ranges
-            .iter()
-            .zip(&inputs)
-            .map(|(range, tokens)| Window {
-                tokens,
-                is_last: range.end == scored,
-            })
-            .collect();
-        summary.windows = windows.len();
-        let rows = score(&windows)?;
-        debug_assert_eq!(rows.len(), windows.len());
-        for (range, logits) in ranges.into_iter().zip(rows) {
-            self.head.add(&logits[self.scores.len()..], range.len());
-            self.windows.push(ScoredWindow {
-                logits,
-                index: self.views.len(),
-                reading,
-                view,
-                is_only_window: range.len() == tokens.len(),
-                tokens: range,
-            });
-        }
-        self.views.push(summary);
+            windows: windows.collect(),
+        });
         Ok(())
+    }
+
+    /// The windows of all views.
+    pub(crate) fn windows(&self) -> Vec<Window<'_>> {
+        let all = self.views.iter().flat_map(|view| {
+            view.windows.iter().map(|window| Window {
+                tokens: &window.input,
+                is_last: window.range.end == view.tokens_scored,
+            })
+        });
+        all.collect()
+    }
+
+    /// The language that the model's language head tells. `rows` are the logits of the
+    /// [`windows`](Self::windows), in order, and `readings` the texts that were added.
+    pub(crate) fn language(&self, readings: &[Reading<'_>], rows: &[Vec<f32>]) -> String {
+        let categories = self.model.categories().len();
+        let mut head = LanguageHead::new(&self.model.manifest().languages);
+        let mut rows = rows.iter();
+        for view in &self.views {
+            head.next_view(view.kind, view.text(readings));
+            for (window, logits) in view.windows.iter().zip(&mut rows) {
+                head.add(&logits[categories..], window.range.len());
+            }
+        }
+        head.language().to_owned()
+    }
+
+    /// The largest scores. `rows` are the logits of the [`windows`](Self::windows), in order, and
+    /// `readings` the texts that were added; `calibration` has an entry for each category.
+    pub(crate) fn score(
+        &self,
+        readings: &[Reading<'_>],
+        rows: Vec<Vec<f32>>,
+        calibration: &[Calibration],
+    ) -> Result<Scored> {
+        let mut scores = vec![0.0_f32; calibration.len()];
+        let mut views = Vec::with_capacity(self.views.len());
+        let mut best: Option<Best<'_>> = None;
+        let mut rows = rows.into_iter();
+        for view in &self.views {
+            let mut summary = ScoredView {
+                kind: view.kind,
+                score: 0.0,
+                tokens: view.tokens,
+                tokens_scored: view.tokens_scored,
+                windows: view.windows.len(),
+            };
+            for (window, logits) in view.windows.iter().zip(&mut rows) {
+                let mut largest = 0.0_f32;
+                let calibrated = logits.iter().zip(calibration);
+                for ((logit, calibration), score) in calibrated.zip(&mut scores) {
+                    let probability = calibration.probability(*logit);
+                    *score = score.max(probability);
+                    largest = largest.max(probability);
+                }
+                summary.score = summary.score.max(largest);
+                if best.as_ref().is_none_or(|best| largest > best.score) {
+                    best = Some(Best {
+                        score: largest,
+                        view,
+                        range: &window.range,
+                    });
+                }
+            }
+            views.push(summary);
+        }
+        debug_assert!(rows.next().is_none(), "a row for each window");
+        let span = best.map(|best| self.span(&best, readings)).transpose()?;
+        Ok(Scored {
+            scores,
+            views,
+            span,
+        })
     }
 
     /// Where the best window lies. Only a text of several windows is tokenised again, for the
     /// places of its tokens.
-    pub(crate) fn span(&self, readings: &[Reading<'_>]) -> Result<Option<Span>> {
-        let Some(best) = self.best.map(|number| &self.windows[number]) else {
-            return Ok(None);
-        };
-        let reading = &readings[best.reading];
-        let view = best.view.and_then(|number| reading.others().nth(number));
+    fn span(&self, best: &Best<'_>, readings: &[Reading<'_>]) -> Result<Span> {
+        let reading = &readings[best.view.reading];
+        let view = best
+            .view
+            .view
+            .and_then(|number| reading.others().nth(number));
         let view = view.map(|(_, view)| view);
         let text = view.map_or(&*reading.joined.text, View::text);
-        let range = match best.is_only_window {
+        let range = match best.range.len() == best.view.tokens {
             true => 0..text.len(),
-            false => self.model.token_span(text, best.tokens.clone())?,
+            false => self.model.token_span(text, best.range.clone())?,
         };
         let origin = view.map_or(range.clone(), |view| view.origin(range));
-        Ok(Some(reading.joined.span(origin)))
+        Ok(reading.joined.span(origin))
     }
 }

@@ -1,4 +1,4 @@
--- A check of a short text, over and over. Any answer but 200 is told at the end.
+-- A check of one text, over and over. Any answer but 200 is told at the end.
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-wrk.body = '{"input": "How do I bake bread at home without an oven?"}'
+wrk.body = '{"input": "' .. os.getenv("TEXT") .. '"}'

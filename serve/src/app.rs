@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -31,7 +31,10 @@ pub(crate) struct App {
     pub(crate) keys: Option<Keys>,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) started: u64,
+    /// Whether it was asked to stop.
     pub(crate) stopping: AtomicBool,
+    /// Whether it takes no more connections.
+    pub(crate) closing: AtomicBool,
     pub(crate) policy: RwLock<Arc<Policy>>,
 }
 
@@ -261,7 +264,7 @@ async fn authorize(State(app): State<Arc<App>>, request: Request, next: Next) ->
     let message = "no key, or one that is not known: send Authorization: Bearer KEY";
     let mut response =
         ApiError::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message).into_response();
-    let scheme = axum::http::HeaderValue::from_static("Bearer");
+    let scheme = HeaderValue::from_static("Bearer");
     response.headers_mut().insert("www-authenticate", scheme);
     response
 }
@@ -272,7 +275,12 @@ async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("other", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    if app.closing.load(Ordering::Relaxed) {
+        // So that the client sends nothing more on a connection that is about to close.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     let (status, elapsed) = (response.status().as_u16(), start.elapsed());
     app.metrics.request_seconds.observe(elapsed.as_secs_f64());
     app.metrics.queue.set(app.workers.queue_length() as i64);

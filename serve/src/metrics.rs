@@ -1,6 +1,7 @@
 //! What is counted, for Prometheus. No label ever comes from a text or from a client.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -43,9 +44,14 @@ pub(crate) struct Metrics {
     pub(crate) tokens: Counter<u64, AtomicU64>,
     /// Verdicts that could not be drawn and were let through, because fail-open was asked for.
     pub(crate) unchecked: Counter<u64, AtomicU64>,
+    /// Requests that brought the upstream something at an address that is not guarded.
+    pub(crate) unguarded: Counter<u64, AtomicU64>,
     pub(crate) queue: Gauge<i64, AtomicI64>,
-    pub(crate) queue_seconds: Histogram,
-    pub(crate) check_seconds: Histogram,
+    queue_seconds: Histogram,
+    check_seconds: Histogram,
+    tokenizing_seconds: Histogram,
+    network_seconds: Histogram,
+    run_texts: Histogram,
     pub(crate) request_seconds: Histogram,
 }
 
@@ -66,9 +72,13 @@ impl Metrics {
             errors: Family::default(),
             tokens: Counter::default(),
             unchecked: Counter::default(),
+            unguarded: Counter::default(),
             queue: Gauge::default(),
             queue_seconds: seconds(),
             check_seconds: seconds(),
+            tokenizing_seconds: seconds(),
+            network_seconds: seconds(),
+            run_texts: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]),
             request_seconds: seconds(),
         };
         let registry = &mut metrics.registry;
@@ -86,6 +96,11 @@ impl Metrics {
             metrics.unchecked.clone(),
         );
         registry.register(
+            "unguarded",
+            "Requests with a body passed on at addresses that are not guarded",
+            metrics.unguarded.clone(),
+        );
+        registry.register(
             "queue_length",
             "Texts that wait or are worked on",
             metrics.queue.clone(),
@@ -97,8 +112,23 @@ impl Metrics {
         );
         registry.register(
             "check_seconds",
-            "A worker's time on one text or one look at a stream: tokenising and the network",
+            "A worker's time on one look at a stream, or on the texts that it took at once",
             metrics.check_seconds.clone(),
+        );
+        registry.register(
+            "tokenizing_seconds",
+            "Of it, reading, tokenising and deciding",
+            metrics.tokenizing_seconds.clone(),
+        );
+        registry.register(
+            "network_seconds",
+            "Of it, the network",
+            metrics.network_seconds.clone(),
+        );
+        registry.register(
+            "run_texts",
+            "Texts that a worker took at once",
+            metrics.run_texts.clone(),
         );
         registry.register(
             "request_seconds",
@@ -106,6 +136,20 @@ impl Metrics {
             metrics.request_seconds.clone(),
         );
         metrics
+    }
+
+    /// A text or a look was taken from the queue after this time.
+    pub(crate) fn waited(&self, queue: Duration) {
+        self.queue_seconds.observe(queue.as_secs_f64());
+    }
+
+    /// A worker was done with so many texts after this time, of which the network took a part.
+    pub(crate) fn worked(&self, texts: usize, whole: Duration, network: Duration) {
+        self.run_texts.observe(texts as f64);
+        self.check_seconds.observe(whole.as_secs_f64());
+        self.network_seconds.observe(network.as_secs_f64());
+        let rest = whole.saturating_sub(network);
+        self.tokenizing_seconds.observe(rest.as_secs_f64());
     }
 
     /// In OpenMetrics' text form, which Prometheus reads.

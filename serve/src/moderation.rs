@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use duoguard::{Span, Verdict};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::app::{App, Direction};
 use crate::body::{JsonObject, expected, optional_text};
@@ -17,7 +19,7 @@ use crate::worker::Text;
 pub(crate) async fn answer(
     State(app): State<Arc<App>>,
     JsonObject { fields, .. }: JsonObject,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     optional_text(&fields, "model")?;
     let language = language(&fields)?;
     let texts = texts(fields.get("input").unwrap_or(&Value::Null))?;
@@ -33,11 +35,12 @@ pub(crate) async fn answer(
     let results = judged
         .iter()
         .map(|(verdict, judgement)| result(&app, verdict, judgement));
-    Ok(Json(json!({
-        "id": app.new_id("modr"),
-        "model": app.model.manifest().name,
-        "results": results.collect::<Vec<_>>(),
-    })))
+    let answer = Answer {
+        id: app.new_id("modr"),
+        model: &app.model.manifest().name,
+        results: results.collect(),
+    };
+    Ok(Json(answer).into_response())
 }
 
 /// Our own field `language`: a tag, or nothing to have it identified.
@@ -85,11 +88,62 @@ fn part(part: &Value) -> Result<&str, ApiError> {
     }
 }
 
-fn result(app: &App, verdict: &Verdict, judgement: &Judgement) -> Value {
+#[derive(Serialize)]
+struct Answer<'a> {
+    id: String,
+    model: &'a str,
+    results: Vec<Moderation<'a>>,
+}
+
+/// A result. It is written as it is read: building maps would cost nearly as much as the check of a
+/// short text.
+#[derive(Serialize)]
+struct Moderation<'a> {
+    flagged: bool,
+    categories: ByName<'a, bool>,
+    category_scores: ByName<'a, f64>,
+    category_applied_input_types: ByName<'a, [&'static str; 1]>,
+    duoguard: Details<'a>,
+}
+
+/// What OpenAI's shape has no place for. Places are bytes of the text.
+#[derive(Serialize)]
+struct Details<'a> {
+    category: Option<&'a str>,
+    score: f64,
+    language: &'a str,
+    tokens: usize,
+    tokens_scored: usize,
+    windows: usize,
+    span: Option<[usize; 2]>,
+    changes: Vec<Undone>,
+    changes_total: usize,
+    allowed: bool,
+    thresholds: ByName<'a, f64>,
+    engine: &'a str,
+}
+
+#[derive(Serialize)]
+struct Undone {
+    kind: &'static str,
+    span: [usize; 2],
+    count: usize,
+}
+
+/// A JSON object, in this order.
+struct ByName<'a, T>(Vec<(&'a str, T)>);
+
+impl<T: Serialize> Serialize for ByName<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+fn result<'a>(app: &'a App, verdict: &'a Verdict, judgement: &Judgement) -> Moderation<'a> {
     let names = app.model.categories();
     let above =
         |index: usize| judgement.flagged && verdict.scores[index] > judgement.thresholds[index];
-    let (mut categories, mut scores) = (Map::new(), Map::new());
+    let (mut categories, mut scores) = (Vec::new(), Vec::new());
     for (theirs, ours) in OPENAI_CATEGORIES {
         let sources = ours
             .iter()
@@ -100,51 +154,52 @@ fn result(app: &App, verdict: &Verdict, judgement: &Judgement) -> Value {
             flagged |= above(index);
             score = score.max(verdict.scores[index]);
         }
-        categories.insert((*theirs).to_owned(), flagged.into());
-        scores.insert((*theirs).to_owned(), score.into());
+        categories.push((*theirs, flagged));
+        scores.push((*theirs, f64::from(score)));
     }
     for (index, name) in names.iter().enumerate() {
-        categories.insert(name.clone(), above(index).into());
-        scores.insert(name.clone(), verdict.scores[index].into());
+        // Ours of the same name is the only source of theirs.
+        if !OPENAI_CATEGORIES.iter().any(|(theirs, _)| theirs == name) {
+            categories.push((name, above(index)));
+            scores.push((name, f64::from(verdict.scores[index])));
+        }
     }
-    let types = categories
-        .keys()
-        .map(|name| (name.clone(), json!(["text"])));
-    let types: Map<_, _> = types.collect();
-    json!({
-        "flagged": judgement.flagged,
-        "categories": categories,
-        "category_scores": scores,
-        "category_applied_input_types": types,
-        "duoguard": details(app, verdict, judgement),
-    })
+    Moderation {
+        flagged: judgement.flagged,
+        category_applied_input_types: ByName(
+            categories
+                .iter()
+                .map(|(name, _)| (*name, ["text"]))
+                .collect(),
+        ),
+        categories: ByName(categories),
+        category_scores: ByName(scores),
+        duoguard: details(app, verdict, judgement),
+    }
 }
 
-/// What OpenAI's shape has no place for. Places are bytes of the text.
-fn details(app: &App, verdict: &Verdict, judgement: &Judgement) -> Value {
+fn details<'a>(app: &'a App, verdict: &'a Verdict, judgement: &Judgement) -> Details<'a> {
     let names = app.model.categories();
-    let place = |span: &Span| json!([span.prompt.start, span.prompt.end]);
-    let changes = verdict.changes.iter().map(|change| {
-        json!({
-            "kind": change.kind.name(),
-            "span": place(&change.span),
-            "count": change.count,
-        })
+    let place = |span: &Span| [span.prompt.start, span.prompt.end];
+    let changes = verdict.changes.iter().map(|change| Undone {
+        kind: change.kind.name(),
+        span: place(&change.span),
+        count: change.count,
     });
     let thresholds = names.iter().zip(&judgement.thresholds);
-    let thresholds = thresholds.map(|(name, t)| (name.clone(), Value::from(*t)));
-    json!({
-        "category": judgement.category.map(|index| &names[index]),
-        "score": verdict.score,
-        "language": verdict.language,
-        "tokens": verdict.tokens,
-        "tokens_scored": verdict.tokens_scored,
-        "windows": verdict.windows,
-        "span": verdict.span.as_ref().map(place),
-        "changes": changes.collect::<Vec<_>>(),
-        "changes_total": verdict.changes_total,
-        "allowed": verdict.allowed,
-        "thresholds": thresholds.collect::<Map<_, _>>(),
-        "engine": app.workers.engine(),
-    })
+    let thresholds = thresholds.map(|(name, t)| (name.as_str(), f64::from(*t)));
+    Details {
+        category: judgement.category.map(|index| names[index].as_str()),
+        score: f64::from(verdict.score),
+        language: &verdict.language,
+        tokens: verdict.tokens,
+        tokens_scored: verdict.tokens_scored,
+        windows: verdict.windows,
+        span: verdict.span.as_ref().map(place),
+        changes: changes.collect(),
+        changes_total: verdict.changes_total,
+        allowed: verdict.allowed,
+        thresholds: ByName(thresholds.collect()),
+        engine: app.workers.engine(),
+    }
 }

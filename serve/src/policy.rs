@@ -57,6 +57,17 @@ pub(crate) enum BlockedAs {
     Error,
 }
 
+/// What happens to requests that bring something to the upstream at an address that is not guarded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Unguarded {
+    /// They pass unchecked.
+    #[default]
+    Pass,
+    /// Status 403.
+    Refuse,
+}
+
 /// What holds for prompts.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -100,6 +111,7 @@ struct File {
     target_fpr: Option<f32>,
     audit: bool,
     fail_open: bool,
+    unguarded: Unguarded,
     allow: BTreeSet<String>,
     thresholds: BTreeMap<String, f32>,
     languages: BTreeMap<String, BTreeMap<String, f32>>,
@@ -125,6 +137,7 @@ pub(crate) struct Policy {
     pub(crate) audit: bool,
     /// Whether a text passes that could not be checked.
     pub(crate) fail_open: bool,
+    pub(crate) unguarded: Unguarded,
     pub(crate) prompts: Prompts,
     pub(crate) responses: Responses,
     /// How texts are scored. Thresholds are not in it: they depend on the language, below.
@@ -203,6 +216,7 @@ impl Policy {
         Ok(Self {
             audit: file.audit || overrides.audit,
             fail_open: file.fail_open || overrides.fail_open,
+            unguarded: file.unguarded,
             prompts: file.prompts,
             responses,
             check: Arc::new(CheckOptions {

@@ -13,7 +13,7 @@ use crate::keys::Keys;
 use crate::listen::{Listener, acceptor};
 use crate::metrics::Metrics;
 use crate::options::{ServeError, ServeOptions};
-use crate::policy::{Policy, PolicyOverrides};
+use crate::policy::{Policy, PolicyOverrides, Unguarded};
 use crate::proxy::upstream::Upstream;
 use crate::worker::Workers;
 
@@ -60,7 +60,7 @@ impl Server {
             let address = listener.address();
             tracing::warn!(address, "other machines can reach this server{without}");
         }
-        warn_of(&policy);
+        warn_of(&policy, upstream.is_some());
         let app = App {
             model: model.clone(),
             workers,
@@ -70,6 +70,7 @@ impl Server {
             upstream,
             started: unix_seconds(),
             stopping: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             policy: RwLock::new(Arc::new(policy)),
         };
         Ok(Self {
@@ -104,7 +105,7 @@ impl Server {
                 let path = self.policy.as_deref();
                 match Policy::load(path, self.overrides, app.model.manifest()) {
                     Ok(policy) => {
-                        warn_of(&policy);
+                        warn_of(&policy, app.upstream.is_some());
                         app.set_policy(policy);
                         tracing::info!("the policy was read again");
                     }
@@ -119,12 +120,21 @@ impl Server {
             tracing::info!("stopping: what is in flight is finished");
         };
         let limits = self.app.limits;
-        connections::serve(self.listener, self.tls, router(self.app), limits, stop).await;
+        let app = self.app.clone();
+        let closed = move || app.closing.store(true, Ordering::Relaxed);
+        let router = router(self.app);
+        connections::serve(self.listener, self.tls, router, limits, (stop, closed)).await;
         reloading.abort();
     }
 }
 
-fn warn_of(policy: &Policy) {
+fn warn_of(policy: &Policy, has_upstream: bool) {
+    if has_upstream && policy.unguarded == Unguarded::Pass {
+        tracing::info!(
+            "completions alone are guarded, and other addresses of the upstream pass unchecked; \
+             the policy unguarded = \"refuse\" refuses what brings them something"
+        );
+    }
     if policy.fail_open {
         tracing::warn!("fail-open: texts that cannot be checked pass");
     }

@@ -1,20 +1,16 @@
-//! Worker threads: each has a session, and takes checks from one bounded queue.
-//!
-//! [`Work`] is data and not a closure, so that a worker may take several checks at once when a
-//! session can share one run of the engine between texts. Today [`Session::check_with`] takes one
-//! text, and a worker takes one check: taking more would only keep them from the other workers.
+//! One bounded queue of checks, and the threads that empty it, each with a session.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod thread;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
-use duoguard::{
-    CheckOptions, ErrorKind, Input, Model, Session, SessionOptions, Stream, StreamOptions, Verdict,
-};
+use duoguard::{CheckOptions, Input, Model, SessionOptions, Stream, StreamOptions, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use self::thread::Worker;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 
@@ -39,30 +35,42 @@ pub(crate) enum Look {
 /// What a look gives back: the stream, to go on with, and the verdict.
 pub(crate) type Looked = (Box<Stream>, Verdict);
 
-enum Work {
-    Check(
-        Text,
-        Arc<CheckOptions>,
-        oneshot::Sender<Result<Verdict, ApiError>>,
-    ),
-    Look(Look, oneshot::Sender<Result<Looked, ApiError>>),
+/// What a worker takes: data and not a closure, so that it may take several checks at once.
+enum Job {
+    Check(Check),
+    Look(LookJob),
 }
 
-impl Work {
-    /// Whether nobody waits for the answer any more.
-    fn is_abandoned(&self) -> bool {
-        match self {
-            Self::Check(_, _, reply) => reply.is_closed(),
-            Self::Look(_, reply) => reply.is_closed(),
-        }
-    }
-}
-
-struct Job {
-    work: Work,
+/// A text that waits for its verdict.
+struct Check {
+    text: Text,
+    options: Arc<CheckOptions>,
+    reply: oneshot::Sender<Result<Verdict, ApiError>>,
     queued: Instant,
     /// The place in the queue, given back when the work is done.
     place: OwnedSemaphorePermit,
+}
+
+/// A look that waits.
+struct LookJob {
+    look: Look,
+    reply: oneshot::Sender<Result<Looked, ApiError>>,
+    queued: Instant,
+    place: OwnedSemaphorePermit,
+}
+
+impl Text {
+    fn input(&self) -> Input<'_> {
+        Input {
+            prompt: &self.prompt,
+            response: self.response.as_deref(),
+            language: self.language.as_deref(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.prompt.len() + self.response.as_ref().map_or(0, String::len)
+    }
 }
 
 /// The queue and the threads that empty it.
@@ -96,11 +104,12 @@ impl Workers {
                 engine: duoguard::EngineChoice::Named(engine.clone()),
                 threads: session.threads,
             };
-            let (queue, alive, model) = (queue.clone(), alive.clone(), model.clone());
-            let metrics = metrics.clone();
+            let (model, alive) = (model.clone(), alive.clone());
+            let open = move || model.session(&again);
+            let worker = Worker::new(first, Box::new(open), queue.clone(), count, &metrics);
             alive.fetch_add(1, Ordering::Relaxed);
             std::thread::spawn(move || {
-                work(first, &|| model.session(&again), &queue, &metrics);
+                worker.run();
                 alive.fetch_sub(1, Ordering::Relaxed);
             });
         }
@@ -146,7 +155,13 @@ impl Workers {
         for text in texts {
             let place = places.split(1).ok_or_else(ApiError::queue_full)?;
             let (reply, answer) = oneshot::channel();
-            self.send(Work::Check(text, options.clone(), reply), place)?;
+            self.send(Job::Check(Check {
+                text,
+                options: options.clone(),
+                reply,
+                queued: Instant::now(),
+                place,
+            }))?;
             replies.push(answer);
         }
         let all = async {
@@ -168,7 +183,12 @@ impl Workers {
             let place = self.places.clone().acquire_owned().await;
             let place = place.map_err(|_| worker_failed())?;
             let (reply, answer) = oneshot::channel();
-            self.send(Work::Look(look, reply), place)?;
+            self.send(Job::Look(LookJob {
+                look,
+                reply,
+                queued: Instant::now(),
+                place,
+            }))?;
             answer.await.map_err(|_| worker_failed())?
         };
         tokio::time::timeout(self.timeout, looked)
@@ -176,12 +196,7 @@ impl Workers {
             .unwrap_or_else(|_| Err(self.too_slow()))
     }
 
-    fn send(&self, work: Work, place: OwnedSemaphorePermit) -> Result<(), ApiError> {
-        let job = Job {
-            work,
-            queued: Instant::now(),
-            place,
-        };
+    fn send(&self, job: Job) -> Result<(), ApiError> {
         self.metrics.queue.set(self.queue_length() as i64);
         self.jobs.send(job).map_err(|_| worker_failed())
     }
@@ -202,88 +217,4 @@ fn worker_failed() -> ApiError {
         "check_failed",
         "the check failed inside the server: the text is not checked",
     )
-}
-
-/// A worker's life: it ends when the queue is closed, or when no session can be opened any more.
-fn work(
-    mut session: Session,
-    open: &dyn Fn() -> duoguard::Result<Session>,
-    queue: &crossbeam_channel::Receiver<Job>,
-    metrics: &Metrics,
-) {
-    for job in queue {
-        if job.work.is_abandoned() {
-            continue;
-        }
-        metrics
-            .queue_seconds
-            .observe(job.queued.elapsed().as_secs_f64());
-        let start = Instant::now();
-        let done = catch_unwind(AssertUnwindSafe(|| answer(job, &mut session)));
-        metrics.check_seconds.observe(start.elapsed().as_secs_f64());
-        if done.is_err() {
-            // Whoever waited has its answer: the reply was dropped. The session's memory may be in
-            // any state.
-            tracing::error!("a check panicked; the worker goes on with a new session");
-            match open() {
-                Ok(opened) => session = opened,
-                Err(error) => {
-                    tracing::error!(%error, "a worker ends: no new session can be opened");
-                    return;
-                }
-            }
-        }
-    }
-}
-
-fn answer(Job { work, place, .. }: Job, session: &mut Session) {
-    // The place is free before the answer is there, so that whoever has it may ask again. Nobody
-    // may be listening any more: then there is nobody to tell.
-    match work {
-        Work::Check(text, options, reply) => {
-            let input = Input {
-                prompt: &text.prompt,
-                response: text.response.as_deref(),
-                language: text.language.as_deref(),
-            };
-            let checked = session.check_with(&input, &options).map_err(refused);
-            drop(place);
-            let _ = reply.send(checked);
-        }
-        Work::Look(look, reply) => {
-            let looked = looked(look, session).map_err(refused);
-            drop(place);
-            let _ = reply.send(looked);
-        }
-    }
-}
-
-fn looked(look: Look, session: &mut Session) -> duoguard::Result<Looked> {
-    let (mut stream, piece) = match look {
-        Look::First(options, piece) => (Box::new(Stream::new(session, *options)), piece),
-        Look::Next(stream, piece) => (stream, piece),
-        Look::Last(mut stream) => {
-            let verdict = stream.finish(session)?;
-            return Ok((stream, verdict));
-        }
-    };
-    let verdict = match stream.push(session, &piece)? {
-        Some(verdict) => verdict,
-        None => stream.peek(session)?,
-    };
-    Ok((stream, verdict))
-}
-
-fn refused(error: duoguard::Error) -> ApiError {
-    match error.kind() {
-        ErrorKind::InvalidArgument => ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_request",
-            error.to_string(),
-        ),
-        _ => {
-            tracing::error!(%error, "a check failed");
-            worker_failed()
-        }
-    }
 }

@@ -341,6 +341,35 @@ async fn the_rest_is_passed_on_with_the_upstreams_own_errors() {
 }
 
 #[tokio::test]
+async fn the_policy_may_refuse_what_is_not_guarded() {
+    let mock = saying(SAFE);
+    let body = json!({"model": "mock", "input": UNSAFE});
+    let passing = guarded(&mock, "", PolicyOverrides::default()).await;
+    let request = json_request(&passing.address, "/v1/responses", &body);
+    assert_eq!(send(request).await.2, b"/v1/responses None");
+    let (_, metrics) = passing.get("/metrics").await;
+    assert!(metrics.contains("duoguard_unguarded_total 1"), "{metrics}");
+    passing.stop().await;
+    let refuse = "unguarded = \"refuse\"\n";
+    let server = guarded(&mock, refuse, PolicyOverrides::default()).await;
+    for path in [
+        "/v1/responses",
+        "/v1/messages",
+        "/v1/embeddings",
+        "/api/chat",
+    ] {
+        let (status, _, answer) = server.post(path, &body).await;
+        let found = (status.as_u16(), &answer["error"]["code"]);
+        assert_eq!(found, (403, &json!("unguarded_address")), "{path}");
+    }
+    // What only asks still passes, and what is guarded is.
+    assert_eq!(server.get("/v1/models").await.1, "the upstream's models");
+    assert_eq!(server.get("/v1/files").await.1, "/v1/files None");
+    assert_eq!(server.post(PATH, &chat(SAFE, false)).await.0, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_upstream_that_is_not_there_is_a_502() {
     let mut proxy = options();
     proxy.upstream = Some(UpstreamOptions {

@@ -67,6 +67,7 @@ fn check(name: &str) -> Result<bool, TrainError> {
             let compute = ComputeRecipe {
                 precision,
                 recompute_layers,
+                sampling_precision: Precision::F32,
                 read_every: None,
             };
             loss_and_gradients(probe, &tiny(), 7, compute, device)

@@ -1,11 +1,12 @@
 """What `throughput.rs` measures, with PyTorch and transformers: `python3 trainer/examples/throughput.py --device cuda --precision bf16`.
 
 The same shapes, batches and optimizer: AdamW on 32-bit weights and moments, norm clipped to 1; in bf16 the network computes with a copy of
-the weights that is written anew after every step. Needs torch and transformers: `scripts/venv.sh transformers transformers`.
+the weights that is written anew after every step. Needs torch and transformers: `scripts/venv.sh torch torch`.
 """
 
 import argparse
 import resource
+import sys
 import time
 
 import torch
@@ -15,6 +16,8 @@ import transformers
 SHAPES = {
     "tiny": dict(num_hidden_layers=3, hidden_size=64, num_attention_heads=4, num_key_value_heads=2, intermediate_size=96, vocab_size=300),
     "mini": dict(num_hidden_layers=2, hidden_size=192, num_attention_heads=4, num_key_value_heads=2, intermediate_size=512, vocab_size=16000),
+    "encoder": dict(num_hidden_layers=12, hidden_size=384, num_attention_heads=12, num_key_value_heads=12, intermediate_size=1536, vocab_size=16000),
+    "llama": dict(num_hidden_layers=30, hidden_size=576, num_attention_heads=9, num_key_value_heads=3, intermediate_size=1536, vocab_size=49152),
     "qwen": dict(num_hidden_layers=24, hidden_size=896, num_attention_heads=14, num_key_value_heads=2, intermediate_size=4864, vocab_size=151936),
 }
 
@@ -46,19 +49,62 @@ def preference_loss(model, ids, prompt):
     return (F.softplus(-0.01 * margin) - 0.4 * chosen / length).mean()
 
 
+def peak_mib():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def take_turns(turn, device):
+    """A turn for every line of stdin; its milliseconds, its tokens, and the most memory so far in MiB."""
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        tokens = turn()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        print((time.perf_counter() - started) * 1e3, tokens, peak_mib(), flush=True)
+
+
+def sampler(a):
+    """Samples for `rows` texts, prompts being shared by `proposals` of them; gives the tokens sampled."""
+    config = transformers.LlamaConfig(
+        **SHAPES[a.shape], tie_word_embeddings=True, pad_token_id=0, eos_token_id=0, bos_token_id=1, max_position_embeddings=8192
+    )
+    dtype = torch.bfloat16 if a.precision == "bf16" else torch.float32
+    model = transformers.LlamaForCausalLM(config).to(a.device, dtype).eval()
+    settings = dict(do_sample=True, temperature=1.0, top_p=a.top_p, top_k=0, max_new_tokens=a.new_tokens, num_return_sequences=a.proposals)
+
+    def turn():
+        prompts = torch.randint(1, config.vocab_size, (a.rows // a.proposals, a.tokens), device=a.device)
+        with torch.no_grad():
+            texts = model.generate(prompts, attention_mask=torch.ones_like(prompts), **settings)
+        new = texts[:, a.tokens :].tolist()
+        return sum(text.index(0) + 1 if 0 in text else len(text) for text in new)
+
+    return turn
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--shape", choices=SHAPES, default="qwen")
-    parser.add_argument("--step", choices=["pretrain", "classifier", "preference"], default="classifier")
+    parser.add_argument("--step", choices=["pretrain", "classifier", "preference", "generate"], default="classifier")
     parser.add_argument("--rows", type=int, default=40)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--recompute", action="store_true")
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--new-tokens", type=int, default=32)
+    parser.add_argument("--proposals", type=int, default=1)
+    parser.add_argument("--top-p", type=float, default=0.9)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--turns", action="store_true")
     a = parser.parse_args()
 
     torch.manual_seed(1)
+    if a.threads:
+        torch.set_num_threads(a.threads)
+    transformers.logging.set_verbosity_error()
+    if a.step == "generate":
+        return take_turns(sampler(a), a.device)
     config = transformers.Qwen2Config(**SHAPES[a.shape], tie_word_embeddings=True, num_labels=12, pad_token_id=0, use_cache=False)
     kind = transformers.Qwen2ForSequenceClassification if a.step == "classifier" else transformers.Qwen2ForCausalLM
     model = kind(config).to(a.device)
@@ -92,6 +138,17 @@ def main():
             if a.precision == "bf16":
                 for master, used in zip(masters, model.parameters()):
                     used.copy_(master)
+        return loss
+
+    if a.turns:
+
+        def turn():
+            for _ in range(a.steps):
+                loss = step()
+            loss.item()
+            return a.rows * a.tokens * a.steps
+
+        return take_turns(turn, a.device)
 
     def wait():
         if a.device.startswith("cuda"):
@@ -108,7 +165,7 @@ def main():
     if a.device.startswith("cuda"):
         memory = f"{torch.cuda.max_memory_reserved() / 2**30:.2f} GiB reserved"
     else:
-        memory = f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 2**30:.2f} GiB at most"
+        memory = f"{peak_mib() / 1024:.2f} GiB at most"
     print(
         f"torch {torch.__version__} {a.device} {a.shape} {a.step} {a.rows}x{a.tokens} {a.precision}{' recomputed' if a.recompute else ''}: "
         f"{a.rows * a.tokens / each:.0f} tokens/s, {each * 1e3:.1f} ms a step, {memory}"

@@ -2,16 +2,22 @@
 //!
 //! `cargo run --release -p duoguard-trainer --example throughput -- --device cuda --precision
 //! bf16`; beside it, on the same machine, `python3 trainer/examples/throughput.py`, which prints
-//! the same line for PyTorch. `--shape tiny` runs anywhere.
+//! the same line for PyTorch. `--shape tiny` runs anywhere. `cargo xtask throughput` runs both in
+//! turns.
 
 use std::error::Error;
+use std::io::BufRead;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use duoguard_trainer::probe::{Probe, ProbeLoss, mini, qwen_half_billion, tiny};
+use duoguard_trainer::probe::{
+    Network, Probe, ProbeLoss, SamplingTurns, TrainingTurns, encoder_sized, llama_135m, mini,
+    qwen_half_billion, tiny,
+};
 use duoguard_trainer::{ComputeRecipe, Precision, device};
+use tch::Device;
 
 /// Takes training steps on made-up tokens, and prints one line.
 #[derive(Parser)]
@@ -25,10 +31,10 @@ struct Arguments {
     /// Which stage's step.
     #[arg(long, value_enum, default_value = "classifier")]
     step: Step,
-    /// Rows of a batch; of a preference step, half of them are chosen texts.
+    /// Rows of a batch; of a preference step, half of them are chosen texts; sampled texts.
     #[arg(long, default_value_t = 40)]
     rows: usize,
-    /// Tokens of a row.
+    /// Tokens of a row, or of a prompt.
     #[arg(long, default_value_t = 128)]
     tokens: usize,
     /// What the network computes with.
@@ -37,9 +43,25 @@ struct Arguments {
     /// Compute each layer again in the backward pass instead of keeping it.
     #[arg(long)]
     recompute: bool,
-    /// Steps that are timed; as many go before them.
+    /// Steps that are timed; as many go before them. In turns: steps of a turn.
     #[arg(long, default_value_t = 20)]
     steps: usize,
+    /// Tokens that are sampled for each row.
+    #[arg(long, default_value_t = 32)]
+    new_tokens: usize,
+    /// Rows that continue the same prompt.
+    #[arg(long, default_value_t = 1)]
+    proposals: usize,
+    /// The share of the probability that tokens are sampled from.
+    #[arg(long, default_value_t = 0.9)]
+    top_p: f64,
+    /// Threads to compute with on a CPU.
+    #[arg(long)]
+    threads: Option<u16>,
+    /// Take one turn for each line of stdin, and print the milliseconds, the tokens, and the most
+    /// memory so far in MiB.
+    #[arg(long)]
+    turns: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -48,6 +70,10 @@ enum Shape {
     Tiny,
     /// The bundled model's.
     Mini,
+    /// 12 layers of 384.
+    Encoder,
+    /// SmolLM2-135M's.
+    Llama,
     /// Qwen2.5-0.5B's.
     Qwen,
 }
@@ -57,6 +83,8 @@ enum Step {
     Pretrain,
     Classifier,
     Preference,
+    /// Sampling, in turns only.
+    Generate,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -77,9 +105,14 @@ fn main() -> ExitCode {
 
 fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let device = device(&arguments.device)?;
+    if let Some(threads) = arguments.threads {
+        tch::set_num_threads(threads.into());
+    }
     let network = match arguments.shape {
         Shape::Tiny => tiny(),
         Shape::Mini => mini(),
+        Shape::Encoder => encoder_sized(),
+        Shape::Llama => llama_135m(),
         Shape::Qwen => qwen_half_billion(),
     };
     let probe = Probe {
@@ -87,18 +120,24 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             Step::Pretrain => ProbeLoss::Pretrain,
             Step::Classifier => ProbeLoss::Classifier,
             Step::Preference => ProbeLoss::Preference,
+            Step::Generate => return sample(arguments, &network, &device),
         },
         rows: arguments.rows,
         tokens: arguments.tokens,
     };
     let compute = ComputeRecipe {
-        precision: match arguments.precision {
-            Bits::F32 => Precision::F32,
-            Bits::Bf16 => Precision::Bf16,
-        },
+        precision: precision(arguments),
         recompute_layers: arguments.recompute,
+        sampling_precision: Precision::F32,
         read_every: Some(arguments.steps),
     };
+    if arguments.turns {
+        let mut turns = TrainingTurns::new(probe, &network, compute, &device);
+        return take_turns(|| {
+            turns.take(arguments.steps)?;
+            Ok(arguments.rows * arguments.tokens * arguments.steps)
+        });
+    }
     let run = Path::new("target").join(format!("throughput-{}", std::process::id()));
     std::fs::create_dir_all(&run)?;
     let started = Instant::now();
@@ -126,22 +165,52 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn precision(arguments: &Arguments) -> Precision {
+    match arguments.precision {
+        Bits::F32 => Precision::F32,
+        Bits::Bf16 => Precision::Bf16,
+    }
+}
+
+fn sample(arguments: &Arguments, network: &Network, device: &Device) -> Result<(), Box<dyn Error>> {
+    let mut turns = SamplingTurns::new(
+        network,
+        [arguments.rows / arguments.proposals, arguments.proposals],
+        [arguments.tokens, arguments.new_tokens],
+        arguments.top_p,
+        (precision(arguments), device),
+    );
+    take_turns(|| Ok(turns.take()))
+}
+
+/// Takes a turn for every line of stdin.
+fn take_turns(
+    mut turn: impl FnMut() -> Result<usize, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    for line in std::io::stdin().lock().lines() {
+        line?;
+        let started = Instant::now();
+        let tokens = turn()?;
+        let ms = started.elapsed().as_secs_f64() * 1e3;
+        println!("{ms} {tokens} {}", peak_mib().unwrap_or(f64::NAN));
+    }
+    Ok(())
+}
+
 /// The most memory that the process had on the host. What a GPU's allocator holds cannot be asked
 /// for: nvidia-smi shows it.
 fn memory() -> String {
-    const GIB: f64 = (1u64 << 30) as f64;
-    let status = std::fs::read_to_string("/proc/self/status");
-    let peak = status
-        .iter()
-        .flat_map(|status| status.lines())
-        .find_map(|line| {
-            line.strip_prefix("VmHWM:")?
-                .trim()
-                .strip_suffix(" kB")?
-                .parse::<f64>()
-                .ok()
-        });
-    peak.map_or("memory unknown".to_owned(), |kib| {
-        format!("{:.2} GiB of the host at most", kib * 1024.0 / GIB)
+    peak_mib().map_or("memory unknown".to_owned(), |mib| {
+        format!("{:.2} GiB of the host at most", mib / 1024.0)
     })
+}
+
+fn peak_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?
+        .trim()
+        .strip_suffix(" kB")?;
+    Some(kib.parse::<f64>().ok()? / 1024.0)
 }

@@ -62,6 +62,9 @@ pub enum TrainError {
     /// An endpoint cannot be used.
     #[error(transparent)]
     Endpoint(#[from] crate::endpoint::EndpointError),
+    /// The processes of a run do not come together, or no longer agree.
+    #[error("several processes: {0}")]
+    Distributed(String),
     /// The device asked for is not there.
     #[error("device {device}: {reason}")]
     Device {

@@ -20,7 +20,7 @@ const GOLDEN_LENGTHS: [usize; 4] = [1, 7, 33, 128];
 const SCHEMES: [Quantize; 3] = [Quantize::Int8, Quantize::Int8Weights, Quantize::None];
 
 /// Writes the checkpoint and the bundle of a classifier that was trained on `data`, into
-/// `folder`.
+/// `folder`. The first process does, while others go on.
 ///
 /// # Errors
 /// Full disk, or an export that fails for another reason than its certificate.
@@ -32,7 +32,7 @@ pub(crate) fn export_classifier<N: Classifier + Clone>(
     round: usize,
 ) -> Result<(), TrainError> {
     let (checkpoint, bundle) = (folder.join("checkpoint"), folder.join("bundle"));
-    if bundle.is_dir() {
+    if !setup.group.is_first() || bundle.is_dir() {
         return Ok(());
     }
     remove_unfinished_exports(folder)?;

@@ -8,7 +8,7 @@
 //! ```no_run
 //! use std::path::Path;
 //!
-//! use duoguard_trainer::{Recipe, RunOptions, device, run};
+//! use duoguard_trainer::{ProcessGroup, Recipe, RunOptions, device, run};
 //!
 //! let recipe = Recipe::load(Path::new("recipes/demo.toml"))?;
 //! let options = RunOptions {
@@ -16,6 +16,8 @@
 //!     runs: "runs".into(),
 //!     resume: false,
 //!     device: device("cpu")?,
+//!     threads: None,
+//!     group: ProcessGroup::alone(),
 //! };
 //! println!("{}", run(&recipe, &options)?.display());
 //! # Ok::<(), duoguard_trainer::TrainError>(())
@@ -24,6 +26,7 @@
 
 mod baseline;
 mod data;
+mod distributed;
 mod endpoint;
 mod error;
 mod export;
@@ -34,10 +37,12 @@ mod recipe;
 mod report;
 mod run;
 mod setup;
+mod threads;
 mod train;
 
 pub use baseline::LinearBaseline;
 pub use data::rows::DataError;
+pub use distributed::ProcessGroup;
 pub use endpoint::EndpointError;
 pub use error::TrainError;
 pub use recipe::{ComputeRecipe, Precision, Recipe, RecipeError};
@@ -53,4 +58,5 @@ pub mod probe {
         LossAndGradients, Network, Probe, ProbeLoss, loss_and_gradients, mini, qwen_half_billion,
         tiny,
     };
+    pub use crate::train::turns::{SamplingTurns, TrainingTurns, encoder_sized, llama_135m};
 }

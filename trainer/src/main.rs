@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use duoguard_trainer::{Recipe, RunOptions, TrainError, device, run};
+use duoguard_trainer::{ProcessGroup, Recipe, RunOptions, TrainError, device, run};
 
 /// Trains a guard as a recipe says, and writes a checkpoint and a bundle.
 ///
@@ -30,22 +30,37 @@ struct Arguments {
     /// What to train on: cpu, or cuda where libtorch has it and there is a GPU.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Threads to compute with on a CPU. Without it, as many as the run was begun with; a run that
+    /// begins takes as many as its network and batches are large enough for.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
 }
 
 fn main() -> ExitCode {
-    match train(Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let group = match ProcessGroup::join() {
+        Ok(group) => group,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match train(arguments, group.clone()) {
         Ok(bundle) => {
-            println!("{}", bundle.display());
+            if group.is_first() {
+                println!("{}", bundle.display());
+            }
+            group.leave();
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
+            eprintln!("error: {}{error}", group.name());
+            group.abort(2)
         }
     }
 }
 
-fn train(arguments: Arguments) -> Result<PathBuf, TrainError> {
+fn train(arguments: Arguments, group: ProcessGroup) -> Result<PathBuf, TrainError> {
     let device = device(&arguments.device)?;
     let recipe = Recipe::load(&arguments.recipe)?;
     run(
@@ -55,6 +70,8 @@ fn train(arguments: Arguments) -> Result<PathBuf, TrainError> {
             runs: arguments.runs,
             resume: arguments.resume,
             device,
+            threads: arguments.threads.map(usize::from),
+            group,
         },
     )
 }

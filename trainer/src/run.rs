@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tch::Device;
 
+use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
 use crate::export::export_classifier;
 use crate::files::write_atomically;
@@ -19,6 +20,7 @@ use crate::recipe::{Recipe, Start};
 use crate::report::page::write_report;
 use crate::report::scores::{load_benchmarks, score_bundle};
 use crate::setup::Setup;
+use crate::threads::set_threads;
 
 /// Where a run reads and writes, and on what it computes.
 #[derive(Clone, Debug)]
@@ -31,6 +33,12 @@ pub struct RunOptions {
     pub resume: bool,
     /// What to train on.
     pub device: Device,
+    /// Threads that each process computes with on a CPU; absent: as many as the run was begun
+    /// with, and at its beginning as many as the work is large enough for.
+    pub threads: Option<usize>,
+    /// The processes that train together. The run's folder, and the data, must be the same for all
+    /// of them.
+    pub group: ProcessGroup,
 }
 
 /// Plays `recipe` and returns the folder of its last round's bundle.
@@ -38,7 +46,14 @@ pub struct RunOptions {
 /// # Errors
 /// Whatever stops a step, in words; the run goes on from there when it is resumed.
 pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError> {
-    let run = open_run_folder(recipe, options)?;
+    let group = &options.group;
+    let run = options.runs.join(&recipe.name);
+    if group.is_first() {
+        open_run_folder(&run, recipe, options)?;
+    }
+    group.wait();
+    let place = (&options.device, group);
+    set_threads(&run, recipe, place, options.threads)?;
     let last = recipe.game.as_ref().map_or(0, |game| game.rounds);
     let folders: Vec<PathBuf> = (0..=last)
         .map(|round| round_folder(&run, recipe, round))
@@ -48,10 +63,10 @@ pub fn run(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError>
         Some(_) => folders[last].join("summary.json").exists(),
         None => bundle.is_dir(),
     };
-    if !finished {
+    if !group.first_says(finished) {
         play(recipe, &run, &folders, options)?;
     }
-    if recipe.game.is_some() {
+    if recipe.game.is_some() && group.is_first() {
         write_report(&run, &recipe.name, &folders)?;
     }
     Ok(bundle)
@@ -63,18 +78,22 @@ fn play(
     folders: &[PathBuf],
     options: &RunOptions,
 ) -> Result<(), TrainError> {
+    let group = &options.group;
+    let place = (&options.device, group);
     let first = &folders[0];
-    fs::create_dir_all(first).map_err(|e| TrainError::io("create", first, e))?;
+    if group.is_first() {
+        fs::create_dir_all(first).map_err(|e| TrainError::io("create", first, e))?;
+    }
     if let Start::Checkpoint(base) = &recipe.start
         && let Some(settings) = &base.encoder
     {
         let base = (&*base.checkpoint, settings);
-        let setup = Setup::prepare_encoder(recipe, base, run, &options.data, &options.device)?;
+        let setup = Setup::prepare_encoder(recipe, base, run, &options.data, place)?;
         let mut classifier = setup.train_first_classifier(first)?;
         setup.train_language_head(first, &mut classifier)?;
         return export_classifier(&setup, first, &classifier, &setup.training, 0);
     }
-    let setup = Setup::prepare(recipe, run, &options.data, &options.device)?;
+    let setup = Setup::prepare(recipe, run, &options.data, place)?;
     let classifier = setup.train_first_classifier(first)?;
     export_classifier(&setup, first, &classifier, &setup.training, 0)?;
     let Some(game) = &recipe.game else {
@@ -83,13 +102,18 @@ fn play(
     let sets = match &game.benchmarks {
         Some(folder) => load_benchmarks(&options.data.join(folder))?,
         None => {
-            eprintln!(
-                "game.benchmarks is not set: proposals are not checked for overlap with benchmarks"
-            );
+            if group.is_first() {
+                eprintln!(
+                    "game.benchmarks is not set: proposals are not checked for overlap with \
+                     benchmarks"
+                );
+            }
             Vec::new()
         }
     };
-    score_bundle(first, &setup.validation, &sets)?;
+    if group.is_first() {
+        score_bundle(first, &setup.validation, &sets)?;
+    }
     let (generator, judge) = players::prepare(&setup, game)?;
     let game = Game {
         setup: &setup,
@@ -104,7 +128,9 @@ fn play(
     };
     for (round, folder) in folders.iter().enumerate().skip(1) {
         state = game.play(state, round, folder)?;
-        write_report(run, &recipe.name, &folders[..=round])?;
+        if group.is_first() {
+            write_report(run, &recipe.name, &folders[..=round])?;
+        }
     }
     Ok(())
 }
@@ -118,13 +144,12 @@ pub(crate) fn round_folder(run: &Path, recipe: &Recipe, round: usize) -> PathBuf
 }
 
 /// Makes the run folder, or checks that the one there was made by this very recipe.
-fn open_run_folder(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, TrainError> {
-    let run = options.runs.join(&recipe.name);
+fn open_run_folder(run: &Path, recipe: &Recipe, options: &RunOptions) -> Result<(), TrainError> {
     let kept = run.join("recipe.toml");
     if kept.exists() {
         if !options.resume {
             return Err(TrainError::invalid(
-                &run,
+                run,
                 "this run is already there: pass --resume to go on with it, or remove it",
             ));
         }
@@ -137,8 +162,8 @@ fn open_run_folder(recipe: &Recipe, options: &RunOptions) -> Result<PathBuf, Tra
             ));
         }
     } else {
-        fs::create_dir_all(&run).map_err(|e| TrainError::io("create", &run, e))?;
+        fs::create_dir_all(run).map_err(|e| TrainError::io("create", run, e))?;
         write_atomically(&kept, recipe.text.as_bytes())?;
     }
-    Ok(run)
+    Ok(())
 }

@@ -16,6 +16,7 @@ use crate::data::rows::{
 };
 use crate::data::tokenizer::Tokenizer;
 use crate::data::validation::{split, write_rows};
+use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
 use crate::files::write_atomically;
 use crate::model::decoder::Decoder;
@@ -48,6 +49,8 @@ pub(crate) struct Setup<'a, N = Decoder> {
     pub data: PathBuf,
     /// What to train on.
     pub device: Device,
+    /// The processes that train together.
+    pub group: ProcessGroup,
     /// The seed data to learn from: S(0).
     pub training: Corpus,
     /// The seed data held out.
@@ -74,7 +77,8 @@ pub(crate) struct Setup<'a, N = Decoder> {
 type Texts<'t> = (&'t Corpus, &'t [ParallelRow], &'t [Pair]);
 
 impl<'a> Setup<'a> {
-    /// Reads the data and learns whatever `run` does not hold yet, up to the base.
+    /// Reads the data and learns whatever `run` does not hold yet, up to the base. The first
+    /// process of `group` writes, and all read.
     ///
     /// # Errors
     /// Data, files or a stage that failed.
@@ -82,7 +86,7 @@ impl<'a> Setup<'a> {
         recipe: &'a Recipe,
         run: &Path,
         data: &Path,
-        device: &Device,
+        (device, group): (&Device, &ProcessGroup),
     ) -> Result<Self, TrainError> {
         let tokenizer_path = run.join("tokenizer.json");
         let base = |texts: Texts<'_>| match &recipe.start {
@@ -91,20 +95,23 @@ impl<'a> Setup<'a> {
                 model,
                 pretrain,
             } => {
-                let tokenizer = learned_tokenizer(&tokenizer_path, texts.0, texts.1, vocabulary)?;
+                let learned_from = (texts.0, texts.1);
+                let tokenizer =
+                    learned_tokenizer(&tokenizer_path, learned_from, vocabulary, group)?;
                 let base = Decoder::new(model, tokenizer.vocabulary(), recipe.seed, device);
                 let settings = (pretrain, recipe.seed, recipe.compute);
-                let base = pretrained(base, texts, &tokenizer, settings, run)?;
+                let base = pretrained(base, texts, &tokenizer, settings, (run, group))?;
                 Ok((tokenizer, base))
             }
             Start::Checkpoint(base) => imported_base(
                 &data.join(&base.checkpoint),
                 &tokenizer_path,
                 recipe,
-                device,
+                (device, group),
             ),
         };
-        Self::with_base(recipe, run, data, device, WATCHED_ROWS, base)
+        let place = (device, group);
+        Self::with_base(recipe, (run, data), place, WATCHED_ROWS, base)
     }
 }
 
@@ -116,19 +123,20 @@ impl<'a> Setup<'a, Encoder> {
         (checkpoint, settings): (&Path, &EncoderRecipe),
         run: &Path,
         data: &Path,
-        device: &Device,
+        (device, group): (&Device, &ProcessGroup),
     ) -> Result<Self, TrainError> {
         let folder = data.join(checkpoint);
         let outputs = classifier_labels(recipe).len();
         let base = |_: Texts<'_>| {
             let base = open_encoder(&folder, settings, outputs, device)?;
-            let tokenizer = kept_tokenizer(&folder, &run.join("tokenizer.json"))?
+            let tokenizer = kept_tokenizer(&folder, &run.join("tokenizer.json"), group)?
                 .around_windows(settings.prefix_text.as_deref())?;
             let tokens = recipe.classifier.window_tokens + tokenizer.tokens_around();
             check_window(&folder, tokens, base.shape.positions)?;
             Ok((tokenizer, base))
         };
-        Self::with_base(recipe, run, data, device, WATCHED_BY_ENCODER, base)
+        let place = (device, group);
+        Self::with_base(recipe, (run, data), place, WATCHED_BY_ENCODER, base)
     }
 
     /// The last stage, where the recipe wants it: the language head of `classifier` alone.
@@ -156,7 +164,7 @@ impl<'a> Setup<'a, Encoder> {
             .with_crops(tuning.crops);
         let mut stage = LanguageStage::new(Batcher::new(mixture, None, &self.tokenizer, recipe));
         let mut alone = classifier.classifier_alone();
-        run_stage(&mut stage, &settings, &mut alone, folder)?;
+        run_stage(&mut stage, &settings, &mut alone, (folder, &self.group))?;
         classifier.take_classifier(&alone);
         Ok(())
     }
@@ -165,9 +173,8 @@ impl<'a> Setup<'a, Encoder> {
 impl<'a, N: Classifier + Clone> Setup<'a, N> {
     fn with_base(
         recipe: &'a Recipe,
-        run: &Path,
-        data: &Path,
-        device: &Device,
+        (run, data): (&Path, &Path),
+        (device, group): (&Device, &ProcessGroup),
         watched_rows: usize,
         base: impl FnOnce(Texts<'_>) -> Result<(Tokenizer, N), TrainError>,
     ) -> Result<Self, TrainError> {
@@ -176,22 +183,24 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
         let pairs = load_pairs(data, &recipe.data)?;
         let licences = licences(recipe, &corpus, &parallel)?;
         let (training, validation) = split(&corpus, recipe);
-        write_rows(&run.join("validation.jsonl"), &validation)?;
-        eprintln!(
-            "data: {} training rows, {} validation rows, {} parallel texts, {} pairs",
-            training.rows.len(),
-            validation.rows.len(),
-            parallel.len(),
-            pairs.len()
-        );
+        if group.is_first() {
+            write_rows(&run.join("validation.jsonl"), &validation)?;
+            eprintln!(
+                "data: {} training rows, {} validation rows, {} parallel texts, {} pairs",
+                training.rows.len(),
+                validation.rows.len(),
+                parallel.len(),
+                pairs.len()
+            );
+        }
         let (tokenizer, mut base) = base((&training, &parallel, &pairs))?;
         base.reset_classifier(recipe.seed.wrapping_add(1));
         let lexicon = match needs_lexicon(recipe) {
             true => Some(Arc::new(learned_lexicon(
                 &run.join("lexicon.json"),
-                &pairs,
-                &parallel,
+                (&pairs, &parallel),
                 recipe,
+                group,
             )?)),
             false => None,
         };
@@ -200,6 +209,7 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
             run: run.to_owned(),
             data: data.to_owned(),
             device: *device,
+            group: group.clone(),
             training,
             validation,
             parallel,
@@ -244,7 +254,8 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
             Some(lexicon) => Ok(lexicon.clone()),
             None => {
                 let path = self.run.join("lexicon.json");
-                let lexicon = learned_lexicon(&path, &self.pairs, &self.parallel, self.recipe)?;
+                let texts = (&self.pairs[..], &self.parallel[..]);
+                let lexicon = learned_lexicon(&path, texts, self.recipe, &self.group)?;
                 Ok(Arc::new(lexicon))
             }
         }
@@ -294,7 +305,8 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
             recipe,
             self.watched_rows,
         );
-        run_stage(&mut stage, &settings, &mut classifier, folder)?;
+        let place = (folder, &self.group);
+        run_stage(&mut stage, &settings, &mut classifier, place)?;
         Ok(classifier)
     }
 }
@@ -321,15 +333,16 @@ fn licences(
 
 fn learned_tokenizer(
     path: &Path,
-    training: &Corpus,
-    parallel: &[ParallelRow],
+    (training, parallel): (&Corpus, &[ParallelRow]),
     recipe: &TokenizerRecipe,
+    group: &ProcessGroup,
 ) -> Result<Tokenizer, TrainError> {
-    if !path.exists() {
+    if group.is_first() && !path.exists() {
         let training = training.rows.iter().map(|row| row.text.as_str());
         let texts = training.chain(parallel.iter().map(|row| row.text.as_str()));
         Tokenizer::train(texts, recipe.vocabulary)?.save(path)?;
     }
+    group.wait();
     Tokenizer::load(path)
 }
 
@@ -339,7 +352,7 @@ fn pretrained(
     (training, parallel, pairs): (&Corpus, &[ParallelRow], &[Pair]),
     tokenizer: &Tokenizer,
     (recipe, seed, compute): (&PretrainRecipe, u64, ComputeRecipe),
-    run: &Path,
+    place: (&Path, &ProcessGroup),
 ) -> Result<Decoder, TrainError> {
     if recipe.steps > 0 {
         let stream = PretrainStream::new(training, parallel, pairs, tokenizer, (recipe, seed));
@@ -349,7 +362,7 @@ fn pretrained(
             &mut stage,
             &StageSettings::new("pretrain", recipe.steps, &recipe.optimizer, compute),
             &mut base,
-            run,
+            place,
         )?;
     }
     Ok(base)
@@ -360,12 +373,12 @@ fn imported_base(
     folder: &Path,
     tokenizer_path: &Path,
     recipe: &Recipe,
-    device: &Device,
+    (device, group): (&Device, &ProcessGroup),
 ) -> Result<(Tokenizer, Decoder), TrainError> {
     let base = import::language_model(folder, device)?.without_head();
     let limit = base.shape.max_position;
     check_window(folder, recipe.classifier.window_tokens, limit)?;
-    let tokenizer = kept_tokenizer(folder, tokenizer_path)?;
+    let tokenizer = kept_tokenizer(folder, tokenizer_path, group)?;
     if tokenizer.puts_tokens_first() {
         return Err(TrainError::invalid(
             &folder.join("tokenizer.json"),
@@ -389,10 +402,17 @@ fn check_window(folder: &Path, tokens: usize, limit: usize) -> Result<(), TrainE
 }
 
 /// The tokenizer of a base, kept with the run at `path`.
-fn kept_tokenizer(folder: &Path, path: &Path) -> Result<Tokenizer, TrainError> {
+fn kept_tokenizer(
+    folder: &Path,
+    path: &Path,
+    group: &ProcessGroup,
+) -> Result<Tokenizer, TrainError> {
     let from = folder.join("tokenizer.json");
     let bytes = fs::read(&from).map_err(|e| TrainError::io("read", &from, e))?;
-    write_atomically(path, &bytes)?;
+    if group.is_first() {
+        write_atomically(path, &bytes)?;
+    }
+    group.wait();
     Tokenizer::load(path)
 }
 
@@ -407,14 +427,15 @@ pub(crate) fn classifier_labels(recipe: &Recipe) -> Vec<String> {
 
 fn learned_lexicon(
     path: &Path,
-    pairs: &[Pair],
-    parallel: &[ParallelRow],
+    (pairs, parallel): (&[Pair], &[ParallelRow]),
     recipe: &Recipe,
+    group: &ProcessGroup,
 ) -> Result<Lexicon, TrainError> {
-    if !path.exists() {
+    if group.is_first() && !path.exists() {
         let wanted = recipe.classifier.sampling.code_switch_languages.as_ref();
         let languages = wanted.unwrap_or(&recipe.data.languages);
         Lexicon::learn_all(pairs, parallel, languages).save(path)?;
     }
+    group.wait();
     Lexicon::load(path)
 }

@@ -107,3 +107,21 @@ fn a_device_that_is_not_there() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("abacus"));
 }
+
+#[cfg(not(feature = "distributed"))]
+#[test]
+fn several_processes_of_a_program_for_one() {
+    // As `mpirun -n 2` starts it: two runs beside each other would write the same files.
+    let output = Command::new(env!("CARGO_BIN_EXE_duoguard-train"))
+        .args(["recipe.toml"])
+        .envs([
+            ("OMPI_COMM_WORLD_SIZE", "2"),
+            ("OMPI_COMM_WORLD_LOCAL_SIZE", "2"),
+            ("OMPI_COMM_WORLD_LOCAL_RANK", "0"),
+        ])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{shown}");
+    assert!(shown.contains("--features distributed"), "{shown}");
+}

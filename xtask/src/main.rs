@@ -21,7 +21,7 @@ use xshell::{Shell, cmd};
 #[command(bin_name = "cargo xtask")]
 enum Task {
     /// Run everything that CI runs: ort, torch, lint, tests and ctest, with what they need of
-    /// Debian, and scripts/metrics.sh
+    /// Debian, scripts/metrics.sh and scripts/bindings.sh
     Test,
     /// Fetch the pinned ONNX Runtime into target/onnxruntime
     Ort,
@@ -41,8 +41,31 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Train in several processes, with what that needs of Debian: the trainer's tests of its
+    /// feature `distributed`, and its lints
+    Distributed,
+    /// Measure the trainer beside PyTorch, in turns: scripts/throughput.py
+    Throughput {
+        /// What to compute on: cpu, or cuda, where device_check runs first
+        #[arg(long, default_value = "cpu")]
+        device: String,
+        /// Turns of each program
+        #[arg(long, default_value_t = 7)]
+        turns: usize,
+        /// Threads of each program on a CPU
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// The cases whose names begin so; without it, all
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Build the C library small, and install it with its header, pkg-config and CMake files
     Install(InstallOptions),
+    /// Make the archive of a release, target/dist/duoguard-VERSION-TARGET.tar.gz: scripts/dist.sh
+    Dist {
+        /// For x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu; without it, this machine
+        target: Option<String>,
+    },
     /// Append the rows on stdin, CSV with a line of names, to a record of this machine
     Record {
         /// The record: benches/record/MACHINE/NAME.csv; without it, print the folder
@@ -68,6 +91,9 @@ struct InstallOptions {
     /// Leave the engine out that loads ONNX Runtime
     #[arg(long)]
     no_default_features: bool,
+    /// The machine that it is for, as rustc names it; without it, this one
+    #[arg(long)]
+    target: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -100,7 +126,20 @@ fn run(task: Task) -> Result<()> {
         Task::Lint => lint(&sh),
         Task::Tests => tests(&sh),
         Task::Ctest { full } => ctest(&sh, &root, full),
+        Task::Distributed => distributed(&sh, &root),
+        Task::Throughput {
+            device,
+            turns,
+            threads,
+            only,
+        } => {
+            torch(&sh, &root)?;
+            let [turns, threads] = [turns, threads].map(|number| number.to_string());
+            let only = only.map(|name| format!("--only={name}"));
+            throughput(&sh, &device, &[turns, threads], only.as_deref())
+        }
         Task::Install(options) => library::install(&sh, options),
+        Task::Dist { target } => Ok(cmd!(sh, "scripts/dist.sh {target...}").run()?),
         Task::Record { name: Some(name) } => record::append(&root, &name),
         Task::Record { name: None } => {
             println!("{}", record::folder(&root).display());
@@ -118,7 +157,7 @@ type Part<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
 
 /// Runs everything, and says how long each part took.
 fn test(sh: &Shell, root: &Path) -> Result<()> {
-    let parts: [Part<'_>; 8] = [
+    let parts: [Part<'_>; 9] = [
         ("ort", &|| onnxruntime::fetch(sh, root).map(drop)),
         ("torch", &|| torch(sh, root)),
         ("debian", &|| {
@@ -132,6 +171,11 @@ fn test(sh: &Shell, root: &Path) -> Result<()> {
         }),
         ("metrics", &|| Ok(cmd!(sh, "scripts/metrics.sh").run()?)),
         ("ctest", &|| ctest(sh, root, false)),
+        // With the library that the part before has installed.
+        ("bindings", &|| {
+            let prefix = root.join("target/ctest/prefix");
+            Ok(cmd!(sh, "scripts/bindings.sh {prefix} python go java").run()?)
+        }),
     ];
     for (name, part) in parts {
         eprintln!("== {name}");
@@ -181,6 +225,52 @@ fn tests(sh: &Shell) -> Result<()> {
     Ok(())
 }
 
+/// Trains with several processes. The whole workspace is named so that cargo takes what its other
+/// commands have built.
+fn distributed(sh: &Shell, root: &Path) -> Result<()> {
+    torch(sh, root)?;
+    cmd!(sh, "scripts/debian.sh mpi").run()?;
+    let features = ["--features", "duoguard-trainer/distributed"];
+    cmd!(
+        sh,
+        "cargo test --release --workspace {features...} --test distributed -- --nocapture"
+    )
+    .run()?;
+    cmd!(
+        sh,
+        "cargo clippy --release --workspace {features...} --lib --bin duoguard-train
+         --test distributed -- -D warnings"
+    )
+    .run()?;
+    Ok(())
+}
+
+/// Measures beside PyTorch; `DUOGUARD_PYTHON` may name a Python that has it.
+fn throughput(
+    sh: &Shell,
+    device: &str,
+    [turns, threads]: &[String; 2],
+    only: Option<&str>,
+) -> Result<()> {
+    let examples = ["--example", "throughput", "--example", "device_check"];
+    cmd!(sh, "cargo build --release --workspace {examples...}").run()?;
+    if device == "cuda" {
+        cmd!(sh, "target/release/examples/device_check --device cuda").run()?;
+    }
+    let python = match sh.var("DUOGUARD_PYTHON") {
+        Ok(python) => python,
+        Err(_) => cmd!(sh, "scripts/venv.sh torch torch").read()?,
+    };
+    let python = ["--python", &python];
+    let how = ["--device", device, "--turns", turns, "--threads", threads];
+    cmd!(
+        sh,
+        "python3 scripts/throughput.py {python...} {how...} {only...}"
+    )
+    .run()?;
+    Ok(())
+}
+
 /// Installs the library into target/ctest/prefix, and tests what was installed.
 fn ctest(sh: &Shell, root: &Path, full: bool) -> Result<()> {
     ensure!(
@@ -194,6 +284,7 @@ fn ctest(sh: &Shell, root: &Path, full: bool) -> Result<()> {
         prefix: prefix.clone(),
         profile: "release".to_owned(),
         no_default_features: false,
+        target: None,
     };
     library::install(sh, options)?;
     cmd!(

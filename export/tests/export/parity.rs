@@ -33,13 +33,13 @@ fn logits(bundle: &Path, engine: &str, inputs: &[Vec<u32>]) -> Vec<Vec<f32>> {
         .collect()
 }
 
-/// ONNX Runtime and a GPU are tested where they are installed; neither the shaders nor the native
-/// engine have 4-bit weights yet.
+/// ONNX Runtime and a GPU are tested where they are installed; the shaders have no 4-bit weights
+/// yet.
 fn engines(quantize: Quantize) -> impl Iterator<Item = String> {
     duoguard::engines()
         .into_iter()
         .filter(move |engine| {
-            let has_4_bits = !["wgpu", "native"].contains(&engine.name.as_str());
+            let has_4_bits = engine.name != "wgpu";
             engine.available && (has_4_bits || quantize != Quantize::Int4)
         })
         .map(|engine| engine.name)

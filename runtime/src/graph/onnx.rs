@@ -4,6 +4,8 @@
 //! Reads the protobuf wire format in place, allocates only for what it reports, and treats every
 //! length as untrusted.
 
+use std::collections::BTreeSet;
+
 /// What a graph needs and gives.
 #[derive(Debug, Default)]
 pub(crate) struct Outline {
@@ -14,6 +16,13 @@ pub(crate) struct Outline {
     pub(crate) epsilons: Vec<f32>,
     /// The weights of all nodes that multiply integers: their activations are rounded.
     pub(crate) integer_weights: Vec<String>,
+    /// The operators of all nodes.
+    pub(crate) operators: BTreeSet<String>,
+    /// The values of all node attributes named `num_heads`.
+    pub(crate) heads: Vec<u64>,
+    /// The values of the constant `kept_labels`, int64, if there is one: of labels that exclude
+    /// each other, those that are categories.
+    pub(crate) kept_labels: Option<Vec<i64>>,
 }
 
 /// An input or output of the graph.
@@ -51,6 +60,7 @@ const NODE_OPERATOR: u64 = 4;
 const NODE_ATTRIBUTE: u64 = 5;
 const ATTRIBUTE_NAME: u64 = 1;
 const ATTRIBUTE_FLOAT: u64 = 2;
+const ATTRIBUTE_INTEGER: u64 = 3;
 const ATTRIBUTE_TENSOR: u64 = 5;
 const ATTRIBUTE_GRAPH: u64 = 6;
 const ATTRIBUTE_TENSORS: u64 = 10;
@@ -60,6 +70,7 @@ const ATTRIBUTE_SPARSE_TENSORS: u64 = 23;
 const TENSOR_DIMENSIONS: u64 = 1;
 const TENSOR_TYPE: u64 = 2;
 const TENSOR_NAME: u64 = 8;
+const TENSOR_RAW_DATA: u64 = 9;
 const TENSOR_EXTERNAL_DATA: u64 = 13;
 const TENSOR_DATA_LOCATION: u64 = 14;
 const ENTRY_KEY: u64 = 1;
@@ -70,6 +81,9 @@ const TYPE_TENSOR: u64 = 1;
 const TENSOR_TYPE_SHAPE: u64 = 2;
 const SHAPE_DIMENSION: u64 = 1;
 const DIMENSION_VALUE: u64 = 1;
+
+/// The constant that [`Outline::kept_labels`] holds.
+const KEPT_LABELS: &str = "kept_labels";
 
 /// Reads the outline of a serialised `ModelProto`.
 pub(crate) fn outline(model: &[u8]) -> Parsed<Outline> {
@@ -96,7 +110,11 @@ fn read_graph(graph: &[u8]) -> Parsed<Outline> {
         match field? {
             (GRAPH_NODE, Value::Bytes(node)) => read_node(node, &mut outline)?,
             (GRAPH_INITIALIZER, Value::Bytes(tensor)) => {
-                initializers.push(read_tensor(tensor, &mut outline.external)?)
+                let name = read_tensor(tensor, &mut outline.external)?;
+                if name == KEPT_LABELS {
+                    outline.kept_labels = Some(read_integers(tensor)?);
+                }
+                initializers.push(name);
             }
             (GRAPH_SPARSE_INITIALIZER, _) => {
                 return Err("sparse tensors are not supported".to_owned());
@@ -131,11 +149,12 @@ fn read_node(node: &[u8], outline: &mut Outline) -> Parsed<()> {
             (NODE_ATTRIBUTE, Value::Bytes(attribute)) => attribute,
             _ => continue,
         };
-        let (mut name, mut float) = (&b""[..], None);
+        let (mut name, mut float, mut integer) = (&b""[..], None, None);
         for field in fields(attribute) {
             match field? {
                 (ATTRIBUTE_NAME, Value::Bytes(bytes)) => name = bytes,
                 (ATTRIBUTE_FLOAT, Value::Float(value)) => float = Some(value),
+                (ATTRIBUTE_INTEGER, Value::Number(value)) => integer = Some(value),
                 (ATTRIBUTE_TENSOR | ATTRIBUTE_TENSORS, Value::Bytes(tensor)) => {
                     read_tensor(tensor, &mut outline.external)?;
                 }
@@ -148,10 +167,13 @@ fn read_node(node: &[u8], outline: &mut Outline) -> Parsed<()> {
                 _ => {}
             }
         }
-        if name == b"epsilon" {
-            outline.epsilons.extend(float);
+        match name {
+            b"epsilon" => outline.epsilons.extend(float),
+            b"num_heads" => outline.heads.extend(integer),
+            _ => {}
         }
     }
+    outline.operators.insert(text(operator)?);
     if let (b"MatMulInteger", Some(weight)) = (operator, weight) {
         outline.integer_weights.push(text(weight)?);
     }
@@ -205,6 +227,15 @@ fn read_tensor(tensor: &[u8], external: &mut Vec<External>) -> Parsed<String> {
         external.push(found);
     }
     Ok(name)
+}
+
+/// The raw data of a tensor of int64.
+fn read_integers(tensor: &[u8]) -> Parsed<Vec<i64>> {
+    let raw = message(tensor, TENSOR_RAW_DATA)?.unwrap_or_default();
+    match raw.as_chunks() {
+        (values, []) => Ok(values.iter().map(|x| i64::from_le_bytes(*x)).collect()),
+        _ => Err(format!("{KEPT_LABELS} holds {} bytes", raw.len())),
+    }
 }
 
 /// The size of an element of `TensorProto.DataType`.

@@ -3,20 +3,19 @@
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 
-/// The networks whose tensors have the names and the meaning that are known here;
+/// The decoders whose tensors have the names and the meaning that are known here;
 /// `architecture.model_type` of the manifest.
-const MODEL_TYPES: [&str; 2] = ["qwen2", "llama"];
+#[cfg(feature = "wgpu")]
+pub(crate) const DECODERS: &[&str] = &["qwen2", "llama"];
+/// The same, and the encoders.
+pub(crate) const DECODERS_AND_ENCODERS: &[&str] =
+    &["qwen2", "llama", "bert", "roberta", "xlm-roberta"];
 
 /// Refuses, for an engine, a bundle whose tensors may mean something else than their names say. A
 /// graph without a manifest is judged by its tensors alone.
-pub(crate) fn check_origin(engine: &str, graph: &Graph) -> Result<()> {
+pub(crate) fn check_origin(engine: &str, graph: &Graph, known: &[&str]) -> Result<()> {
     match graph.origin() {
-        Some(origin) => check_field(
-            engine,
-            "architecture.model_type",
-            &origin.model_type,
-            &MODEL_TYPES,
-        ),
+        Some(origin) => check_field(engine, "architecture.model_type", &origin.model_type, known),
         None => Ok(()),
     }
 }

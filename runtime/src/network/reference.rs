@@ -3,7 +3,7 @@
 //! Sums are f64, so that a difference comes from the engine. One sequence at a time; shapes: T
 //! tokens, C hidden, D head size.
 
-use super::{Dimensions, Format, Matrix, Network, Products, floats};
+use super::{BLOCK, Dimensions, Format, Matrix, Network, Products, floats};
 
 /// The logits of one sequence.
 pub(crate) fn forward(network: &Network<'_>, products: Products, ids: &[u32]) -> Vec<f32> {
@@ -38,8 +38,17 @@ pub(crate) fn forward(network: &Network<'_>, products: Products, ids: &[u32]) ->
 
 /// A row of the embedding: `[C]`.
 pub(crate) fn embed(embedding: &Matrix<'_>, id: usize) -> Vec<f32> {
-    let scale = embedding.scale.map_or(1.0, |scale| floats(scale)[id]);
     let columns = 0..embedding.stride;
+    if embedding.format == Format::Blocks {
+        let (half, scales) = (embedding.stride / 2, floats(embedding.scale.unwrap()));
+        let value = |column: usize| {
+            let byte = embedding.bytes[id * half + column % half];
+            let level = f32::from(byte >> (column / half * 4) & 15) - 8.0;
+            level * scales[(id * embedding.stride + column) / BLOCK]
+        };
+        return columns.map(value).collect();
+    }
+    let scale = embedding.scale.map_or(1.0, |scale| floats(scale)[id]);
     columns
         .map(|column| element(embedding, id, column) * scale)
         .collect()
@@ -72,7 +81,10 @@ pub(crate) fn linear(matrix: &Matrix<'_>, products: Products, x: &[f32]) -> Vec<
     }
     let ones = vec![1.0; sums.len()];
     let zeros = vec![0.0; sums.len()];
-    let scale = matrix.scale.map_or(ones, floats);
+    let scale = match (matrix.format, matrix.scale) {
+        (Format::Int8, Some(scale)) => floats(scale),
+        _ => ones,
+    };
     let bias = matrix.bias.map_or(zeros, floats);
     let parts = sums.iter().zip(&scale).zip(&bias);
     parts
@@ -92,9 +104,15 @@ fn rounded(x: &[f32]) -> Vec<f32> {
     }
 }
 
-fn element(matrix: &Matrix<'_>, row: usize, column: usize) -> f32 {
+pub(crate) fn element(matrix: &Matrix<'_>, row: usize, column: usize) -> f32 {
     let place = row * matrix.stride + column;
     match matrix.format {
+        Format::Blocks => {
+            let value = column * matrix.inputs + row;
+            let level = f32::from(matrix.bytes[value / 2] >> (row % 2 * 4) & 15) - 8.0;
+            let first = (column - matrix.columns.start) * matrix.inputs + row;
+            level * floats(&matrix.scale.unwrap()[first / BLOCK * 4..][..4])[0]
+        }
         Format::Int8 => f32::from(matrix.bytes[place] as i8),
         Format::F32 => floats(&matrix.bytes[place * 4..place * 4 + 4])[0],
     }

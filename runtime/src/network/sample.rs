@@ -3,7 +3,7 @@
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::Format;
+use super::{BLOCK, Format};
 
 /// The shape of a made-up network.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +89,7 @@ impl Sample {
 }
 
 #[derive(Default)]
-struct Tensors {
+pub(super) struct Tensors {
     tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
     noise: Noise,
 }
@@ -97,10 +97,10 @@ struct Tensors {
 impl Tensors {
     /// A matrix whose products with vectors of ones are of the order of 1, and its scales, as many
     /// as are asked for.
-    fn matrix(&mut self, name: &str, shape: [usize; 2], format: Format, scales: usize) {
+    pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2], format: Format, scales: usize) {
         // An embedding's rows are not summed over.
         let summed = match name {
-            "embedding" => 1,
+            "embedding" | "position" => 1,
             _ => shape[0],
         };
         let size = 3.0_f32.sqrt() / (summed as f32).sqrt();
@@ -122,24 +122,44 @@ impl Tensors {
                     .collect();
                 self.floats(&format!("{name}.scale"), &[scales.len()], scales);
             }
+            Format::Blocks => {
+                let bytes = (0..count / 2)
+                    .map(|_| (127.0 * self.noise.next()) as i8 as u8)
+                    .collect();
+                let shape = match name {
+                    "embedding" => vec![shape[0], shape[1] / 2],
+                    _ => vec![shape[1], shape[0] / BLOCK, BLOCK / 2],
+                };
+                self.tensors.push((weight, Dtype::U8, shape, bytes));
+                let scale = size / 8.0;
+                let scales: Vec<f32> = (0..count / BLOCK)
+                    .map(|_| scale * (1.0 + 0.5 * self.noise.next()))
+                    .collect();
+                self.floats(&format!("{name}.scale"), &[scales.len()], scales);
+            }
         }
     }
 
     /// Values around `middle`.
-    fn vector(&mut self, name: &str, length: usize, middle: f32) {
+    pub(super) fn vector(&mut self, name: &str, length: usize, middle: f32) {
         let values: Vec<f32> = (0..length)
             .map(|_| middle + 0.3 * self.noise.next())
             .collect();
         self.floats(name, &[length], values);
     }
 
-    fn floats(&mut self, name: &str, shape: &[usize], values: impl IntoIterator<Item = f32>) {
+    pub(super) fn floats(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: impl IntoIterator<Item = f32>,
+    ) {
         let bytes = values.into_iter().flat_map(f32::to_le_bytes).collect();
         self.tensors
             .push((name.to_owned(), Dtype::F32, shape.into(), bytes));
     }
 
-    fn file(self) -> Vec<u8> {
+    pub(super) fn file(self) -> Vec<u8> {
         let views = self.tensors.iter().map(|(name, dtype, shape, bytes)| {
             let view = TensorView::new(*dtype, shape.clone(), bytes);
             (

@@ -21,7 +21,7 @@ use self::blocked::Kind;
 use crate::app::{App, Direction, blocks};
 use crate::body::{JsonObject, is_json};
 use crate::error::ApiError;
-use crate::policy::{Action, BlockedAs, Policy};
+use crate::policy::{Action, BlockedAs, Policy, Unguarded};
 use crate::worker::Text;
 
 /// Says which category was flagged in what passed all the same.
@@ -38,7 +38,8 @@ pub(crate) async fn completions(
     guarded(app, request, Kind::Completion).await
 }
 
-/// Everything else goes to the upstream as it is, and comes back as it is.
+/// Everything else goes to the upstream as it is, and comes back as it is, unless the policy
+/// refuses what brings it something unchecked.
 pub(crate) async fn pass_on(
     State(app): State<Arc<App>>,
     request: Request,
@@ -47,6 +48,17 @@ pub(crate) async fn pass_on(
         && let Some(kind) = completion_kind(request.uri().path())
     {
         return guarded(State(app), request, kind).await;
+    }
+    let only_asks = [Method::GET, Method::HEAD, Method::OPTIONS, Method::DELETE];
+    if !only_asks.contains(request.method()) {
+        let policy = app.policy();
+        if policy.unguarded == Unguarded::Refuse && !policy.audit {
+            let message = "this address is not guarded, and the policy refuses such: send a chat \
+                           completion or a completion";
+            let status = StatusCode::FORBIDDEN;
+            return Err(ApiError::new(status, "unguarded_address", message));
+        }
+        app.metrics.unguarded.inc();
     }
     Ok(send(&app, request).await?.map(Body::new))
 }

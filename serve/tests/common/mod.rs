@@ -42,13 +42,25 @@ pub fn options() -> ServeOptions {
     }
 }
 
-pub async fn start(options: &ServeOptions) -> Running {
-    let model = Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/mini")).unwrap();
-    let session = SessionOptions {
-        engine: EngineChoice::Named("rten".to_owned()),
+/// The bundled model.
+pub fn mini() -> Model {
+    Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/mini")).unwrap()
+}
+
+/// A session on an engine.
+pub fn on(engine: &str) -> SessionOptions {
+    SessionOptions {
+        engine: EngineChoice::Named(engine.to_owned()),
         ..SessionOptions::default()
-    };
-    let server = Server::bind(&model, &session, options).await.unwrap();
+    }
+}
+
+pub async fn start(options: &ServeOptions) -> Running {
+    start_on("rten", options).await
+}
+
+pub async fn start_on(engine: &str, options: &ServeOptions) -> Running {
+    let server = Server::bind(&mini(), &on(engine), options).await.unwrap();
     let address = server.address();
     let (stop, stopped) = oneshot::channel();
     let (reload, reloads) = mpsc::channel(1);

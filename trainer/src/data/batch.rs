@@ -9,6 +9,7 @@ use rand::seq::SliceRandom;
 use crate::data::mixture::{Mixture, Target, TrainingText};
 use crate::data::rows::CATEGORIES;
 use crate::data::tokenizer::{END, Tokenizer};
+use crate::distributed::Share;
 use crate::model::teacher::Teacher;
 use crate::recipe::{ClassifierRecipe, Recipe};
 
@@ -34,6 +35,39 @@ pub(crate) struct Batch {
     pub languages: Vec<Option<usize>>,
     /// Sum of `lengths`.
     pub real_tokens: usize,
+}
+
+impl Batch {
+    /// Rows whose language is one of the language head's.
+    pub(crate) fn in_known_language(&self) -> usize {
+        self.languages.iter().flatten().count()
+    }
+
+    /// The rows of a share, padded to the longest of them.
+    pub(crate) fn part(self, share: Share) -> Self {
+        if share == Share::All {
+            return self;
+        }
+        let rows: Vec<usize> = share.rows(self.lengths.len()).collect();
+        let length = |row: usize| self.lengths[row] as usize;
+        let tokens = rows.iter().map(|&row| length(row)).fold(0, usize::max);
+        let cut = |values: &[f32], width: usize| -> Vec<f32> {
+            let of_row = |&row: &usize| &values[row * width..][..width];
+            rows.iter().flat_map(of_row).copied().collect()
+        };
+        let ids = |&row: &usize| &self.ids[row * self.tokens..][..tokens];
+        Self {
+            ids: rows.iter().flat_map(ids).copied().collect(),
+            tokens,
+            lengths: rows.iter().map(|&row| self.lengths[row]).collect(),
+            labels: cut(&self.labels, CATEGORIES.len()),
+            targets: rows.iter().map(|&row| self.targets[row]).collect(),
+            smoothing: cut(&self.smoothing, 1),
+            teacher_probabilities: cut(&self.teacher_probabilities, 1),
+            languages: rows.iter().map(|&row| self.languages[row]).collect(),
+            real_tokens: rows.iter().map(|&row| length(row)).sum(),
+        }
+    }
 }
 
 /// One row on its way into a batch.

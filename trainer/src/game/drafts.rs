@@ -13,6 +13,7 @@ use crate::files::{json_lines, write_atomically};
 use crate::game::generator::{Generator, GeneratorRequest};
 use crate::game::proposal::Draft;
 use crate::game::seeds::Seed;
+use crate::game::shared::Askers;
 use crate::recipe::GameRecipe;
 use crate::train::progress;
 
@@ -29,12 +30,13 @@ struct Line {
 }
 
 /// Writes `game.proposals` drafts for every seed and language of the game to the file at `path`,
-/// and returns them. The drafts of one seed and language are neighbours.
+/// and returns them. The drafts of one seed and language are neighbours. Whole seeds are shared out
+/// to the processes; the first one writes.
 ///
 /// # Errors
 /// A generator that cannot be asked; a file that cannot be written, or does not fit the seeds.
 pub(crate) fn write_drafts(
-    generator: &mut dyn Generator,
+    (generator, askers): (&mut dyn Generator, Askers<'_>),
     seeds: &[Arc<Seed>],
     game: &GameRecipe,
     randomness: u64,
@@ -42,15 +44,18 @@ pub(crate) fn write_drafts(
 ) -> Result<Vec<Draft>, TrainError> {
     let chunk_drafts = CHUNK_SEEDS * game.languages.len() * game.proposals;
     let mut lines = read_whole_chunks(path, chunk_drafts, seeds.len())?;
-    // Whatever a kill cut short goes before more is added.
-    write_atomically(path, &json_lines(path, &lines)?)?;
     let append = |e| TrainError::io("append to", path, e);
-    let mut file = fs::OpenOptions::new()
-        .append(true)
-        .open(path)
-        .map_err(append)?;
     let done = lines.len() / chunk_drafts * CHUNK_SEEDS;
-    let bar = progress::bar("proposals", seeds.len(), done.min(seeds.len()));
+    askers.group.wait();
+    let mut output = None;
+    if askers.group.is_first() {
+        // Whatever a kill cut short goes before more is added.
+        write_atomically(path, &json_lines(path, &lines)?)?;
+        let file = fs::OpenOptions::new().append(true).open(path);
+        let bar = progress::bar("proposals", seeds.len(), done.min(seeds.len()));
+        output = Some((file.map_err(append)?, bar));
+    }
+    let unit = game.languages.len() * game.proposals;
     let chunks = seeds.chunks(CHUNK_SEEDS).enumerate();
     for (chunk, chunk_seeds) in chunks.skip(done / CHUNK_SEEDS) {
         let mut requests = Vec::new();
@@ -73,14 +78,19 @@ pub(crate) fn write_drafts(
                 }
             }
         }
-        for (line, text) in fresh.iter_mut().zip(generator.write(&requests)?) {
+        let texts = askers.ask(&requests, unit, |requests| generator.write(requests))?;
+        for (line, text) in fresh.iter_mut().zip(texts) {
             line.text = text;
         }
-        file.write_all(&json_lines(path, &fresh)?).map_err(append)?;
+        if let Some((file, bar)) = &mut output {
+            file.write_all(&json_lines(path, &fresh)?).map_err(append)?;
+            bar.inc(chunk_seeds.len() as u64);
+        }
         lines.extend(fresh);
-        bar.inc(chunk_seeds.len() as u64);
     }
-    bar.finish();
+    if let Some((_, bar)) = output {
+        bar.finish();
+    }
     let drafts = lines.into_iter().enumerate();
     Ok(drafts
         .map(|(number, line)| Draft {

@@ -1,5 +1,7 @@
 //! The judge: how unsafe is a proposal, from 1 (safe) to 5 (unsafe)?
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::lexicon::Lexicon;
 use crate::error::TrainError;
 use crate::model::teacher::Teacher;
@@ -18,7 +20,7 @@ pub(crate) struct JudgeRequest<'a> {
 }
 
 /// What the judge says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Rating {
     /// From 1 (safe) to 5 (unsafe).
     Unsafety(u8),

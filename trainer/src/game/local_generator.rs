@@ -15,7 +15,7 @@ use crate::model::generate::{Prompt, generate};
 use crate::model::import;
 use crate::model::sampler::SamplingSettings;
 use crate::model::weights::load_weights;
-use crate::recipe::{GameRecipe, LocalGeneratorRecipe, OwnGeneratorRecipe};
+use crate::recipe::{GameRecipe, LocalGeneratorRecipe, OwnGeneratorRecipe, Precision};
 use crate::setup::Setup;
 use crate::train::generator::GeneratorStage;
 use crate::train::preference::{PreferenceStage, TokenPair};
@@ -29,6 +29,8 @@ pub(crate) struct LocalGenerator {
     /// The network as it is now.
     pub decoder: Decoder,
     sampling: SamplingSettings,
+    /// What it writes with.
+    precision: Precision,
 }
 
 impl LocalGenerator {
@@ -64,6 +66,7 @@ impl LocalGenerator {
             },
             format: Arc::new(format),
             decoder,
+            precision: setup.recipe.compute.sampling_precision,
         })
     }
 
@@ -99,13 +102,15 @@ impl LocalGenerator {
             pairs.iter().map(|pair| self.tokens(pair)).collect();
         let (pairs, recipe) = (pairs?, &game.preference);
         let reference = self.decoder.clone();
-        let mut stage = PreferenceStage::new(&pairs, &reference, recipe, seed, self.format.end);
+        let reference = (&reference, &setup.group);
+        let mut stage = PreferenceStage::new(&pairs, reference, recipe, seed, self.format.end);
         let steps = (stage.batches() * recipe.epochs).div_ceil(recipe.accumulation);
         let settings = StageSettings {
             accumulation: recipe.accumulation,
             ..StageSettings::new("preference", steps, &recipe.optimizer, setup.recipe.compute)
         };
-        run_stage(&mut stage, &settings, &mut self.decoder, folder)
+        let place = (folder, &setup.group);
+        run_stage(&mut stage, &settings, &mut self.decoder, place)
     }
 
     fn tokens(&self, pair: &PreferencePair) -> Result<TokenPair, TrainError> {
@@ -139,7 +144,9 @@ impl Generator for LocalGenerator {
                 })
             })
             .collect();
-        let texts = generate(&self.decoder, &prompts?, &self.sampling);
+        let writer = self.decoder.sampling(self.precision);
+        let writer = writer.as_ref().unwrap_or(&self.decoder);
+        let texts = generate(writer, &prompts?, &self.sampling);
         let text = |ids: Vec<i32>| self.format.decode(&ids);
         Ok(texts.into_iter().map(|ids| ids.map(text)).collect())
     }
@@ -171,6 +178,7 @@ fn train_own(
     let compute = setup.recipe.compute;
     let settings = StageSettings::new("generator", own.steps, &own.optimizer, compute);
     let mut generator = setup.base.clone();
-    run_stage(&mut stage, &settings, &mut generator, &setup.run)?;
+    let place = (setup.run.as_path(), &setup.group);
+    run_stage(&mut stage, &settings, &mut generator, place)?;
     Ok(generator)
 }

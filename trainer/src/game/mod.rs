@@ -18,5 +18,6 @@ pub(crate) mod proposal;
 pub(crate) mod reference_judge;
 pub(crate) mod round;
 pub(crate) mod seeds;
+pub(crate) mod shared;
 pub(crate) mod summary;
 pub(crate) mod theory;

@@ -71,6 +71,11 @@ pub(crate) fn prepare(
 }
 
 impl GeneratorPlayer {
+    /// Whether it runs here, in every process.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Self::Local(..))
+    }
+
     /// The generator, ready to write; `journal` keeps the completions of an endpoint.
     ///
     /// # Errors
@@ -90,6 +95,11 @@ impl GeneratorPlayer {
 }
 
 impl JudgePlayer {
+    /// Whether it runs here, in every process.
+    pub(crate) fn is_local(&self) -> bool {
+        !matches!(self, Self::Endpoint(..))
+    }
+
     fn prepare(setup: &Setup<'_>, recipe: &JudgeRecipe) -> Result<Self, TrainError> {
         Ok(match recipe {
             JudgeRecipe::Consistency {

@@ -12,7 +12,7 @@ use crate::model::likelihood::share_of_first;
 use crate::model::sampler::SamplingSettings;
 
 /// Texts whose likelihoods are computed at once.
-const TEXTS_AT_ONCE: usize = 32;
+pub(crate) const TEXTS_AT_ONCE: usize = 32;
 /// Tokens of a rating at most.
 const RATING_TOKENS: usize = 16;
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duoguard_eval::BenchmarkSet;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::data::rows::{Corpus, SeedRow, append_rows};
@@ -21,7 +22,9 @@ use crate::game::players::{GeneratorPlayer, JudgePlayer};
 use crate::game::proposal::{
     Classified, Draft, DropReason, Dropped, Proposal, Proposals, Rated, Scored,
 };
+use crate::game::reference_judge::TEXTS_AT_ONCE;
 use crate::game::seeds::{Seed, draw_seeds};
+use crate::game::shared::Askers;
 use crate::game::summary::{PairKinds, Summary, exploitability};
 use crate::model::decoder::Decoder;
 use crate::model::weights::load_weights;
@@ -68,13 +71,16 @@ impl Game<'_> {
         number: usize,
         folder: &Path,
     ) -> Result<GameState, TrainError> {
-        fs::create_dir_all(folder).map_err(|e| TrainError::io("create", folder, e))?;
+        let group = &self.setup.group;
+        if group.is_first() {
+            fs::create_dir_all(folder).map_err(|e| TrainError::io("create", folder, e))?;
+        }
         let round = Round {
             game: self,
             number,
             folder,
         };
-        if round.file("summary.json").exists() {
+        if group.first_says(round.file("summary.json").exists()) {
             return round.restore(state);
         }
         let setup = self.setup;
@@ -90,7 +96,9 @@ impl Game<'_> {
         let classifier = round.retrain(&data, &state.classifier)?;
 
         export_classifier(setup, folder, &classifier, &data, number)?;
-        score_bundle(folder, &setup.validation, self.benchmarks)?;
+        if group.is_first() {
+            score_bundle(folder, &setup.validation, self.benchmarks)?;
+        }
         let summary = Summary {
             exploitability: exploitability(
                 &proposals.scored,
@@ -99,7 +107,9 @@ impl Game<'_> {
             ),
             ..Summary::new(number, seeds.len(), &proposals, pair_kinds, &data)
         };
-        summary.write(&round.file("summary.json"))?;
+        if group.is_first() {
+            summary.write(&round.file("summary.json"))?;
+        }
         Ok(GameState {
             classifier,
             generator: state.generator,
@@ -127,7 +137,25 @@ impl Round<'_> {
     /// The scores of texts, in [0, 1], by a classifier that is not quantised yet.
     fn scores(&self, classifier: &Decoder, texts: &[&str]) -> Vec<f32> {
         let window = self.game.setup.recipe.classifier.window_tokens;
-        score_texts(classifier, &self.game.setup.tokenizer, texts, window)
+        let setup = self.game.setup;
+        score_texts(classifier, (&setup.tokenizer, window), texts, &setup.group)
+    }
+
+    /// Who asks a player that runs here, or behind an endpoint.
+    fn askers(&self, is_local: bool) -> Askers<'_> {
+        Askers {
+            group: &self.game.setup.group,
+            all: is_local,
+        }
+    }
+
+    /// Writes `lines` to a file, in the first process.
+    fn write_lines<T: Serialize>(&self, name: &str, lines: &[T]) -> Result<(), TrainError> {
+        let path = self.file(name);
+        match self.game.setup.group.is_first() {
+            true => write_atomically(&path, &json_lines(&path, lines)?),
+            false => Ok(()),
+        }
     }
 
     /// What a finished round left.
@@ -150,9 +178,10 @@ impl Round<'_> {
         generator: &mut GeneratorPlayer,
     ) -> Result<Vec<Draft>, TrainError> {
         let journal = self.file("generator-journal.jsonl");
+        let askers = self.askers(generator.is_local());
         let mut generator = generator.open(self.randomness(), journal)?;
         write_drafts(
-            generator.as_mut(),
+            (generator.as_mut(), askers),
             seeds,
             self.game.recipe,
             self.randomness(),
@@ -194,7 +223,8 @@ impl Round<'_> {
             .collect();
         let journal = self.file("judge-journal.jsonl");
         let mut judge = self.game.judge.open(self.randomness(), journal)?;
-        let ratings = judge.rate(&requests)?;
+        let askers = self.askers(self.game.judge.is_local());
+        let ratings = askers.ask(&requests, TEXTS_AT_ONCE, |requests| judge.rate(requests))?;
         let mut rated = Vec::new();
         for (proposal, rating) in passed.into_iter().zip(ratings) {
             match rating {
@@ -226,8 +256,7 @@ impl Round<'_> {
             dropped,
             scored: scored.collect(),
         };
-        let path = self.file("proposals.jsonl");
-        write_atomically(&path, &json_lines(&path, &proposals.lines())?)?;
+        self.write_lines("proposals.jsonl", &proposals.lines())?;
         Ok(proposals)
     }
 
@@ -252,7 +281,9 @@ impl Round<'_> {
             rows: grown.clone(),
             sources: data.sources.clone(),
         };
-        write_rows(&self.file("synthetic.jsonl"), &synthetic)?;
+        if self.game.setup.group.is_first() {
+            write_rows(&self.file("synthetic.jsonl"), &synthetic)?;
+        }
         data.rows.extend(grown);
         Ok(data)
     }
@@ -299,8 +330,7 @@ impl Round<'_> {
                 });
             }
         }
-        let path = self.file("pairs.jsonl");
-        write_atomically(&path, &json_lines(&path, &lines)?)?;
+        self.write_lines("pairs.jsonl", &lines)?;
         Ok((pair_kinds, pairs))
     }
 

@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::model::decoder::{Cache, Decoder};
 use crate::model::sampler::{SamplingSettings, sample_token};
+use crate::model::tensors::host_values;
 
 /// Rows generated side by side.
 const ROWS: usize = 64;
@@ -124,29 +125,22 @@ fn generate_batch(
         hidden = hidden.index_select(0, &sources);
         cache.select(&sources);
     }
-    let mut weights = Vec::new();
     for _ in 0..room {
-        probabilities(decoder, &hidden, &rows, settings, &mut weights);
+        let weights = probabilities(decoder, &hidden, &rows, settings);
+        let weights = host_values(&weights);
         let goes_on: Vec<bool> = rows
             .par_iter_mut()
             .zip(weights.par_chunks(decoder.vocabulary))
             .map(|(row, weights)| row.add_token(weights, settings))
             .collect();
-        if goes_on.contains(&false) {
-            let unfinished = (0i64..).zip(&goes_on).filter(|(_, goes_on)| **goes_on);
-            let unfinished: Vec<i64> = unfinished.map(|(index, _)| index).collect();
-            let mut goes_on = goes_on.iter();
-            rows.retain_mut(|row| {
-                let stays = goes_on.next() == Some(&true);
-                if !stays {
-                    texts[row.index] = Some(std::mem::take(&mut row.tokens));
-                }
-                stays
-            });
-            if rows.is_empty() {
-                return;
-            }
-            cache.select(&decoder.indices(&unfinished));
+        // From the last to the first: what takes a finished row's place is not looked at again.
+        for row in (0..rows.len()).rev().filter(|&row| !goes_on[row]) {
+            let finished = rows.swap_remove(row);
+            texts[finished.index] = Some(finished.tokens);
+            cache.swap_remove(row);
+        }
+        if rows.is_empty() {
+            return;
         }
         let tokens: Vec<i32> = rows
             .iter()
@@ -162,10 +156,9 @@ fn probabilities(
     hidden: &Tensor,
     rows: &[Sequence],
     settings: &SamplingSettings,
-    host: &mut Vec<f32>,
-) {
+) -> Tensor {
     let logits = hidden.linear(&decoder.head().value, None::<&Tensor>);
-    let logits = logits.to_kind(Kind::Float);
+    let mut logits = logits.to_kind(Kind::Float);
     if settings.token_bonus != 0.0 {
         let places: Vec<i64> = rows
             .iter()
@@ -182,10 +175,10 @@ fn probabilities(
             .view([-1])
             .index_add_(0, &places, &decoder.tensor(&bonus));
     }
-    let found = (logits / settings.temperature).softmax(1, Kind::Float);
-    let found = found.to_device(Device::Cpu);
-    host.resize(found.numel(), 0.0);
-    found.copy_data(host, found.numel());
+    if settings.temperature != 1.0 {
+        let _ = logits.g_div_scalar_(settings.temperature);
+    }
+    logits.softmax(1, Kind::Float).to_device(Device::Cpu)
 }
 
 #[cfg(test)]

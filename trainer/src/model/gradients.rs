@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use tch::{Kind, Tensor, no_grad};
 
+use crate::distributed::ProcessGroup;
+use crate::error::TrainError;
 use crate::model::decoder::Leaf;
 use crate::model::layout::{ALIGNMENT, Weights};
 
@@ -83,6 +85,40 @@ impl Gradients {
                 (mut place, false) => place.copy_(&a.mm(b)),
             }
         });
+    }
+
+    /// Adds up the gradients of all processes of `group`; each then has them all.
+    ///
+    /// # Errors
+    /// As [`ProcessGroup::sum`].
+    pub(crate) fn sum_over(
+        &mut self,
+        group: &ProcessGroup,
+        weights: &Weights,
+    ) -> Result<(), TrainError> {
+        if group.size() == 1 {
+            return Ok(());
+        }
+        let entries = &weights.layout.entries;
+        let own = entries.iter().map(|entry| {
+            let found = self.of(entry.offset, entry.elements());
+            u8::from(found.is_some())
+        });
+        let own: Vec<u8> = own.collect();
+        let mut any = own.clone();
+        group.unite(&mut any);
+        // A process without rows has nothing to add, and its buffer holds anything.
+        let missing = entries.iter().zip(own.iter().zip(&any));
+        for (entry, _) in missing.filter(|(_, (own, any))| own < any) {
+            let end = entry.offset + entry.elements();
+            self.reached.insert(entry.offset, end);
+            let mut place = self.flat.narrow(0, entry.offset, entry.elements());
+            no_grad(|| drop(place.zero_()));
+        }
+        for range in self.ranges(weights) {
+            group.sum(&self.flat.narrow(0, range.from, range.len))?;
+        }
+        Ok(())
     }
 
     /// Where gradients are, neighbours joined.

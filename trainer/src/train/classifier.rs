@@ -9,13 +9,14 @@ use crate::data::batch::{Batch, Batcher};
 use crate::data::mixture::Target;
 use crate::data::rows::Corpus;
 use crate::data::tokenizer::Tokenizer;
+use crate::distributed::{ProcessGroup, Share};
 use crate::model::decoder::Decoder;
 use crate::model::layout::CATEGORIES;
 use crate::model::network::Classifier;
 use crate::model::tensors::host;
 use crate::recipe::{ClassifierLoss, Recipe};
 use crate::train::loss::{Targets, classifier_loss, language_loss};
-use crate::train::stage::Stage;
+use crate::train::stage::{BatchLoss, Stage};
 
 /// Rows scored at once in validation.
 const VALIDATION_ROWS: usize = 32;
@@ -79,7 +80,11 @@ impl<'a> ClassifierStage<'a> {
                 .teacher
                 .as_ref()
                 .map_or(0.0, |teacher| teacher.share as f32),
-            language_weight: recipe.classifier.language_head.as_ref().map(|h| h.weight),
+            language_weight: recipe
+                .classifier
+                .language_head
+                .as_ref()
+                .map(|head| head.weight),
             language_losses: Vec::new(),
             held_out,
         }
@@ -113,13 +118,27 @@ fn largest_scores(network: &impl Classifier, rows: &[&[i32]]) -> Vec<f32> {
         .collect()
 }
 
+/// [`largest_scores`] of many sequences, sorted by length. The processes of `group` take turns at
+/// the groups of rows that are scored together, so that no score depends on how many they are.
+fn shared_scores(network: &impl Classifier, rows: &[&[i32]], group: &ProcessGroup) -> Vec<f32> {
+    let mut scores = vec![0.0; rows.len()];
+    let chunks = rows.chunks(VALIDATION_ROWS);
+    let places = scores.chunks_mut(VALIDATION_ROWS);
+    let own = chunks.zip(places).skip(group.rank()).step_by(group.size());
+    for (rows, places) in own {
+        places.copy_from_slice(&largest_scores(network, rows));
+    }
+    group.sum_numbers(&mut scores);
+    scores
+}
+
 /// The score of each text: the largest probability of any category, in its first `window` tokens.
-/// An empty text scores 0.
+/// An empty text scores 0. The processes of `group` share the work.
 pub(crate) fn score_texts(
     decoder: &Decoder,
-    tokenizer: &Tokenizer,
+    (tokenizer, window): (&Tokenizer, usize),
     texts: &[&str],
-    window: usize,
+    group: &ProcessGroup,
 ) -> Vec<f32> {
     let ids: Vec<Vec<i32>> = texts
         .iter()
@@ -129,12 +148,10 @@ pub(crate) fn score_texts(
         .filter(|&index| !ids[index].is_empty())
         .collect();
     order.sort_by_key(|&index| ids[index].len());
+    let rows: Vec<&[i32]> = order.iter().map(|&index| ids[index].as_slice()).collect();
     let mut scores = vec![0.0; texts.len()];
-    for indices in order.chunks(VALIDATION_ROWS) {
-        let rows: Vec<&[i32]> = indices.iter().map(|&index| ids[index].as_slice()).collect();
-        for (&index, score) in indices.iter().zip(largest_scores(decoder, &rows)) {
-            scores[index] = score;
-        }
+    for (&index, score) in order.iter().zip(shared_scores(decoder, &rows, group)) {
+        scores[index] = score;
     }
     scores
 }
@@ -172,22 +189,32 @@ pub(crate) fn targets(batch: &Batch, teacher_share: f32) -> Targets {
 }
 
 impl<N: Classifier> Stage<N> for ClassifierStage<'_> {
-    fn loss(&mut self, network: &N, index: usize) -> (Tensor, usize) {
+    fn loss(&mut self, network: &N, index: usize, share: Share) -> BatchLoss {
         let batch = self.batcher.batch(index);
+        let (rows, tokens) = (batch.lengths.len(), batch.real_tokens);
+        let in_known_language = batch.in_known_language();
+        let batch = batch.part(share);
+        let own_rows = batch.lengths.len();
         // What a network drops is a function of the index too.
         tch::manual_seed(self.seed.wrapping_add(index as u64) as i64);
-        let logits = network.logits(&batch.ids, &batch.lengths, batch.tokens);
-        let targets = targets(&batch, self.teacher_share);
-        let categories = logits.narrow(1, 0, CATEGORIES as i64);
-        let mut loss = classifier_loss(self.loss, &categories, &targets);
-        if let Some(weight) = self.language_weight {
-            let first = CATEGORIES as i64;
-            let languages = logits.narrow(1, first, logits.size()[1] - first);
-            let of_languages = language_loss(&languages, &batch.languages);
-            self.language_losses.push(of_languages.detach());
-            loss += of_languages * weight;
-        }
-        (loss, batch.real_tokens)
+        let own = (own_rows > 0).then(|| {
+            let logits = network.logits(&batch.ids, &batch.lengths, batch.tokens);
+            let targets = targets(&batch, self.teacher_share);
+            let categories = logits.narrow(1, 0, CATEGORIES as i64);
+            let mean = classifier_loss(self.loss, &categories, &targets);
+            let mut loss = share.of_mean(mean, own_rows, rows);
+            if let Some(weight) = self.language_weight {
+                let first = CATEGORIES as i64;
+                let languages = logits.narrow(1, first, logits.size()[1] - first);
+                let mean = language_loss(&languages, &batch.languages);
+                let own_rows = batch.in_known_language();
+                let of_languages = share.of_mean(mean, own_rows, in_known_language.max(1));
+                self.language_losses.push(of_languages.detach());
+                loss += of_languages * weight;
+            }
+            loss
+        });
+        BatchLoss { own, tokens }
     }
 
     fn measures(&mut self) -> Vec<(&'static str, Tensor)> {
@@ -198,23 +225,22 @@ impl<N: Classifier> Stage<N> for ClassifierStage<'_> {
         }
     }
 
-    fn validate(&self, network: &N) -> Option<BTreeMap<String, f64>> {
+    fn validate(&self, network: &N, group: &ProcessGroup) -> Option<BTreeMap<String, f64>> {
         let mut by_language: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
-        for rows in self.held_out.chunks(VALIDATION_ROWS) {
-            let ids: Vec<&[i32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
-            for (row, score) in rows.iter().zip(largest_scores(network, &ids)) {
-                let kind = if row.is_unseen { "unseen-" } else { "" };
-                for language in [row.language.as_str(), "all"] {
-                    let outcome = Outcome {
-                        score,
-                        flagged: score > 0.5,
-                        label: row.is_unsafe,
-                    };
-                    by_language
-                        .entry(format!("{kind}{language}"))
-                        .or_default()
-                        .push(outcome);
-                }
+        let ids: Vec<&[i32]> = self.held_out.iter().map(|row| row.ids.as_slice()).collect();
+        let scores = shared_scores(network, &ids, group);
+        for (row, score) in self.held_out.iter().zip(scores) {
+            let kind = if row.is_unseen { "unseen-" } else { "" };
+            for language in [row.language.as_str(), "all"] {
+                let outcome = Outcome {
+                    score,
+                    flagged: score > 0.5,
+                    label: row.is_unsafe,
+                };
+                by_language
+                    .entry(format!("{kind}{language}"))
+                    .or_default()
+                    .push(outcome);
             }
         }
         let curve = by_language

@@ -6,18 +6,18 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use tch::Tensor;
 
 use crate::data::lexicon::Lexicon;
 use crate::data::rows::{Corpus, Pair, ParallelRow};
 use crate::data::tokenizer::{END, Tokenizer};
+use crate::distributed::Share;
 use crate::game::prompt::gloss_prompt;
 use crate::game::seeds::excluded_categories;
 use crate::model::decoder::Decoder;
 use crate::model::head::SampledVocabulary;
 use crate::recipe::{GameRecipe, OwnGeneratorRecipe};
 use crate::train::loss::language_model_loss;
-use crate::train::stage::Stage;
+use crate::train::stage::{BatchLoss, Stage};
 
 /// Examples drawn at once, sorted by length and cut into batches.
 const POOL_EXAMPLES: usize = 1024;
@@ -179,27 +179,42 @@ fn translated<'a, R>(
 
 impl Stage for GeneratorStage<'_> {
     /// The mean loss of the texts' tokens; what was given is not learned.
-    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor, usize) {
+    fn loss(&mut self, decoder: &Decoder, index: usize, share: Share) -> BatchLoss {
         let (seed, negatives) = (self.seed, self.recipe.negatives);
-        let rows = self.batch(index);
-        let tokens = rows.iter().map(|(ids, _)| ids.len()).fold(0, usize::max);
-        let real_tokens = rows.iter().map(|(ids, _)| ids.len()).sum();
-        let mut ids = Vec::with_capacity(rows.len() * tokens);
-        let (mut positions, mut targets) = (Vec::new(), Vec::new());
-        for (row, (text, prompt)) in rows.iter().enumerate() {
-            for position in learned_positions(*prompt, text.len()) {
-                positions.push((row * tokens + position) as i64);
-                targets.push(text[position + 1]);
-            }
-            ids.extend_from_slice(text);
-            ids.resize((row + 1) * tokens, END);
+        let all = self.batch(index);
+        let real_tokens = all.iter().map(|(ids, _)| ids.len()).sum();
+        // Every process draws for the whole batch: the softmax is the same, however it is cut.
+        let mut targets = Vec::new();
+        let mut learned = Vec::new();
+        for (text, prompt) in all {
+            let positions = learned_positions(*prompt, text.len());
+            learned.push(targets.len()..targets.len() + positions.len());
+            targets.extend(positions.map(|position| text[position + 1]));
         }
-        let rows = rows.len();
-        let hidden = decoder.hidden(&ids, [rows, tokens], Some(&positions));
         let seed = seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let sampled = SampledVocabulary::draw(&targets, negatives, decoder.vocabulary, seed);
-        let loss = language_model_loss(decoder, &hidden, &sampled);
-        (loss, real_tokens)
+        let mut sampled = SampledVocabulary::draw(&targets, negatives, decoder.vocabulary, seed);
+        let rows: Vec<usize> = share.rows(all.len()).collect();
+        let tokens = rows.iter().map(|&row| all[row].0.len()).fold(0, usize::max);
+        let mut ids = Vec::with_capacity(rows.len() * tokens);
+        let (mut positions, mut own_targets) = (Vec::new(), Vec::new());
+        for (place, &row) in rows.iter().enumerate() {
+            let (text, prompt) = &all[row];
+            let of_row = learned_positions(*prompt, text.len());
+            positions.extend(of_row.map(|position| (place * tokens + position) as i64));
+            own_targets.extend_from_slice(&sampled.targets[learned[row].clone()]);
+            ids.extend_from_slice(text);
+            ids.resize((place + 1) * tokens, END);
+        }
+        let own = (!rows.is_empty()).then(|| {
+            let (own, all) = (own_targets.len(), targets.len());
+            sampled.targets = own_targets;
+            let hidden = decoder.hidden(&ids, [rows.len(), tokens], Some(&positions));
+            share.of_mean(language_model_loss(decoder, &hidden, &sampled), own, all)
+        });
+        BatchLoss {
+            own,
+            tokens: real_tokens,
+        }
     }
 }
 

@@ -191,6 +191,7 @@ fn losses_and_gradients_are_those_of_pytorch() {
                 let working = decoder.working(ComputeRecipe {
                     precision: Precision::F32,
                     recompute_layers,
+                    sampling_precision: Precision::F32,
                     read_every: None,
                 });
                 let mut sum = Gradients::new(&decoder.weights);

@@ -3,14 +3,13 @@
 //! Beside the categories the head sees too few texts in most languages. Alone it costs no backward
 //! pass, and its texts are drawn evenly from all languages.
 
-use tch::Tensor;
-
 use crate::data::batch::Batcher;
+use crate::distributed::Share;
 use crate::model::encoder::Encoder;
 use crate::model::layout::CATEGORIES;
 use crate::model::network::Classifier;
 use crate::train::loss::language_loss;
-use crate::train::stage::Stage;
+use crate::train::stage::{BatchLoss, Stage};
 
 /// The stage of the language head.
 pub(crate) struct LanguageStage<'a> {
@@ -25,12 +24,17 @@ impl<'a> LanguageStage<'a> {
 }
 
 impl Stage<Encoder> for LanguageStage<'_> {
-    fn loss(&mut self, network: &Encoder, index: usize) -> (Tensor, usize) {
+    fn loss(&mut self, network: &Encoder, index: usize, share: Share) -> BatchLoss {
         let batch = self.batcher.batch(index);
-        let logits = network.logits(&batch.ids, &batch.lengths, batch.tokens);
-        let first = CATEGORIES as i64;
-        let languages = logits.narrow(1, first, logits.size()[1] - first);
-        let loss = language_loss(&languages, &batch.languages);
-        (loss, batch.real_tokens)
+        let (rows, tokens) = (batch.in_known_language().max(1), batch.real_tokens);
+        let batch = batch.part(share);
+        let own = (!batch.lengths.is_empty()).then(|| {
+            let logits = network.logits(&batch.ids, &batch.lengths, batch.tokens);
+            let first = CATEGORIES as i64;
+            let languages = logits.narrow(1, first, logits.size()[1] - first);
+            let mean = language_loss(&languages, &batch.languages);
+            share.of_mean(mean, batch.in_known_language(), rows)
+        });
+        BatchLoss { own, tokens }
     }
 }

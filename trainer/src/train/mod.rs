@@ -12,6 +12,7 @@ pub(crate) mod pretrain;
 pub(crate) mod probe;
 pub(crate) mod progress;
 pub(crate) mod stage;
+pub(crate) mod turns;
 
 #[cfg(test)]
 mod golden;

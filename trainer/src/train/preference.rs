@@ -4,13 +4,14 @@
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
+use crate::distributed::{ProcessGroup, Share};
 use crate::model::decoder::Decoder;
 use crate::model::likelihood::log_likelihood;
 use crate::model::tensors::host;
 use crate::recipe::PreferenceRecipe;
-use crate::train::stage::Stage;
+use crate::train::stage::{BatchLoss, Stage};
 
 /// A pair in tokens.
 #[derive(Clone, Debug)]
@@ -48,38 +49,43 @@ pub(crate) struct PreferenceStage<'a> {
     recipe: &'a PreferenceRecipe,
     seed: u64,
     end: i32,
-    /// Reward accuracy, log ratio and margin of the pairs of each batch, `[P]` each.
+    device: Device,
+    /// Reward accuracy, log ratio and margin of this process's pairs of each batch, `[P]` each.
     measured: Vec<[Tensor; 3]>,
+    /// Pairs of all processes in those batches.
+    measured_pairs: usize,
 }
 
 impl<'a> PreferenceStage<'a> {
-    /// `reference` is the generator before this round's learning.
+    /// `reference` is the generator before this round's learning, whose likelihoods the processes
+    /// of `group` share out.
     pub(crate) fn new(
         pairs: &'a [TokenPair],
-        reference: &Decoder,
+        (reference, group): (&Decoder, &ProcessGroup),
         recipe: &'a PreferenceRecipe,
         seed: u64,
         end: i32,
     ) -> Self {
-        let likelihoods = pairs
-            .chunks(recipe.batch_pairs)
-            .flat_map(|pairs| {
-                let [chosen, rejected] =
-                    likelihoods(reference, pairs.iter(), end).map(|l| host(&l));
-                chosen
-                    .into_iter()
-                    .zip(rejected)
-                    .map(|(c, r)| [c, r])
-                    .collect::<Vec<_>>()
-            })
-            .collect();
+        let mut of_reference = vec![[0.0; 2]; pairs.len()];
+        let chunks = pairs.chunks(recipe.batch_pairs);
+        let places = of_reference.chunks_mut(recipe.batch_pairs);
+        let own = chunks.zip(places).skip(group.rank()).step_by(group.size());
+        for (pairs, places) in own {
+            let [chosen, rejected] = likelihoods(reference, pairs.iter(), end).map(|l| host(&l));
+            for (place, (c, r)) in places.iter_mut().zip(chosen.into_iter().zip(rejected)) {
+                *place = [c, r];
+            }
+        }
+        group.sum_numbers(of_reference.as_flattened_mut());
         Self {
             pairs,
-            reference: likelihoods,
+            reference: of_reference,
             recipe,
             seed,
             end,
+            device: reference.options().1,
             measured: Vec::new(),
+            measured_pairs: 0,
         }
     }
 
@@ -116,8 +122,17 @@ fn likelihoods<'p>(
 }
 
 impl Stage for PreferenceStage<'_> {
-    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor, usize) {
-        let batch = self.batch(index);
+    fn loss(&mut self, decoder: &Decoder, index: usize, share: Share) -> BatchLoss {
+        let all = self.batch(index);
+        let pairs = all.iter().map(|&index| &self.pairs[index]);
+        let tokens = pairs
+            .map(|p| 2 * p.prompt.len() + p.chosen.len() + p.rejected.len() + 2)
+            .sum();
+        self.measured_pairs += all.len();
+        let batch: Vec<usize> = share.rows(all.len()).map(|row| all[row]).collect();
+        if batch.is_empty() {
+            return BatchLoss { own: None, tokens };
+        }
         let pairs = batch.iter().map(|&index| &self.pairs[index]);
         let policy = likelihoods(decoder, pairs.clone(), self.end);
         let reference = [0, 1].map(|side| {
@@ -136,30 +151,33 @@ impl Stage for PreferenceStage<'_> {
         ]);
         let lengths = pairs.clone().map(|p| (p.chosen.len() + 1) as f32);
         let lengths = decoder.tensor(&lengths.collect::<Vec<f32>>());
-        let tokens = pairs
-            .map(|p| 2 * p.prompt.len() + p.chosen.len() + p.rejected.len() + 2)
-            .sum();
-        let loss = preference_loss(
+        let mean = preference_loss(
             policy.each_ref(),
             reference.each_ref(),
             &lengths,
             beta,
             self.recipe.rpo_alpha,
         );
-        (loss, tokens)
+        let own = Some(share.of_mean(mean, batch.len(), all.len()));
+        BatchLoss { own, tokens }
     }
 
     /// `margin` (in the units of the loss), `reward_accuracy` in [0, 1], and `log_ratio`: the mean
     /// of log(policy / reference) over the pairs' texts, in nats a text.
     fn measures(&mut self) -> Vec<(&'static str, Tensor)> {
         let batches = std::mem::take(&mut self.measured);
+        let pairs = std::mem::take(&mut self.measured_pairs);
         let names = ["reward_accuracy", "log_ratio", "margin"];
         names
             .into_iter()
             .enumerate()
             .map(|(measure, name)| {
                 let values: Vec<&Tensor> = batches.iter().map(|batch| &batch[measure]).collect();
-                (name, Tensor::cat(&values, 0).mean(Kind::Float))
+                let sum = match values.is_empty() {
+                    true => Tensor::zeros([], (Kind::Float, self.device)),
+                    false => Tensor::cat(&values, 0).sum(Kind::Float),
+                };
+                (name, sum / pairs as f64)
             })
             .collect()
     }

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tch::{Device, Tensor};
+use tch::Device;
 
 use crate::data::tokenizer::END;
+use crate::distributed::{ProcessGroup, Share};
 use crate::error::TrainError;
 use crate::model::backward::backward;
 use crate::model::decoder::Decoder;
@@ -21,7 +22,7 @@ use crate::recipe::{ClassifierLoss, ComputeRecipe, ModelRecipe, OptimizerRecipe}
 use crate::train::loss::{Targets, classifier_loss, language_model_loss};
 use crate::train::preference::preference_loss;
 use crate::train::progress::StepMetrics;
-use crate::train::stage::{Stage, StageSettings, run_stage};
+use crate::train::stage::{BatchLoss, Stage, StageSettings, run_stage};
 
 /// Which stage's loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub struct Probe {
 }
 
 impl Stage for Probe {
-    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor, usize) {
+    fn loss(&mut self, decoder: &Decoder, index: usize, _share: Share) -> BatchLoss {
         let mut rng = ChaCha8Rng::seed_from_u64(index as u64);
         let (rows, tokens) = (self.rows, self.tokens);
         let count = rows * tokens;
@@ -100,7 +101,10 @@ impl Stage for Probe {
                 )
             }
         };
-        (loss, count)
+        BatchLoss {
+            own: Some(loss),
+            tokens: count,
+        }
     }
 }
 
@@ -130,7 +134,12 @@ impl Probe {
             checkpoint_every: 2 * steps,
         };
         let settings = StageSettings::new("classifier", 2 * steps, &optimizer, compute);
-        run_stage(&mut self, &settings, &mut decoder, run)?;
+        run_stage(
+            &mut self,
+            &settings,
+            &mut decoder,
+            (run, &ProcessGroup::alone()),
+        )?;
         let path = run.join("metrics.jsonl");
         let text = fs::read_to_string(&path).map_err(|e| TrainError::io("read", &path, e))?;
         let last = text.lines().last();
@@ -240,7 +249,8 @@ pub fn loss_and_gradients(
     let _ = matrices.g_mul_scalar_(3.0);
     let working = decoder.working(compute);
     let mut sum = Gradients::new(&decoder.weights);
-    let (loss, _) = { probe }.loss(&working, 0);
+    let batch = { probe }.loss(&working, 0, Share::All);
+    let loss = batch.own.expect("a whole batch has rows");
     backward(&working, &loss, &mut sum);
     LossAndGradients {
         loss: loss.double_value(&[]),

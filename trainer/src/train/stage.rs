@@ -5,12 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::Hasher;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Instant;
 
+use rustc_hash::FxHasher;
 use tch::{Device, Kind, Tensor};
 
+use crate::distributed::{ProcessGroup, Share};
 use crate::error::TrainError;
 use crate::model::decoder::Decoder;
 use crate::model::gradients::Gradients;
@@ -64,41 +67,59 @@ impl StageSettings {
 
 /// What makes one stage different from another.
 pub(crate) trait Stage<N = Decoder> {
-    /// The loss of batch `index`, `[]`, and its real tokens. A pure function of the weights and
-    /// the index, which is what makes a resumed run equal to an uninterrupted one.
-    fn loss(&mut self, network: &N, index: usize) -> (Tensor, usize);
+    /// The loss of batch `index`. A pure function of the weights, the index and the share, which
+    /// is what makes a resumed run equal to an uninterrupted one.
+    fn loss(&mut self, network: &N, index: usize, share: Share) -> BatchLoss;
 
     /// Language -> AUROC on rows held out, for stages that have such a thing.
-    fn validate(&self, _network: &N) -> Option<BTreeMap<String, f64>> {
+    /// The processes of `group` share the work.
+    fn validate(&self, _network: &N, _group: &ProcessGroup) -> Option<BTreeMap<String, f64>> {
         None
     }
 
     /// What the batches since the last call measured besides the loss: names and values `[]`,
-    /// which stay on the device.
+    /// which stay on the device. The values of all processes add up to that of the batches.
     fn measures(&mut self) -> Vec<(&'static str, Tensor)> {
         Vec::new()
     }
+}
+
+/// What a process computes of a batch.
+pub(crate) struct BatchLoss {
+    /// What the process's rows add to the mean loss of the batch, `[]`; absent where it has none.
+    pub own: Option<Tensor>,
+    /// Tokens of the whole batch that are not padding.
+    pub tokens: usize,
 }
 
 /// Runs `stage` to its end, from `<run>/<name>.state` where that exists, and leaves the trained
 /// (averaged, where the settings say so) weights in `network` and in `<run>/<name>.weights`, which
 /// takes the state's place. A stage that has left its weights is not run again.
 ///
+/// The processes of `group` share the work; the first one writes, and all read.
+///
 /// # Errors
-/// A loss that is no number, a file that cannot be written, or one there that does not fit.
+/// A loss that is no number, a file that cannot be written, or one there that does not fit;
+/// processes that no longer hold the same weights.
 pub(crate) fn run_stage<N: Network>(
     stage: &mut dyn Stage<N>,
     settings: &StageSettings,
     network: &mut N,
-    run: &Path,
+    (run, group): (&Path, &ProcessGroup),
 ) -> Result<(), TrainError> {
     let path = run.join(format!("{}.state", settings.name));
     let finished = run.join(format!("{}.weights", settings.name));
-    if finished.exists() {
+    if group.first_says(finished.exists()) {
         load_weights(&finished, network.weights_mut())?;
-        return remove(&path);
+        // A machine may see the file later than the one that wrote it: nobody goes on before all
+        // have read.
+        group.wait();
+        return match group.is_first() {
+            true => remove(&path),
+            false => Ok(()),
+        };
     }
-    let mut state = if path.exists() {
+    let mut state = if group.first_says(path.exists()) {
         let state = load_state(&path, network.weights_mut())?;
         if state.stage != settings.name {
             return Err(TrainError::invalid(
@@ -118,18 +139,19 @@ pub(crate) fn run_stage<N: Network>(
         }
     };
     let mut gradients = Gradients::new(network.weights());
-    let mut progress = Progress::resume(run, settings.name, state.optimizer.step, settings.steps)?;
+    let mut progress = match group.is_first() {
+        true => {
+            let step = state.optimizer.step;
+            Some(Progress::resume(run, settings.name, step, settings.steps)?)
+        }
+        false => None,
+    };
     let read_every = read_every(settings, network.weights());
     let mut unread: Vec<StepResult> = Vec::new();
     let mut started = Instant::now();
     while state.optimizer.step < settings.steps {
-        unread.push(step_once(
-            stage,
-            settings,
-            network,
-            &mut state,
-            &mut gradients,
-        ));
+        let trained = (&mut *network, &mut state, &mut gradients);
+        unread.push(step_once(stage, settings, trained, group)?);
         let step = state.optimizer.step;
         let saving =
             step == settings.steps || step.is_multiple_of(settings.optimizer.checkpoint_every);
@@ -137,22 +159,57 @@ pub(crate) fn run_stage<N: Network>(
             continue;
         }
         // Before a state is saved its losses are read: what is no number is never on disk.
-        let mut lines = read(&mut unread, settings, started)?;
+        let mut lines = read(&mut unread, settings, group, started)?;
         if saving && let Some(last) = lines.last_mut() {
-            last.validation_auroc = stage.validate(&averaged(network, &state));
+            last.validation_auroc = stage.validate(&averaged(network, &state), group);
         }
         for line in &lines {
-            progress.step(line)?;
+            if let Some(progress) = &mut progress {
+                progress.step(line)?;
+            }
         }
         if saving {
-            save_state(&path, network.weights(), &state)?;
+            check_replicas(settings, network.weights(), &state, group)?;
+            if group.is_first() {
+                save_state(&path, network.weights(), &state)?;
+            }
         }
         started = Instant::now();
     }
-    progress.finish();
     *network = averaged(network, &state);
-    save_weights(&finished, network.weights())?;
-    remove(&path)
+    if let Some(progress) = progress {
+        progress.finish();
+        save_weights(&finished, network.weights())?;
+        remove(&path)?;
+    }
+    Ok(())
+}
+
+/// Refuses to go on where the processes do not hold the same weights: each would train a network of
+/// its own from there.
+fn check_replicas(
+    settings: &StageSettings,
+    weights: &Weights,
+    state: &TrainingState,
+    group: &ProcessGroup,
+) -> Result<(), TrainError> {
+    if group.size() == 1 {
+        return Ok(());
+    }
+    let mut hash = FxHasher::default();
+    for value in host(&weights.flat) {
+        hash.write_u32(value.to_bits());
+    }
+    let hashes = group.gather(hash.finish().to_le_bytes().to_vec());
+    match hashes.iter().position(|other| *other != hashes[0]) {
+        None => Ok(()),
+        Some(rank) => Err(TrainError::Distributed(format!(
+            "{}, step {}: the weights of rank {rank} are not those of rank 0; every machine needs \
+             the same program, data and kind of processor or GPU. The run can be resumed from its \
+             last saved state",
+            settings.name, state.optimizer.step
+        ))),
+    }
 }
 
 /// How many steps are read at once.
@@ -165,12 +222,12 @@ fn read_every(settings: &StageSettings, weights: &Weights) -> usize {
 }
 
 /// What an optimizer step gave. Tensors are still on the device.
-struct StepResult {
+pub(super) struct StepResult {
     step: usize,
     learning_rate: f64,
     tokens: usize,
     /// `[]`
-    loss: Tensor,
+    pub(super) loss: Tensor,
     /// `[]`
     gradient_norm: Tensor,
     measures: Vec<(&'static str, Tensor)>,
@@ -181,6 +238,7 @@ struct StepResult {
 fn read(
     unread: &mut Vec<StepResult>,
     settings: &StageSettings,
+    group: &ProcessGroup,
     started: Instant,
 ) -> Result<Vec<StepMetrics>, TrainError> {
     let numbers: Vec<&Tensor> = unread
@@ -191,7 +249,8 @@ fn read(
                 .chain(result.measures.iter().map(|(_, value)| value))
         })
         .collect();
-    let numbers = host(&Tensor::stack(&numbers, 0));
+    let mut numbers = host(&Tensor::stack(&numbers, 0));
+    group.sum_numbers(&mut numbers);
     let numbers: Vec<f64> = numbers.into_iter().map(f64::from).collect();
     let step_ms = started.elapsed().as_secs_f64() * 1e3 / unread.len() as f64;
     let mut numbers = numbers.as_slice();
@@ -199,7 +258,8 @@ fn read(
     for result in unread.drain(..) {
         let (own, others) = numbers.split_at(2 + result.measures.len());
         numbers = others;
-        let (loss, gradient_norm) = (own[0], own[1]);
+        // The norm is that of the summed gradient, in every process: so it was added up as often.
+        let (loss, gradient_norm) = (own[0], own[1] / group.size() as f64);
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(TrainError::Diverged {
                 stage: settings.name,
@@ -237,25 +297,29 @@ fn remove(path: &Path) -> Result<(), TrainError> {
 
 /// One optimizer step, without waiting for the device. `network` holds the weights that the
 /// optimizer updates, in 32 bits.
-fn step_once<N: Network>(
+pub(super) fn step_once<N: Network>(
     stage: &mut dyn Stage<N>,
     settings: &StageSettings,
-    network: &mut N,
-    state: &mut TrainingState,
-    gradients: &mut Gradients,
-) -> StepResult {
+    (network, state, gradients): (&mut N, &mut TrainingState, &mut Gradients),
+    group: &ProcessGroup,
+) -> Result<StepResult, TrainError> {
     let step = state.optimizer.step;
     let working = network.working(settings.compute);
     gradients.clear();
     let mut losses = Vec::new();
     let mut tokens = 0;
-    for micro in 0..settings.accumulation {
-        let (loss, batch_tokens) = stage.loss(&working, step * settings.accumulation + micro);
-        working.backward(&loss, gradients);
-        losses.push(loss.detach());
-        tokens += batch_tokens;
+    let batches = settings.accumulation;
+    for micro in 0..batches {
+        let share = Share::of_batch([group.rank(), group.size()], micro, batches);
+        let batch = stage.loss(&working, step * batches + micro, share);
+        if let Some(loss) = batch.own {
+            working.backward(&loss, gradients);
+            losses.push(loss.detach());
+        }
+        tokens += batch.tokens;
     }
     drop(working);
+    gradients.sum_over(group, network.weights())?;
     let rate = learning_rate(
         settings.optimizer.learning_rate,
         step,
@@ -278,14 +342,18 @@ fn step_once<N: Network>(
     if let Some(average) = &mut state.average {
         move_average(average, network.weights(), decay);
     }
-    StepResult {
+    let loss = match losses.is_empty() {
+        true => gradient_norm.zeros_like(),
+        false => Tensor::stack(&losses, 0).sum(Kind::Float) / batches as f64,
+    };
+    Ok(StepResult {
         step,
         learning_rate: rate,
         tokens,
-        loss: Tensor::stack(&losses, 0).mean(Kind::Float),
+        loss,
         gradient_norm,
         measures: stage.measures(),
-    }
+    })
 }
 
 /// The weights to judge and to ship: the moving average where there is one. They share their buffer

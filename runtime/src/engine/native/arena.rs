@@ -52,15 +52,17 @@ pub(super) struct Scratch {
     pub(super) inner: Vec<f32>,
     pub(super) bytes: Vec<u8>,
     pub(super) scales: Vec<f32>,
+    /// What sums of blocks start from; empty without matrices in blocks.
+    pub(super) starts: Vec<i32>,
 }
 
 impl Scratch {
     fn new(network: &Resident) -> Self {
         let widths = network.layers.iter().map(|layer| {
-            let query = layer.last_query.as_ref().map_or(0, |query| query.width());
+            let query = layer.judged_query.as_ref().map_or(0, |query| query.width());
             layer.attention_input.width().max(query)
         });
-        let wide = widths.max().unwrap_or(0).max(network.score.width());
+        let wide = widths.max().unwrap_or(0).max(network.head.score.width());
         let (row, inner) = (network.row(), network.inner_row());
         Self {
             normal: vec![0.0; BLOCK * row],
@@ -69,6 +71,7 @@ impl Scratch {
             inner: vec![0.0; BLOCK * inner],
             bytes: vec![0; BLOCK * row.max(inner)],
             scales: vec![0.0; BLOCK],
+            starts: vec![0; BLOCK * network.most_blocks()],
         }
     }
 }
@@ -82,9 +85,9 @@ pub(super) struct Arena {
     pub(super) keys: Vec<f32>,
     /// Tokens, sequence after sequence; of one layer.
     pub(super) values: Vec<f32>,
-    /// A row for every sequence: that of its last token.
-    pub(super) last: Vec<f32>,
-    pub(super) last_queries: Vec<f32>,
+    /// A row for every sequence: what is judged of it.
+    pub(super) judged: Vec<f32>,
+    pub(super) judged_queries: Vec<f32>,
     /// One for every thread.
     pub(super) scratches: Vec<Scratch>,
 }
@@ -96,8 +99,8 @@ impl Arena {
             queries: Vec::new(),
             keys: Vec::new(),
             values: Vec::new(),
-            last: Vec::new(),
-            last_queries: Vec::new(),
+            judged: Vec::new(),
+            judged_queries: Vec::new(),
             scratches: (0..threads).map(|_| Scratch::new(network)).collect(),
         }
     }
@@ -117,7 +120,7 @@ impl Arena {
             &mut self.values,
             shape.rows * shape.length() * heads.values(),
         );
-        at_least(&mut self.last, shape.rows * row);
-        at_least(&mut self.last_queries, shape.rows * row);
+        at_least(&mut self.judged, shape.rows * row);
+        at_least(&mut self.judged_queries, shape.rows * row);
     }
 }

@@ -1,4 +1,5 @@
-//! Causal grouped-query attention with an online softmax: keys by the tile, no matrix of scores.
+//! Grouped-query attention, causal or not, with an online softmax: keys by the tile, no matrix of
+//! scores.
 //!
 //! Keys lie in tiles of sixteen, `[tile][kv head][head size][16]`, so that a lane is a key; values
 //! lie `[token][kv head][padded head size]`. A step takes [`STEP`] tiles. Where steps begin depends
@@ -6,7 +7,7 @@
 
 use super::kernels::{Isa, LANES};
 use super::rounding::{exp_of_negative, maximum, sum};
-use crate::network::MAX_HEAD_SIZE;
+use crate::network::{Dimensions, MAX_HEAD_SIZE};
 
 /// Keys of a tile.
 pub(super) const TILE_KEYS: usize = LANES;
@@ -26,6 +27,14 @@ pub(super) struct Heads {
 }
 
 impl Heads {
+    pub(super) fn of(dimensions: &Dimensions) -> Self {
+        Self {
+            heads: dimensions.heads,
+            kv_heads: dimensions.kv_heads,
+            size: dimensions.head_size,
+        }
+    }
+
     /// Floats of a value in memory: whole vectors.
     pub(super) fn padded(self) -> usize {
         self.size.next_multiple_of(LANES)
@@ -49,8 +58,10 @@ pub(super) struct Attention<'a> {
     pub(super) queries: &'a [f32],
     pub(super) count: usize,
     pub(super) stride: usize,
-    /// The position of the first one.
-    pub(super) position: usize,
+    /// The position of the first one, if each sees the keys up to its own alone.
+    pub(super) position: Option<usize>,
+    /// Keys of the sequence.
+    pub(super) length: usize,
     /// All keys of the sequence, in tiles.
     pub(super) keys: &'a [f32],
     /// All values of the sequence.
@@ -83,12 +94,16 @@ fn group<I: Isa, const Q: usize>(isa: I, work: &mut Attention<'_>, head: usize, 
     let kv_head = head / (heads.heads / heads.kv_heads);
     let query: [&[f32]; Q] =
         std::array::from_fn(|q| &work.queries[(first + q) * work.stride + head * size..][..size]);
-    let position = work.position + first;
+    // Keys that a query sees.
+    let reach = |q: usize| match work.position {
+        Some(position) => position + first + q + 1,
+        None => work.length,
+    };
     let mut largest = [f32::MIN; Q];
     let mut totals = [isa.splat(0.0); Q];
     let mut mixed = [[[0.0_f32; LANES]; MAX_VECTORS]; Q];
     let vectors = heads.padded() / LANES;
-    let seen = position + Q;
+    let seen = reach(Q - 1);
     let mut start = 0;
     while start < seen {
         let tiles = (seen - start).div_ceil(TILE_KEYS).min(STEP);
@@ -105,7 +120,7 @@ fn group<I: Isa, const Q: usize>(isa: I, work: &mut Attention<'_>, head: usize, 
         }
         for q in 0..Q {
             // Keys of this step that the query sees; none for one before the step.
-            let seen = (position + q + 1).saturating_sub(start).min(STEP_KEYS);
+            let seen = reach(q).saturating_sub(start).min(STEP_KEYS);
             if seen == 0 {
                 shares[q] = Default::default();
                 continue;

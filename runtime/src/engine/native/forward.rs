@@ -10,9 +10,9 @@ use super::attention::{Attention, TILE_KEYS};
 use super::kernels::Chosen;
 use super::packed::Packed;
 use super::parts::{Projection, Rest, in_parallel, take};
-use super::products::{Product, Rows, Then};
-use super::resident::{Layer, Resident};
-use super::rounding::{Normalised, Rounded};
+use super::placing::Placing;
+use super::products::{Rows, Then};
+use super::resident::{Layer, Places, Resident};
 
 /// What happens to the keys and values of a layer besides attention; a stream's are kept.
 pub(super) trait Cache {
@@ -47,22 +47,41 @@ impl Forward<'_> {
         cache: &mut impl Cache,
         logits: &mut [f32],
     ) {
-        let network = self.network;
-        let row = network.row();
-        arena.fit(network, self.shape);
-        for (id, row) in ids.iter().zip(arena.residual.chunks_exact_mut(row)) {
-            network.embed(*id, row);
-        }
-        for (number, layer) in network.layers.iter().enumerate() {
+        arena.fit(self.network, self.shape);
+        self.embed(ids, arena);
+        for (number, layer) in self.network.layers.iter().enumerate() {
             cache.load(number, &mut arena.keys, &mut arena.values);
             self.project_all(layer, arena);
             cache.store(number, &arena.keys, &arena.values);
-            match &layer.last_query {
+            match &layer.judged_query {
                 None => self.finish_all(layer, arena),
-                Some(query) => self.finish_last(layer, query, arena),
+                Some(query) => self.finish_judged(layer, query, arena),
             }
         }
-        self.score(arena, logits);
+        self.judge(arena, logits);
+    }
+
+    /// The rows that the first layer takes.
+    fn embed(&self, ids: &[u32], arena: &mut Arena) {
+        let (network, row) = (self.network, self.network.row());
+        let Scratch {
+            normal,
+            bytes,
+            scales,
+            ..
+        } = &mut arena.scratches[0];
+        let blocks = arena.residual.chunks_mut(BLOCK * row);
+        for (block, (ids, rows)) in ids.chunks(BLOCK).zip(blocks).enumerate() {
+            let rows = &mut rows[..ids.len() * row];
+            for (at, (id, x)) in ids.iter().zip(rows.chunks_exact_mut(row)).enumerate() {
+                let (_, position) = self.shape.place(block * BLOCK + at);
+                self.kernel.embed(network.embedding_of(*id, position, x));
+            }
+            if let Places::Learned { norm, .. } = &network.places {
+                self.normalise(rows, norm, false, normal, (bytes, scales));
+                rows.copy_from_slice(&normal[..rows.len()]);
+            }
+        }
     }
 
     /// Queries, keys and values of all tokens.
@@ -99,7 +118,6 @@ impl Forward<'_> {
     fn project(&self, layer: &Layer, part: Projection<'_>) {
         let network = self.network;
         let (row, heads) = (network.row(), network.heads);
-        let (hidden, kv) = (network.dimensions.hidden, network.dimensions.kv_width());
         let Projection {
             tile,
             first,
@@ -110,55 +128,25 @@ impl Forward<'_> {
             scratch,
         } = part;
         let matrix = &layer.attention_input;
-        // The last layer's has no query.
-        let has_query = layer.last_query.is_none();
-        let key_start = if has_query { hidden } else { 0 };
         for (block, x) in residual.chunks(BLOCK * row).enumerate() {
-            let count = x.len() / row;
-            self.normalise(x, &layer.input_norm, matrix.rounds(), scratch);
-            let Scratch {
-                normal,
-                bytes,
-                scales,
-                wide,
-                ..
-            } = &mut *scratch;
-            self.multiply(
-                (bytes, scales, normal, row),
-                count,
-                matrix,
-                Then::Store,
-                wide,
-            );
-            for (at, wide) in wide.chunks_exact(matrix.width()).take(count).enumerate() {
-                let at = block * BLOCK + at;
-                let (sequence, position) = self.shape.place(first + at);
-                if has_query {
-                    self.turn_query(wide, position, &mut queries[at * row..][..row]);
-                }
-                let place = sequence * self.shape.tiles() + position / TILE_KEYS - tile;
-                let keys = &mut keys[place * heads.tile()..][..heads.tile()];
-                let values = &mut values[at * heads.values()..][..heads.values()];
-                for head in 0..heads.kv_heads {
-                    let key = &wide[key_start + head * heads.size..][..heads.size];
-                    let keys = &mut keys[head * heads.size * TILE_KEYS..];
-                    let lane = position % TILE_KEYS;
-                    network.rotate(key, position, 1.0, |i, x| keys[i * TILE_KEYS + lane] = x);
-                    let value = &wide[key_start + kv + head * heads.size..][..heads.size];
-                    values[head * heads.padded()..][..heads.size].copy_from_slice(value);
-                }
-            }
-        }
-    }
-
-    /// Rotates a row's queries, and scales them for attention.
-    fn turn_query(&self, wide: &[f32], position: usize, queries: &mut [f32]) {
-        let size = self.network.heads.size;
-        let factor = 1.0 / (size as f32).sqrt();
-        let heads = wide.chunks_exact(size).zip(queries.chunks_exact_mut(size));
-        for (x, query) in heads.take(self.network.heads.heads) {
-            self.network
-                .rotate(x, position, factor, |i, x| query[i] = x);
+            self.project_rows(x, layer.input_norm.as_ref(), matrix, scratch);
+            let start = block * BLOCK;
+            self.kernel.place(Placing {
+                network,
+                wide: &scratch.wide,
+                stride: matrix.width(),
+                count: x.len() / row,
+                first: first + start,
+                shape: self.shape,
+                tile,
+                // Those whose query is made by itself have none here.
+                queries: match &layer.judged_query {
+                    None => Some(&mut queries[start * row..]),
+                    Some(_) => None,
+                },
+                keys,
+                values: &mut values[start * heads.values()..],
+            });
         }
     }
 
@@ -174,7 +162,7 @@ impl Forward<'_> {
             let (first, end) = (all * thread / threads, all * (thread + 1) / threads);
             Rest {
                 first,
-                is_last: false,
+                is_judged: false,
                 residual: take(&mut residual, (end - first) * row),
                 queries: &queries[first * row..end * row],
                 keys,
@@ -185,54 +173,40 @@ impl Forward<'_> {
         in_parallel(threads, parts, |part| self.finish(layer, part));
     }
 
-    /// The rest of the last layer, for the last token of every sequence.
-    fn finish_last(&self, layer: &Layer, query: &Packed, arena: &mut Arena) {
+    /// The rest of the last layer, for the token of every sequence that is judged.
+    fn finish_judged(&self, layer: &Layer, query: &Packed, arena: &mut Arena) {
         let (row, shape) = (self.network.row(), self.shape);
         let Arena {
             residual,
             keys,
             values,
-            last,
-            last_queries,
+            judged,
+            judged_queries,
             scratches,
             ..
         } = arena;
-        let lasts = residual.chunks_exact(shape.tokens * row).take(shape.rows);
-        for (last, tokens) in last.chunks_exact_mut(row).zip(lasts) {
-            last.copy_from_slice(&tokens[(shape.tokens - 1) * row..]);
+        let token = self.network.head.judged(shape.tokens);
+        let sequences = residual.chunks_exact(shape.tokens * row).take(shape.rows);
+        for (judged, tokens) in judged.chunks_exact_mut(row).zip(sequences) {
+            judged.copy_from_slice(&tokens[token * row..][..row]);
         }
         let scratch = &mut scratches[0];
-        let last = &mut last[..shape.rows * row];
-        for (x, queries) in last
+        let judged = &mut judged[..shape.rows * row];
+        for (x, queries) in judged
             .chunks(BLOCK * row)
-            .zip(last_queries.chunks_mut(BLOCK * row))
+            .zip(judged_queries.chunks_mut(BLOCK * row))
         {
-            let count = x.len() / row;
-            self.normalise(x, &layer.input_norm, query.rounds(), scratch);
-            let Scratch {
-                normal,
-                bytes,
-                scales,
-                wide,
-                ..
-            } = &mut *scratch;
-            self.multiply(
-                (bytes, scales, normal, row),
-                count,
-                query,
-                Then::Store,
-                wide,
-            );
-            let rows = wide.chunks_exact(query.width()).take(count);
+            self.project_rows(x, layer.input_norm.as_ref(), query, scratch);
+            let rows = scratch.wide.chunks_exact(query.width()).take(x.len() / row);
             for (wide, queries) in rows.zip(queries.chunks_exact_mut(row)) {
-                self.turn_query(wide, shape.length() - 1, queries);
+                self.network.turn_query(wide, shape.past + token, queries);
             }
         }
         let part = Rest {
             first: 0,
-            is_last: true,
-            residual: last,
-            queries: last_queries,
+            is_judged: true,
+            residual: judged,
+            queries: judged_queries,
             keys,
             values,
             scratch,
@@ -248,7 +222,7 @@ impl Forward<'_> {
         for (x, queries) in blocks.zip(part.queries.chunks(BLOCK * row)) {
             let count = x.len() / row;
             let scratch = &mut *part.scratch;
-            let seen = (part.is_last, part.keys, part.values);
+            let seen = (part.is_judged, part.keys, part.values);
             self.attend(first, queries, count, seen, &mut scratch.mixed);
             let Scratch {
                 normal,
@@ -256,31 +230,27 @@ impl Forward<'_> {
                 inner,
                 bytes,
                 scales,
+                starts,
                 ..
             } = scratch;
-            self.round(
-                mixed,
-                row,
-                count,
-                layer.attention_output.rounds(),
-                bytes,
-                scales,
-            );
-            let mixed = (&bytes[..], &scales[..], &mixed[..], row);
-            self.multiply(mixed, count, &layer.attention_output, Then::Add, x);
-            let rounds = layer.gate_up.rounds();
-            self.normalise_into(
-                x,
-                &layer.post_attention_norm,
-                rounds,
-                normal,
-                (bytes, scales),
-            );
-            let normal = (&bytes[..], &scales[..], &normal[..], row);
-            self.multiply(normal, count, &layer.gate_up, Then::SwiGlu, inner);
-            self.round(inner, inner_row, count, layer.down.rounds(), bytes, scales);
-            let inner = (&bytes[..], &scales[..], &inner[..], inner_row);
-            self.multiply(inner, count, &layer.down, Then::Add, x);
+            self.round(mixed, row, count, &layer.attention_output, (bytes, scales));
+            let rows = Rows::new(count, row, (bytes, scales), mixed);
+            self.multiply(rows, &layer.attention_output, Then::Add, (x, starts));
+            let rounds = layer.up.rounds();
+            self.normalise(x, &layer.middle_norm, rounds, normal, (bytes, scales));
+            let rows = Rows::new(count, row, (bytes, scales), normal);
+            self.multiply(rows, &layer.up, network.activation, (inner, starts));
+            self.round(inner, inner_row, count, &layer.down, (bytes, scales));
+            let rows = Rows::new(count, inner_row, (bytes, scales), inner);
+            match &layer.output_norm {
+                None => self.multiply(rows, &layer.down, Then::Add, (x, starts)),
+                // What was normalised is what is added to, and the sum is normalised in turn.
+                Some(norm) => {
+                    self.multiply(rows, &layer.down, Then::Add, (normal, starts));
+                    let sums = &normal[..x.len()];
+                    self.normalise(sums, norm, false, x, (&mut [], &mut []));
+                }
+            }
             first += count;
         }
     }
@@ -291,21 +261,18 @@ impl Forward<'_> {
         first: usize,
         queries: &[f32],
         count: usize,
-        (is_last, keys, values): (bool, &[f32], &[f32]),
+        (is_judged, keys, values): (bool, &[f32], &[f32]),
         mixed: &mut [f32],
     ) {
         let (shape, heads, row) = (self.shape, self.network.heads, self.network.row());
         let mut at = 0;
         while at < count {
-            let (sequence, position, rows) = match is_last {
+            let (sequence, position, rows) = match is_judged {
                 true => (first + at, shape.length() - 1, 1),
                 false => {
                     let (sequence, position) = shape.place(first + at);
-                    (
-                        sequence,
-                        position,
-                        (shape.length() - position).min(count - at),
-                    )
+                    let rows = (shape.length() - position).min(count - at);
+                    (sequence, position, rows)
                 }
             };
             let tiles = shape.tiles() * heads.tile();
@@ -315,119 +282,16 @@ impl Forward<'_> {
                 queries: &queries[at * row..],
                 count: rows,
                 stride: row,
-                position,
+                position: match self.network.is_causal() {
+                    true => Some(position),
+                    false => None,
+                },
+                length: shape.length(),
                 keys: &keys[sequence * tiles..][..tiles],
                 values: &values[sequence * width..][..width],
                 mixed: &mut mixed[at * row..],
             });
             at += rows;
         }
-    }
-
-    fn score(&self, arena: &mut Arena, logits: &mut [f32]) {
-        let network = self.network;
-        let (row, categories) = (network.row(), network.dimensions.categories);
-        let scratch = &mut arena.scratches[0];
-        let blocks = arena.last[..self.shape.rows * row].chunks(BLOCK * row);
-        for (x, logits) in blocks.zip(logits.chunks_mut(BLOCK * categories)) {
-            let count = x.len() / row;
-            self.normalise(x, &network.norm, network.score.rounds(), scratch);
-            let Scratch {
-                normal,
-                bytes,
-                scales,
-                wide,
-                ..
-            } = &mut *scratch;
-            self.multiply(
-                (bytes, scales, normal, row),
-                count,
-                &network.score,
-                Then::Store,
-                wide,
-            );
-            let rows = wide.chunks_exact(network.score.width());
-            for (logits, row) in logits.chunks_exact_mut(categories).zip(rows) {
-                logits.copy_from_slice(&row[..categories]);
-            }
-        }
-    }
-
-    fn normalise(&self, x: &[f32], weights: &[f32], rounds: bool, scratch: &mut Scratch) {
-        let Scratch {
-            normal,
-            bytes,
-            scales,
-            ..
-        } = scratch;
-        self.normalise_into(x, weights, rounds, normal, (bytes, scales));
-    }
-
-    fn normalise_into(
-        &self,
-        x: &[f32],
-        weights: &[f32],
-        rounds: bool,
-        normal: &mut [f32],
-        (bytes, scales): (&mut [u8], &mut [f32]),
-    ) {
-        let dimensions = &self.network.dimensions;
-        self.kernel.normalise(Normalised {
-            x,
-            stride: self.network.row(),
-            width: dimensions.hidden,
-            weights,
-            epsilon: dimensions.epsilon,
-            y: &mut normal[..x.len()],
-            rounded: rounds.then_some((bytes, scales)),
-        });
-    }
-
-    /// Rounds `count` rows, if they are to be.
-    fn round(
-        &self,
-        x: &[f32],
-        stride: usize,
-        count: usize,
-        rounds: bool,
-        bytes: &mut [u8],
-        scales: &mut [f32],
-    ) {
-        if rounds {
-            self.kernel.round(Rounded {
-                x: &x[..count * stride],
-                stride,
-                bytes: &mut bytes[..count * stride],
-                scales: &mut scales[..count],
-            });
-        }
-    }
-
-    fn multiply(
-        &self,
-        (bytes, scales, floats, stride): (&[u8], &[f32], &[f32], usize),
-        count: usize,
-        matrix: &Packed,
-        then: Then,
-        y: &mut [f32],
-    ) {
-        let y_stride = match then {
-            Then::Store => matrix.width(),
-            Then::Add => self.network.row(),
-            Then::SwiGlu => self.network.inner_row(),
-        };
-        self.kernel.multiply(Product {
-            x: Rows {
-                count,
-                stride,
-                bytes,
-                scales,
-                floats,
-            },
-            matrix,
-            then,
-            stride: y_stride,
-            y,
-        });
     }
 }

@@ -1,7 +1,8 @@
-//! Our own engine for CPUs: the forward pass of the decoder family, in int8 where the graph is.
+//! Our own engine for CPUs: the forward pass of decoders and encoders, in int8 where the graph is.
 //!
 //! In reading order: [`mod@resident`] is a network as [`packed`] packs it; [`forward`] says what is
-//! computed, out of [`products`], [`rounding`] and [`attention`]; [`kernels`] says with which
+//! computed, out of [`embedding`], [`steps`],
+//! [`placing`], [`attention`] and [`judge`]; [`kernels`] says with which
 //! instructions. It does not interpret the ONNX graph: it reads the tensors of `weights.data`, and
 //! from the graph which products are of integers.
 //!
@@ -10,15 +11,20 @@
 //! so exact; activations are scaled by the token; every sum of floats has an order of its own,
 //! without fused operations.
 
+mod activation;
 mod arena;
 mod attention;
+mod embedding;
 mod forward;
+mod judge;
 mod kernels;
 mod packed;
 mod parts;
+mod placing;
 mod products;
 mod resident;
 mod rounding;
+mod steps;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -34,7 +40,7 @@ use super::batch::{TokenBatch, check_batch, take_logits};
 use super::entry::{Device, Engine, EngineEntry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
-use crate::network::check_origin;
+use crate::network::{DECODERS_AND_ENCODERS, check_origin};
 
 const NAME: &str = "native";
 
@@ -52,7 +58,10 @@ const TOKENS_AT_ONCE: usize = 256;
 
 fn available() -> std::result::Result<String, String> {
     let kernel = kernels::choose()?;
-    Ok(format!("embedded; runs decoders with {}", kernel.name()))
+    Ok(format!(
+        "embedded; runs decoders and encoders with {}",
+        kernel.name()
+    ))
 }
 
 /// The network of a graph, packed once for all its sessions.
@@ -60,7 +69,7 @@ fn resident(graph: &Graph) -> Result<Arc<Resident>> {
     graph.shared(
         |_| true,
         || {
-            check_origin(NAME, graph)?;
+            check_origin(NAME, graph, DECODERS_AND_ENCODERS)?;
             Resident::read(graph)
         },
     )
@@ -114,9 +123,10 @@ impl Native {
                 d.max_position
             )));
         }
-        if logits.len() != batch.rows * d.categories {
-            let found = vec![0.0; batch.rows * d.categories];
-            let shape = [batch.rows, d.categories];
+        let outputs = self.network.head.outputs();
+        if logits.len() != batch.rows * outputs {
+            let found = vec![0.0; batch.rows * outputs];
+            let shape = [batch.rows, outputs];
             return take_logits((NAME, self.file), batch.rows, &shape, &found, logits);
         }
         let forward = Forward {

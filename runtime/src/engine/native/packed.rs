@@ -4,12 +4,20 @@
 //! inputs. Activations are bytes `x + 128`, so that `sum (x + 128) * w` is too large by 128 times
 //! the column's sum: sums start from the negative of that. Inputs and columns that fill up the last
 //! group and the last panel are zero.
+//!
+//! A panel in blocks has half as many lines: the low halves of a line's bytes are what is a line of
+//! an int8 panel, the high halves what is the line four further on. They are not signed: 8 is zero,
+//! so that the sum of a block is too large by 8 times the sum of its activations.
 
 use super::kernels::{LANES, Line, PANEL};
-use crate::network::{Format, Matrix, floats};
+use crate::network::{BLOCK, Format, Matrix, floats};
 
 /// What 0 is as a byte of activations.
 pub(super) const ZERO: i32 = 128;
+/// Lines of a block of a panel.
+pub(super) const BLOCK_LINES: usize = BLOCK / 4 / 2 * 4;
+/// Two 4-bit zeros.
+const ZERO_LEVELS: i8 = 0x88_u8 as i8;
 /// The most inputs whose products surely fit in an i32 together.
 pub(super) const MAX_INT8_INPUTS: usize = i32::MAX as usize / (255 * 128);
 
@@ -18,6 +26,9 @@ pub(super) const MAX_INT8_INPUTS: usize = i32::MAX as usize / (255 * 128);
 pub(super) enum Numbers {
     /// Multiplied by activations that are rounded: lines, and what each column's sum starts from.
     Int8(Vec<Line>, Vec<i32>),
+    /// 4-bit integers in blocks of 32 inputs, multiplied by activations that are rounded: lines,
+    /// and for every panel and block, a scale for each column.
+    Blocks(Vec<Line>, Vec<[f32; PANEL]>),
     /// Multiplied by activations as they are: for every panel and input, a row of the panel.
     Float(Vec<[f32; PANEL]>),
 }
@@ -77,24 +88,37 @@ impl Packed {
         };
         let numbers = match matrix.format {
             Format::Int8 if rounds => int8(matrix, &places),
+            Format::Blocks => blocks(matrix, &places),
             Format::Int8 | Format::F32 => float(matrix, &places),
         };
         Self {
             inputs: matrix.inputs,
             panels,
             numbers,
-            scale: of_columns(matrix.scale, 1.0),
+            scale: match matrix.format {
+                // Each block's sum is multiplied by the scale of its block.
+                Format::Blocks => of_columns(None, 1.0),
+                Format::F32 | Format::Int8 => of_columns(matrix.scale, 1.0),
+            },
             bias: of_columns(matrix.bias, 0.0),
         }
     }
 
     pub(super) fn rounds(&self) -> bool {
-        matches!(self.numbers, Numbers::Int8(..))
+        !matches!(self.numbers, Numbers::Float(..))
     }
 
     /// Columns of all panels.
     pub(super) fn width(&self) -> usize {
         self.panels * PANEL
+    }
+
+    /// Blocks of a column; of matrices in blocks.
+    pub(super) fn blocks(&self) -> usize {
+        match &self.numbers {
+            Numbers::Blocks(_, scales) => scales.len() / self.panels.max(1),
+            Numbers::Int8(..) | Numbers::Float(..) => 0,
+        }
     }
 
     /// Lines of an int8 panel.
@@ -129,7 +153,7 @@ fn float(matrix: &Matrix<'_>, places: &[Option<usize>]) -> Numbers {
     let element = |input: usize, column: usize| {
         let place = input * matrix.stride + matrix.columns.start + column;
         match matrix.format {
-            Format::Int8 => f32::from(matrix.bytes[place] as i8),
+            Format::Int8 | Format::Blocks => f32::from(matrix.bytes[place] as i8),
             Format::F32 => {
                 let bytes = &matrix.bytes[place * 4..];
                 f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
@@ -142,4 +166,31 @@ fn float(matrix: &Matrix<'_>, places: &[Option<usize>]) -> Numbers {
             .map(move |input| places.map(|at| at.map_or(0.0, |column| element(input, column))))
     });
     Numbers::Float(rows.collect())
+}
+
+fn blocks(matrix: &Matrix<'_>, places: &[Option<usize>]) -> Numbers {
+    let (panels, count) = (places.len() / PANEL, matrix.inputs / BLOCK);
+    let mut lines = vec![Line([ZERO_LEVELS; 64]); panels * count * BLOCK_LINES];
+    let mut scales = vec![[0.0; PANEL]; panels * count];
+    let of_columns = matrix.scale.map(floats).unwrap_or_default();
+    for (place, column) in places.iter().enumerate() {
+        let Some(column) = *column else { continue };
+        let (panel, place) = (place / PANEL, place % PANEL);
+        let (vector, lane) = (place / LANES, place % LANES);
+        let first = (matrix.columns.start + column) * matrix.inputs / 2;
+        let bytes = &matrix.bytes[first..][..matrix.inputs / 2];
+        for (block, bytes) in bytes.as_chunks::<{ BLOCK / 2 }>().0.iter().enumerate() {
+            let at = panel * count + block;
+            scales[at][place] = of_columns[column * count + block];
+            let lines = &mut lines[at * BLOCK_LINES..][..BLOCK_LINES];
+            for input in 0..BLOCK {
+                let level = bytes[input / 2] >> (input % 2 * 4) & 15;
+                let group = input / 4;
+                let byte = &mut lines[group / 2 * 4 + vector].0[lane * 4 + input % 4];
+                let half = group % 2 * 4;
+                *byte = (*byte as u8 & !(15 << half) | level << half) as i8;
+            }
+        }
+    }
+    Numbers::Blocks(lines, scales)
 }

@@ -20,9 +20,9 @@ pub(super) struct Projection<'a> {
 
 /// Rows that one thread takes through the rest of a layer.
 pub(super) struct Rest<'a> {
-    /// The first row; or sequence, if each has its last token here alone.
+    /// The first row; or sequence, if each has its judged token here alone.
     pub(super) first: usize,
-    pub(super) is_last: bool,
+    pub(super) is_judged: bool,
     pub(super) residual: &'a mut [f32],
     pub(super) queries: &'a [f32],
     /// Of all sequences, as `values`.

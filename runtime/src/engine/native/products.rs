@@ -1,8 +1,9 @@
 //! Rows of activations times a packed matrix, and what follows each product.
 
-use super::kernels::{Isa, LANES, PANEL, TILE_ROWS, Tile};
-use super::packed::{Numbers, Packed};
-use super::rounding::exp;
+use super::activation;
+use super::kernels::{Isa, LANES, Line, PANEL, TILE_ROWS, Tile};
+use super::packed::{BLOCK_LINES, Numbers, Packed, ZERO};
+use crate::network::BLOCK;
 
 /// Rows of activations, as a matrix wants them.
 #[derive(Clone, Copy)]
@@ -18,13 +19,37 @@ pub(super) struct Rows<'a> {
     pub(super) floats: &'a [f32],
 }
 
+impl<'a> Rows<'a> {
+    /// Rows of values, and of what they were rounded to if they were.
+    pub(super) fn new(
+        count: usize,
+        stride: usize,
+        (bytes, scales): (&'a [u8], &'a [f32]),
+        floats: &'a [f32],
+    ) -> Self {
+        Self {
+            count,
+            stride,
+            bytes,
+            scales,
+            floats,
+        }
+    }
+}
+
 /// What is done with a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     Store,
     /// It is added to what is there.
     Add,
     /// Of a matrix of interleaved halves, `silu(first) * second` is stored.
     SwiGlu,
+    /// `x` times the normal distribution's cumulative function of `x` is stored.
+    Gelu,
+    /// The same, approximated with tanh.
+    GeluTanh,
+    Tanh,
 }
 
 /// A product to be made.
@@ -35,6 +60,8 @@ pub(super) struct Product<'a> {
     /// Values from one row of `y` to the next, at least those that the panels make.
     pub(super) stride: usize,
     pub(super) y: &'a mut [f32],
+    /// Room for what sums of blocks start from, one for every row and block; of matrices in blocks.
+    pub(super) starts: &'a mut [i32],
 }
 
 /// Multiplies. Every output is a sum over the inputs in their order, whatever else is computed.
@@ -46,8 +73,13 @@ pub(super) fn multiply<I: Isa>(isa: I, work: Product<'_>) {
         then,
         stride,
         y,
+        starts: block_starts,
     } = work;
+    if let Numbers::Blocks(..) = &matrix.numbers {
+        start_blocks(&x, matrix.blocks(), block_starts);
+    }
     let mut tile: Tile = [[0; PANEL]; TILE_ROWS];
+    let mut sums_of_blocks = [[0.0; PANEL]; TILE_ROWS];
     for panel in 0..matrix.panels {
         let columns = panel * PANEL..(panel + 1) * PANEL;
         let (scale, bias) = (
@@ -61,8 +93,18 @@ pub(super) fn multiply<I: Isa>(isa: I, work: Product<'_>) {
             if let Numbers::Int8(lines, starts) = &matrix.numbers {
                 let lines = &lines[panel * matrix.panel_lines()..][..matrix.panel_lines()];
                 let starts = starts[columns.clone()].as_array().expect("a panel");
-                let x = &x.bytes[first * x.stride..];
-                isa.products(lines, x, work.x.stride, rows, starts, &mut tile);
+                let bytes = &x.bytes[first * x.stride..];
+                isa.products(lines, bytes, x.stride, rows, starts, &mut tile);
+            }
+            if let Numbers::Blocks(lines, scales) = &matrix.numbers {
+                let blocks = matrix.blocks();
+                let weights = Panel {
+                    lines: &lines[panel * blocks * BLOCK_LINES..][..blocks * BLOCK_LINES],
+                    scales: &scales[panel * blocks..][..blocks],
+                };
+                let bytes = &x.bytes[first * x.stride..];
+                let starts = &block_starts[first * blocks..][..rows * blocks];
+                add_blocks(isa, weights, (bytes, x.stride), starts, &mut sums_of_blocks);
             }
             for row in first..first + rows {
                 let sums: [I::F; 4] = match &matrix.numbers {
@@ -70,6 +112,11 @@ pub(super) fn multiply<I: Isa>(isa: I, work: Product<'_>) {
                         let x_scale = isa.splat(x.scales[row]);
                         let sums = tile[row - first].as_chunks::<LANES>().0;
                         std::array::from_fn(|v| isa.mul(isa.load_ints(&sums[v]), x_scale))
+                    }
+                    Numbers::Blocks(..) => {
+                        let x_scale = isa.splat(x.scales[row]);
+                        let sums = sums_of_blocks[row - first].as_chunks::<LANES>().0;
+                        std::array::from_fn(|v| isa.mul(isa.load(&sums[v]), x_scale))
                     }
                     Numbers::Float(panels) => {
                         let panel = &panels[panel * matrix.inputs..][..matrix.inputs];
@@ -93,6 +140,56 @@ pub(super) fn multiply<I: Isa>(isa: I, work: Product<'_>) {
     }
 }
 
+/// What sums of blocks start from: -8 times the sum of a block's activations.
+#[inline(always)]
+fn start_blocks(x: &Rows<'_>, blocks: usize, starts: &mut [i32]) {
+    let rows = x.bytes.chunks_exact(x.stride).take(x.count);
+    for (row, starts) in rows.zip(starts.chunks_exact_mut(blocks)) {
+        for (bytes, start) in row.as_chunks::<BLOCK>().0.iter().zip(starts) {
+            let sum: i32 = bytes.iter().map(|x| i32::from(*x)).sum();
+            *start = 8 * (ZERO * BLOCK as i32 - sum);
+        }
+    }
+}
+
+/// A panel of a matrix in blocks.
+struct Panel<'a> {
+    lines: &'a [Line],
+    scales: &'a [[f32; PANEL]],
+}
+
+/// The sums of a tile of rows, of which `starts` has one for each block: those of blocks, which are
+/// of integers, each times its scale, in their order.
+#[inline(always)]
+fn add_blocks<I: Isa>(
+    isa: I,
+    panel: Panel<'_>,
+    (x, stride): (&[u8], usize),
+    starts: &[i32],
+    sums: &mut [[f32; PANEL]; TILE_ROWS],
+) {
+    let blocks = panel.scales.len();
+    let rows = starts.len() / blocks;
+    let mut tile: Tile = [[0; PANEL]; TILE_ROWS];
+    sums[..rows].fill([0.0; PANEL]);
+    let lines = panel.lines.as_chunks::<BLOCK_LINES>().0;
+    for (block, (lines, scales)) in lines.iter().zip(panel.scales).enumerate() {
+        let mut from = [0; TILE_ROWS];
+        for (row, from) in from[..rows].iter_mut().enumerate() {
+            *from = starts[row * blocks + block];
+        }
+        isa.block_products(lines, &x[block * BLOCK..], stride, rows, &from, &mut tile);
+        let scales: [I::F; 4] = std::array::from_fn(|v| isa.load(&scales.as_chunks().0[v]));
+        for (sums, found) in sums[..rows].iter_mut().zip(&tile) {
+            let (sums, found) = (sums.as_chunks_mut().0, found.as_chunks().0);
+            for v in 0..4 {
+                let product = isa.mul(isa.load_ints(&found[v]), scales[v]);
+                isa.store(isa.add(isa.load(&sums[v]), product), &mut sums[v]);
+            }
+        }
+    }
+}
+
 #[inline(always)]
 fn float_sums<I: Isa>(isa: I, panel: &[[f32; PANEL]], x: &[f32]) -> [I::F; 4] {
     let mut sums = [isa.splat(0.0); 4];
@@ -110,11 +207,15 @@ fn float_sums<I: Isa>(isa: I, panel: &[[f32; PANEL]], x: &[f32]) -> [I::F; 4] {
 #[inline(always)]
 fn finish<I: Isa>(isa: I, then: &Then, found: [I::F; 4], panel: usize, row: &mut [f32]) {
     match then {
-        Then::Store => {
-            let row = row[panel * PANEL..][..PANEL].as_chunks_mut().0;
-            for v in 0..4 {
-                isa.store(found[v], &mut row[v]);
-            }
+        Then::Store => store(isa, found, panel, row),
+        Then::Gelu => store(isa, activation::gelu(isa, found), panel, row),
+        Then::GeluTanh => {
+            let inner = std::array::from_fn(|v| activation::gelu_tanh(isa, found[v]));
+            store(isa, inner, panel, row);
+        }
+        Then::Tanh => {
+            let turned = std::array::from_fn(|v| activation::tanh(isa, found[v]));
+            store(isa, turned, panel, row);
         }
         Then::Add => {
             let row = row[panel * PANEL..][..PANEL].as_chunks_mut().0;
@@ -126,15 +227,17 @@ fn finish<I: Isa>(isa: I, then: &Then, found: [I::F; 4], panel: usize, row: &mut
         Then::SwiGlu => {
             let row = row[panel * PANEL / 2..][..PANEL / 2].as_chunks_mut().0;
             for v in 0..2 {
-                isa.store(swiglu(isa, found[v], found[v + 2]), &mut row[v]);
+                let inner = activation::swiglu(isa, found[v], found[v + 2]);
+                isa.store(inner, &mut row[v]);
             }
         }
     }
 }
 
 #[inline(always)]
-fn swiglu<I: Isa>(isa: I, gate: I::F, up: I::F) -> I::F {
-    let negative = exp(isa, isa.sub(isa.splat(0.0), gate));
-    let silu = isa.div(gate, isa.add(isa.splat(1.0), negative));
-    isa.mul(silu, up)
+fn store<I: Isa>(isa: I, found: [I::F; 4], panel: usize, row: &mut [f32]) {
+    let row = row[panel * PANEL..][..PANEL].as_chunks_mut().0;
+    for v in 0..4 {
+        isa.store(found[v], &mut row[v]);
+    }
 }

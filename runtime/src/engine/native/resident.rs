@@ -5,108 +5,225 @@ use std::sync::Arc;
 
 use super::NAME;
 use super::attention::Heads;
+use super::embedding::Embedded;
 use super::kernels::LANES;
 use super::packed::{MAX_INT8_INPUTS, Order, Packed};
-use crate::bundle::Weights;
-use crate::error::Result;
+use super::products::Then;
+use crate::bundle::{Pooling, Weights};
+use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::network::{self, Dimensions, Format, Matrix, Network, floats};
+use crate::network::encoder::{Activation, Encoder, Form, Norm as NormBytes};
+use crate::network::{BLOCK, Dimensions, Format, Matrix, Network, floats};
 
 /// Floats of a row in memory: as many as the panels of a matrix make.
 const ROW_MULTIPLE: usize = super::kernels::PANEL;
 
+/// A norm: by the root mean square, or, with terms, by the deviation from the mean.
+pub(super) struct Norm {
+    /// Filled up with zeros to a whole row, as the terms.
+    pub(super) factors: Vec<f32>,
+    pub(super) terms: Option<Vec<f32>>,
+}
+
 /// A layer, packed.
 pub(super) struct Layer {
-    /// As `post_attention_norm`: filled up with zeros to a whole row.
-    pub(super) input_norm: Vec<f32>,
-    /// Query, key and value side by side; in the last layer, key and value.
+    /// Before attention; of decoders.
+    pub(super) input_norm: Option<Norm>,
+    /// Query, key and value side by side; or key and value.
     pub(super) attention_input: Packed,
-    /// In the last layer, the query, which is made of the last token alone.
-    pub(super) last_query: Option<Packed>,
+    /// In the last layer, the query, where it is made of the judged token alone.
+    pub(super) judged_query: Option<Packed>,
     pub(super) attention_output: Packed,
-    pub(super) post_attention_norm: Vec<f32>,
-    pub(super) gate_up: Packed,
+    pub(super) middle_norm: Norm,
+    pub(super) up: Packed,
     pub(super) down: Packed,
+    /// After all; of encoders.
+    pub(super) output_norm: Option<Norm>,
+}
+
+/// How a network knows the places of tokens.
+pub(super) enum Places {
+    /// Queries and keys are turned: `[position, head size / 2]`, as `sines`.
+    Rotary { cosines: Vec<f32>, sines: Vec<f32> },
+    /// `[position, hidden]` is added to the embedding, where it lies in the file; then the norm.
+    Learned { bytes: Range<usize>, norm: Norm },
+}
+
+/// From the last layer to the logits.
+pub(super) struct Head {
+    pub(super) pooling: Pooling,
+    /// Before the classifier; of decoders.
+    pub(super) norm: Option<Norm>,
+    /// Followed by tanh, before the classifier.
+    pub(super) pooler: Option<Packed>,
+    pub(super) score: Packed,
+    /// The labels that are categories, where labels exclude each other.
+    pub(super) kept_labels: Option<Vec<usize>>,
+    labels: usize,
+}
+
+impl Head {
+    /// Logits of a sequence.
+    pub(super) fn outputs(&self) -> usize {
+        self.kept_labels.as_ref().map_or(self.labels, Vec::len)
+    }
+
+    /// Which of a sequence's new tokens is judged, where one is.
+    pub(super) fn judged(&self, tokens: usize) -> usize {
+        match self.pooling {
+            Pooling::FirstToken => 0,
+            Pooling::LastToken | Pooling::Mean => tokens - 1,
+        }
+    }
 }
 
 /// A network.
 pub(super) struct Resident {
     pub(super) dimensions: Dimensions,
     pub(super) heads: Heads,
+    pub(super) places: Places,
+    /// What follows the first projection of the feed-forward block.
+    pub(super) activation: Then,
     pub(super) layers: Vec<Layer>,
-    pub(super) norm: Vec<f32>,
-    pub(super) score: Packed,
-    /// `[position, head size / 2]`, as `sines`.
-    cosines: Vec<f32>,
-    sines: Vec<f32>,
-    embedding: Embedding,
+    pub(super) head: Head,
+    weights: Arc<Weights>,
+    embedding: Table,
 }
 
-/// The embedding where it lies in the file: of a large table, few rows are read.
-struct Embedding {
-    weights: Arc<Weights>,
+/// The embedding, where it lies in the file.
+struct Table {
     format: Format,
     bytes: Range<usize>,
-    scale: Vec<f32>,
+    scales: Range<usize>,
 }
 
 impl Resident {
     /// Reads the network of a graph, and packs it.
     pub(super) fn read(graph: &Graph) -> Result<Self> {
-        let rounded = graph.outline()?.integer_weights;
-        let weights = Arc::clone(graph.weights());
-        let network = Network::read(NAME, &weights, graph.norm_epsilon()?)?;
-        let rounds = |matrix: &Matrix<'_>| rounded.contains(&matrix.name);
-        Ok(Self::new(&network, &weights, rounds))
+        let outline = graph.outline()?;
+        let weights = graph.weights();
+        let rounds = |matrix: &Matrix<'_>| outline.integer_weights.contains(&matrix.name);
+        let mut resident = match Form::of(graph)? {
+            Some(form) => {
+                let encoder = Encoder::read(NAME, weights, form, &Format::ALL)?;
+                Self::of_encoder(&encoder, weights, rounds)
+            }
+            None => {
+                let epsilon = graph.norm_epsilon()?;
+                let network = Network::read(NAME, weights, epsilon, &Format::ALL)?;
+                Self::of_decoder(&network, weights, rounds)
+            }
+        };
+        if let Some(kept) = outline.kept_labels {
+            let labels = resident.head.labels;
+            let known = kept
+                .iter()
+                .map(|label| usize::try_from(*label).ok().filter(|label| *label < labels));
+            let known: Option<Vec<_>> = known.collect();
+            resident.head.kept_labels = Some(known.ok_or_else(|| {
+                Error::model(format!(
+                    "{}: its categories are the labels {kept:?} of {labels}: get the bundle again",
+                    graph.file()
+                ))
+            })?);
+        }
+        Ok(resident)
     }
 
-    /// Packs a network that was read from `weights`; `rounds` says for which matrices activations
+    /// Packs a decoder that was read from `weights`; `rounds` says for which matrices activations
     /// are rounded.
-    pub(super) fn new(
+    pub(super) fn of_decoder(
         network: &Network<'_>,
         weights: &Arc<Weights>,
         rounds: impl Fn(&Matrix<'_>) -> bool,
     ) -> Self {
-        let pack = |matrix: &Matrix<'_>, order| {
-            let rounds = rounds(matrix) && matrix.inputs <= MAX_INT8_INPUTS;
-            Packed::new(matrix, rounds, order)
+        let pack = packer(rounds);
+        let rms = |bytes: &[u8]| Norm {
+            factors: padded(bytes),
+            terms: None,
         };
-        let layer = |layer: &network::Layer<'_>| {
-            let (attention_input, last_query) = match &layer.attention_input[..] {
-                [query, rest] => (rest, Some(pack(query, Order::AsTheyAre))),
-                all => (&all[0], None),
-            };
+        let layers = network.layers.iter().map(|layer| {
+            let (attention_input, judged_query) = attention_input(&layer.attention_input, &pack);
             Layer {
-                input_norm: padded(layer.input_norm),
-                attention_input: pack(attention_input, Order::AsTheyAre),
-                last_query,
+                input_norm: Some(rms(layer.input_norm)),
+                attention_input,
+                judged_query,
                 attention_output: pack(&layer.attention_output, Order::AsTheyAre),
-                post_attention_norm: padded(layer.post_attention_norm),
-                gate_up: pack(&layer.gate_up, Order::InterleavedHalves),
+                middle_norm: rms(layer.post_attention_norm),
+                up: pack(&layer.gate_up, Order::InterleavedHalves),
                 down: pack(&layer.down, Order::AsTheyAre),
+                output_norm: None,
             }
-        };
-        let d = &network.dimensions;
-        let table = &network.embedding;
-        let start = table.bytes.as_ptr().addr() - weights.as_ptr().addr();
+        });
         Self {
-            heads: Heads {
-                heads: d.heads,
-                kv_heads: d.kv_heads,
-                size: d.head_size,
+            heads: Heads::of(&network.dimensions),
+            places: Places::Rotary {
+                cosines: floats(network.cosines),
+                sines: floats(network.sines),
             },
-            layers: network.layers.iter().map(layer).collect(),
-            norm: padded(network.norm),
-            score: pack(&network.score, Order::AsTheyAre),
-            cosines: floats(network.cosines),
-            sines: floats(network.sines),
-            embedding: Embedding {
-                weights: Arc::clone(weights),
-                format: table.format,
-                bytes: start..start + table.bytes.len(),
-                scale: table.scale.map(floats).unwrap_or_default(),
+            activation: Then::SwiGlu,
+            layers: layers.collect(),
+            head: Head {
+                pooling: Pooling::LastToken,
+                norm: Some(rms(network.norm)),
+                pooler: None,
+                score: pack(&network.score, Order::AsTheyAre),
+                kept_labels: None,
+                labels: network.dimensions.categories,
             },
-            dimensions: d.clone(),
+            embedding: Table::new(&network.embedding, weights),
+            weights: Arc::clone(weights),
+            dimensions: network.dimensions.clone(),
+        }
+    }
+
+    /// The same of an encoder.
+    pub(super) fn of_encoder(
+        network: &Encoder<'_>,
+        weights: &Arc<Weights>,
+        rounds: impl Fn(&Matrix<'_>) -> bool,
+    ) -> Self {
+        let pack = packer(rounds);
+        let centered = |norm: &NormBytes<'_>| Norm {
+            factors: padded(norm.weight),
+            terms: Some(padded(norm.bias)),
+        };
+        let layers = network.layers.iter().map(|layer| {
+            let (attention_input, judged_query) = attention_input(&layer.attention_input, &pack);
+            Layer {
+                input_norm: None,
+                attention_input,
+                judged_query,
+                attention_output: pack(&layer.attention_output, Order::AsTheyAre),
+                middle_norm: centered(&layer.attention_norm),
+                up: pack(&layer.up, Order::AsTheyAre),
+                down: pack(&layer.down, Order::AsTheyAre),
+                output_norm: Some(centered(&layer.norm)),
+            }
+        });
+        let pooler = network.pooler.as_ref();
+        Self {
+            heads: Heads::of(&network.dimensions),
+            places: Places::Learned {
+                bytes: range(network.positions, weights),
+                norm: centered(&network.embeddings_norm),
+            },
+            activation: match network.form.activation {
+                Activation::Gelu => Then::Gelu,
+                Activation::GeluTanh => Then::GeluTanh,
+            },
+            layers: layers.collect(),
+            head: Head {
+                pooling: network.form.pooling,
+                norm: None,
+                pooler: pooler.map(|matrix| pack(matrix, Order::AsTheyAre)),
+                score: pack(&network.score, Order::AsTheyAre),
+                kept_labels: None,
+                labels: network.dimensions.categories,
+            },
+            embedding: Table::new(&network.embedding, weights),
+            weights: Arc::clone(weights),
+            dimensions: network.dimensions.clone(),
         }
     }
 
@@ -115,47 +232,88 @@ impl Resident {
         self.dimensions.hidden.next_multiple_of(ROW_MULTIPLE)
     }
 
-    /// Floats of a row between gate and down.
+    /// Floats of a row inside the feed-forward block.
     pub(super) fn inner_row(&self) -> usize {
         self.dimensions.intermediate.next_multiple_of(ROW_MULTIPLE)
     }
 
-    /// Writes a token's row of the embedding; the id was checked.
-    pub(super) fn embed(&self, id: u32, row: &mut [f32]) {
+    /// The most blocks that a column of a matrix has.
+    pub(super) fn most_blocks(&self) -> usize {
+        let layers = self.layers.iter().flat_map(|layer| {
+            let all = [
+                &layer.attention_input,
+                &layer.attention_output,
+                &layer.up,
+                &layer.down,
+            ];
+            all.into_iter().chain(&layer.judged_query)
+        });
+        let head = self.head.pooler.iter().chain([&self.head.score]);
+        layers.chain(head).map(Packed::blocks).max().unwrap_or(0)
+    }
+
+    /// Whether a token sees those before it alone.
+    pub(super) fn is_causal(&self) -> bool {
+        matches!(self.places, Places::Rotary { .. })
+    }
+
+    /// A token's row of the embedding, and that of its position, to be written into a row; the id
+    /// and the position were checked.
+    pub(super) fn embedding_of<'a>(
+        &'a self,
+        id: u32,
+        position: usize,
+        row: &'a mut [f32],
+    ) -> Embedded<'a> {
         let (id, width) = (id as usize, self.dimensions.hidden);
-        let embedding = &self.embedding;
-        let bytes = &embedding.weights[embedding.bytes.clone()];
-        let row = &mut row[..width];
-        match embedding.format {
-            Format::Int8 => {
-                let scale = embedding.scale[id];
-                for (to, level) in row.iter_mut().zip(&bytes[id * width..]) {
-                    *to = f32::from(*level as i8) * scale;
-                }
-            }
-            Format::F32 => {
-                let values = bytes[id * width * 4..].as_chunks().0;
-                for (to, value) in row.iter_mut().zip(values) {
-                    *to = f32::from_le_bytes(*value);
-                }
-            }
+        let (row_bytes, scales) = match self.embedding.format {
+            Format::F32 => (4 * width, 0),
+            Format::Int8 => (width, 4),
+            Format::Blocks => (width / 2, width / BLOCK * 4),
+        };
+        let part = |range: &Range<usize>, number: usize, bytes: usize| {
+            &self.weights[range.clone()][number * bytes..(number + 1) * bytes]
+        };
+        Embedded {
+            format: self.embedding.format,
+            bytes: part(&self.embedding.bytes, id, row_bytes),
+            scales: part(&self.embedding.scales, id, scales),
+            position: match &self.places {
+                Places::Learned { bytes, .. } => part(bytes, position, 4 * width),
+                Places::Rotary { .. } => &[],
+            },
+            row: &mut row[..width],
         }
     }
 
-    /// Writes a head turned by a position, times a factor, through `put`, which takes a place and a
-    /// value: element i and element i + D / 2 are a pair.
+    /// Writes a row's queries, turned by a position, and scaled for attention.
     #[inline(always)]
-    pub(super) fn rotate(
+    pub(super) fn turn_query(&self, wide: &[f32], position: usize, queries: &mut [f32]) {
+        let size = self.heads.size;
+        let factor = 1.0 / (size as f32).sqrt();
+        let heads = wide.chunks_exact(size).zip(queries.chunks_exact_mut(size));
+        for (x, query) in heads.take(self.heads.heads) {
+            self.turn(x, position, factor, |i, x| query[i] = x);
+        }
+    }
+
+    /// Writes a head turned by a position, if the network turns heads, times a factor, through
+    /// `put`, which takes a place and a value: element i and element i + D / 2 are a pair.
+    #[inline(always)]
+    pub(super) fn turn(
         &self,
         x: &[f32],
         position: usize,
         factor: f32,
         mut put: impl FnMut(usize, f32),
     ) {
+        let Places::Rotary { cosines, sines } = &self.places else {
+            return x.iter().enumerate().for_each(|(i, x)| put(i, x * factor));
+        };
         let half = self.heads.size / 2;
         let (first, second) = x[..2 * half].split_at(half);
         let angles = position * half..(position + 1) * half;
-        let (cosines, sines) = (&self.cosines[angles.clone()], &self.sines[angles]);
+        let (cosines, sines) = (&cosines[angles.clone()], &sines[angles]);
         for i in 0..half {
             put(i, (first[i] * cosines[i] - second[i] * sines[i]) * factor);
             put(
@@ -163,6 +321,43 @@ impl Resident {
                 (second[i] * cosines[i] + first[i] * sines[i]) * factor,
             );
         }
+    }
+}
+
+impl Table {
+    fn new(matrix: &Matrix<'_>, weights: &Weights) -> Self {
+        Self {
+            format: matrix.format,
+            bytes: range(matrix.bytes, weights),
+            scales: matrix.scale.map_or(0..0, |scale| range(scale, weights)),
+        }
+    }
+}
+
+/// Where a part of the file lies in it.
+fn range(part: &[u8], weights: &Weights) -> Range<usize> {
+    let start = part.as_ptr().addr() - weights.as_ptr().addr();
+    start..start + part.len()
+}
+
+fn packer(rounds: impl Fn(&Matrix<'_>) -> bool) -> impl Fn(&Matrix<'_>, Order) -> Packed {
+    move |matrix, order| {
+        let rounds = rounds(matrix) && matrix.inputs <= MAX_INT8_INPUTS;
+        Packed::new(matrix, rounds, order)
+    }
+}
+
+/// What all tokens go through, and the query of the judged one, if it stands by itself.
+fn attention_input(
+    parts: &[Matrix<'_>],
+    pack: impl Fn(&Matrix<'_>, Order) -> Packed,
+) -> (Packed, Option<Packed>) {
+    match parts {
+        [query, rest] => (
+            pack(rest, Order::AsTheyAre),
+            Some(pack(query, Order::AsTheyAre)),
+        ),
+        all => (pack(&all[0], Order::AsTheyAre), None),
     }
 }
 

@@ -19,7 +19,8 @@ pub(super) struct Rounded<'a> {
     pub(super) scales: &'a mut [f32],
 }
 
-/// Rows to be divided by their root mean square.
+/// Rows to be divided by their root mean square; or, with shifts, by that of their differences from
+/// their mean, which is subtracted.
 pub(super) struct Normalised<'a> {
     /// Rows of `stride` values, a multiple of [`LANES`]; those from `width` on are 0.
     pub(super) x: &'a [f32],
@@ -27,6 +28,8 @@ pub(super) struct Normalised<'a> {
     pub(super) width: usize,
     /// The norm's weights, `stride` of them.
     pub(super) weights: &'a [f32],
+    /// Added in the end, as many; 0 from `width` on.
+    pub(super) shifts: Option<&'a [f32]>,
     pub(super) epsilon: f32,
     /// As `x`.
     pub(super) y: &'a mut [f32],
@@ -53,7 +56,8 @@ pub(super) fn round<I: Isa>(isa: I, work: Rounded<'_>) {
 #[inline(always)]
 pub(super) fn normalise<I: Isa>(isa: I, work: Normalised<'_>) {
     let weights = work.weights.as_chunks().0;
-    let stride = work.stride;
+    let shifts = work.shifts.map(|shifts| shifts.as_chunks().0);
+    let (stride, width) = (work.stride, work.width);
     let rows = work
         .x
         .chunks_exact(stride)
@@ -61,24 +65,78 @@ pub(super) fn normalise<I: Isa>(isa: I, work: Normalised<'_>) {
     let mut rounded = work.rounded;
     for (number, (x, y)) in rows.enumerate() {
         let (x, y) = (x.as_chunks().0, y.as_chunks_mut().0);
-        let mut squares = isa.splat(0.0);
-        for x in x {
-            let x = isa.load(x);
-            squares = isa.add(squares, isa.mul(x, x));
-        }
-        let mean = sum(isa, squares) / work.width as f32;
-        let inverse = isa.splat(1.0 / (mean + work.epsilon).sqrt());
-        let mut largest = isa.splat(0.0);
-        for ((x, weight), y) in x.iter().zip(weights).zip(&mut *y) {
-            let normal = isa.mul(isa.mul(isa.load(x), inverse), isa.load(weight));
-            largest = isa.max_magnitude(largest, normal);
-            isa.store(normal, y);
-        }
+        let largest = match shifts {
+            None => by_root_mean_square(isa, (x, width), weights, work.epsilon, y),
+            Some(shifts) => by_deviation(isa, (x, width), (weights, shifts), work.epsilon, y),
+        };
         if let Some((bytes, scales)) = &mut rounded {
             let bytes = &mut bytes[number * stride..][..stride];
             scales[number] = round_row(isa, y, largest, bytes);
         }
     }
+}
+
+/// Gives the largest magnitudes of the result.
+#[inline(always)]
+fn by_root_mean_square<I: Isa>(
+    isa: I,
+    (x, width): (&[[f32; LANES]], usize),
+    weights: &[[f32; LANES]],
+    epsilon: f32,
+    y: &mut [[f32; LANES]],
+) -> I::F {
+    let mut squares = isa.splat(0.0);
+    for x in x {
+        let x = isa.load(x);
+        squares = isa.add(squares, isa.mul(x, x));
+    }
+    let mean = sum(isa, squares) / width as f32;
+    let inverse = isa.splat(1.0 / (mean + epsilon).sqrt());
+    let mut largest = isa.splat(0.0);
+    for ((x, weight), y) in x.iter().zip(weights).zip(y) {
+        let normal = isa.mul(isa.mul(isa.load(x), inverse), isa.load(weight));
+        largest = isa.max_magnitude(largest, normal);
+        isa.store(normal, y);
+    }
+    largest
+}
+
+/// Gives the largest magnitudes of the result.
+#[inline(always)]
+fn by_deviation<I: Isa>(
+    isa: I,
+    (x, width): (&[[f32; LANES]], usize),
+    (weights, shifts): (&[[f32; LANES]], &[[f32; LANES]]),
+    epsilon: f32,
+    y: &mut [[f32; LANES]],
+) -> I::F {
+    let zero = isa.splat(0.0);
+    let mut total = zero;
+    for x in x {
+        total = isa.add(total, isa.load(x));
+    }
+    let mean = isa.splat(sum(isa, total) / width as f32);
+    let mut squares = zero;
+    let (whole, rest) = (width / LANES, width % LANES);
+    for x in &x[..whole] {
+        let x = isa.sub(isa.load(x), mean);
+        squares = isa.add(squares, isa.mul(x, x));
+    }
+    if rest > 0 {
+        let x = isa.first(rest, isa.sub(isa.load(&x[whole]), mean), zero);
+        squares = isa.add(squares, isa.mul(x, x));
+    }
+    let variance = sum(isa, squares) / width as f32;
+    let inverse = isa.splat(1.0 / (variance + epsilon).sqrt());
+    let mut largest = zero;
+    let parts = x.iter().zip(weights).zip(shifts).zip(y);
+    for (((x, weight), shift), y) in parts {
+        let x = isa.mul(isa.sub(isa.load(x), mean), inverse);
+        let normal = isa.add(isa.mul(x, isa.load(weight)), isa.load(shift));
+        largest = isa.max_magnitude(largest, normal);
+        isa.store(normal, y);
+    }
+    largest
 }
 
 /// Rounds a row whose largest magnitude is among `largest`, and gives its scale.

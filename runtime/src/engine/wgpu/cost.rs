@@ -2,7 +2,7 @@
 
 use super::plan::{ShapeUniform, dispatch};
 use super::schedule::{Linear, Slot, Step, quads};
-use super::shaders::{Format, Products};
+use super::shaders::{FORMATS, Format, Products};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::network::{Dimensions, Network};
@@ -28,7 +28,7 @@ pub struct ForwardCost {
 /// Counts the forward pass of a graph's network on `rows` sequences of `tokens` tokens, with
 /// bindings of the default size.
 pub(crate) fn forward_cost(graph: &Graph, rows: usize, tokens: usize) -> Result<ForwardCost> {
-    let network = Network::read(super::NAME, graph.weights(), graph.norm_epsilon()?)?;
+    let network = Network::read(super::NAME, graph.weights(), graph.norm_epsilon()?, FORMATS)?;
     let steps = network
         .schedule(DEFAULT_BINDING_BYTES, Products::F32)
         .unwrap_or_default();

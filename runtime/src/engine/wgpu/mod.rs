@@ -27,11 +27,12 @@ use self::gpu::{Gpu, engine_error};
 pub use self::listing::{GpuAdapter, gpu_adapters};
 use self::plan::{Plan, most_tokens};
 use self::resident::Resident;
+use self::shaders::FORMATS;
 use super::batch::{TokenBatch, check_batch, take_logits};
 use super::entry::{Device, Engine, EngineEntry};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::network::{Network, check_field, check_origin};
+use crate::network::{DECODERS, Network, check_field, check_origin};
 
 const NAME: &str = "wgpu";
 
@@ -73,7 +74,7 @@ fn resident(graph: &Graph) -> Result<Arc<Resident>> {
                 .map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
             check(graph)?;
             let products = products::choose(graph.origin(), &adapter)?;
-            let network = Network::read(NAME, graph.weights(), graph.norm_epsilon()?)?;
+            let network = Network::read(NAME, graph.weights(), graph.norm_epsilon()?, FORMATS)?;
             Resident::new(Gpu::open(&adapter)?, &network, products)
         },
     )
@@ -82,7 +83,7 @@ fn resident(graph: &Graph) -> Result<Arc<Resident>> {
 /// Refuses a bundle whose tensors the shaders do not compute. A graph without a manifest, or one
 /// that says nothing of its scheme, is judged by its tensors alone.
 fn check(graph: &Graph) -> Result<()> {
-    check_origin(NAME, graph)?;
+    check_origin(NAME, graph, DECODERS)?;
     match graph.origin().and_then(|origin| origin.scheme.as_deref()) {
         Some(scheme) => {
             let known = products::SCHEMES.map(|known| known.name);

@@ -10,7 +10,7 @@ use super::gpu::{Gpu, engine_error};
 use super::plan::Plan;
 use super::resident::{Resident, Shaders};
 use super::schedule::{Step, shaders};
-use super::shaders::{Format, Products, Shader, Tiling};
+use super::shaders::{FORMATS, Format, Products, Shader, Tiling};
 use crate::engine::batch::TokenBatch;
 use crate::error::Result;
 use crate::network::Network;
@@ -96,7 +96,7 @@ impl SelfTest {
         let mut all = Vec::new();
         for (sample, products) in &self.samples {
             let file = sample.file();
-            let network = Network::read(super::NAME, &file, EPSILON)?;
+            let network = Network::read(super::NAME, &file, EPSILON, FORMATS)?;
             let steps: Vec<Step> = network
                 .schedule(binding_bytes, *products)
                 .unwrap_or_default();
@@ -111,7 +111,7 @@ impl SelfTest {
         let mut largest = 0.0_f32;
         for (sample, products) in &self.samples {
             let file = sample.file();
-            let network = Network::read(super::NAME, &file, EPSILON)?;
+            let network = Network::read(super::NAME, &file, EPSILON, FORMATS)?;
             let rows = ids.chunks(TOKENS);
             let expected: Vec<f32> = rows
                 .flat_map(|ids| reference::forward(&network, *products, ids))

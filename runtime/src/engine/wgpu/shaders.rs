@@ -32,11 +32,15 @@ const ATTENTION_THREADS: usize = 128;
 /// values.
 const KEY_BYTES: usize = 13 << 10;
 
+/// How matrices may be stored that shaders multiply by.
+pub(super) const FORMATS: &[Format] = &[Format::F32, Format::Int8];
+
 impl Format {
     pub(super) fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
-            Self::Int8 => 1,
+            // Blocks are none of [`FORMATS`].
+            Self::Int8 | Self::Blocks => 1,
         }
     }
 }
@@ -209,7 +213,7 @@ impl Constants {
     fn word(mut self, format: Format) -> Self {
         self.word = match format {
             Format::F32 => "vec4<f32>",
-            Format::Int8 => "u32",
+            Format::Int8 | Format::Blocks => "u32",
         };
         self
     }

@@ -4,11 +4,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::recipe::ModelRecipe;
 
-/// Per layer, keys (rotated) and values: `[B, K, capacity, D]`, of which the first `tokens` are
-/// written.
+/// Per layer, keys (rotated) and values: `[rows at first, K, capacity, D]`, of which the first
+/// `rows` rows count, and of each the first `tokens` are written.
 #[derive(Debug)]
 pub(crate) struct Cache {
     layers: Vec<[Tensor; 2]>,
+    rows: usize,
     tokens: usize,
 }
 
@@ -24,6 +25,7 @@ impl Cache {
         let layer = || [(); 2].map(|()| Tensor::empty(dims, options));
         Self {
             layers: (0..shape.layers).map(|_| layer()).collect(),
+            rows,
             tokens: 0,
         }
     }
@@ -39,11 +41,11 @@ impl Cache {
     }
 
     /// Writes a layer's new keys and values, `[B, K, T, D]`; gives all that it has.
-    pub(super) fn extend(&mut self, layer: usize, keys: &Tensor, values: &Tensor) -> [Tensor; 2] {
+    pub(super) fn extend(&self, layer: usize, keys: &Tensor, values: &Tensor) -> [Tensor; 2] {
         let new = keys.size()[2];
-        let past = self.tokens as i64;
-        let mut extended = |part: usize, tensor: &Tensor| {
-            let whole = &mut self.layers[layer][part];
+        let (rows, past) = (self.rows as i64, self.tokens as i64);
+        let extended = |part: usize, tensor: &Tensor| {
+            let whole = self.layers[layer][part].narrow(0, 0, rows);
             whole.narrow(2, past, new).copy_(tensor);
             whole.narrow(2, 0, past + new)
         };
@@ -60,6 +62,24 @@ impl Cache {
             let kept = tensor.narrow(2, 0, written).index_select(0, rows);
             selected.narrow(2, 0, written).copy_(&kept);
             *tensor = selected;
+        }
+        self.rows = rows.size()[0] as usize;
+    }
+
+    /// Takes row `row` out; the last one takes its place, as in [`Vec::swap_remove`]. So it costs
+    /// one row, and not a copy of all.
+    pub(crate) fn swap_remove(&mut self, row: usize) {
+        self.rows -= 1;
+        if row == self.rows {
+            return;
+        }
+        let written = self.tokens as i64;
+        let of_row = |tensor: &Tensor, row: usize| {
+            let of_row = tensor.narrow(0, row as i64, 1);
+            of_row.narrow(2, 0, written)
+        };
+        for tensor in self.layers.iter().flatten() {
+            of_row(tensor, row).copy_(&of_row(tensor, self.rows));
         }
     }
 }

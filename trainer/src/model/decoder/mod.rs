@@ -138,6 +138,17 @@ impl Decoder {
         working
     }
 
+    /// The network that texts are sampled from where that is not this one: a copy in fewer bits.
+    pub(crate) fn sampling(&self, precision: Precision) -> Option<Self> {
+        let flat = match precision {
+            Precision::F32 => return None,
+            Precision::Bf16 => self.weights.flat.to_kind(Kind::BFloat16),
+        };
+        let layout = self.weights.layout.clone();
+        let weights = Weights { layout, flat };
+        Some(Self::over(&self.shape, self.vocabulary, weights))
+    }
+
     fn record_gradients(&mut self) {
         let layers = self.layers.iter_mut().flat_map(Layer::leaves_mut);
         let others = [&mut self.embedding, &mut self.norm, &mut self.score];

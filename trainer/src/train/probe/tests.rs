@@ -6,6 +6,7 @@ use crate::recipe::Precision;
 const PLAIN: ComputeRecipe = ComputeRecipe {
     precision: Precision::F32,
     recompute_layers: false,
+    sampling_precision: Precision::F32,
     read_every: None,
 };
 

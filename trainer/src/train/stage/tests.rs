@@ -25,6 +25,7 @@ fn compute(read_every: usize, precision: Precision) -> ComputeRecipe {
     ComputeRecipe {
         precision,
         recompute_layers: false,
+        sampling_precision: Precision::F32,
         read_every: Some(read_every),
     }
 }
@@ -33,10 +34,13 @@ fn compute(read_every: usize, precision: Precision) -> ComputeRecipe {
 struct Poisoned(Probe, usize);
 
 impl Stage for Poisoned {
-    fn loss(&mut self, decoder: &Decoder, index: usize) -> (Tensor, usize) {
-        let (loss, tokens) = self.0.loss(decoder, index);
+    fn loss(&mut self, decoder: &Decoder, index: usize, share: Share) -> BatchLoss {
+        let BatchLoss { own, tokens } = self.0.loss(decoder, index, share);
         let factor = if index < self.1 { 1.0 } else { f64::NAN };
-        (loss * factor, tokens)
+        BatchLoss {
+            own: own.map(|loss| loss * factor),
+            tokens,
+        }
     }
 }
 
@@ -56,7 +60,12 @@ fn trained(
     run: &Path,
     compute: ComputeRecipe,
 ) -> Result<Vec<u8>, TrainError> {
-    run_stage(stage, &settings(13, compute), &mut fresh(), run)?;
+    run_stage(
+        stage,
+        &settings(13, compute),
+        &mut fresh(),
+        (run, &ProcessGroup::alone()),
+    )?;
     Ok(fs::read(run.join("classifier.weights")).unwrap())
 }
 
@@ -118,8 +127,11 @@ fn a_loss_that_is_no_number_is_never_saved() {
 struct Slope;
 
 impl Stage for Slope {
-    fn loss(&mut self, decoder: &Decoder, _index: usize) -> (Tensor, usize) {
-        (decoder.score.value.sum(Kind::Float), 1)
+    fn loss(&mut self, decoder: &Decoder, _index: usize, _share: Share) -> BatchLoss {
+        BatchLoss {
+            own: Some(decoder.score.value.sum(Kind::Float)),
+            tokens: 1,
+        }
     }
 }
 
@@ -133,7 +145,8 @@ fn updates_too_small_for_sixteen_bits_add_up() {
     settings.average_decay = 0.0;
     // As far from zero as the weights of a norm: 16 bits hold few places there.
     let _ = decoder.score.value.fill_(1.0);
-    run_stage(&mut Slope, &settings, &mut decoder, run.path()).unwrap();
+    let place = (run.path(), &ProcessGroup::alone());
+    run_stage(&mut Slope, &settings, &mut decoder, place).unwrap();
     let weight = host(&decoder.score.value)[0];
     // 40 updates of at most 1e-3 along a cosine; each is less than half a place of a 16-bit 1.
     let expected: f64 = (0..40).map(|step| learning_rate(1e-3, step, 40, 0.0)).sum();

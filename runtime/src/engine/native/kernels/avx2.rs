@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::isa::{Isa, LANES, Line, PANEL, Tile, check};
+use super::super::packed::BLOCK_LINES;
+use super::isa::{Isa, LANES, Line, PANEL, TILE_ROWS, Tile, check, check_block};
 
 /// A CPU with AVX2; with `VNNI` also with AVX-VNNI.
 #[derive(Clone, Copy)]
@@ -155,6 +156,30 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
             }
         }
     }
+
+    #[inline(always)]
+    fn block_products(
+        self,
+        block: &[Line; BLOCK_LINES],
+        x: &[u8],
+        stride: usize,
+        rows: usize,
+        start: &[i32; TILE_ROWS],
+        tile: &mut Tile,
+    ) {
+        check_block(x, stride, rows);
+        for (row, tile) in tile[..rows].iter_mut().enumerate() {
+            let (x, block) = (x[row * stride..].as_ptr(), block.as_ptr().cast());
+            // SAFETY: the CPU has the features, since `self` exists; `check_block` has made sure
+            // that the row has a block's bytes.
+            unsafe {
+                match VNNI {
+                    true => block_by_dots(block, x, start[row], tile),
+                    false => block_by_pairs(block, x, start[row], tile),
+                }
+            }
+        }
+    }
 }
 
 /// Sixteen columns of `R` rows by `vpdpbusd`.
@@ -235,6 +260,69 @@ unsafe fn wide<const R: usize>(
                 let start = _mm256_loadu_si256(start.add(v * 8).cast());
                 _mm256_storeu_si256(to.add(v * 8).cast(), _mm256_add_epi32(ordered, start));
             }
+        }
+    }
+}
+
+/// A row's products with a block of 4-bit integers by `vpdpbusd`: these are the bytes that are not
+/// signed, and the activations those that are.
+///
+/// # Safety
+/// The CPU has AVX-VNNI; `block` points to [`BLOCK_LINES`] lines, `x` to a block's 32 bytes.
+#[target_feature(enable = "avx2,avxvnni")]
+unsafe fn block_by_dots(block: *const i8, x: *const u8, start: i32, to: &mut [i32; PANEL]) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let add = |sum, levels, x| _mm256_dpbusd_avx_epi32(sum, levels, x);
+        block_of(block, x, start, to, add);
+    }
+}
+
+/// The same by sums of pairs, of which the largest is 15 * 127 * 2: none saturates.
+///
+/// # Safety
+/// As [`block_by_dots`], with AVX2 alone.
+#[target_feature(enable = "avx2")]
+unsafe fn block_by_pairs(block: *const i8, x: *const u8, start: i32, to: &mut [i32; PANEL]) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let ones = _mm256_set1_epi16(1);
+        let add = |sum, levels, x| {
+            let pairs = _mm256_maddubs_epi16(levels, x);
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones))
+        };
+        block_of(block, x, start, to, add);
+    }
+}
+
+/// # Safety
+/// The CPU has AVX2, and what `add` needs; `block` and `x` are as in [`block_by_dots`].
+#[inline(always)]
+unsafe fn block_of(
+    block: *const i8,
+    x: *const u8,
+    start: i32,
+    to: &mut [i32; PANEL],
+    add: impl Fn(__m256i, __m256i, __m256i) -> __m256i,
+) {
+    // SAFETY: as the caller promises; `to` is eight vectors.
+    unsafe {
+        let (low, signs) = (_mm256_set1_epi8(15), _mm256_set1_epi8(i8::MIN));
+        let mut sums = [_mm256_set1_epi32(start); PANEL / 8];
+        for pair in 0..BLOCK_LINES / 4 {
+            let x: [__m256i; 2] = std::array::from_fn(|half| {
+                let four = x.add((pair * 2 + half) * 4).cast::<i32>();
+                _mm256_xor_si256(_mm256_set1_epi32(four.read_unaligned()), signs)
+            });
+            for (v, sum) in sums.iter_mut().enumerate() {
+                let both = _mm256_load_si256(block.add(pair * 4 * 64 + v * 32).cast());
+                *sum = add(*sum, _mm256_and_si256(both, low), x[0]);
+                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(both), low);
+                *sum = add(*sum, high, x[1]);
+            }
+        }
+        for (v, sum) in sums.into_iter().enumerate() {
+            _mm256_storeu_si256(to.as_mut_ptr().add(v * 8).cast(), sum);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::isa::{Isa, LANES, Line, PANEL, TILE_ROWS, Tile, check};
+use super::super::packed::BLOCK_LINES;
+use super::isa::{Isa, LANES, Line, PANEL, TILE_ROWS, Tile, check, check_block};
 
 /// A CPU with the features that [`is_available`] looks for.
 #[derive(Clone, Copy)]
@@ -90,6 +91,32 @@ impl Isa for Avx512 {
             }
         }
     }
+
+    #[inline(always)]
+    fn block_products(
+        self,
+        block: &[Line; BLOCK_LINES],
+        x: &[u8],
+        stride: usize,
+        rows: usize,
+        start: &[i32; TILE_ROWS],
+        tile: &mut Tile,
+    ) {
+        check_block(x, stride, rows);
+        let (block, x) = (block.as_ptr().cast(), x.as_ptr());
+        // SAFETY: the CPU has the features, since `self` exists; `check_block` has made sure that
+        // every row has a block's bytes.
+        unsafe {
+            match rows {
+                1 => block_of::<1>(block, x, stride, start, tile),
+                2 => block_of::<2>(block, x, stride, start, tile),
+                3 => block_of::<3>(block, x, stride, start, tile),
+                4 => block_of::<4>(block, x, stride, start, tile),
+                5 => block_of::<5>(block, x, stride, start, tile),
+                _ => block_of::<TILE_ROWS>(block, x, stride, start, tile),
+            }
+        }
+    }
 }
 
 /// Sums stay in registers: up to six rows by four vectors, beside four of weights and one of
@@ -120,6 +147,49 @@ unsafe fn tile_of<const R: usize>(
                 let four = _mm512_set1_epi32(four.read_unaligned());
                 for (sum, weights) in sums.iter_mut().zip(weights) {
                     *sum = _mm512_dpbusd_epi32(*sum, four, weights);
+                }
+            }
+        }
+        for (row, sums) in tile.iter_mut().zip(sums) {
+            for (v, sum) in sums.into_iter().enumerate() {
+                _mm512_storeu_si512(row.as_mut_ptr().add(v * LANES).cast(), sum);
+            }
+        }
+    }
+}
+
+/// As [`tile_of`], of a block of 4-bit integers: these are the bytes that are not signed, and the
+/// activations those that are.
+///
+/// # Safety
+/// The CPU has the features; `block` points to [`BLOCK_LINES`] vectors, and `x` to `R` rows,
+/// `stride` bytes apart, of a block's 32 bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn block_of<const R: usize>(
+    block: *const i8,
+    x: *const u8,
+    stride: usize,
+    start: &[i32; TILE_ROWS],
+    tile: &mut Tile,
+) {
+    // SAFETY: as the caller promises; each row of the tile is four vectors.
+    unsafe {
+        let (low, signs) = (_mm512_set1_epi8(15), _mm512_set1_epi8(i8::MIN));
+        let mut sums: [[__m512i; 4]; R] = std::array::from_fn(|r| [_mm512_set1_epi32(start[r]); 4]);
+        for pair in 0..BLOCK_LINES / 4 {
+            let both: [__m512i; 4] =
+                std::array::from_fn(|v| _mm512_load_si512(block.add((pair * 4 + v) * 64).cast()));
+            for half in 0..2 {
+                let levels: [__m512i; 4] = std::array::from_fn(|v| match half {
+                    0 => _mm512_and_si512(both[v], low),
+                    _ => _mm512_and_si512(_mm512_srli_epi16::<4>(both[v]), low),
+                });
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let four = x.add(row * stride + (pair * 2 + half) * 4).cast::<i32>();
+                    let four = _mm512_xor_si512(_mm512_set1_epi32(four.read_unaligned()), signs);
+                    for (sum, levels) in sums.iter_mut().zip(levels) {
+                        *sum = _mm512_dpbusd_epi32(*sum, levels, four);
+                    }
                 }
             }
         }

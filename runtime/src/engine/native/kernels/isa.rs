@@ -1,5 +1,8 @@
 //! What an instruction set has to offer: sixteen floats at a time, and sums of products of int8.
 
+use super::super::packed::BLOCK_LINES;
+use crate::network::BLOCK;
+
 /// Columns of a panel of a packed matrix.
 pub(in super::super) const PANEL: usize = 64;
 /// Rows that a kernel multiplies a panel by at once.
@@ -54,6 +57,25 @@ pub(in super::super) trait Isa: Copy {
         start: &[i32; PANEL],
         tile: &mut Tile,
     );
+
+    /// Writes the products of `rows` rows of activations, `stride` bytes apart, with a block of a
+    /// panel of 4-bit integers, as they are:
+    /// `tile[row][column] = start[row] + sum of (x[row][input] - 128) * block[input][column]`.
+    fn block_products(
+        self,
+        block: &[Line; BLOCK_LINES],
+        x: &[u8],
+        stride: usize,
+        rows: usize,
+        start: &[i32; TILE_ROWS],
+        tile: &mut Tile,
+    );
+}
+
+/// Checks what kernels trust: that `rows` rows of a block lie in `x`.
+#[inline(always)]
+pub(super) fn check_block(x: &[u8], stride: usize, rows: usize) {
+    assert!((1..=TILE_ROWS).contains(&rows) && x.len() >= (rows - 1) * stride + BLOCK);
 }
 
 /// Checks what kernels trust: that the panel is whole, and that `rows` rows of it lie in `x`.

@@ -15,6 +15,8 @@ mod neon;
 
 pub(super) use self::isa::{Isa, LANES, Line, PANEL, TILE_ROWS, Tile};
 use super::attention::{self, Attention};
+use super::embedding::{self, Embedded};
+use super::placing::{self, Placing};
 use super::products::{self, Product};
 use super::rounding::{self, Normalised, Rounded};
 
@@ -30,6 +32,8 @@ pub(super) struct Kernel {
     normalise: unsafe fn(Normalised<'_>),
     round: unsafe fn(Rounded<'_>),
     attend: unsafe fn(Attention<'_>),
+    embed: unsafe fn(Embedded<'_>),
+    place: unsafe fn(Placing<'_>),
 }
 
 /// A row of the table, whose steps are compiled with some target features.
@@ -63,6 +67,20 @@ macro_rules! kernel {
             // SAFETY: as the caller promises.
             attention::attend(unsafe { $isa }, work)
         }
+        /// # Safety
+        /// As `multiply`.
+        $(#[$features])?
+        unsafe fn embed(work: Embedded<'_>) {
+            // SAFETY: as the caller promises.
+            embedding::embed(unsafe { $isa }, work)
+        }
+        /// # Safety
+        /// As `multiply`.
+        $(#[$features])?
+        unsafe fn place(work: Placing<'_>) {
+            // SAFETY: as the caller promises.
+            placing::place(unsafe { $isa }, work)
+        }
         Kernel {
             name: $name,
             is_available: $is_available,
@@ -70,6 +88,8 @@ macro_rules! kernel {
             normalise,
             round,
             attend,
+            embed,
+            place,
         }
     }};
 }
@@ -150,6 +170,18 @@ impl Chosen {
     pub(super) fn attend(self, work: Attention<'_>) {
         // SAFETY: as in `multiply`.
         unsafe { (self.0.attend)(work) }
+    }
+
+    /// Writes a row of the embedding; see [`embedding::embed`].
+    pub(super) fn embed(self, work: Embedded<'_>) {
+        // SAFETY: as in `multiply`.
+        unsafe { (self.0.embed)(work) }
+    }
+
+    /// Puts queries, keys and values into their places; see [`placing::place`].
+    pub(super) fn place(self, work: Placing<'_>) {
+        // SAFETY: as in `multiply`.
+        unsafe { (self.0.place)(work) }
     }
 }
 

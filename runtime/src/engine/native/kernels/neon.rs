@@ -4,7 +4,8 @@
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
 
-use super::isa::{Isa, LANES, Line, PANEL, Tile, check};
+use super::super::packed::BLOCK_LINES;
+use super::isa::{Isa, LANES, Line, PANEL, TILE_ROWS, Tile, check, check_block};
 
 /// A CPU with NEON; with `DOTS` also with the dot products of int8.
 #[derive(Clone, Copy)]
@@ -132,6 +133,25 @@ impl<const DOTS: bool> Isa for Neon<DOTS> {
             }
         }
     }
+
+    #[inline(always)]
+    fn block_products(
+        self,
+        block: &[Line; BLOCK_LINES],
+        x: &[u8],
+        stride: usize,
+        rows: usize,
+        start: &[i32; TILE_ROWS],
+        tile: &mut Tile,
+    ) {
+        check_block(x, stride, rows);
+        for (row, tile) in tile[..rows].iter_mut().enumerate() {
+            let (x, block) = (x[row * stride..].as_ptr(), block.as_ptr().cast());
+            // SAFETY: the CPU has the features, since `self` exists; `check_block` has made sure
+            // that the row has a block's bytes.
+            unsafe { block_of::<DOTS>(block, x, start[row], tile) }
+        }
+    }
 }
 
 /// Sixteen columns of `R` rows.
@@ -212,5 +232,39 @@ unsafe fn products(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
         let low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
         let high = vpaddlq_s16(vmull_s8(vget_high_s8(a), vget_high_s8(b)));
         vaddq_s32(sum, vpaddq_s32(low, high))
+    }
+}
+
+/// A row's products with a block of 4-bit integers, which are as good as signed ones.
+///
+/// # Safety
+/// The CPU has NEON and, with `DOTS`, its dot products; `block` points to [`BLOCK_LINES`] lines,
+/// `x` to a block's 32 bytes.
+#[inline(always)]
+unsafe fn block_of<const DOTS: bool>(
+    block: *const u8,
+    x: *const u8,
+    start: i32,
+    to: &mut [i32; PANEL],
+) {
+    // SAFETY: as the caller promises; `to` is sixteen vectors.
+    unsafe {
+        for v in 0..PANEL / 4 {
+            let mut sum = vdupq_n_s32(start);
+            for pair in 0..BLOCK_LINES / 4 {
+                let both = vld1q_u8(block.add(pair * 4 * 64 + v * 16));
+                let levels = [vandq_u8(both, vdupq_n_u8(15)), vshrq_n_u8::<4>(both)];
+                for (half, levels) in levels.into_iter().enumerate() {
+                    let four = x.add((pair * 2 + half) * 4).cast::<u32>().read_unaligned();
+                    let four = vreinterpretq_s8_u32(vdupq_n_u32(four ^ 0x8080_8080));
+                    let levels = vreinterpretq_s8_u8(levels);
+                    sum = match DOTS {
+                        true => dots(sum, levels, four),
+                        false => products(sum, levels, four),
+                    };
+                }
+            }
+            vst1q_s32(to.as_mut_ptr().add(v * 4), sum);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Plain loops: what every CPU runs, and what all other instruction sets are compared with.
 
-use super::isa::{Isa, LANES, Line, PANEL, Tile, check};
+use super::super::packed::{BLOCK_LINES, ZERO};
+use super::isa::{Isa, LANES, Line, PANEL, TILE_ROWS, Tile, check, check_block};
+use crate::network::BLOCK;
 
 #[derive(Clone, Copy)]
 pub(in super::super) struct Scalar(());
@@ -96,6 +98,34 @@ impl Isa for Scalar {
                         *sum += products
                             .map(|(x, weight)| i32::from(*x) * i32::from(*weight))
                             .sum::<i32>();
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn block_products(
+        self,
+        block: &[Line; BLOCK_LINES],
+        x: &[u8],
+        stride: usize,
+        rows: usize,
+        start: &[i32; TILE_ROWS],
+        tile: &mut Tile,
+    ) {
+        check_block(x, stride, rows);
+        for (row, sums) in tile[..rows].iter_mut().enumerate() {
+            *sums = [start[row]; PANEL];
+            let x = x[row * stride..][..BLOCK].as_chunks::<8>().0;
+            for (x, lines) in x.iter().zip(block.as_chunks::<4>().0) {
+                let x = x.map(|x| i32::from(x) - ZERO);
+                for (sums, line) in sums.as_chunks_mut::<LANES>().0.iter_mut().zip(lines) {
+                    for (sum, levels) in sums.iter_mut().zip(line.0.as_chunks::<4>().0) {
+                        for (i, both) in levels.iter().enumerate() {
+                            let both = i32::from(*both as u8);
+                            *sum += (both & 15) * x[i] + (both >> 4) * x[4 + i];
+                        }
                     }
                 }
             }

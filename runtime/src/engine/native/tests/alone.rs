@@ -68,6 +68,7 @@ fn integer_sums_are_exact_at_odd_sizes() {
                     then: Then::Store,
                     stride: packed.width(),
                     y: &mut y,
+                    starts: &mut [],
                 });
                 let found: Vec<f32> = y
                     .chunks(packed.width())

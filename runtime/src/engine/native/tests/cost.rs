@@ -120,6 +120,7 @@ fn rate(kernel: Chosen, inputs: usize, columns: usize, rows: usize) -> f64 {
             then: Then::Store,
             stride: packed.width(),
             y: &mut y,
+            starts: &mut [],
         });
     });
     black_box(&y);

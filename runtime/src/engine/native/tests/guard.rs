@@ -6,7 +6,7 @@ use super::super::kernels::PANEL;
 use super::super::packed::{Order, Packed};
 use super::super::products::{Product, Rows, Then};
 use super::whole::kernels;
-use crate::network::{Format, Matrix};
+use crate::network::{BLOCK, Format, Matrix};
 
 /// A multiple of every page size.
 const BYTES: usize = 64 << 10;
@@ -23,16 +23,27 @@ fn guarded() -> MmapMut {
 #[test]
 #[cfg_attr(miri, ignore = "Miri maps no files")]
 fn nothing_behind_a_buffer_is_touched() {
-    for (inputs, columns, rows) in [(1, 1, 1), (37, 65, 5), (64, 64, 6), (190, 130, 7)] {
-        let weights = vec![3; inputs * columns];
+    let int8 = [(1, 1, 1), (37, 65, 5), (64, 64, 6), (190, 130, 7)];
+    let blocks = [(32, 1, 1), (64, 65, 5), (160, 130, 7)];
+    let int8 = int8.map(|shape| (Format::Int8, shape));
+    let blocks = blocks.map(|shape| (Format::Blocks, shape));
+    for (format, (inputs, columns, rows)) in int8.into_iter().chain(blocks) {
+        // All weights are 3: the scale of a block is 1.
+        let (weights, scales) = match format {
+            Format::Blocks => {
+                let scales = vec![1.0_f32.to_le_bytes(); inputs / BLOCK * columns];
+                (vec![0xbb; inputs * columns / 2], Some(scales.concat()))
+            }
+            Format::F32 | Format::Int8 => (vec![3; inputs * columns], None),
+        };
         let matrix = Matrix {
             name: String::new(),
-            format: Format::Int8,
+            format,
             inputs,
             stride: columns,
             columns: 0..columns,
             bytes: &weights,
-            scale: None,
+            scale: scales.as_deref(),
             bias: None,
         };
         let packed = Packed::new(&matrix, true, Order::AsTheyAre);
@@ -58,6 +69,7 @@ fn nothing_behind_a_buffer_is_touched() {
                 then: Then::Store,
                 stride: packed.width(),
                 y,
+                starts: &mut vec![0; rows * packed.blocks()],
             });
             let rows = y.chunks(packed.width());
             let expected = (inputs * 2 * 3) as f32;

@@ -2,6 +2,7 @@
 
 mod alone;
 mod cost;
+mod encoders;
 mod guard;
 mod streams;
 mod whole;

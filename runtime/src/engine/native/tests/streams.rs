@@ -31,7 +31,8 @@ const SHAPE: CacheShape = CacheShape {
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(64)
+        // More than 10,000 cuts.
+        ..ProptestConfig::with_cases(3000)
     })]
 
     /// Every look goes on from a beginning of what the one before has computed, as a stream does

@@ -30,8 +30,8 @@ pub(super) const SAMPLE: Sample = Sample {
 
 pub(super) fn network(sample: &Sample, rounds: bool) -> Resident {
     let weights = Arc::new(Weights::from_bytes(&sample.file()).unwrap());
-    let network = Network::read("native", &weights, EPSILON).unwrap();
-    Resident::new(&network, &weights, |matrix: &Matrix<'_>| {
+    let network = Network::read("native", &weights, EPSILON, &Format::ALL).unwrap();
+    Resident::of_decoder(&network, &weights, |matrix: &Matrix<'_>| {
         rounds && matrix.format == Format::Int8
     })
 }
@@ -46,12 +46,18 @@ pub(super) fn kernels() -> impl Iterator<Item = Chosen> {
     })
 }
 
-fn scalar() -> Chosen {
+pub(super) fn scalar() -> Chosen {
     Chosen::of(KERNELS.last().unwrap()).unwrap()
 }
 
 /// The logits of `rows` sequences, as bits.
-fn run(network: &Resident, kernel: Chosen, threads: usize, rows: usize, ids: &[u32]) -> Vec<u32> {
+pub(super) fn run(
+    network: &Resident,
+    kernel: Chosen,
+    threads: usize,
+    rows: usize,
+    ids: &[u32],
+) -> Vec<u32> {
     let mut arena = Arena::new(network, threads);
     let categories = network.dimensions.categories;
     let mut logits = vec![0.0; rows * categories];
@@ -118,7 +124,7 @@ fn logits_are_those_of_the_reference() {
                 ..SAMPLE
             };
             let file = sample.file();
-            let decoder = Network::read("native", &file, EPSILON).unwrap();
+            let decoder = Network::read("native", &file, EPSILON, &Format::ALL).unwrap();
             let packed = network(&sample, products == Products::Int8);
             for tokens in [1, 5, 40, 131] {
                 let expected = forward(&decoder, products, &ids(tokens));
@@ -134,6 +140,40 @@ fn logits_are_those_of_the_reference() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Weights of 4 bits have activations of 8 always.
+#[test]
+fn blocks_give_what_plain_loops_give() {
+    let sample = Sample {
+        heads: 4,
+        intermediate: 160,
+        embedding: Format::Blocks,
+        matrices: Format::Blocks,
+        ..SAMPLE
+    };
+    let file = sample.file();
+    let decoder = Network::read("native", &file, EPSILON, &Format::ALL).unwrap();
+    let packed = network(&sample, true);
+    for tokens in [1, 7, 70] {
+        let expected = forward(&decoder, Products::Int8, &ids(tokens));
+        let bits = run(&packed, scalar(), 1, 1, &ids(tokens));
+        for (found, expected) in bits.iter().zip(&expected) {
+            let found = f32::from_bits(*found);
+            assert!(
+                (found - expected).abs() <= 2e-2,
+                "{tokens}: {found} {expected}"
+            );
+        }
+        for kernel in kernels() {
+            assert_eq!(
+                run(&packed, kernel, 3, 1, &ids(tokens)),
+                bits,
+                "{}",
+                kernel.name()
+            );
         }
     }
 }

@@ -131,6 +131,7 @@ fn stored(format: Format, count: usize) -> Vec<u8> {
             .iter()
             .map(|value| (value * 127.0) as i8 as u8)
             .collect(),
+        Format::Blocks => panic!("no shader knows blocks"),
     }
 }
 
@@ -210,7 +211,7 @@ fn check_linear(
     let weights = stored(format, inputs * columns_all);
     let unit = match format {
         Format::Int8 => 1.0 / 127.0,
-        Format::F32 => 1.0,
+        Format::F32 | Format::Blocks => 1.0,
     };
     // So that sums are of the order of 1, however many inputs there are.
     let unit = unit * 4.0 / (inputs as f32).sqrt();

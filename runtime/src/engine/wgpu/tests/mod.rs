@@ -13,7 +13,7 @@ use super::plan::Plan;
 use super::resident::{Resident, Shaders};
 use super::schedule;
 use super::self_test::SelfTest;
-use super::shaders::{Format, Products, Tiling};
+use super::shaders::{FORMATS, Format, Products, Tiling};
 use crate::engine::batch::TokenBatch;
 use crate::network::Network;
 use crate::network::reference;
@@ -79,7 +79,7 @@ fn agrees_in(
     shapes: &[(usize, usize)],
 ) {
     let file = sample.file();
-    let network = Network::read(super::NAME, &file, EPSILON).unwrap();
+    let network = Network::read(super::NAME, &file, EPSILON, FORMATS).unwrap();
     let resident = resident(gpu, &network, products);
     for (rows, tokens) in shapes {
         let ids = ids(*rows, *tokens, sample.vocabulary);
@@ -143,7 +143,7 @@ fn networks_of_odd_sizes_agree_in_int8() {
 fn a_row_is_the_same_alone_and_in_company() {
     let Some(gpu) = gpu() else { return };
     let file = SAMPLE.file();
-    let network = Network::read(super::NAME, &file, EPSILON).unwrap();
+    let network = Network::read(super::NAME, &file, EPSILON, FORMATS).unwrap();
     for products in [Products::F32, Products::Int8] {
         let resident = resident(&gpu, &network, products);
         for (rows, tokens) in [(2, 1), (7, 3), (5, 17), (30, 40), (9, 150)] {

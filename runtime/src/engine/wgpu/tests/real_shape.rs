@@ -4,7 +4,7 @@ use super::{agrees, agrees_in, gpu};
 use crate::engine::wgpu::adapter;
 use crate::engine::wgpu::cost::of_steps;
 use crate::engine::wgpu::gpu::Gpu;
-use crate::engine::wgpu::shaders::{Format, Products};
+use crate::engine::wgpu::shaders::{FORMATS, Format, Products};
 use crate::network::Network;
 use crate::network::sample::{EPSILON, Sample};
 
@@ -34,7 +34,7 @@ fn the_shape_of_qwen_runs_under_the_default_limits() {
     assert_eq!(limits.max_storage_buffer_binding_size, 128 << 20);
     let gpu = Gpu::with_limits(&adapter::best().unwrap(), limits).unwrap();
     let file = QWEN2_5_0_5B.file();
-    let network = Network::read(crate::engine::wgpu::NAME, &file, EPSILON).unwrap();
+    let network = Network::read(crate::engine::wgpu::NAME, &file, EPSILON, FORMATS).unwrap();
     let steps = |bytes| network.schedule(bytes, Products::F32).unwrap().len();
     assert!(steps(128 << 20) > steps(1 << 30), "nothing was split");
     println!("{} bytes of weights", file.len());

@@ -12,7 +12,7 @@ use crate::engine::wgpu::adapter;
 use crate::engine::wgpu::gpu::Gpu;
 use crate::engine::wgpu::plan::{Plan, most_tokens};
 use crate::engine::wgpu::resident::Resident;
-use crate::engine::wgpu::shaders::{Format, Products};
+use crate::engine::wgpu::shaders::{FORMATS, Format, Products};
 use crate::error::ErrorKind;
 use crate::graph::{Graph, Origin};
 use crate::network::Network;
@@ -71,7 +71,7 @@ fn tensors_are_split_where_bindings_are_small() {
             ..SAMPLE
         };
         let file = sample.file();
-        let network = Network::read(crate::engine::wgpu::NAME, &file, EPSILON).unwrap();
+        let network = Network::read(crate::engine::wgpu::NAME, &file, EPSILON, FORMATS).unwrap();
         let steps = |bytes| network.schedule(bytes, Products::F32).unwrap().len();
         assert!(steps(4096) > steps(1 << 27));
         agrees(&small, &sample, &[(1, 1), (1, 7), (2, 3)]);
@@ -92,7 +92,7 @@ fn a_batch_that_is_too_large_for_a_binding_runs_in_parts() {
         let gpu = Gpu::with_limits(&adapter::best().unwrap(), limits.clone())?;
         Resident::new(
             gpu,
-            &Network::read(crate::engine::wgpu::NAME, graph.weights(), EPSILON)?,
+            &Network::read(crate::engine::wgpu::NAME, graph.weights(), EPSILON, FORMATS)?,
             Products::F32,
         )
     };
@@ -103,7 +103,8 @@ fn a_batch_that_is_too_large_for_a_binding_runs_in_parts() {
     assert!(most < ids.len(), "{most}");
     let mut logits = vec![0.0; 7 * SAMPLE.categories];
     engine.run(&batch(&ids, 5), &mut logits).unwrap();
-    let network = Network::read(crate::engine::wgpu::NAME, graph.weights(), EPSILON).unwrap();
+    let network =
+        Network::read(crate::engine::wgpu::NAME, graph.weights(), EPSILON, FORMATS).unwrap();
     let expected = ids
         .chunks(5)
         .flat_map(|ids| reference::forward(&network, Products::F32, ids));

@@ -1,0 +1,77 @@
+//! From the last layer's rows to the logits.
+
+use super::arena::{Arena, BLOCK, Scratch};
+use super::forward::Forward;
+use super::products::{Rows, Then};
+use crate::bundle::Pooling;
+
+impl Forward<'_> {
+    pub(super) fn judge(&self, arena: &mut Arena, logits: &mut [f32]) {
+        let (network, head) = (self.network, &self.network.head);
+        let (row, outputs) = (network.row(), head.outputs());
+        if head.pooling == Pooling::Mean {
+            self.pool(arena);
+        }
+        let scratch = &mut arena.scratches[0];
+        let blocks = arena.judged[..self.shape.rows * row].chunks_mut(BLOCK * row);
+        for (x, logits) in blocks.zip(logits.chunks_mut(BLOCK * outputs)) {
+            if let Some(pooler) = &head.pooler {
+                let Scratch {
+                    normal,
+                    bytes,
+                    scales,
+                    starts,
+                    ..
+                } = &mut *scratch;
+                let count = x.len() / row;
+                self.round(x, row, count, pooler, (bytes, scales));
+                let floats = Rows::new(count, row, (bytes, scales), x);
+                self.multiply(floats, pooler, Then::Tanh, (normal, starts));
+                x.copy_from_slice(&normal[..x.len()]);
+            }
+            self.project_rows(x, head.norm.as_ref(), &head.score, scratch);
+            let rows = scratch.wide.chunks_exact(head.score.width());
+            for (logits, row) in logits.chunks_exact_mut(outputs).zip(rows) {
+                match &head.kept_labels {
+                    None => logits.copy_from_slice(&row[..outputs]),
+                    Some(kept) => {
+                        let labels = &row[..network.dimensions.categories];
+                        for (logit, label) in logits.iter_mut().zip(kept) {
+                            *logit = against_others(labels, *label);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The mean of every sequence's tokens, which are added in their order.
+    fn pool(&self, arena: &mut Arena) {
+        let (row, tokens) = (self.network.row(), self.shape.tokens);
+        let sequences = arena.residual.chunks_exact(tokens * row);
+        let means = arena.judged.chunks_exact_mut(row).take(self.shape.rows);
+        for (mean, sequence) in means.zip(sequences) {
+            mean.fill(0.0);
+            for x in sequence.chunks_exact(row) {
+                for (sum, x) in mean.iter_mut().zip(x) {
+                    *sum += x;
+                }
+            }
+            for sum in mean {
+                *sum /= tokens as f32;
+            }
+        }
+    }
+}
+
+/// Of labels that exclude each other, one against all others together: its value less the logarithm
+/// of the sum of the others' powers of e. In f64, so that it is the same on all systems.
+fn against_others(labels: &[f32], label: usize) -> f32 {
+    let others = || {
+        let others = labels.iter().enumerate().filter(|(at, _)| *at != label);
+        others.map(|(_, value)| f64::from(*value))
+    };
+    let largest = others().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = others().map(|value| (value - largest).exp()).sum();
+    (f64::from(labels[label]) - (largest + sum.ln())) as f32
+}

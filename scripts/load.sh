@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Loads `duoguard serve` on this machine, and says what came of it.
+#
+# usage: scripts/load.sh [rate|overhead|shared|idle|slow|killed|stop|memory]...
+#
+#   rate      wrk, CONNECTIONS (16) for SECONDS_OF_LOAD (60), beside the library in a loop
+#   overhead  what the proxy adds to a made-up model of 200 tokens a second, ROUNDS (20) times
+#   shared    the library with 1, 4 and 16 texts in a call, which share runs of the engine `native`
+#   idle      1,000 open connections that say nothing, and one that asks
+#   slow      100 clients that send a header line a second, and one that asks
+#   killed    clients that are killed in the middle of their requests
+#   stop      SIGTERM while 64 connections ask all the time: what was accepted is answered
+#   memory    MINUTES (20) of mixed texts at 50 requests a second: memory and errors
+#
+# Without arguments, all but `memory`. ENGINE (default `auto`) is the engine. `rate`, `overhead` and
+# `shared` want a machine that does nothing else. wrk is Debian's.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/clients/start.sh
+engine=${ENGINE:-auto}
+short="How do I bake bread at home without an oven?"
+prompt="I am writing a short guide for my neighbours about baking bread at home. Please explain \
+in simple words how to mix the dough, how long it has to rest in a warm kitchen, what can go wrong \
+when the yeast is old, and how one can tell that the loaf is done without cutting it open. A list \
+of steps with times would help most."
+
+need() {
+    command -v "$1" >/dev/null || apt-get install --yes "$1" >/dev/null
+}
+
+# load NAME TEXT: wrk's report.
+load() {
+    TEXT=$2 wrk --threads 1 --connections "${CONNECTIONS:-16}" --latency \
+        --duration "${SECONDS_OF_LOAD:-60}s" --script scripts/clients/load.lua \
+        "$url/v1/moderations"
+}
+
+[[ $# -gt 0 ]] || set -- rate shared overhead idle slow killed stop
+for part in "$@"; do
+    echo "== $part"
+    case $part in
+        rate)
+            need wrk
+            cargo build --quiet --release -p duoguard-serve --example loop
+            workers=${WORKERS:-$(nproc)}
+            for text in "$short" "$prompt"; do
+                serve rate --engine "$engine" --workers "$workers"
+                echo "-- ${#text} bytes"
+                load rate "$text"
+                kill "$server" && wait "$server" || true
+                echo "the library in a loop, on $workers threads: $(target/release/examples/loop \
+                    models/mini "$engine" "$workers" "${SECONDS_OF_LOOP:-20}" "$text") a second"
+            done
+            ;;
+        shared)
+            cargo build --quiet --release -p duoguard-serve --example loop
+            for text in "$short" "$prompt"; do
+                for count in 1 4 16; do
+                    echo "${#text} bytes, $count at once: $(target/release/examples/loop models/mini \
+                        native 1 "${SECONDS_OF_LOOP:-5}" "$text" "$count") a second on one thread"
+                done
+            done
+            ;;
+        overhead)
+            text=$(repeat 10 "$safe")
+            upstream overhead "$text" 200 0.2
+            serve overhead-0 --engine "$engine" --upstream "$upstream" --holdback 0
+            none=$url
+            serve overhead-128 --engine "$engine" --upstream "$upstream"
+            python3 scripts/clients/overhead.py "${ROUNDS:-20}" direct="$upstream" \
+                holdback-0="$none" holdback-128="$url"
+            ;;
+        idle | slow | killed)
+            serve "$part" --engine "$engine"
+            python3 scripts/clients/endure.py "$part" "$url" "$server"
+            ;;
+        stop)
+            serve stop --engine "$engine" --log-requests
+            python3 scripts/clients/endure.py stop "$url" "$server" "$logs/stop.log"
+            ;;
+        memory)
+            serve memory --engine "$engine"
+            python3 scripts/clients/endure.py memory "$url" "$server" "${MINUTES:-20}"
+            ;;
+        *)
+            sed -n 's/^# usage: /usage: /p' "$0" >&2
+            exit 2
+            ;;
+    esac
+done
