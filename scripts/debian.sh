@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure of what a check needs of the system: programs, a Vulkan driver, cross compilers.
 #
-# usage: scripts/debian.sh ctest|vulkan|browser|mpi|arm64|wasm32...
+# usage: scripts/debian.sh ctest|vulkan|browser|mpi|arm64|wasm32|go|java...
 #
 # As root on Debian, what is missing is installed by apt-get, from Debian's own packages, into the
 # system. Elsewhere the script says what to install, and fails.
@@ -33,7 +33,7 @@ refuse() {
 }
 
 usage() {
-    echo "usage: scripts/debian.sh ctest|vulkan|browser|mpi|arm64|wasm32..." >&2
+    echo "usage: scripts/debian.sh ctest|vulkan|browser|mpi|arm64|wasm32|go|java..." >&2
     exit 2
 }
 
@@ -79,6 +79,16 @@ for group in "$@"; do
             need /usr/bin/rustc rustc-web
             need /usr/lib/rustlib/src/rust/library/std/Cargo.toml rust-web-src
             need wasm-ld lld
+            ;;
+        go)
+            need go golang-go
+            need gcc gcc
+            need pkg-config pkg-config
+            ;;
+        java)
+            need javac openjdk-17-jdk-headless
+            need /usr/share/java/jna.jar libjna-java
+            need /usr/share/java/junit4.jar junit4
             ;;
         *)
             echo "scripts/debian.sh: there is no $group" >&2

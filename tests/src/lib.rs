@@ -35,17 +35,22 @@ pub fn session_on(model: &Model, engine: &str) -> Session {
     }
 }
 
-/// The `duoguard` program, as `cargo xtask tests` builds it before the tests run.
+/// The `duoguard` program; see [`program`].
+pub fn duoguard() -> Command {
+    program("duoguard")
+}
+
+/// A program of the workspace, as `cargo xtask tests` builds it before the tests run.
 ///
 /// # Panics
 /// When it is not there, with the command that builds it.
-pub fn duoguard() -> Command {
+pub fn program(name: &str) -> Command {
     let test = std::env::current_exe().expect("a test knows its own path");
     let program = test
         .ancestors()
         .nth(2)
         .expect("tests lie in <target>/<profile>/deps")
-        .join("duoguard");
+        .join(name);
     assert!(
         program.exists(),
         "{} is missing: run `cargo build --release --workspace --bins`",

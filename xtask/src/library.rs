@@ -49,7 +49,7 @@ pub fn install(sh: &Shell, options: InstallOptions) -> Result<()> {
     let built = build(sh, &options)?;
     let layout = layout(OS, abi_version()?)?;
     let version = env!("CARGO_PKG_VERSION");
-    let prefix = &path::absolute(options.prefix)?;
+    let prefix = &path::absolute(&options.prefix)?;
 
     write(&prefix.join("include/duoguard.h"), HEADER)?;
     let (shared, fixed) = (prefix.join(&layout.shared.1), prefix.join(layout.fixed.1));
@@ -61,7 +61,7 @@ pub fn install(sh: &Shell, options: InstallOptions) -> Result<()> {
     if let Some((link, target)) = &layout.link {
         symlink(target, &prefix.join(link))?;
     }
-    strip(sh, &shared, &fixed)?;
+    strip(sh, options.target.as_deref(), &shared, &fixed)?;
 
     let mut numbers = version.split('.');
     let (major, minor) = (numbers.next().unwrap_or("0"), numbers.next().unwrap_or("0"));
@@ -88,14 +88,20 @@ fn build(sh: &Shell, options: &InstallOptions) -> Result<Built> {
         .no_default_features
         .then_some("--no-default-features");
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let target = sh.current_dir().join(target);
+    let target = target.join(options.target.as_deref().unwrap_or_default());
     // Next to the library that it belongs to: cargo builds neither again while both are fresh.
-    let folder = sh.create_dir(sh.current_dir().join(target).join(profile))?;
+    let folder = sh.create_dir(target.join(profile))?;
     let native = folder.join("libduoguard.native");
+    let machine = options
+        .target
+        .iter()
+        .flat_map(|target| ["--target", target]);
     let print = format!("native-static-libs={}", native.display());
     cmd!(
         sh,
         "cargo rustc --package duoguard-ffi --lib --profile {profile} {features...}
-         -- --print {print}"
+         {machine...} -- --print {print}"
     )
     .run()
     .context("the C library was not built; this needs cargo and a C compiler")?;
@@ -139,17 +145,23 @@ fn layout(system: &str, abi: &str) -> Result<Layout> {
 }
 
 /// Takes debug information and local symbols off. On Windows they are files of their own.
-fn strip(sh: &Shell, shared: &Path, fixed: &Path) -> Result<()> {
+fn strip(sh: &Shell, target: Option<&str>, shared: &Path, fixed: &Path) -> Result<()> {
     let [of_shared, of_fixed] = match OS {
         "windows" => return Ok(()),
         "macos" => ["-x", "-S"],
         _ => ["--strip-unneeded", "--strip-debug"],
     };
     const NEEDS: &str = "the library was not stripped; this needs strip, of binutils";
-    cmd!(sh, "strip {of_shared} {shared}")
+    // Debian's names of cross tools: aarch64-linux-gnu-strip for aarch64-unknown-linux-gnu.
+    let program = target.map_or("strip".to_owned(), |target| {
+        target.replace("-unknown-", "-") + "-strip"
+    });
+    cmd!(sh, "{program} {of_shared} {shared}")
         .run()
         .context(NEEDS)?;
-    cmd!(sh, "strip {of_fixed} {fixed}").run().context(NEEDS)
+    cmd!(sh, "{program} {of_fixed} {fixed}")
+        .run()
+        .context(NEEDS)
 }
 
 /// The linker's arguments, each once: the last place of each is the one that counts.

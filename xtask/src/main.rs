@@ -21,7 +21,7 @@ use xshell::{Shell, cmd};
 #[command(bin_name = "cargo xtask")]
 enum Task {
     /// Run everything that CI runs: ort, torch, lint, tests and ctest, with what they need of
-    /// Debian, and scripts/metrics.sh
+    /// Debian, scripts/metrics.sh and scripts/bindings.sh
     Test,
     /// Fetch the pinned ONNX Runtime into target/onnxruntime
     Ort,
@@ -61,6 +61,11 @@ enum Task {
     },
     /// Build the C library small, and install it with its header, pkg-config and CMake files
     Install(InstallOptions),
+    /// Make the archive of a release, target/dist/duoguard-VERSION-TARGET.tar.gz: scripts/dist.sh
+    Dist {
+        /// For x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu; without it, this machine
+        target: Option<String>,
+    },
     /// Append the rows on stdin, CSV with a line of names, to a record of this machine
     Record {
         /// The record: benches/record/MACHINE/NAME.csv; without it, print the folder
@@ -86,6 +91,9 @@ struct InstallOptions {
     /// Leave the engine out that loads ONNX Runtime
     #[arg(long)]
     no_default_features: bool,
+    /// The machine that it is for, as rustc names it; without it, this one
+    #[arg(long)]
+    target: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -131,6 +139,7 @@ fn run(task: Task) -> Result<()> {
             throughput(&sh, &device, &[turns, threads], only.as_deref())
         }
         Task::Install(options) => library::install(&sh, options),
+        Task::Dist { target } => Ok(cmd!(sh, "scripts/dist.sh {target...}").run()?),
         Task::Record { name: Some(name) } => record::append(&root, &name),
         Task::Record { name: None } => {
             println!("{}", record::folder(&root).display());
@@ -148,7 +157,7 @@ type Part<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
 
 /// Runs everything, and says how long each part took.
 fn test(sh: &Shell, root: &Path) -> Result<()> {
-    let parts: [Part<'_>; 8] = [
+    let parts: [Part<'_>; 9] = [
         ("ort", &|| onnxruntime::fetch(sh, root).map(drop)),
         ("torch", &|| torch(sh, root)),
         ("debian", &|| {
@@ -162,6 +171,11 @@ fn test(sh: &Shell, root: &Path) -> Result<()> {
         }),
         ("metrics", &|| Ok(cmd!(sh, "scripts/metrics.sh").run()?)),
         ("ctest", &|| ctest(sh, root, false)),
+        // With the library that the part before has installed.
+        ("bindings", &|| {
+            let prefix = root.join("target/ctest/prefix");
+            Ok(cmd!(sh, "scripts/bindings.sh {prefix} python go java").run()?)
+        }),
     ];
     for (name, part) in parts {
         eprintln!("== {name}");
@@ -239,11 +253,7 @@ fn throughput(
     only: Option<&str>,
 ) -> Result<()> {
     let examples = ["--example", "throughput", "--example", "device_check"];
-    cmd!(
-        sh,
-        "cargo build --release --workspace {examples...}"
-    )
-    .run()?;
+    cmd!(sh, "cargo build --release --workspace {examples...}").run()?;
     if device == "cuda" {
         cmd!(sh, "target/release/examples/device_check --device cuda").run()?;
     }
@@ -274,6 +284,7 @@ fn ctest(sh: &Shell, root: &Path, full: bool) -> Result<()> {
         prefix: prefix.clone(),
         profile: "release".to_owned(),
         no_default_features: false,
+        target: None,
     };
     library::install(sh, options)?;
     cmd!(

@@ -1,6 +1,6 @@
-/* The C door of the suite of checks: checks BUNDLE < CASES. Each line of input is a case, each line
- * of output what the library said to it, in JSON. The test `checks` of the crate writes the one and
- * reads the other.
+/* The C door of the suite of checks: checks BUNDLE [ENGINE] < CASES. Each line of
+ * input is a case, each line of output what the library said to it, in JSON. The test `checks` of
+ * the crate writes the one and reads the other.
  *
  * A case is `key=value` pairs between tabs: the fields of the header's structs by their names, text
  * in hexadecimal digits, floats as the digits of their bits. What is not named has its default; no
@@ -233,10 +233,10 @@ int main(int argc, char **argv) {
     duoguard_error error;
     char *line = malloc(LINE_SIZE);
     check check;
-    if (argc != 2 || line == NULL)
-        stop("usage: checks BUNDLE < CASES");
-    /* The embedded engine. */
-    options.engine = duoguard_engine_name(0);
+    if (argc < 2 || argc > 3 || line == NULL)
+        stop("usage: checks BUNDLE [ENGINE] < CASES");
+    /* The embedded engine, unless another is named. */
+    options.engine = argc == 3 ? argv[2] : duoguard_engine_name(0);
     if (duoguard_model_open(argv[1], &model, &error) != DUOGUARD_OK ||
         duoguard_session_new(model, &options, &session, &error) != DUOGUARD_OK)
         stop(error.message);

@@ -1,8 +1,8 @@
 //! The processes that train one network together: data parallelism.
 //!
-//! Every process holds all weights and computes its share of each batch; gradients are added up over
-//! the processes, and each then takes the same step. `mpirun` starts them (feature `distributed`).
-//! Without it a group is one process, and whatever is asked of it costs nothing.
+//! Every process holds all weights and computes its share of each batch; gradients are added up
+//! over the processes, and each then takes the same step. `mpirun` starts them (feature
+//! `distributed`). Without it a group is one process, and whatever is asked of it costs nothing.
 
 #[cfg(feature = "distributed")]
 mod link;

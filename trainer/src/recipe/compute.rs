@@ -16,8 +16,8 @@ pub struct ComputeRecipe {
     /// backward pass.
     #[serde(default)]
     pub recompute_layers: bool,
-    /// What a generator that runs here writes with. In bfloat16 that is faster, and other texts come
-    /// out. Likelihoods and ratings are always computed in 32 bits.
+    /// What a generator that runs here writes with. In bfloat16 that is faster, and other texts
+    /// come out. Likelihoods and ratings are always computed in 32 bits.
     #[serde(default)]
     pub sampling_precision: Precision,
     /// Steps whose losses and gradient norms are read from the device at once. Absent: 1 on a CPU,

@@ -1,0 +1,3 @@
+module duoguard
+
+go 1.19

@@ -1,0 +1,135 @@
+//! A bundle that this process has opened, and its sessions.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use duoguard::{EngineChoice, Model, Session, SessionOptions};
+
+use crate::error::{Failure, guarded};
+
+/// The engine whose threads are the process's, and do not exist in its forks.
+const RTEN: &str = "rten";
+
+/// How many times this process's ancestors have forked on the way to it.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+/// Whether this process has run the engine rten.
+static RTEN_RAN: AtomicBool = AtomicBool::new(false);
+/// Whether an ancestor had run it when it forked: it would wait for ever here.
+static RTEN_RAN_BEFORE_FORK: AtomicBool = AtomicBool::new(false);
+
+/// Notes that this process is the child of a fork.
+pub fn after_fork_in_child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    if RTEN_RAN.load(Ordering::Relaxed) {
+        RTEN_RAN_BEFORE_FORK.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Which bundle, on what.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub path: PathBuf,
+    pub engine: EngineChoice,
+    pub threads: NonZeroUsize,
+}
+
+/// A model and sessions on it that wait for work. Threads share it; each computes with a session
+/// that it takes.
+pub struct Opened {
+    pub model: Model,
+    /// The name of each category, in the order of scores.
+    pub categories: Arc<[String]>,
+    /// What computes, as the automatic choice chose it.
+    pub engine: String,
+    options: SessionOptions,
+    waiting: Mutex<Vec<Session>>,
+    generation: u64,
+}
+
+impl Opened {
+    /// Opens a bundle and one session.
+    pub fn new(source: &Source) -> Result<Self, Failure> {
+        let model = guarded(|| Model::open(&source.path))?;
+        refuse_rten_after_fork(&model, source)?;
+        let options = SessionOptions {
+            engine: source.engine.clone(),
+            threads: source.threads,
+        };
+        let session = open_session(&model, &options)?;
+        Ok(Self {
+            categories: model.categories().into(),
+            engine: session.engine().to_owned(),
+            model,
+            options,
+            waiting: Mutex::new(vec![session]),
+            generation: GENERATION.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Whether it was opened before this process was forked off, and must not be touched.
+    pub fn is_stale(&self) -> bool {
+        self.generation != GENERATION.load(Ordering::Relaxed)
+    }
+
+    /// A session that waits; `None` if all are at work. With the interpreter's lock held.
+    pub fn take(&self) -> Option<Session> {
+        self.lock().pop()
+    }
+
+    /// As many of them as there are, up to `most`.
+    pub fn take_many(&self, most: usize) -> Vec<Session> {
+        let mut waiting = self.lock();
+        let rest = waiting.len().saturating_sub(most);
+        waiting.split_off(rest)
+    }
+
+    /// Puts sessions back. With the interpreter's lock held.
+    pub fn put(&self, sessions: impl IntoIterator<Item = Session>) {
+        self.lock().extend(sessions);
+    }
+
+    /// Opens another session. Without the interpreter's lock.
+    pub fn session(&self) -> Result<Session, Failure> {
+        open_session(&self.model, &self.options)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
+        // A list of sessions is whole whatever happened to who held it.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open_session(model: &Model, options: &SessionOptions) -> Result<Session, Failure> {
+    let session = guarded(|| model.session(options))?;
+    if session.engine() == RTEN {
+        RTEN_RAN.store(true, Ordering::Relaxed);
+    }
+    Ok(session)
+}
+
+fn refuse_rten_after_fork(model: &Model, source: &Source) -> Result<(), Failure> {
+    if !RTEN_RAN_BEFORE_FORK.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let name = match &source.engine {
+        EngineChoice::Named(name) => name.clone(),
+        EngineChoice::Auto => guarded(|| model.auto_engine(source.threads))?
+            .name
+            .to_owned(),
+    };
+    if name != RTEN {
+        return Ok(());
+    }
+    Err(Failure::unsupported(
+        "the engine rten ran in this process's parent before the fork, and its threads do not exist \
+         here; use engine=\"native\", or start processes with the method \"spawn\"",
+    ))
+}
+
+/// A folder as an absolute path, so that it means the same when the working directory changes.
+pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path)
+        .map_err(|cause| Failure::argument(format!("{}: {cause}", path.display())))
+}

@@ -1,0 +1,89 @@
+"""Forks and spawned processes: work, or an error, and never a wait without end."""
+
+import multiprocessing.pool
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import duoguard
+from conftest import BREAD, UNSAFE
+
+LIMIT = 60
+
+
+def in_child(work):
+    """Runs `work` in a fork, and returns what it wrote; a child that hangs is ended and fails."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(LIMIT)
+        try:
+            os.write(write, work().encode())
+        except BaseException as error:
+            os.write(write, f"{type(error).__name__}: {error}".encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(child, 0)
+    assert status == 0, f"the child ended with {status}, 14 being a wait of {LIMIT} s"
+    return said
+
+
+def test_four_forks_of_one_guard_check():
+    guard = duoguard.Guard(engine="native")
+    expected = guard.check(UNSAFE)
+    for _ in range(4):
+        assert in_child(lambda: repr(guard.check(UNSAFE))) == repr(expected)
+        assert in_child(lambda: repr(guard.check_batch([UNSAFE] * 4, threads=2)[3])) == repr(expected)
+    assert guard.check(UNSAFE) == expected
+
+
+def test_a_fork_at_work_of_other_threads():
+    guard = duoguard.Guard(engine="native")
+    with multiprocessing.pool.ThreadPool(4) as pool:
+        running = pool.map_async(guard.check, [UNSAFE * 5] * 200)
+        for _ in range(5):
+            assert in_child(lambda: str(guard.check(BREAD).flagged)) == "False"
+        assert all(verdict.flagged for verdict in running.get(LIMIT))
+
+
+def test_a_child_whose_parent_ran_rten_gets_an_error():
+    """In a process of its own: the others must not have run rten."""
+    program = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import duoguard
+from test_processes import in_child
+guard = duoguard.Guard(engine="rten")
+print(in_child(lambda: str(guard.check("bread").flagged)))
+print(in_child(lambda: str(duoguard.Guard(engine="native").check("bread").flagged)))
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", program, os.path.dirname(__file__)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=3 * LIMIT,
+    ).stdout.splitlines()
+    assert said[0].startswith("UnsupportedError: the engine rten ran") and "native" in said[0]
+    assert said[1] in ("True", "False")
+
+
+def test_a_stream_does_not_outlive_a_fork():
+    stream = duoguard.Guard(engine="native").stream()
+    stream.push("bread")
+    assert in_child(stream.finish).startswith("RuntimeError: the stream was begun before")
+    assert not stream.finish().flagged
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
+def test_a_pool_of_processes(method):
+    guard = duoguard.Guard(engine="native")
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        verdicts = pool.map_async(guard.check, [BREAD, UNSAFE] * 4).get(LIMIT)
+    assert [verdict.flagged for verdict in verdicts] == [False, True] * 4

@@ -1,0 +1,215 @@
+//! Whatever call to the system fails, a command succeeds or ends with one clear error.
+//!
+//! Each command is run again and again, with one call more going well before the one that fails,
+//! until it makes no such call any more. Then it may have succeeded, with the result that it has
+//! without a fault; or it ended with the error status and one message, and left no half of a
+//! result: no bundle, or a whole one, and nothing temporary. A run that can be resumed is, and ends
+//! with the same bytes as one without a fault.
+//!
+//! A large block of memory that the system refuses may also end a program by Rust's own message,
+//! which no program can change; a message that cannot be written for the very fault is missed.
+
+#![cfg(target_os = "linux")]
+
+mod scenario;
+mod shim;
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+
+use self::scenario::{Scenario, contents};
+use self::shim::{Ending, KINDS, Shim};
+
+const ERROR_STATUS: i32 = 2;
+const ABORTED: i32 = 6;
+
+/// What a command does without a fault.
+struct Expected {
+    status: Option<i32>,
+    stdout: Vec<u8>,
+    files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+/// How many faults ended how.
+#[derive(Debug, Default)]
+struct Count {
+    succeeded: usize,
+    errors: usize,
+    aborted: usize,
+}
+
+/// Runs a command into an empty folder.
+fn run(
+    shim: &Shim,
+    scenario: &Scenario,
+    fault: Option<(&str, usize)>,
+) -> (Ending, tempfile::TempDir) {
+    let out = tempfile::tempdir().unwrap();
+    let ending = shim.run((scenario.command)(out.path(), false), fault);
+    (ending, out)
+}
+
+/// The output without the name of the folder and the time taken, which differ.
+fn without(stdout: &[u8], folder: &Path) -> Vec<u8> {
+    let text = String::from_utf8_lossy(stdout).replace(&folder.display().to_string(), "OUT");
+    // "time  0.3 s" of an export, and "..., 2.9 ms)" of a check.
+    let lines = text.lines().filter(|line| !line.starts_with("time "));
+    let timeless = lines.map(|line| match line.strip_suffix(" ms)") {
+        Some(start) => start.rsplit_once(", ").map_or(start, |(rest, _)| rest),
+        None => line,
+    });
+    timeless.collect::<Vec<_>>().join("\n").into_bytes()
+}
+
+/// Makes the call number `n` of a kind fail, and judges what comes of it; `false` where the
+/// command makes no such call.
+fn judge(
+    shim: &Shim,
+    scenario: &Scenario,
+    expected: &Expected,
+    (kind, n): (&str, usize),
+    count: &mut Count,
+) -> Result<bool, String> {
+    let (ending, out) = run(shim, scenario, Some((kind, n)));
+    let Some(failed) = &ending.failed else {
+        return Ok(false);
+    };
+    let say = |what: &str| {
+        Err(format!(
+            "{} {kind} {n} ({}): {what}: {:?}\n{}",
+            scenario.name,
+            failed.trim(),
+            ending.status,
+            ending.stderr
+        ))
+    };
+    if ending.hung {
+        return say("hung");
+    }
+    if ending.stderr.contains("panicked") {
+        return say("panicked");
+    }
+    let left = contents(out.path());
+    let temporary = |path: &&PathBuf| {
+        let name = path.to_string_lossy();
+        name.contains(".partial") || name.contains("/.") || name.starts_with('.')
+    };
+    // What a run that can be resumed leaves, it takes up again below.
+    if !scenario.resumes {
+        if let Some(path) = left.keys().find(temporary) {
+            return say(&format!("left {}", path.display()));
+        }
+    }
+    let refused = kind == "allocate"
+        && ending.status.signal() == Some(ABORTED)
+        && ending.stderr.contains("memory allocation of");
+    if ending.status.code() == expected.status {
+        count.succeeded += 1;
+        if without(&ending.stdout, out.path()) != expected.stdout {
+            return say("succeeded with another output");
+        }
+        if left != expected.files {
+            return say("succeeded with another result");
+        }
+        return Ok(true);
+    } else if refused {
+        count.aborted += 1;
+    } else if ending.status.code() == Some(ERROR_STATUS) {
+        count.errors += 1;
+        let messages = ending.stderr.matches("error: ").count();
+        if messages != 1 && failed.trim() != "write 2" {
+            return say("expected one message");
+        }
+    } else {
+        return say("ended as it never should");
+    }
+    let whole = |files: &BTreeMap<PathBuf, Vec<u8>>| {
+        let bundle = |path: &PathBuf| path.components().any(|part| part.as_os_str() == "bundle");
+        let part: Vec<_> = files.iter().filter(|(path, _)| bundle(path)).collect();
+        let all: Vec<_> = expected
+            .files
+            .iter()
+            .filter(|(path, _)| bundle(path))
+            .collect();
+        part.is_empty() || part == all
+    };
+    if !whole(&left) {
+        return say("left a part of a bundle");
+    }
+    if scenario.resumes {
+        let resume = left.keys().next().is_some();
+        let again = shim.run((scenario.command)(out.path(), resume), None);
+        if !again.status.success() {
+            return say(&format!("cannot be resumed: {}", again.stderr));
+        }
+        if contents(out.path()) != expected.files {
+            return say("resumed to another end");
+        }
+    }
+    Ok(true)
+}
+
+/// Runs the named commands with the first `most` calls of each kind failing, one a time; returns
+/// how many faults there were.
+fn inject(names: &[&str], most: usize) -> usize {
+    let fixture = tempfile::tempdir().unwrap();
+    let shim = Shim::compile(fixture.path());
+    scenario::prepare(fixture.path());
+    let (mut total, mut wrong) = (0, Vec::new());
+    for scenario in scenario::all(fixture.path()) {
+        if !names.contains(&scenario.name) {
+            continue;
+        }
+        let (ending, out) = run(&shim, &scenario, None);
+        assert!(
+            ending.status.success(),
+            "{}: {}",
+            scenario.name,
+            ending.stderr
+        );
+        let expected = Expected {
+            status: ending.status.code(),
+            stdout: without(&ending.stdout, out.path()),
+            files: contents(out.path()),
+        };
+        for kind in KINDS {
+            let mut count = Count::default();
+            let mut made = 0;
+            while made < most {
+                match judge(&shim, &scenario, &expected, (kind, made), &mut count) {
+                    Ok(false) => break,
+                    Ok(true) => {}
+                    Err(what) => {
+                        println!("{what}");
+                        wrong.push(what);
+                    }
+                }
+                made += 1;
+            }
+            total += made;
+            println!("{:>8} {kind:>8}: {made:4} faults, {count:?}", scenario.name);
+        }
+    }
+    println!("{total} faults");
+    assert!(
+        wrong.is_empty(),
+        "{} of {total} faults ended wrongly",
+        wrong.len()
+    );
+    total
+}
+
+#[test]
+fn a_failing_call_ends_a_check_or_an_export_in_success_or_one_clear_error() {
+    // The first of each kind: that of all is the test below.
+    let total = inject(&["check", "export"], 12);
+    assert!(total >= 60, "only {total} faults were injected");
+}
+
+#[test]
+#[ignore = "an hour: cargo test --release -p duoguard-tests --test faults -- --ignored --nocapture"]
+fn every_failing_call_ends_in_success_or_one_clear_error() {
+    let total = inject(&["check", "export", "training", "game"], usize::MAX);
+    assert!(total >= 1000, "only {total} faults were injected");
+}

@@ -1,0 +1,150 @@
+//! What is run under faults, and what each run must leave.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use duoguard_tests::{duoguard, mini, program, root};
+
+/// A command, and where its results go.
+pub struct Scenario {
+    pub name: &'static str,
+    /// The command that writes into a folder; `true` where it goes on with what is there.
+    pub command: Box<dyn Fn(&Path, bool) -> Command>,
+    /// Whether a command that failed can be run again to go on.
+    pub resumes: bool,
+}
+
+/// Opening a bundle and checking texts; exporting a checkpoint; training; and a round of the game.
+pub fn all(fixture: &Path) -> Vec<Scenario> {
+    let checkpoint = fixture.join("runs/faults/checkpoint");
+    let (training, game) = (fixture.join("training.toml"), fixture.join("game.toml"));
+    vec![
+        Scenario {
+            name: "check",
+            command: Box::new(|_, _| check()),
+            resumes: false,
+        },
+        Scenario {
+            name: "export",
+            command: Box::new(move |out, _| export(&checkpoint, out)),
+            resumes: false,
+        },
+        Scenario {
+            name: "training",
+            command: Box::new(move |out, resume| train(&training, out, resume)),
+            resumes: true,
+        },
+        Scenario {
+            name: "game",
+            command: Box::new(move |out, resume| train(&game, out, resume)),
+            resumes: true,
+        },
+    ]
+}
+
+fn check() -> Command {
+    let mut command = duoguard();
+    command.args(["check", "--model"]).arg(mini());
+    command.args(["--", "The soup is warm."]);
+    command
+}
+
+fn export(checkpoint: &Path, out: &Path) -> Command {
+    let mut command = duoguard();
+    command
+        .arg("export")
+        .arg(checkpoint)
+        .arg(out.join("bundle"));
+    command
+}
+
+fn train(recipe: &Path, out: &Path, resume: bool) -> Command {
+    let mut command = program("duoguard-train");
+    command
+        .arg(recipe)
+        .arg("--data")
+        .arg(root().join("recipes"));
+    command
+        .arg("--runs")
+        .arg(out)
+        .args(resume.then_some("--resume"));
+    command
+}
+
+/// Writes the recipes, and trains the checkpoint that the export takes.
+pub fn prepare(fixture: &Path) {
+    let sources = root().join("recipes/sources.toml");
+    fs::copy(sources, fixture.join("sources.toml")).unwrap();
+    for (name, rounds) in [("training", 0), ("game", 1)] {
+        fs::write(fixture.join(name).with_extension("toml"), recipe(rounds)).unwrap();
+    }
+    let status = train(&fixture.join("training.toml"), &fixture.join("runs"), false)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&status.stderr);
+    assert!(status.status.success(), "{stderr}");
+}
+
+/// The demo's recipe at a size that trains in a second.
+fn recipe(rounds: i64) -> String {
+    let text = fs::read_to_string(root().join("recipes/demo.toml")).unwrap();
+    let mut recipe: toml::Table = text.parse().unwrap();
+    let mut set = |path: &[&str], value: toml::Value| {
+        let (key, tables) = path.split_last().unwrap();
+        let table = tables.iter().fold(&mut recipe, |table, name| {
+            table[*name].as_table_mut().unwrap()
+        });
+        table.insert((*key).to_owned(), value);
+    };
+    set(&["name"], "faults".into());
+    for (path, value) in [
+        (&["tokenizer", "vocabulary"][..], 400),
+        (&["model", "hidden"], 32),
+        (&["model", "heads"], 2),
+        (&["pretrain", "steps"], 2),
+        (&["pretrain", "checkpoint_every"], 1),
+        (&["classifier", "steps"], 2),
+        (&["classifier", "checkpoint_every"], 1),
+        (&["classifier", "teacher", "texts"], 500),
+        (&["game", "rounds"], rounds),
+        (&["game", "seeds"], 16),
+        (&["game", "proposals"], 2),
+        (&["game", "max_tokens"], 8),
+        (&["game", "generator", "steps"], 2),
+        (&["game", "generator", "checkpoint_every"], 1),
+        (&["game", "preference", "checkpoint_every"], 1),
+        (&["game", "judge", "least_agreement"], 0),
+    ] {
+        set(path, value.into());
+    }
+    if rounds == 0 {
+        recipe.remove("game");
+    }
+    recipe.to_string()
+}
+
+/// Every file under a folder by its path. Of `metrics.jsonl`, which holds times, only how many
+/// lines there are.
+pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = fs::read(&path).unwrap();
+            let name = path.strip_prefix(folder).unwrap().to_owned();
+            let bytes = match path.ends_with("metrics.jsonl") {
+                true => format!("{:?} lines", bytes.split(|b| *b == b'\n').count()).into_bytes(),
+                false => bytes,
+            };
+            files.insert(name, bytes);
+        }
+    }
+    files
+}

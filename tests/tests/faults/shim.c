@@ -1,0 +1,169 @@
+// Makes the n-th call of one kind fail, once. Loaded into a program by LD_PRELOAD.
+//
+// DUOGUARD_FAULT=KIND:N says which: open, read, write, rename, map, sync, or allocate; of maps and
+// allocations, files and blocks of at least a mebibyte. When the call comes, a line "KIND DESCRIPTOR" is written to the file
+// that DUOGUARD_FAULT_FIRED names; a file that stays empty says that the program makes fewer calls.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define LARGE (1 << 20)
+
+static const char *kind = "";
+static long target = -1;
+static const char *fired = NULL;
+static atomic_long calls = 0;
+
+__attribute__((constructor)) static void begin(void) {
+    const char *fault = getenv("DUOGUARD_FAULT");
+    const char *colon = fault ? strchr(fault, ':') : NULL;
+    fired = getenv("DUOGUARD_FAULT_FIRED");
+    if (!colon || !fired) return;
+    kind = strndup(fault, (size_t)(colon - fault));
+    target = atol(colon + 1);
+}
+
+// Whether this call is the one; then errno is set and the line is written.
+static int fails(const char *name, int descriptor, int error) {
+    if (target < 0 || strcmp(name, kind) != 0) return 0;
+    if (atomic_fetch_add(&calls, 1) != target) return 0;
+    int file = (int)syscall(SYS_openat, AT_FDCWD, fired, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    char line[64];
+    int length = snprintf(line, sizeof line, "%s %d\n", name, descriptor);
+    syscall(SYS_write, file, line, length);
+    syscall(SYS_close, file);
+    errno = error;
+    return 1;
+}
+
+static int open_at(int folder, const char *path, int flags, mode_t mode) {
+    // Descriptors cannot run out in one place alone, and directories count as well.
+    if (fails("open", -1, EMFILE)) return -1;
+    return (int)syscall(SYS_openat, folder, path, flags, mode);
+}
+
+#define MODE(flags)                               \
+    mode_t mode = 0;                              \
+    if ((flags) & (O_CREAT | O_TMPFILE)) {        \
+        va_list rest;                             \
+        va_start(rest, flags);                    \
+        mode = va_arg(rest, mode_t);              \
+        va_end(rest);                             \
+    }
+
+int open(const char *path, int flags, ...) {
+    MODE(flags)
+    return open_at(AT_FDCWD, path, flags, mode);
+}
+int open64(const char *path, int flags, ...) {
+    MODE(flags)
+    return open_at(AT_FDCWD, path, flags, mode);
+}
+int openat(int folder, const char *path, int flags, ...) {
+    MODE(flags)
+    return open_at(folder, path, flags, mode);
+}
+int openat64(int folder, const char *path, int flags, ...) {
+    MODE(flags)
+    return open_at(folder, path, flags, mode);
+}
+
+ssize_t read(int file, void *bytes, size_t length) {
+    if (fails("read", file, EIO)) return -1;
+    return syscall(SYS_read, file, bytes, length);
+}
+ssize_t pread64(int file, void *bytes, size_t length, off64_t offset) {
+    if (fails("read", file, EIO)) return -1;
+    return syscall(SYS_pread64, file, bytes, length, offset);
+}
+ssize_t readv(int file, const struct iovec *parts, int count) {
+    if (fails("read", file, EIO)) return -1;
+    return syscall(SYS_readv, file, parts, count);
+}
+ssize_t write(int file, const void *bytes, size_t length) {
+    if (fails("write", file, ENOSPC)) return -1;
+    return syscall(SYS_write, file, bytes, length);
+}
+ssize_t pwrite64(int file, const void *bytes, size_t length, off64_t offset) {
+    if (fails("write", file, ENOSPC)) return -1;
+    return syscall(SYS_pwrite64, file, bytes, length, offset);
+}
+ssize_t writev(int file, const struct iovec *parts, int count) {
+    if (fails("write", file, ENOSPC)) return -1;
+    return syscall(SYS_writev, file, parts, count);
+}
+
+int rename(const char *from, const char *to) {
+    if (fails("rename", -1, EIO)) return -1;
+    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+int renameat(int old, const char *from, int new, const char *to) {
+    if (fails("rename", -1, EIO)) return -1;
+    return (int)syscall(SYS_renameat2, old, from, new, to, 0);
+}
+int renameat2(int old, const char *from, int new, const char *to, unsigned flags) {
+    if (fails("rename", -1, EIO)) return -1;
+    return (int)syscall(SYS_renameat2, old, from, new, to, flags);
+}
+
+// Files and large blocks: a thread's signal stack is small, and Rust's own code, which makes it,
+// ends the program where it cannot.
+static int map_fails(size_t length, int file) {
+    return (file >= 0 || length >= LARGE) && fails("map", file, ENOMEM);
+}
+
+void *mmap(void *at, size_t length, int protection, int flags, int file, off_t offset) {
+    if (map_fails(length, file)) return MAP_FAILED;
+    return (void *)syscall(SYS_mmap, at, length, protection, flags, file, offset);
+}
+void *mmap64(void *at, size_t length, int protection, int flags, int file, off64_t offset) {
+    if (map_fails(length, file)) return MAP_FAILED;
+    return (void *)syscall(SYS_mmap, at, length, protection, flags, file, offset);
+}
+
+int fsync(int file) {
+    if (fails("sync", file, EIO)) return -1;
+    return (int)syscall(SYS_fsync, file);
+}
+int fdatasync(int file) {
+    if (fails("sync", file, EIO)) return -1;
+    return (int)syscall(SYS_fdatasync, file);
+}
+
+// The C library's own, under the names that need no lookup.
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
+
+void *malloc(size_t bytes) {
+    if (bytes >= LARGE && fails("allocate", -1, ENOMEM)) return NULL;
+    return __libc_malloc(bytes);
+}
+void *calloc(size_t count, size_t bytes) {
+    if (count * bytes >= LARGE && fails("allocate", -1, ENOMEM)) return NULL;
+    return __libc_calloc(count, bytes);
+}
+void *realloc(void *block, size_t bytes) {
+    if (bytes >= LARGE && fails("allocate", -1, ENOMEM)) return NULL;
+    return __libc_realloc(block, bytes);
+}
+int posix_memalign(void **block, size_t alignment, size_t bytes) {
+    if (bytes >= LARGE && fails("allocate", -1, ENOMEM)) return ENOMEM;
+    *block = __libc_memalign(alignment, bytes);
+    return *block ? 0 : ENOMEM;
+}
+void *aligned_alloc(size_t alignment, size_t bytes) {
+    if (bytes >= LARGE && fails("allocate", -1, ENOMEM)) return NULL;
+    return __libc_memalign(alignment, bytes);
+}
