@@ -142,7 +142,7 @@ fn layers_learn_at_rates_of_their_own() {
             weight_decay: 0.0,
             max_gradient_norm: 1e9,
         };
-        AdamW::new(encoder.weights()).apply(encoder.weights_mut(), &sum, 1, &settings);
+        let _ = AdamW::new(encoder.weights()).apply(encoder.weights_mut(), &sum, 1, &settings);
         let after = host(&encoder.weights.flat);
         let moved = |name: &str| {
             let entry = encoder.weights.layout.entry(name).unwrap();
