@@ -96,10 +96,10 @@ fn judge(
         name.contains(".partial") || name.contains("/.") || name.starts_with('.')
     };
     // What a run that can be resumed leaves, it takes up again below.
-    if !scenario.resumes {
-        if let Some(path) = left.keys().find(temporary) {
-            return say(&format!("left {}", path.display()));
-        }
+    if !scenario.resumes
+        && let Some(path) = left.keys().find(temporary)
+    {
+        return say(&format!("left {}", path.display()));
     }
     let refused = kind == "allocate"
         && ending.status.signal() == Some(ABORTED)

@@ -7,11 +7,13 @@ use std::process::Command;
 
 use duoguard_tests::{duoguard, mini, program, root};
 
-/// A command, and where its results go.
+/// A command that writes into a folder; `true` where it goes on with what is there.
+type MakeCommand = Box<dyn Fn(&Path, bool) -> Command>;
+
+/// What is run under faults.
 pub struct Scenario {
     pub name: &'static str,
-    /// The command that writes into a folder; `true` where it goes on with what is there.
-    pub command: Box<dyn Fn(&Path, bool) -> Command>,
+    pub command: MakeCommand,
     /// Whether a command that failed can be run again to go on.
     pub resumes: bool,
 }

@@ -1,8 +1,9 @@
 // Makes the n-th call of one kind fail, once. Loaded into a program by LD_PRELOAD.
 //
 // DUOGUARD_FAULT=KIND:N says which: open, read, write, rename, map, sync, or allocate; of maps and
-// allocations, files and blocks of at least a mebibyte. When the call comes, a line "KIND DESCRIPTOR" is written to the file
-// that DUOGUARD_FAULT_FIRED names; a file that stays empty says that the program makes fewer calls.
+// allocations, only files and blocks of at least a mebibyte count. When the call comes, a line
+// "KIND DESCRIPTOR" is written to the file that DUOGUARD_FAULT_FIRED names; where there is no such
+// file afterwards, the program makes fewer calls.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
