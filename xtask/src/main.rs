@@ -21,7 +21,7 @@ use xshell::{Shell, cmd};
 #[command(bin_name = "cargo xtask")]
 enum Task {
     /// Run everything that CI runs: ort, torch, lint, tests and ctest, with what they need of
-    /// Debian, scripts/metrics.sh and scripts/bindings.sh
+    /// Debian, and scripts/metrics.sh
     Test,
     /// Fetch the pinned ONNX Runtime into target/onnxruntime
     Ort,
@@ -157,7 +157,7 @@ type Part<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
 
 /// Runs everything, and says how long each part took.
 fn test(sh: &Shell, root: &Path) -> Result<()> {
-    let parts: [Part<'_>; 9] = [
+    let parts: [Part<'_>; 8] = [
         ("ort", &|| onnxruntime::fetch(sh, root).map(drop)),
         ("torch", &|| torch(sh, root)),
         ("debian", &|| {
@@ -171,11 +171,6 @@ fn test(sh: &Shell, root: &Path) -> Result<()> {
         }),
         ("metrics", &|| Ok(cmd!(sh, "scripts/metrics.sh").run()?)),
         ("ctest", &|| ctest(sh, root, false)),
-        // With the library that the part before has installed.
-        ("bindings", &|| {
-            let prefix = root.join("target/ctest/prefix");
-            Ok(cmd!(sh, "scripts/bindings.sh {prefix} python go java").run()?)
-        }),
     ];
     for (name, part) in parts {
         eprintln!("== {name}");

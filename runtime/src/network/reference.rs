@@ -82,7 +82,8 @@ pub(crate) fn linear(matrix: &Matrix<'_>, products: Products, x: &[f32]) -> Vec<
     let ones = vec![1.0; sums.len()];
     let zeros = vec![0.0; sums.len()];
     let scale = match (matrix.format, matrix.scale) {
-        (Format::Int8, Some(scale)) => floats(scale),
+        // Blocks have their scales in their elements.
+        (Format::F32 | Format::Int8, Some(scale)) => floats(scale),
         _ => ones,
     };
     let bias = matrix.bias.map_or(zeros, floats);

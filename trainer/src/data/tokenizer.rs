@@ -1,4 +1,5 @@
-//! The tokenizer: a byte-level BPE that is trained here, or a base's own, in the Hugging Face format.
+//! The tokenizer: a byte-level BPE that is trained here, or a base's own, in the Hugging Face
+//! format.
 
 use std::path::Path;
 

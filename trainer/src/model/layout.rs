@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::model::encoder::{CLASSIFIER, EncoderShape};
+use crate::model::encoder::shape::{CLASSIFIER, EncoderShape};
 use crate::recipe::ModelRecipe;
 
 /// The number of unsafe categories, and of the classifier's logits.

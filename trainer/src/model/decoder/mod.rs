@@ -11,11 +11,11 @@
 //! either way.
 
 mod cache;
+mod classifier;
 mod parameters;
 mod passes;
 mod rotary;
 
-use std::path::Path;
 use std::rc::Rc;
 
 use rand::SeedableRng;
@@ -23,12 +23,7 @@ use rand_chacha::ChaCha8Rng;
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::error::TrainError;
-use crate::model::backward::backward;
-use crate::model::gradients::Gradients;
-use crate::model::hugging_face::save_hugging_face;
 use crate::model::layout::{Layout, Weights};
-use crate::model::network::{Classifier, Network};
 use crate::model::torch::be_deterministic;
 use crate::recipe::{ComputeRecipe, ModelRecipe, Precision};
 
@@ -382,49 +377,6 @@ impl Decoder {
         let hidden = self.hidden(ids, [lengths.len(), tokens], Some(&last));
         let score = self.score.value.to_kind(Kind::Float);
         hidden.to_kind(Kind::Float).linear(&score, None::<&Tensor>)
-    }
-}
-
-impl Network for Decoder {
-    fn weights(&self) -> &Weights {
-        &self.weights
-    }
-
-    fn weights_mut(&mut self) -> &mut Weights {
-        &mut self.weights
-    }
-
-    fn over_weights(&self, weights: Weights) -> Self {
-        Self::over(&self.shape, self.vocabulary, weights)
-    }
-
-    fn working(&self, compute: ComputeRecipe) -> Self {
-        self.working(compute)
-    }
-
-    fn backward(&self, loss: &Tensor, sum: &mut Gradients) {
-        backward(self, loss, sum);
-    }
-}
-
-impl Classifier for Decoder {
-    fn logits(&self, ids: &[i32], lengths: &[i32], tokens: usize) -> Tensor {
-        self.logits(ids, lengths, tokens)
-    }
-
-    fn reset_classifier(&mut self, seed: u64) {
-        self.reset_score(seed);
-    }
-
-    fn save(
-        &self,
-        folder: &Path,
-        _labels: &[String],
-        tokenizer: &Path,
-        golden: &[Vec<i32>],
-        guard: &serde_json::Value,
-    ) -> Result<(), TrainError> {
-        save_hugging_face(folder, self, tokenizer, golden, guard)
     }
 }
 

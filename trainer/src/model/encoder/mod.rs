@@ -6,32 +6,24 @@
 //! gradient, moment or average is kept for, and their layers leave no graph. What is trained lies
 //! in another, laid out as a decoder's is.
 
-mod folder;
+mod classifier;
+pub(crate) mod folder;
 mod parameters;
-mod shape;
+pub(crate) mod shape;
 
-use std::path::Path;
 use std::rc::Rc;
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
-use crate::error::TrainError;
 use crate::model::decoder::Leaf;
 use crate::model::gradients::Gradients;
 use crate::model::layout::{Layout, Weights};
-use crate::model::network::{Classifier, Network};
+use crate::model::network::Network;
 use crate::model::torch::be_deterministic;
 use crate::recipe::ComputeRecipe;
 
-pub(crate) use folder::open_encoder;
-use folder::save_encoder;
-use parameters::{Layer, normal};
-pub(crate) use shape::EncoderShape;
-
-/// The classifier's tensors.
-pub(crate) const CLASSIFIER: [&str; 2] = ["classifier.weight", "classifier.bias"];
+use parameters::Layer;
+pub(crate) use shape::{CLASSIFIER, EncoderShape};
 
 /// An encoder's parameters and shape. A clone has a buffer of its own for what is trained, and
 /// shares what is frozen.
@@ -274,53 +266,6 @@ impl Encoder {
 
     fn device(&self) -> Device {
         self.weights.flat.device()
-    }
-}
-
-impl Classifier for Encoder {
-    fn logits(&self, ids: &[i32], lengths: &[i32], tokens: usize) -> Tensor {
-        let (b, t, c) = (
-            lengths.len() as i64,
-            tokens as i64,
-            self.shape.hidden as i64,
-        );
-        let device = self.device();
-        let ids = Tensor::from_slice(ids)
-            .to_device(device)
-            .to_kind(Kind::Int64);
-        let counts = Tensor::from_slice(lengths).to_device(device).view([b, 1]);
-        let is_padded = lengths.iter().any(|&length| length as usize != tokens);
-        let places = Tensor::arange(t, (Kind::Int, device));
-        let padding = places.ge_tensor(&counts); // [B, T]
-        let mask = is_padded.then(|| {
-            let zeros = Tensor::zeros([b, t], (Kind::Float, device));
-            zeros
-                .masked_fill(&padding, f64::NEG_INFINITY)
-                .view([b, 1, 1, t])
-        });
-        let hidden = self.hidden(&ids, [b, t], mask.as_ref()).view([b, t, c]);
-        let real = padding.logical_not().to_kind(Kind::Float).view([b, 1, t]);
-        let mean = real.matmul(&hidden).view([b, c]) / counts.to_kind(Kind::Float);
-        affine(&self.dropped(mean), &self.classifier)
-    }
-
-    fn reset_classifier(&mut self, seed: u64) {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let [weight, bias] = &mut self.classifier;
-        let values = Tensor::from_slice(&normal(weight.value.numel(), &mut rng));
-        weight.value.copy_(&values.view_as(&weight.value));
-        let _ = bias.value.zero_();
-    }
-
-    fn save(
-        &self,
-        folder: &Path,
-        labels: &[String],
-        tokenizer: &Path,
-        golden: &[Vec<i32>],
-        guard: &serde_json::Value,
-    ) -> Result<(), TrainError> {
-        save_encoder(folder, self, labels, tokenizer, golden, guard)
     }
 }
 

@@ -1,5 +1,8 @@
 //! The shape of an encoder, and what of it is trained.
 
+/// The classifier's tensors.
+pub(crate) const CLASSIFIER: [&str; 2] = ["classifier.weight", "classifier.bias"];
+
 /// How an encoder is built.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct EncoderShape {
