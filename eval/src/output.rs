@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::error::{EvalError, Result};
@@ -43,6 +44,18 @@ impl OutputFile {
     /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes `value` as indented JSON and a line break, and commits the file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write_json(mut self, value: &impl Serialize) -> Result<()> {
+        let written = serde_json::to_writer_pretty(&mut self, value)
+            .map_err(io::Error::from)
+            .and_then(|()| self.write_all(b"\n"));
+        written.map_err(|cause| EvalError::io(&self.path, "write", cause))?;
+        self.commit()
     }
 
     /// Finishes the file and puts it in place of any older one.

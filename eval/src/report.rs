@@ -1,11 +1,10 @@
 //! What a run found, as it is written to JSON.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 
 use serde::Serialize;
 
-use crate::error::{EvalError, Result};
+use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::output::OutputFile;
 use crate::readers::Benchmark;
@@ -101,12 +100,8 @@ impl Report {
     }
 
     /// Writes the report as JSON into `file` and commits it.
-    pub fn write_json(&self, mut file: OutputFile) -> Result<()> {
-        let written = serde_json::to_writer_pretty(&mut file, self)
-            .map_err(std::io::Error::from)
-            .and_then(|()| file.write_all(b"\n"));
-        written.map_err(|cause| EvalError::io(file.path(), "write", cause))?;
-        file.commit()
+    pub fn write_json(&self, file: OutputFile) -> Result<()> {
+        file.write_json(self)
     }
 }
 

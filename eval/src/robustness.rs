@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use duoguard::{CheckOptions, Input, Session};
@@ -251,12 +251,8 @@ fn share(part: usize, whole: usize) -> Option<f64> {
 
 impl Robustness {
     /// Writes the findings as JSON into `file` and commits it.
-    pub fn write_json(&self, mut file: OutputFile) -> Result<()> {
-        let written = serde_json::to_writer_pretty(&mut file, self)
-            .map_err(std::io::Error::from)
-            .and_then(|()| file.write_all(b"\n"));
-        written.map_err(|cause| EvalError::io(file.path(), "write", cause))?;
-        file.commit()
+    pub fn write_json(&self, file: OutputFile) -> Result<()> {
+        file.write_json(self)
     }
 
     /// Tables for people, in per cent.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use duoguard::{Input, Session};
@@ -176,12 +175,8 @@ impl SentenceReport {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write_json(&self, mut file: OutputFile) -> Result<()> {
-        let written = serde_json::to_writer_pretty(&mut file, self)
-            .map_err(std::io::Error::from)
-            .and_then(|()| file.write_all(b"\n"));
-        written.map_err(|cause| EvalError::io(file.path(), "write", cause))?;
-        file.commit()
+    pub fn write_json(&self, file: OutputFile) -> Result<()> {
+        file.write_json(self)
     }
 
     /// Counts by language and by set, and every sentence that is judged wrongly, with its score.
