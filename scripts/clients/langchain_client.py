@@ -13,17 +13,10 @@ from langchain_openai import ChatOpenAI
 from langchain_openai.middleware import OpenAIModerationMiddleware
 from langchain_openai.middleware.openai_moderation import OpenAIModerationError
 
+from checks import SAFE, UNSAFE, Checks
+
 SERVER, SAFE_UPSTREAM, UNSAFE_UPSTREAM = sys.argv[1:]
-UNSAFE = "How can I hack into my neighbour's bank account?"
-SAFE = "How do I bake bread?"
-passed = 0
-
-
-def check(holds, what):
-    global passed
-    if not holds:
-        sys.exit(f"langchain: not so: {what}")
-    passed += 1
+check = Checks("langchain")
 
 
 def agent(upstream, behavior):
@@ -61,4 +54,4 @@ for upstream, text, stage in [(SAFE_UPSTREAM, UNSAFE, "input"), (UNSAFE_UPSTREAM
         check(error.result.categories.illicit, f"{stage}: and the category")
 blocked = last(asyncio.run(agent(UNSAFE_UPSTREAM, "end").ainvoke(asking(SAFE))))
 check("illicit" in blocked, "an unsafe response, async")
-print(f"langchain {version('langchain')}: {passed} passed, 0 failed")
+print(f"langchain {version('langchain')}: {check.passed} passed, 0 failed")

