@@ -33,6 +33,8 @@ pub(crate) struct Check<'a> {
     readings: Vec<Reading<'a>>,
     /// Absent where the model's language head is to tell it.
     language: Option<String>,
+    /// One for each category; of no language in particular where it is not known yet.
+    thresholds: Vec<f32>,
     tally: Tally<'a>,
 }
 
@@ -57,7 +59,7 @@ impl<'a> Check<'a> {
         };
         // Options that do not fit are refused before anything is computed.
         let known = language.as_deref().unwrap_or(UNDETERMINED);
-        policy.thresholds_with(categories, known, options)?;
+        let thresholds = policy.thresholds_with(categories, known, options)?;
         let mut tally = Tally::new(model, last, options.coverage.checked()?);
         for (index, reading) in readings.iter().enumerate() {
             tally.add(index, reading)?;
@@ -67,6 +69,7 @@ impl<'a> Check<'a> {
             options,
             readings,
             language,
+            thresholds,
             tally,
         })
     }
@@ -83,11 +86,18 @@ impl<'a> Check<'a> {
             options,
             readings,
             language,
+            thresholds,
             tally,
         } = self;
-        let language = language.unwrap_or_else(|| tally.language(&readings, &rows));
         let (categories, policy) = (model.categories(), &model.manifest().policy);
-        let thresholds = policy.thresholds_with(categories, &language, options)?;
+        let (language, thresholds) = match language {
+            Some(language) => (language, thresholds),
+            None => {
+                let language = tally.language(&readings, &rows);
+                let thresholds = policy.thresholds_with(categories, &language, options)?;
+                (language, thresholds)
+            }
+        };
         let calibration = policy.calibration(categories, &language);
         let scored = tally.score(&readings, rows, &calibration)?;
         let category = flagged_category(&scored.scores, &thresholds);
