@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::sync::Once;
 
+// SAFETY: the names and signatures are those of the pinned libtorch; `be_deterministic` says more.
 unsafe extern "C" {
     // at::globalContext()
     #[link_name = "_ZN2at13globalContextEv"]

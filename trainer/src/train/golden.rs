@@ -13,6 +13,7 @@ use crate::model::gradients::Gradients;
 use crate::model::head::SampledVocabulary;
 use crate::model::layout::{Layout, Weights};
 use crate::model::likelihood::log_likelihood;
+use crate::model::network::Classifier;
 use crate::model::tensors::host;
 use crate::recipe::{ClassifierLoss, ComputeRecipe, ModelRecipe, Precision};
 use crate::train::loss::{Targets, classifier_loss, language_model_loss};
@@ -43,14 +44,14 @@ fn shape(name: &str) -> ModelRecipe {
     }
 }
 
-fn values(file: &SafeTensors<'_>, name: &str) -> Option<Vec<f32>> {
+pub(super) fn values(file: &SafeTensors<'_>, name: &str) -> Option<Vec<f32>> {
     let view = file.tensor(name).ok()?;
     let values = view.data().chunks_exact(4);
     let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     Some(values.collect())
 }
 
-fn floats(value: &Value) -> Vec<f32> {
+pub(super) fn floats(value: &Value) -> Vec<f32> {
     match value {
         Value::Array(values) => values.iter().flat_map(floats).collect(),
         value => vec![value.as_f64().unwrap() as f32],
@@ -61,29 +62,37 @@ fn integers(value: &Value) -> Vec<i32> {
     floats(value).into_iter().map(|x| x as i32).collect()
 }
 
-fn rows(value: &Value) -> Vec<Vec<i32>> {
+pub(super) fn rows(value: &Value) -> Vec<Vec<i32>> {
     value.as_array().unwrap().iter().map(integers).collect()
 }
 
-fn classifier(decoder: &Decoder, data: &Value) -> Tensor {
-    let texts = rows(&data["rows"]);
+/// The logits of texts that are padded with `padding` to the longest.
+pub(super) fn padded_logits(network: &impl Classifier, texts: &[Vec<i32>], padding: i32) -> Tensor {
     let tokens = texts.iter().map(Vec::len).max().unwrap();
     let lengths: Vec<i32> = texts.iter().map(|text| text.len() as i32).collect();
     let mut ids = Vec::new();
     for (row, text) in texts.iter().enumerate() {
         ids.extend_from_slice(text);
-        ids.resize((row + 1) * tokens, 0);
+        ids.resize((row + 1) * tokens, padding);
     }
-    let logits = decoder.logits(&ids, &lengths, tokens);
+    network.logits(&ids, &lengths, tokens)
+}
+
+pub(super) fn targets(data: &Value) -> Targets {
     let readings = floats(&data["readings"]);
     let column = |i: usize| readings.iter().skip(i).step_by(3).copied().collect();
-    let targets = Targets {
+    Targets {
         labels: floats(&data["labels"]),
         safe: column(0),
         known: column(1),
         unknown: column(2),
-    };
-    classifier_loss(ClassifierLoss::LogSumExp, &logits, &targets)
+    }
+}
+
+fn classifier(decoder: &Decoder, data: &Value) -> Tensor {
+    let texts = rows(&data["rows"]);
+    let logits = padded_logits(decoder, &texts, 0);
+    classifier_loss(ClassifierLoss::LogSumExp, &logits, &targets(data))
 }
 
 fn pretrain(decoder: &Decoder, data: &Value, sampled: SampledVocabulary) -> Tensor {

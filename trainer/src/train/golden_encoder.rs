@@ -9,10 +9,11 @@ use tch::{Device, Tensor, no_grad};
 use crate::model::encoder::{Encoder, EncoderShape, layouts};
 use crate::model::gradients::Gradients;
 use crate::model::layout::{CATEGORIES, Weights};
-use crate::model::network::{Classifier, Network};
+use crate::model::network::Network;
 use crate::model::tensors::host;
 use crate::recipe::{ClassifierLoss, ComputeRecipe};
-use crate::train::loss::{Targets, classifier_loss, language_loss};
+use crate::train::golden::{padded_logits, rows, targets, values};
+use crate::train::loss::{classifier_loss, language_loss};
 use crate::train::optimizer::{AdamW, StepSettings};
 
 const TOLERANCE: f32 = 1e-5;
@@ -37,13 +38,6 @@ fn shape() -> EncoderShape {
     }
 }
 
-fn values(file: &SafeTensors<'_>, name: &str) -> Option<Vec<f32>> {
-    let view = file.tensor(name).ok()?;
-    let values = view.data().chunks_exact(4);
-    let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-    Some(values.collect())
-}
-
 fn network(shape: &EncoderShape, file: &SafeTensors<'_>) -> Encoder {
     let [trained, frozen] = layouts(shape).map(|layout| {
         let weights = Weights::zeros(layout.clone(), Device::Cpu);
@@ -57,35 +51,8 @@ fn network(shape: &EncoderShape, file: &SafeTensors<'_>) -> Encoder {
     Encoder::over(shape, trained, Rc::new(frozen))
 }
 
-fn floats(value: &Value) -> Vec<f32> {
-    match value {
-        Value::Array(values) => values.iter().flat_map(floats).collect(),
-        value => vec![value.as_f64().unwrap() as f32],
-    }
-}
-
 fn loss(encoder: &Encoder, data: &Value) -> Tensor {
-    let rows = data["rows"].as_array().unwrap();
-    let rows: Vec<Vec<i32>> = rows
-        .iter()
-        .map(|row| floats(row).into_iter().map(|id| id as i32).collect())
-        .collect();
-    let tokens = rows.iter().map(Vec::len).max().unwrap();
-    let lengths: Vec<i32> = rows.iter().map(|row| row.len() as i32).collect();
-    let mut ids = Vec::new();
-    for (index, row) in rows.iter().enumerate() {
-        ids.extend_from_slice(row);
-        ids.resize((index + 1) * tokens, 7);
-    }
-    let logits = encoder.logits(&ids, &lengths, tokens);
-    let readings = floats(&data["readings"]);
-    let column = |i: usize| readings.iter().skip(i).step_by(3).copied().collect();
-    let targets = Targets {
-        labels: floats(&data["labels"]),
-        safe: column(0),
-        known: column(1),
-        unknown: column(2),
-    };
+    let logits = padded_logits(encoder, &rows(&data["rows"]), 7);
     let languages = data["languages"].as_array().unwrap();
     let languages: Vec<Option<usize>> = languages
         .iter()
@@ -93,7 +60,7 @@ fn loss(encoder: &Encoder, data: &Value) -> Tensor {
         .collect();
     let categories = logits.narrow(1, 0, CATEGORIES as i64);
     let of_languages = logits.narrow(1, CATEGORIES as i64, LANGUAGES as i64);
-    classifier_loss(ClassifierLoss::LogSumExp, &categories, &targets)
+    classifier_loss(ClassifierLoss::LogSumExp, &categories, &targets(data))
         + language_loss(&of_languages, &languages) * LANGUAGE_WEIGHT
 }
 
