@@ -188,6 +188,21 @@ pub(crate) fn targets(batch: &Batch, teacher_share: f32) -> Targets {
     targets
 }
 
+/// What a share adds to the language head's mean loss over the `in_known_language` rows of a batch
+/// that have one of its languages, `[]`. `logits` is `[B, outputs]`, of the share's rows.
+pub(crate) fn language_head_loss(
+    logits: &Tensor,
+    share_of_batch: &Batch,
+    share: Share,
+    in_known_language: usize,
+) -> Tensor {
+    let first = CATEGORIES as i64;
+    let languages = logits.narrow(1, first, logits.size()[1] - first);
+    let mean = language_loss(&languages, &share_of_batch.languages);
+    let own = share_of_batch.in_known_language();
+    share.of_mean(mean, own, in_known_language.max(1))
+}
+
 impl<N: Classifier> Stage<N> for ClassifierStage<'_> {
     fn loss(&mut self, network: &N, index: usize, share: Share) -> BatchLoss {
         let batch = self.batcher.batch(index);
@@ -195,26 +210,31 @@ impl<N: Classifier> Stage<N> for ClassifierStage<'_> {
         let in_known_language = batch.in_known_language();
         let batch = batch.part(share);
         let own_rows = batch.lengths.len();
+        if own_rows == 0 {
+            if self.language_weight.is_some() {
+                // Every process measures every batch: their values are added up.
+                let device = network.weights().flat.device();
+                self.language_losses
+                    .push(Tensor::zeros([], (Kind::Float, device)));
+            }
+            return BatchLoss { own: None, tokens };
+        }
         // What a network drops is a function of the index too.
         tch::manual_seed(self.seed.wrapping_add(index as u64) as i64);
-        let own = (own_rows > 0).then(|| {
-            let logits = network.logits(&batch.ids, &batch.lengths, batch.tokens);
-            let targets = targets(&batch, self.teacher_share);
-            let categories = logits.narrow(1, 0, CATEGORIES as i64);
-            let mean = classifier_loss(self.loss, &categories, &targets);
-            let mut loss = share.of_mean(mean, own_rows, rows);
-            if let Some(weight) = self.language_weight {
-                let first = CATEGORIES as i64;
-                let languages = logits.narrow(1, first, logits.size()[1] - first);
-                let mean = language_loss(&languages, &batch.languages);
-                let own_rows = batch.in_known_language();
-                let of_languages = share.of_mean(mean, own_rows, in_known_language.max(1));
-                self.language_losses.push(of_languages.detach());
-                loss += of_languages * weight;
-            }
-            loss
-        });
-        BatchLoss { own, tokens }
+        let logits = network.logits(&batch.ids, &batch.lengths, batch.tokens);
+        let targets = targets(&batch, self.teacher_share);
+        let categories = logits.narrow(1, 0, CATEGORIES as i64);
+        let mean = classifier_loss(self.loss, &categories, &targets);
+        let mut loss = share.of_mean(mean, own_rows, rows);
+        if let Some(weight) = self.language_weight {
+            let of_languages = language_head_loss(&logits, &batch, share, in_known_language);
+            self.language_losses.push(of_languages.detach());
+            loss += of_languages * weight;
+        }
+        BatchLoss {
+            own: Some(loss),
+            tokens,
+        }
     }
 
     fn measures(&mut self) -> Vec<(&'static str, Tensor)> {
@@ -250,5 +270,47 @@ impl<N: Classifier> Stage<N> for ClassifierStage<'_> {
             })
             .collect();
         Some(curve)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three rows, of which the language head knows the language of two.
+    fn batch() -> Batch {
+        Batch {
+            ids: vec![1, 2, 3, 4, 5, 6],
+            tokens: 2,
+            lengths: vec![2, 2, 2],
+            labels: vec![0.0; 3 * CATEGORIES],
+            targets: vec![Target::Safe; 3],
+            smoothing: vec![0.0; 3],
+            teacher_probabilities: vec![0.0; 3],
+            languages: vec![Some(1), None, Some(0)],
+            real_tokens: 6,
+        }
+    }
+
+    #[test]
+    fn the_shares_of_a_language_heads_loss_add_up_to_that_of_the_batch() {
+        let outputs = CATEGORIES as i64 + 2;
+        let logits = Tensor::arange(3 * outputs, (Kind::Float, tch::Device::Cpu));
+        let logits = (logits * 0.7).sin().view([3, outputs]);
+        let of = |share: Share| {
+            let rows: Vec<i64> = share.rows(3).map(|row| row as i64).collect();
+            let own = logits.index_select(0, &Tensor::from_slice(&rows));
+            let known = batch().in_known_language();
+            let loss = language_head_loss(&own, &batch().part(share), share, known);
+            loss.double_value(&[])
+        };
+        let parts: f64 = (0..2).map(|rank| of(Share::Part { rank, of: 2 })).sum();
+        let whole = of(Share::All);
+        assert!(
+            whole > 0.1 && (parts - whole).abs() < 1e-6,
+            "{parts} {whole}"
+        );
+        // A share without a row whose language is known.
+        assert_eq!(of(Share::Part { rank: 1, of: 3 }), 0.0);
     }
 }

@@ -6,9 +6,8 @@
 use crate::data::batch::Batcher;
 use crate::distributed::Share;
 use crate::model::encoder::Encoder;
-use crate::model::layout::CATEGORIES;
 use crate::model::network::Classifier;
-use crate::train::loss::language_loss;
+use crate::train::classifier::language_head_loss;
 use crate::train::stage::{BatchLoss, Stage};
 
 /// The stage of the language head.
@@ -26,14 +25,11 @@ impl<'a> LanguageStage<'a> {
 impl Stage<Encoder> for LanguageStage<'_> {
     fn loss(&mut self, network: &Encoder, index: usize, share: Share) -> BatchLoss {
         let batch = self.batcher.batch(index);
-        let (rows, tokens) = (batch.in_known_language().max(1), batch.real_tokens);
+        let (in_known_language, tokens) = (batch.in_known_language(), batch.real_tokens);
         let batch = batch.part(share);
         let own = (!batch.lengths.is_empty()).then(|| {
             let logits = network.logits(&batch.ids, &batch.lengths, batch.tokens);
-            let first = CATEGORIES as i64;
-            let languages = logits.narrow(1, first, logits.size()[1] - first);
-            let mean = language_loss(&languages, &batch.languages);
-            share.of_mean(mean, batch.in_known_language(), rows)
+            language_head_loss(&logits, &batch, share, in_known_language)
         });
         BatchLoss { own, tokens }
     }
