@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use duoguard_eval::{HarmlessKind, HarmlessTexts, Part, Wrapper};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -150,6 +151,9 @@ impl<'a> Mixture<'a> {
                 if let Some(text) = self.crop(&mut rng) {
                     return make(text);
                 }
+                if happens(self.recipe.sampling.harmless, &mut rng) {
+                    return make(self.harmless(rng));
+                }
                 let mut text = if !self.benign.is_empty() && rng.random_bool(benign) {
                     self.benign(rng)
                 } else {
@@ -162,6 +166,10 @@ impl<'a> Mixture<'a> {
                     let other = rows[text.rng.random_range(0..rows.len())];
                     let rng = text.rng.clone();
                     text.append(self.labelled(&self.corpus.rows[other], rng));
+                }
+                if happens(self.recipe.sampling.wrapped, &mut text.rng) {
+                    let wrapper = Wrapper::ALL[text.rng.random_range(0..Wrapper::ALL.len())];
+                    text.text = Cow::Owned(wrapper.wrap(&text.text));
                 }
                 make(text)
             })
@@ -181,6 +189,24 @@ impl<'a> Mixture<'a> {
             language: Some(&row.lang),
             rng: rng.clone(),
         })
+    }
+
+    /// A harmless text that is unlike sentences, or in a chat template.
+    fn harmless(&self, mut rng: ChaCha8Rng) -> TrainingText<'a> {
+        let kinds: Vec<HarmlessKind> = HarmlessKind::all().collect();
+        let kind = kinds[rng.random_range(0..kinds.len())];
+        let made = HarmlessTexts::of_kinds([kind], Part::Training, rng.random()).next();
+        let (language, text) =
+            made.map_or((None, String::new()), |made| (made.language, made.text));
+        TrainingText {
+            text: Cow::Owned(text),
+            key: "harmless",
+            target: Target::Safe,
+            categories: 0,
+            smoothing: self.recipe.label_smoothing as f32,
+            language,
+            rng,
+        }
     }
 
     fn benign(&self, mut rng: ChaCha8Rng) -> TrainingText<'a> {
@@ -226,4 +252,10 @@ impl<'a> Mixture<'a> {
             rng,
         }
     }
+}
+
+/// Whether something of this probability happens. Nothing is drawn where it never does: recipes
+/// without it keep their random numbers.
+fn happens(probability: f64, rng: &mut ChaCha8Rng) -> bool {
+    probability > 0.0 && rng.random_bool(probability)
 }

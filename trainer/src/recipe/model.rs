@@ -30,6 +30,9 @@ pub(crate) struct EncoderRecipe {
     /// Text before every window, such as `query:`; absent: none.
     #[serde(default)]
     pub prefix_text: Option<String>,
+    /// How many of its layers, from the lowest on; absent: all.
+    #[serde(default)]
+    pub layers: Option<usize>,
     /// The lowest layers that are not trained; the embeddings never are.
     pub frozen_layers: usize,
     /// A layer learns at this fraction of the rate of the layer above, in (0, 1].
