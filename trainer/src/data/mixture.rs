@@ -259,3 +259,52 @@ impl<'a> Mixture<'a> {
 fn happens(probability: f64, rng: &mut ChaCha8Rng) -> bool {
     probability > 0.0 && rng.random_bool(probability)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn made_up_rows_and_wrapped_texts_come_as_often_as_the_recipe_says() {
+        let mini = include_str!("../../../recipes/mini.toml");
+        let mut recipe = Recipe::parse(Path::new("r"), mini).unwrap();
+        let sampling = &mut recipe.classifier.sampling;
+        sampling.code_switch = 0.0;
+        sampling.benign_parallel = 0.0;
+        let row = SeedRow {
+            text: "bake the bread".into(),
+            lang: "en".into(),
+            is_unsafe: true,
+            categories: 0,
+            source: 0,
+            group: None,
+        };
+        let corpus = Corpus {
+            rows: vec![row],
+            sources: vec!["s".into()],
+        };
+        let mut counts = |harmless, wrapped| {
+            recipe.classifier.sampling.harmless = harmless;
+            recipe.classifier.sampling.wrapped = wrapped;
+            let mut mixture = Mixture::new(&corpus, &[], None, &recipe, 5);
+            let (_, texts) = mixture.next_pool(|text| {
+                let is_made_up = text.key == "harmless";
+                assert!(is_made_up == (text.target == Target::Safe));
+                assert!(is_made_up || text.text.contains("bake the bread"));
+                (is_made_up, text.text.len() > "bake the bread".len())
+            });
+            let made_up = texts.iter().filter(|(made_up, _)| *made_up).count();
+            let wrapped = texts
+                .iter()
+                .filter(|(made_up, long)| *long && !made_up)
+                .count();
+            (made_up, wrapped)
+        };
+        assert_eq!(counts(0.0, 0.0), (0, 0));
+        let (made_up, wrapped) = counts(0.25, 0.5);
+        assert!((440..580).contains(&made_up), "{made_up}");
+        assert!((680..860).contains(&wrapped), "{wrapped}");
+    }
+}

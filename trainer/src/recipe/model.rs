@@ -42,6 +42,10 @@ pub(crate) struct EncoderRecipe {
     /// Probability that a value is dropped where it enters the residual stream, in layers that are
     /// trained, and before the classifier.
     pub dropout: f64,
+    /// Whether the rows of all matrices are rounded to what 8 bits hold when the layers have
+    /// learned, before the language head is tuned: an export as int8 then changes no weight.
+    #[serde(default)]
+    pub round_weights: bool,
 }
 
 impl EncoderRecipe {

@@ -43,7 +43,8 @@ impl<'a> Setup<'a, Encoder> {
     }
 
     /// Stage 1 of an encoder: a linear probe of the base where the recipe wants one, the upper
-    /// layers from there, and then the mean of where they began and where they came to.
+    /// layers from there, and then the mean of where they began and where they came to, rounded
+    /// where the recipe says so.
     ///
     /// # Errors
     /// As [`run_stage`].
@@ -54,7 +55,13 @@ impl<'a> Setup<'a, Encoder> {
         let mut classifier = self.train_classifier(folder, data, &start)?;
         let share = self.recipe.classifier.base_share;
         classifier.weights.move_towards(&start.weights, share);
-        Ok(classifier)
+        let settings = self.recipe.start.encoder();
+        Ok(
+            match settings.is_some_and(|encoder| encoder.round_weights) {
+                true => classifier.rounded(),
+                false => classifier,
+            },
+        )
     }
 
     /// Trains the classifier of `start` alone, where the recipe wants it.
