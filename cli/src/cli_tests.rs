@@ -67,7 +67,11 @@ fn check_says_how() {
 
 #[test]
 fn a_text_may_begin_with_a_hyphen_after_two() {
-    assert_eq!(parse_check("check -- -x").text.as_deref(), Some("-x"));
+    for text in ["-x", "-", "--help"] {
+        let arguments = parse_check(&format!("check -- {text}"));
+        assert_eq!(arguments.literal_text.as_deref(), Some(text));
+        assert_eq!(arguments.text, None);
+    }
     let arguments = parse_check("check --response=-x hello");
     assert_eq!(arguments.response.as_deref(), Some("-x"));
 }

@@ -233,7 +233,7 @@ fn what_is_not_supported_is_refused_by_name() {
         (
             "bert",
             json!({ "problem_type": "single_label_classification" }),
-            "call that one \"safe\"",
+            "--safe-label",
         ),
         (
             "bert",
