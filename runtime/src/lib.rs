@@ -44,8 +44,8 @@ pub use bundle::{
     OPTIONAL_BUNDLE_FILES, Pooling, Weights,
 };
 pub use engine::{
-    AutoEngine, Engine, EngineChoice, EngineInfo, MAX_THREADS, TokenBatch, engine_info,
-    engine_names, engines, open_engine,
+    AutoEngine, Engine, EngineChoice, EngineInfo, LayerSession, MAX_THREADS, NetworkLayer,
+    TokenBatch, TokenRows, engine_info, engine_names, engines, open_engine,
 };
 #[cfg(feature = "wgpu")]
 pub use engine::{ForwardCost, GpuAdapter, gpu_adapters};

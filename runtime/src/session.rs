@@ -50,7 +50,7 @@ pub struct Session {
 impl Model {
     /// Opens the model on an engine.
     ///
-    /// Sessions of one model share its weights as far as the engine can: `rten` sessions share
+    /// Sessions of one model share its weights as far as the engine can: `native` sessions share
     /// everything that they do not change, `onnxruntime` sessions have a copy each.
     pub fn session(&self, options: &SessionOptions) -> Result<Session> {
         Session::new(self, options)

@@ -16,7 +16,6 @@ mod fake;
 mod native;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
-mod rten;
 mod speed;
 mod table;
 #[cfg(feature = "wgpu")]
@@ -32,6 +31,7 @@ pub(crate) use self::auto::choose as choose_auto;
 pub use self::batch::TokenBatch;
 pub(crate) use self::cache::{KeyValues, Past, StreamEngine};
 pub use self::entry::Engine;
+pub use self::native::{LayerSession, NetworkLayer, TokenRows};
 use self::table::find;
 pub use self::table::{EngineInfo, engine_info, engine_names, engines};
 #[cfg(feature = "wgpu")]
@@ -50,8 +50,8 @@ pub const MAX_THREADS: usize = 1024;
 /// Which engine a session uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// The first available one, in the order of [`engines`]; but the GPU's only where a real GPU
-    /// was measured to be faster, and then that one.
+    /// The first one that is available and knows the model's network, in the order of [`engines`];
+    /// but the GPU's only where a real GPU was measured to be faster, and then that one.
     /// [`Model::auto_engine`](crate::Model::auto_engine) says why,
     /// [`Session::engine`](crate::Session::engine) which it is.
     #[default]

@@ -49,6 +49,12 @@ impl Forward<'_> {
     ) {
         arena.fit(self.network, self.shape);
         self.embed(ids, arena);
+        self.layers(arena, cache);
+        self.judge(arena, logits);
+    }
+
+    /// All layers, one after the other.
+    pub(super) fn layers(&self, arena: &mut Arena, cache: &mut impl Cache) {
         for (number, layer) in self.network.layers.iter().enumerate() {
             cache.load(number, &mut arena.keys, &mut arena.values);
             self.project_all(layer, arena);
@@ -58,11 +64,10 @@ impl Forward<'_> {
                 Some(query) => self.finish_judged(layer, query, arena),
             }
         }
-        self.judge(arena, logits);
     }
 
-    /// The rows that the first layer takes.
-    fn embed(&self, ids: &[u32], arena: &mut Arena) {
+    /// The rows that the first layer takes. The arena fits.
+    pub(super) fn embed(&self, ids: &[u32], arena: &mut Arena) {
         let (network, row) = (self.network, self.network.row());
         let Scratch {
             normal,
