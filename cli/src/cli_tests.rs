@@ -36,12 +36,12 @@ fn check_has_defaults() {
 #[test]
 fn check_takes_every_flag_of_the_contract() {
     let arguments = parse_check(
-        "check --model m --engine rten --response no --language fr --json --threads 2 -",
+        "check --model m --engine native --response no --language fr --json --threads 2 -",
     );
     assert_eq!(arguments.text.as_deref(), Some("-"));
     assert_eq!(
         arguments.model.engine,
-        EngineChoice::Named("rten".to_owned())
+        EngineChoice::Named("native".to_owned())
     );
     assert_eq!(arguments.model.model, Some(PathBuf::from("m")));
     assert_eq!(arguments.response.as_deref(), Some("no"));

@@ -359,7 +359,7 @@ mod tests {
     fn the_table_names_what_it_shows() {
         let found = Robustness {
             model: "m".to_owned(),
-            engine: "rten".to_owned(),
+            engine: "native".to_owned(),
             disguises: vec![Retention {
                 language: "En".to_owned(),
                 disguise: "leet",

@@ -46,8 +46,8 @@ pub use bundle::{
 };
 pub use byte_order_mark::without_byte_order_mark;
 pub use engine::{
-    AutoEngine, Engine, EngineChoice, EngineInfo, MAX_THREADS, TokenBatch, engine_info,
-    engine_names, engines, open_engine,
+    AutoEngine, Engine, EngineChoice, EngineInfo, LayerSession, MAX_THREADS, NetworkLayer,
+    TokenBatch, TokenRows, engine_info, engine_names, engines, open_engine,
 };
 #[cfg(feature = "wgpu")]
 pub use engine::{ForwardCost, GpuAdapter, gpu_adapters};

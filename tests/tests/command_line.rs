@@ -55,7 +55,7 @@ fn json_has_exactly_the_contract_s_keys() {
     keys.sort_unstable();
     assert_eq!(keys, KEYS);
     assert_eq!(value["scores"].as_object().unwrap().len(), 12);
-    assert_eq!(value["engine"], "rten");
+    assert_eq!(value["engine"], "native");
     assert!(value["language"].is_string());
     assert_eq!(
         output.status.code(),
@@ -141,7 +141,10 @@ fn lines_are_answered_as_they_arrive() {
 
 #[test]
 fn errors_say_what_to_do() {
-    assert_error(&check(&["--engine", "abacus", BENIGN]), &["abacus", "rten"]);
+    assert_error(
+        &check(&["--engine", "abacus", BENIGN]),
+        &["abacus", "native"],
+    );
     let output = duoguard()
         .args(["check", "--model", "no/such/bundle", BENIGN])
         .output()
