@@ -179,6 +179,16 @@ impl Recipe {
                 "no table with [base.encoder]",
             ),
             check(
+                "classifier.linear_probe",
+                is_encoder || self.classifier.linear_probe.is_none(),
+                "no table without [base.encoder]",
+            ),
+            check(
+                "classifier.base_share",
+                is_encoder || self.classifier.base_share == 0.0,
+                "0 without [base.encoder]",
+            ),
+            check(
                 "classifier.language_head",
                 is_encoder || !head,
                 "no table without [base.encoder]",
