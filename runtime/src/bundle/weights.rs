@@ -4,9 +4,12 @@ use std::fs::File;
 use std::ops::Deref;
 use std::path::Path;
 
+#[cfg(not(target_family = "wasm"))]
 use memmap2::{Mmap, MmapMut};
 
 use super::files::WEIGHTS;
+#[cfg(target_family = "wasm")]
+use super::pages::{Mmap, MmapMut};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The bytes of `weights.data`: a mapped file, or memory with the alignment of one.
