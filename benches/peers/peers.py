@@ -143,11 +143,11 @@ def main():
         medians = {name: statistics.median(of[3:]) for name, of in times.items()}
         for name, of in times.items():
             low, *_, high = statistics.quantiles(of[3:], n=10)
-            times_native = medians[name] / medians[FIRST]
-            print(f"{count:4} tokens  {name:22} {medians[name]:9.3f} [{low:.3f}, {high:.3f}]  {times_native:6.2f} times {FIRST}")
+            times_first = medians[name] / medians[FIRST]
+            print(f"{count:4} tokens  {name:22} {medians[name]:9.3f} [{low:.3f}, {high:.3f}]  {times_first:6.2f} times {FIRST}")
             rows.append(dict(
                 model=bundle.name, peer=name, version=software[name], tokens=count, p50_ms=f"{medians[name]:.4f}",
-                p10_ms=f"{low:.4f}", p90_ms=f"{high:.4f}", times_native=f"{times_native:.3f}",
+                p10_ms=f"{low:.4f}", p90_ms=f"{high:.4f}", times_first=f"{times_first:.3f}",
             ))
     record.append("peers", rows)
 

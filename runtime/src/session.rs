@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use crate::check::Check;
-use crate::engine::{self, Engine, EngineChoice, KeyValues, Past, StreamEngine, TokenBatch};
+use crate::engine::{self, Engine, EngineChoice, KeyValues, StreamEngine, TokenBatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::Input;
 use crate::model::Model;
@@ -188,14 +188,23 @@ impl Session {
 
     /// Whether [`logits_after`](Self::logits_after) can compute.
     pub(crate) fn has_cache(&self) -> bool {
-        self.model.stream_graph().is_some() && engine::has_streams(self.engine.name())
+        self.no_values().is_ok()
+    }
+
+    /// The keys and values of no tokens, from which the session's engine can go on.
+    pub(crate) fn no_values(&self) -> Result<KeyValues> {
+        let none = || Error::unsupported("the bundle has no stream.onnx; score whole windows");
+        let shape = self.model.stream_graph().ok_or_else(none)?.shape;
+        let name = self.engine.name();
+        let engine = engine::name_with_streams(name).ok_or_else(|| engine::no_streams(name))?;
+        Ok(KeyValues::empty(engine, shape))
     }
 
     /// The logits of the last of `tokens`, which follow those of `past`, and the keys and values of
     /// all of them.
     pub(crate) fn logits_after(
         &mut self,
-        past: Past<'_>,
+        past: KeyValues,
         tokens: &[u32],
     ) -> Result<(Vec<f32>, KeyValues)> {
         let mut logits = self.room_for(tokens, past.tokens() + tokens.len())?;
