@@ -20,6 +20,7 @@
 
 mod bundle;
 mod check;
+mod clock;
 mod engine;
 mod error;
 mod graph;
