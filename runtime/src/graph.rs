@@ -121,6 +121,10 @@ impl Graph {
     }
 
     /// The ONNX model, as it lies in the file.
+    #[cfg_attr(
+        not(feature = "onnxruntime"),
+        allow(dead_code, reason = "native reads tensors instead")
+    )]
     pub(crate) fn onnx(&self) -> &[u8] {
         &self.onnx
     }

@@ -67,11 +67,19 @@ impl StreamGraph {
     }
 
     /// The names of its inputs.
+    #[cfg_attr(
+        not(feature = "onnxruntime"),
+        allow(dead_code, reason = "native reads tensors instead")
+    )]
     pub(crate) fn inputs(&self) -> Vec<String> {
         names((INPUT, "past"), self.shape.layers).collect()
     }
 
     /// The names of its outputs, in the order of the inputs.
+    #[cfg_attr(
+        not(feature = "onnxruntime"),
+        allow(dead_code, reason = "native reads tensors instead")
+    )]
     pub(crate) fn outputs(&self) -> Vec<String> {
         names((OUTPUT, "present"), self.shape.layers).collect()
     }

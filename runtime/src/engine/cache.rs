@@ -18,6 +18,10 @@ pub(crate) trait StreamEngine: Send {
 
 /// The keys and values of a text's tokens, as the engine that computed them lays them out: they are
 /// of use to it alone.
+#[cfg_attr(
+    not(feature = "onnxruntime"),
+    allow(dead_code, reason = "native finds all in the parts")
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct KeyValues {
     engine: &'static str,
