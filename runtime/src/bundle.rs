@@ -2,6 +2,8 @@
 
 pub(crate) mod files;
 mod manifest;
+#[cfg(target_family = "wasm")]
+mod pages;
 mod weights;
 
 use std::collections::BTreeMap;

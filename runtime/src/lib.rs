@@ -21,6 +21,7 @@
 mod bundle;
 mod byte_order_mark;
 mod check;
+mod clock;
 mod engine;
 mod error;
 mod graph;

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::check::Check;
+use crate::clock::Instant;
 use crate::engine::{self, Engine, EngineChoice, KeyValues, StreamEngine, TokenBatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::{Edges, Input};
@@ -136,7 +137,7 @@ impl Session {
     }
 
     /// How long its engines have computed since it was opened: what is left of a check's time is
-    /// reading and tokenising.
+    /// reading and tokenising. Zero where there is no clock (WebAssembly without a system).
     pub fn computing_time(&self) -> Duration {
         self.computing
     }

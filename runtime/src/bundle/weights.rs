@@ -5,9 +5,12 @@ use std::io::{self, Read};
 use std::ops::Deref;
 use std::path::Path;
 
+#[cfg(not(target_family = "wasm"))]
 use memmap2::{Mmap, MmapMut, MmapOptions};
 
 use super::files::{MAX_READ_WEIGHTS_BYTES, WEIGHTS};
+#[cfg(target_family = "wasm")]
+use super::pages::{Mmap, MmapMut, MmapOptions};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The bytes of `weights.data`: memory with the alignment of a mapped file, or one.

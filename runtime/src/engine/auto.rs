@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::Instant;
 
 use super::batch::TokenBatch;
 use super::entry::{Device, Engine, EngineEntry};
 use super::speed::{self, Key, Speed};
 use super::table::ENGINES;
+use crate::clock::Instant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Origin};
 
