@@ -15,7 +15,7 @@ THEIRS = ["trainer/examples/throughput.py"]
 CASES = {
     "cpu": {
         "classifier": "--shape mini --step classifier --rows 32 --tokens 64 --steps 4",
-        "encoder-sized": "--shape encoder --step classifier --rows 32 --tokens 64 --steps 1",
+        "encoder": "--shape encoder --step classifier --rows 32 --tokens 64 --steps 1",
         "preference": "--shape mini --step preference --rows 32 --tokens 64 --steps 1",
         "sampling": "--shape llama --step generate --rows 64 --tokens 16 --new-tokens 16 --top-p 0.9",
         "sampling of 8 proposals": "--shape llama --step generate --rows 64 --tokens 64 --new-tokens 16 --top-p 0.9 --proposals 8",

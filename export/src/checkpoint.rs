@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use safetensors::Dtype;
-use serde::Deserialize;
 
 use crate::config::{Config, Head};
 use crate::embedding::is_of_blocks;
@@ -14,6 +13,8 @@ use crate::error::ExportError;
 use crate::labels::odds;
 use crate::quantize::BLOCK;
 use crate::shards::{Place, Shards};
+use crate::small::read_extra;
+use crate::strays::{other_kind, prefixed, unread};
 use crate::tokenizer;
 
 pub use guard::{Golden, GoldenCase, Guard};
@@ -25,7 +26,6 @@ pub(crate) const SCORE: &str = "score.weight";
 const HEAD: &str = "lm_head.weight";
 
 const MAX_LABELS: usize = duoguard::MAX_CATEGORIES;
-const MAX_EXTRA_BYTES: u64 = 64 << 20;
 /// Values of a tensor that are widened at a time, where it is taken in blocks: 16 MiB of f32.
 const BLOCK_VALUES: usize = 4 << 20;
 
@@ -49,16 +49,24 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Opens the folder of a classifier and checks everything an export relies on.
     pub fn open(folder: &Path) -> Result<Self, ExportError> {
-        Self::open_with(folder, Head::Labels)
+        Self::open_with(folder, Head::Labels, None)
+    }
+
+    /// Opens the folder of a classifier whose label of that name stands for harmless text.
+    pub fn open_with_safe_label(folder: &Path, name: Option<&str>) -> Result<Self, ExportError> {
+        Self::open_with(folder, Head::Labels, name)
     }
 
     /// Opens the folder of a language model, which cannot be exported; it has no labels.
     pub fn open_language_model(folder: &Path) -> Result<Self, ExportError> {
-        Self::open_with(folder, Head::Tokens)
+        Self::open_with(folder, Head::Tokens, None)
     }
 
-    fn open_with(folder: &Path, head: Head) -> Result<Self, ExportError> {
-        let config = Config::open(&folder.join("config.json"), head)?;
+    fn open_with(folder: &Path, head: Head, safe: Option<&str>) -> Result<Self, ExportError> {
+        if let Some(other) = other_kind(folder) {
+            return Err(ExportError::checkpoint(folder, other));
+        }
+        let config = Config::open(&folder.join("config.json"), head, safe)?;
         let shards = Shards::open(folder)?;
         let labels = match head {
             Head::Labels => labels(&config, &shards)?,
@@ -222,10 +230,12 @@ impl Checkpoint {
         for (name, shape) in expected_tensors(&self.config, self.labels) {
             let refused =
                 |message: String| ExportError::checkpoint(self.shards.path(&name), message);
-            let place = self
-                .shards
-                .place(&name)
-                .ok_or_else(|| refused(format!("tensor {name} is missing; expected {shape:?}")))?;
+            let place = self.shards.place(&name).ok_or_else(|| {
+                refused(format!(
+                    "tensor {name} is missing; expected {shape:?}{}",
+                    prefixed(&self.shards, &name)
+                ))
+            })?;
             if place.shape != shape {
                 return Err(refused(format!(
                     "tensor {name} is {:?}; config.json asks for {shape:?}",
@@ -248,6 +258,11 @@ impl Checkpoint {
                 }
                 before += block.len();
             }
+        }
+        let expected = expected_tensors(&self.config, self.labels).map(|(name, _)| name);
+        let is_decoder = self.config.encoder.is_none();
+        if let Some((name, message)) = unread(&self.shards, expected, is_decoder) {
+            return Err(ExportError::checkpoint(self.shards.path(&name), message));
         }
         Ok(())
     }
@@ -367,8 +382,9 @@ fn labels(config: &Config, shards: &Shards) -> Result<usize, ExportError> {
     let refused = |message: String| ExportError::checkpoint(shards.path(&score), message);
     let place = shards.place(&score).ok_or_else(|| {
         refused(format!(
-            "tensor {score} is missing; expected [labels, {}]",
-            config.hidden
+            "tensor {score} is missing; expected [labels, {}]{}",
+            config.hidden,
+            prefixed(shards, &score)
         ))
     })?;
     let rows = match place.shape[..] {
@@ -392,30 +408,4 @@ fn labels(config: &Config, shards: &Shards) -> Result<usize, ExportError> {
         )));
     }
     Ok(rows)
-}
-
-/// Reads a JSON file that may be absent.
-pub(crate) fn read_extra<T: for<'a> Deserialize<'a>>(
-    path: &Path,
-) -> Result<Option<T>, ExportError> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    serde_json::from_slice(&read_small(path)?)
-        .map(Some)
-        .map_err(|cause| ExportError::checkpoint(path, format!("not as expected: {cause}")))
-}
-
-/// Reads a file that is not weights, and is refused if it is as large as such.
-pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, ExportError> {
-    let size = std::fs::metadata(path)
-        .map_err(ExportError::io("read", path))?
-        .len();
-    if size > MAX_EXTRA_BYTES {
-        return Err(ExportError::checkpoint(
-            path,
-            format!("{size} bytes, more than the {MAX_EXTRA_BYTES} allowed"),
-        ));
-    }
-    std::fs::read(path).map_err(ExportError::io("read", path))
 }

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut, MmapOptions};
 use safetensors::{Dtype, SafeTensors};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::checkpoint::read_extra;
 use crate::error::ExportError;
+use crate::small::read_extra;
 
 pub(crate) const SINGLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -29,6 +30,8 @@ pub(crate) struct Shards {
 struct Shard {
     path: PathBuf,
     map: Mmap,
+    /// Whether the map is of the file, so that pages of it can be had again.
+    is_of_file: bool,
 }
 
 /// Where a tensor lies, and what it is.
@@ -113,6 +116,11 @@ impl Shards {
         Ok(shards)
     }
 
+    /// The names of all tensors, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str)
+    }
+
     pub(crate) fn place(&self, name: &str) -> Option<&Place> {
         self.places.get(name)
     }
@@ -131,7 +139,9 @@ impl Shards {
     /// `count` values of a tensor from the value at `start`, in f32; the type of the tensor must be
     /// F32, F16 or BF16.
     pub(crate) fn read(&self, place: &Place, start: usize, count: usize) -> Vec<f32> {
-        let map = &self.files[place.file].map;
+        let Shard {
+            map, is_of_file, ..
+        } = &self.files[place.file];
         let bytes = &map[place.start..place.end];
         let size = place.dtype.bitsize() / 8;
         let bytes = &bytes[start * size..][..count * size];
@@ -140,7 +150,9 @@ impl Shards {
             Dtype::BF16 => widen(bytes, |b| bf16::from_le_bytes(b).to_f32()),
             _ => widen(bytes, f32::from_le_bytes),
         };
-        release(map, place.start + start * size, bytes.len());
+        if *is_of_file {
+            release(map, place.start + start * size, bytes.len());
+        }
         values
     }
 }
@@ -150,8 +162,9 @@ impl Shards {
 fn release(map: &Mmap, start: usize, length: usize) {
     #[cfg(unix)]
     {
-        // SAFETY: the map is read-only and of a file, so pages that are dropped come back from the
-        // file, unchanged, when they are read again, also by another thread.
+        // SAFETY: the map is read-only and, as the caller has made sure, of a file, so pages that
+        // are dropped come back from it, unchanged, when they are read again, also by another
+        // thread.
         let advised = unsafe {
             map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length)
         };
@@ -177,10 +190,30 @@ fn open_shard(path: &Path, file: usize) -> Result<(Shard, BTreeMap<String, Place
     let opened = File::open(path).map_err(ExportError::io("read", path))?;
     // SAFETY: the map is only read. `Checkpoint` tells callers that the files must not be changed
     // in place while it is open, which is the one thing that cannot be checked here.
-    let map = unsafe { Mmap::map(&opened) }.map_err(ExportError::io("map into memory", path))?;
+    let (map, is_of_file) = match unsafe { MmapOptions::new().map_copy_read_only(&opened) } {
+        Ok(map) => (map, true),
+        // Some file systems that are shared between machines have no maps.
+        Err(_) => (
+            in_memory(opened).map_err(ExportError::io("read", path))?,
+            false,
+        ),
+    };
     let places = places(&map, file).map_err(|message| ExportError::checkpoint(path, message))?;
     let path = path.to_owned();
-    Ok((Shard { path, map }, places))
+    let shard = Shard {
+        path,
+        map,
+        is_of_file,
+    };
+    Ok((shard, places))
+}
+
+/// All of a file, read.
+fn in_memory(mut file: File) -> std::io::Result<Mmap> {
+    let size = file.metadata()?.len() as usize;
+    let mut map = MmapMut::map_anon(size.max(1))?;
+    file.read_exact(&mut map[..size])?;
+    map.make_read_only()
 }
 
 fn places(bytes: &[u8], file: usize) -> Result<BTreeMap<String, Place>, String> {

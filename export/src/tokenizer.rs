@@ -4,9 +4,9 @@ use std::path::Path;
 
 use tokenizers::Tokenizer;
 
-use crate::checkpoint::read_small;
 use crate::config::Config;
 use crate::error::ExportError;
+use crate::small::read_small;
 
 /// Checks the tokenizer against the embedding, and returns what stands before and behind every
 /// text.

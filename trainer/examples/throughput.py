@@ -8,6 +8,7 @@ import argparse
 import resource
 import sys
 import time
+import types
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ import transformers
 SHAPES = {
     "tiny": dict(num_hidden_layers=3, hidden_size=64, num_attention_heads=4, num_key_value_heads=2, intermediate_size=96, vocab_size=300),
     "mini": dict(num_hidden_layers=2, hidden_size=192, num_attention_heads=4, num_key_value_heads=2, intermediate_size=512, vocab_size=16000),
-    "encoder": dict(num_hidden_layers=12, hidden_size=384, num_attention_heads=12, num_key_value_heads=12, intermediate_size=1536, vocab_size=16000),
+    "encoder": dict(num_hidden_layers=12, hidden_size=384, num_attention_heads=12, intermediate_size=1536, vocab_size=60000),
     "llama": dict(num_hidden_layers=30, hidden_size=576, num_attention_heads=9, num_key_value_heads=3, intermediate_size=1536, vocab_size=49152),
     "qwen": dict(num_hidden_layers=24, hidden_size=896, num_attention_heads=14, num_key_value_heads=2, intermediate_size=4864, vocab_size=151936),
 }
@@ -63,6 +64,21 @@ def take_turns(turn, device):
         print((time.perf_counter() - started) * 1e3, tokens, peak_mib(), flush=True)
 
 
+class EncoderClassifier(torch.nn.Module):
+    """A BERT encoder with a classifier on the mean of its last layer; all but the embedding is trained."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.config = transformers.BertConfig(**shape, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="sdpa")
+        self.encoder = transformers.BertModel(self.config, add_pooling_layer=False)
+        self.encoder.embeddings.requires_grad_(False)
+        self.classifier = torch.nn.Linear(self.config.hidden_size, 12)
+
+    def forward(self, input_ids):
+        hidden = self.encoder(input_ids=input_ids).last_hidden_state
+        return types.SimpleNamespace(logits=self.classifier(hidden.mean(1)))
+
+
 def sampler(a):
     """Samples for `rows` texts, prompts being shared by `proposals` of them; gives the tokens sampled."""
     config = transformers.LlamaConfig(
@@ -105,13 +121,19 @@ def main():
     transformers.logging.set_verbosity_error()
     if a.step == "generate":
         return take_turns(sampler(a), a.device)
-    config = transformers.Qwen2Config(**SHAPES[a.shape], tie_word_embeddings=True, num_labels=12, pad_token_id=0, use_cache=False)
-    kind = transformers.Qwen2ForSequenceClassification if a.step == "classifier" else transformers.Qwen2ForCausalLM
-    model = kind(config).to(a.device)
-    masters = list(model.parameters())
+    if a.shape == "encoder":
+        model = EncoderClassifier(SHAPES[a.shape])
+        config = model.config
+    else:
+        config = transformers.Qwen2Config(**SHAPES[a.shape], tie_word_embeddings=True, num_labels=12, pad_token_id=0, use_cache=False)
+        kind = transformers.Qwen2ForSequenceClassification if a.step == "classifier" else transformers.Qwen2ForCausalLM
+        model = kind(config)
+    model = model.to(a.device)
+    masters = [p for p in model.parameters() if p.requires_grad]
     if a.precision == "bf16":
         masters = [torch.nn.Parameter(p.detach().clone()) for p in masters]
         model = model.to(torch.bfloat16)
+    computing = [p for p in model.parameters() if p.requires_grad]
     if a.recompute:
         model.gradient_checkpointing_enable()
     model.train()
@@ -129,14 +151,14 @@ def main():
         loss.backward()
         with torch.no_grad():
             if a.precision == "bf16":
-                for master, used in zip(masters, model.parameters()):
+                for master, used in zip(masters, computing):
                     master.grad = None if used.grad is None else used.grad.float()
                     used.grad = None
             torch.nn.utils.clip_grad_norm_(masters, 1.0)
             optimizer.step()
             optimizer.zero_grad()
             if a.precision == "bf16":
-                for master, used in zip(masters, model.parameters()):
+                for master, used in zip(masters, computing):
                     used.copy_(master)
         return loss
 

@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use duoguard_trainer::probe::{
-    Network, Probe, ProbeLoss, SamplingTurns, TrainingTurns, encoder_sized, llama_135m, mini,
-    qwen_half_billion, tiny,
+    Network, Probe, ProbeLoss, SamplingTurns, TrainingTurns, llama_135m, mini, qwen_half_billion,
+    tiny,
 };
 use duoguard_trainer::{ComputeRecipe, Precision, device};
 use tch::Device;
@@ -70,7 +70,8 @@ enum Shape {
     Tiny,
     /// The bundled model's.
     Mini,
-    /// 12 layers of 384.
+    /// An encoder of 12 layers of 384 (multilingual-e5-small's) with 60,000 tokens: classifier
+    /// steps that train all but the embedding, in turns only.
     Encoder,
     /// SmolLM2-135M's.
     Llama,
@@ -108,10 +109,21 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(threads) = arguments.threads {
         tch::set_num_threads(threads.into());
     }
+    let compute = ComputeRecipe {
+        precision: precision(arguments),
+        recompute_layers: arguments.recompute,
+        sampling_precision: Precision::F32,
+        read_every: Some(arguments.steps),
+    };
+    let count = arguments.rows * arguments.tokens * arguments.steps;
     let network = match arguments.shape {
         Shape::Tiny => tiny(),
         Shape::Mini => mini(),
-        Shape::Encoder => encoder_sized(),
+        Shape::Encoder => {
+            let [rows, tokens] = [arguments.rows, arguments.tokens];
+            let mut turns = TrainingTurns::encoder(rows, tokens, compute, &device);
+            return take_turns(|| turns.take(arguments.steps).map(|_| count));
+        }
         Shape::Llama => llama_135m(),
         Shape::Qwen => qwen_half_billion(),
     };
@@ -125,18 +137,9 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         rows: arguments.rows,
         tokens: arguments.tokens,
     };
-    let compute = ComputeRecipe {
-        precision: precision(arguments),
-        recompute_layers: arguments.recompute,
-        sampling_precision: Precision::F32,
-        read_every: Some(arguments.steps),
-    };
     if arguments.turns {
-        let mut turns = TrainingTurns::new(probe, &network, compute, &device);
-        return take_turns(|| {
-            turns.take(arguments.steps)?;
-            Ok(arguments.rows * arguments.tokens * arguments.steps)
-        });
+        let mut turns = TrainingTurns::decoder(probe, &network, compute, &device);
+        return take_turns(|| turns.take(arguments.steps).map(|_| count));
     }
     let run = Path::new("target").join(format!("throughput-{}", std::process::id()));
     std::fs::create_dir_all(&run)?;
@@ -180,17 +183,17 @@ fn sample(arguments: &Arguments, network: &Network, device: &Device) -> Result<(
         arguments.top_p,
         (precision(arguments), device),
     );
-    take_turns(|| Ok(turns.take()))
+    take_turns(|| Ok::<_, Box<dyn Error>>(turns.take()))
 }
 
 /// Takes a turn for every line of stdin.
-fn take_turns(
-    mut turn: impl FnMut() -> Result<usize, Box<dyn Error>>,
+fn take_turns<E: Into<Box<dyn Error>>>(
+    mut turn: impl FnMut() -> Result<usize, E>,
 ) -> Result<(), Box<dyn Error>> {
     for line in std::io::stdin().lock().lines() {
         line?;
         let started = Instant::now();
-        let tokens = turn()?;
+        let tokens = turn().map_err(Into::into)?;
         let ms = started.elapsed().as_secs_f64() * 1e3;
         println!("{ms} {tokens} {}", peak_mib().unwrap_or(f64::NAN));
     }

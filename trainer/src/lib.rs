@@ -58,5 +58,5 @@ pub mod probe {
         LossAndGradients, Network, Probe, ProbeLoss, loss_and_gradients, mini, qwen_half_billion,
         tiny,
     };
-    pub use crate::train::turns::{SamplingTurns, TrainingTurns, encoder_sized, llama_135m};
+    pub use crate::train::turns::{SamplingTurns, TrainingTurns, llama_135m};
 }

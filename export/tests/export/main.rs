@@ -7,5 +7,6 @@ mod encoders;
 mod parity;
 mod publishing;
 mod shards;
+mod strays;
 mod streams;
 mod support;

@@ -57,19 +57,9 @@ pub struct Probe {
 
 impl Stage for Probe {
     fn loss(&mut self, decoder: &Decoder, index: usize, _share: Share) -> BatchLoss {
-        let mut rng = ChaCha8Rng::seed_from_u64(index as u64);
         let (rows, tokens) = (self.rows, self.tokens);
         let count = rows * tokens;
-        // Half of the tokens are drawn from the first few: some are frequent, as in any text.
-        let ids: Vec<i32> = (0..=count)
-            .map(|position| {
-                let among = match position % 2 {
-                    0 => decoder.vocabulary,
-                    _ => decoder.vocabulary.min(16),
-                };
-                rng.random_range(1..among as i32)
-            })
-            .collect();
+        let ids = made_up_tokens(index, count + 1, decoder.vocabulary);
         let loss = match self.kind {
             ProbeLoss::Pretrain => {
                 let all = SampledVocabulary::all(ids[1..].to_vec());
@@ -106,6 +96,21 @@ impl Stage for Probe {
             tokens: count,
         }
     }
+}
+
+/// `count` tokens that are a function of `index`, none of them 0. Half of them are drawn from the
+/// first few: some are frequent, as in any text.
+pub(super) fn made_up_tokens(index: usize, count: usize, vocabulary: usize) -> Vec<i32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(index as u64);
+    let token = |position: usize| {
+        let among = if position.is_multiple_of(2) {
+            vocabulary
+        } else {
+            vocabulary.min(16)
+        };
+        rng.random_range(1..among as i32)
+    };
+    (0..count).map(token).collect()
 }
 
 impl Probe {
@@ -153,7 +158,7 @@ pub type Network = (ModelRecipe, usize);
 
 /// Every fourth row safe, every fourth unsafe in a category that is not known, the others in one
 /// that is.
-fn targets(rows: usize) -> Targets {
+pub(super) fn targets(rows: usize) -> Targets {
     let is = |wanted: &[usize]| -> Vec<f32> {
         let held = |row: usize| f32::from(u8::from(wanted.contains(&(row % 4))));
         (0..rows).map(held).collect()

@@ -1,33 +1,26 @@
 //! Training steps and sampling taken a piece at a time, for measurements that take turns with
 //! another program on the same machine.
 
-use tch::Device;
+use std::rc::Rc;
+
+use tch::{Device, Kind, Tensor};
 
 use crate::data::tokenizer::END;
-use crate::distributed::ProcessGroup;
+use crate::distributed::{ProcessGroup, Share};
 use crate::error::TrainError;
 use crate::model::decoder::Decoder;
+use crate::model::encoder::{Encoder, EncoderShape, layouts};
 use crate::model::generate::{Prompt, generate};
 use crate::model::gradients::Gradients;
+use crate::model::layout::{CATEGORIES, Weights};
+use crate::model::network::{Classifier, Network as TrainedNetwork};
 use crate::model::sampler::SamplingSettings;
-use crate::recipe::{ComputeRecipe, ModelRecipe, OptimizerRecipe, Precision};
+use crate::recipe::{ClassifierLoss, ComputeRecipe, ModelRecipe, OptimizerRecipe, Precision};
 use crate::train::checkpoint::TrainingState;
+use crate::train::loss::classifier_loss;
 use crate::train::optimizer::AdamW;
-use crate::train::probe::{Network, Probe, mini};
-use crate::train::stage::{StageSettings, step_once};
-
-/// A decoder of the size of a small encoder, and its vocabulary.
-pub fn encoder_sized() -> Network {
-    let shape = ModelRecipe {
-        layers: 12,
-        hidden: 384,
-        heads: 12,
-        kv_heads: 12,
-        intermediate: 1536,
-        ..mini().0
-    };
-    (shape, 16_000)
-}
+use crate::train::probe::{Network, Probe, made_up_tokens, mini, targets};
+use crate::train::stage::{BatchLoss, Stage, StageSettings, step_once};
 
 /// The shape of SmolLM2-135M, and its vocabulary.
 pub fn llama_135m() -> Network {
@@ -47,41 +40,26 @@ pub fn llama_135m() -> Network {
 }
 
 /// A network that is trained step by step.
-pub struct TrainingTurns {
-    probe: Probe,
-    settings: StageSettings,
-    decoder: Decoder,
-    state: TrainingState,
-    gradients: Gradients,
-}
+pub struct TrainingTurns(Box<dyn Steps>);
 
 impl TrainingTurns {
-    /// A fresh network of the shape and vocabulary given.
-    pub fn new(
+    /// A fresh decoder of the shape and vocabulary given.
+    pub fn decoder(
         probe: Probe,
         (shape, vocabulary): &Network,
         compute: ComputeRecipe,
         device: &Device,
     ) -> Self {
-        let optimizer = OptimizerRecipe {
-            learning_rate: 1e-5,
-            warmup: 0.0,
-            weight_decay: 0.0,
-            max_gradient_norm: 1.0,
-            checkpoint_every: usize::MAX,
-        };
         let decoder = Decoder::new(shape, *vocabulary, 1, device);
-        Self {
-            probe,
-            settings: StageSettings::new("classifier", usize::MAX, &optimizer, compute),
-            state: TrainingState {
-                stage: "classifier".to_owned(),
-                optimizer: AdamW::new(&decoder.weights),
-                average: None,
-            },
-            gradients: Gradients::new(&decoder.weights),
-            decoder,
-        }
+        Self(Box::new(Trained::new(probe, decoder, compute)))
+    }
+
+    /// A fresh encoder of 12 layers of 384 with 60,000 tokens, of which all but the embedding is
+    /// trained: classifier steps over `rows` texts of `tokens` tokens.
+    pub fn encoder(rows: usize, tokens: usize, compute: ComputeRecipe, device: &Device) -> Self {
+        let encoder = drawn(&small_encoder(), *device);
+        let probe = EncoderProbe { rows, tokens };
+        Self(Box::new(Trained::new(probe, encoder, compute)))
     }
 
     /// Takes `steps` optimizer steps and waits for the device; gives the last loss.
@@ -89,16 +67,115 @@ impl TrainingTurns {
     /// # Errors
     /// None on one process.
     pub fn take(&mut self, steps: usize) -> Result<f64, TrainError> {
+        self.0.take(steps)
+    }
+}
+
+/// Steps of a network of either family.
+trait Steps {
+    fn take(&mut self, steps: usize) -> Result<f64, TrainError>;
+}
+
+struct Trained<N, S> {
+    stage: S,
+    settings: StageSettings,
+    network: N,
+    state: TrainingState,
+    gradients: Gradients,
+}
+
+impl<N: TrainedNetwork, S: Stage<N>> Trained<N, S> {
+    fn new(stage: S, network: N, compute: ComputeRecipe) -> Self {
+        let optimizer = OptimizerRecipe {
+            learning_rate: 1e-5,
+            warmup: 0.0,
+            weight_decay: 0.0,
+            max_gradient_norm: 1.0,
+            checkpoint_every: usize::MAX,
+        };
+        Self {
+            stage,
+            settings: StageSettings::new("classifier", usize::MAX, &optimizer, compute),
+            state: TrainingState {
+                stage: "classifier".to_owned(),
+                optimizer: AdamW::new(network.weights()),
+                average: None,
+            },
+            gradients: Gradients::new(network.weights()),
+            network,
+        }
+    }
+}
+
+impl<N: TrainedNetwork, S: Stage<N>> Steps for Trained<N, S> {
+    fn take(&mut self, steps: usize) -> Result<f64, TrainError> {
         let mut loss = f64::NAN;
         for step in 1..=steps {
-            let network = (&mut self.decoder, &mut self.state, &mut self.gradients);
+            let network = (&mut self.network, &mut self.state, &mut self.gradients);
             let alone = ProcessGroup::alone();
-            let result = step_once(&mut self.probe, &self.settings, network, &alone)?;
+            let result = step_once(&mut self.stage, &self.settings, network, &alone)?;
             if step == steps {
                 loss = result.loss.double_value(&[]);
             }
         }
         Ok(loss)
+    }
+}
+
+/// The size of multilingual-e5-small, with the vocabulary of `models/base`.
+fn small_encoder() -> EncoderShape {
+    EncoderShape {
+        vocabulary: 60_000,
+        layers: 12,
+        hidden: 384,
+        heads: 12,
+        intermediate: 1536,
+        positions: 512,
+        types: 2,
+        norm_eps: 1e-12,
+        outputs: CATEGORIES,
+        frozen_layers: 0,
+        layer_decay: 1.0,
+        classifier_rate: 1.0,
+        dropout: 0.0,
+    }
+}
+
+/// An encoder with weights that only a measurement can use.
+fn drawn(shape: &EncoderShape, device: Device) -> Encoder {
+    tch::manual_seed(1);
+    let [trained, frozen] = layouts(shape).map(|layout| {
+        let flat = Tensor::randn([layout.elements], (Kind::Float, device)) * 0.02;
+        let weights = Weights { layout, flat };
+        for entry in &weights.layout.entries {
+            if entry.name.ends_with("LayerNorm.weight") {
+                let _ = weights.view(entry.offset, &entry.dims).fill_(1.0);
+            }
+        }
+        weights
+    });
+    Encoder::over(shape, trained, Rc::new(frozen))
+}
+
+/// Classifier steps on made-up texts of one length.
+struct EncoderProbe {
+    rows: usize,
+    tokens: usize,
+}
+
+impl Stage<Encoder> for EncoderProbe {
+    fn loss(&mut self, encoder: &Encoder, index: usize, _share: Share) -> BatchLoss {
+        let (rows, tokens) = (self.rows, self.tokens);
+        let ids = made_up_tokens(index, rows * tokens, encoder.shape.vocabulary);
+        let logits = encoder.logits(&ids, &vec![tokens as i32; rows], tokens);
+        BatchLoss {
+            own: Some(classifier_loss(
+                ClassifierLoss::LogSumExp,
+                &logits,
+                &targets(rows),
+            )),
+            tokens: rows * tokens,
+        }
     }
 }
 
