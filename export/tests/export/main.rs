@@ -4,6 +4,8 @@ mod calibration;
 mod certificate;
 mod damaged;
 mod encoders;
+mod gguf;
+mod gguf_file;
 mod parity;
 mod publishing;
 mod shards;

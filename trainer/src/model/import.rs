@@ -1,5 +1,5 @@
-//! Starting from a language model that somebody else trained: a Hugging Face folder of the Qwen2 or
-//! Llama family.
+//! Starting from a language model that somebody else trained: a Hugging Face folder or a GGUF file
+//! of the Qwen2 or Llama family.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -12,15 +12,19 @@ use crate::model::decoder::Decoder;
 use crate::model::layout::{Layout, Weights};
 use crate::recipe::ModelRecipe;
 
-/// The language model in `folder`, with a classifier head of zeros. All tensors become 32-bit
+/// The language model at `path`, with a classifier head of zeros. All tensors become 32-bit
 /// floats, one after the other.
 ///
 /// # Errors
 /// Whatever the exporter would refuse: a missing tensor, a wrong shape, an unknown architecture, a
 /// number that is not finite.
-pub(crate) fn language_model(folder: &Path, device: &Device) -> Result<Decoder, TrainError> {
-    let checkpoint = Checkpoint::open_language_model(folder)?;
-    let shape = shape(&checkpoint);
+pub(crate) fn language_model(path: &Path, device: &Device) -> Result<Decoder, TrainError> {
+    Ok(decoder(&Checkpoint::open_language_model(path)?, device))
+}
+
+/// The network of a language model that is open: see [`language_model`].
+pub(crate) fn decoder(checkpoint: &Checkpoint, device: &Device) -> Decoder {
+    let shape = shape(checkpoint);
     let vocabulary = checkpoint.config().vocabulary;
     let layout = Rc::new(Layout::new(&shape, vocabulary));
     let weights = Weights::zeros(layout.clone(), *device);
@@ -29,7 +33,7 @@ pub(crate) fn language_model(folder: &Path, device: &Device) -> Result<Decoder, 
         let values = values.view(entry.dims.as_slice());
         weights.view(entry.offset, &entry.dims).copy_(&values);
     }
-    Ok(Decoder::over(&shape, vocabulary, weights))
+    Decoder::over(&shape, vocabulary, weights)
 }
 
 fn shape(checkpoint: &Checkpoint) -> ModelRecipe {
