@@ -5,7 +5,6 @@ mod certificate;
 mod damaged;
 mod encoders;
 mod gguf;
-mod gguf_file;
 mod parity;
 mod publishing;
 mod shards;

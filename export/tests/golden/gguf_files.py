@@ -229,6 +229,14 @@ def gguf_name(name):
     return f"blk.{layer}.{NAMES[part.replace('/', '.')]}.{kind}"
 
 
+def hugging_face_name(called):
+    names = {gguf_name: name for name, gguf_name in NAMES.items()}
+    if called in names:
+        return names[called]
+    _, layer, part, kind = called.split(".")
+    return f"model.layers.{layer}.{names[part]}.{kind}"
+
+
 def reordered(values, heads):
     """As llama.cpp's converter does for the Llama family: dimensions that rotate together become neighbours."""
     rows, width = values.shape
@@ -406,7 +414,7 @@ def real(path, out):
         if count:
             values = values.reshape(count, -1, 2, values.shape[1]).swapaxes(1, 2).reshape(values.shape)
         values = numpy.ascontiguousarray(values, dtype="<f4")
-        hashes[tensor.name] = hashlib.sha256(values.tobytes()).hexdigest()
+        hashes[hugging_face_name(tensor.name)] = hashlib.sha256(values.tobytes()).hexdigest()
     model = llama_cpp.Llama(str(path), n_ctx=256, logits_all=True, verbose=False)
     texts = TEXTS + SPACES + ["<|im_start|>user\nHow do I bake bread?<|im_end|>\n<|im_start|>assistant\n"]
     tokens = [[text, model.tokenize(text.encode(), add_bos=False, special=True)] for text in texts]
@@ -415,7 +423,7 @@ def real(path, out):
         model.reset()
         model.eval(ids)
         rows.append({"input_ids": ids, "logits": [float(x) for x in model.scores[len(ids) - 1]]})
-    (out / "expected.json").write_text(json.dumps({"sha256": hashes, "tokens": tokens, "cases": rows}) + "\n")
+    (out / "expected.json").write_text(json.dumps({"file": str(path.resolve()), "sha256": hashes, "tokens": tokens, "cases": rows}) + "\n")
 
 
 def main():
