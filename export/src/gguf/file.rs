@@ -51,8 +51,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<File, String> {
     };
     if reader.take("the first 4 bytes", 4)? != MAGIC {
         return Err(format!(
-            "not a GGUF file: it begins with {:?}; expected {MAGIC:?}",
-            &bytes[..4]
+            "not a GGUF file: it begins with \"{}\"; expected \"{}\"",
+            bytes[..4].escape_ascii(),
+            MAGIC.escape_ascii()
         ));
     }
     let version = reader.u32("the version")?;
@@ -314,19 +315,23 @@ impl<'a> Reader<'a> {
     fn take(&mut self, what: &str, count: usize) -> Result<&'a [u8], String> {
         let rest = &self.bytes[self.at..];
         let Some(taken) = rest.get(..count) else {
-            return Err(if self.whole > self.bytes.len() {
-                format!(
-                    "the metadata and the table of tensors, up to {what}, have more than the {MAX_HEADER_BYTES} bytes allowed"
-                )
-            } else {
-                format!(
-                    "not a whole GGUF file: {what} needs {count} bytes at byte {}, and the file has {}; get it again",
-                    self.at, self.whole
-                )
-            });
+            return Err(self.ended(&format!("{what} needs {count} bytes")));
         };
         self.at += count;
         Ok(taken)
+    }
+
+    /// Why nothing more can be read.
+    fn ended(&self, wanted: &str) -> String {
+        let (at, whole) = (self.at, self.whole);
+        match whole > self.bytes.len() {
+            true => format!(
+                "{wanted} at byte {at}; the metadata and the table of tensors may have {MAX_HEADER_BYTES} bytes"
+            ),
+            false => format!(
+                "not a whole GGUF file: {wanted} at byte {at}, and the file has {whole}; get it again"
+            ),
+        }
     }
 
     fn take_many(&mut self, what: &str, count: u64, width: usize) -> Result<&'a [u8], String> {
@@ -375,9 +380,7 @@ impl<'a> Reader<'a> {
         let length = self.number(key, u64::from_le_bytes)?;
         let rest = (self.bytes.len() - self.at) as u64;
         if length > rest {
-            return Err(format!(
-                "not a whole GGUF file: {key} is an array of {length}, and {rest} bytes follow; get it again"
-            ));
+            return Err(self.ended(&format!("{key} is an array of {length}")));
         }
         Ok(length)
     }
@@ -386,9 +389,7 @@ impl<'a> Reader<'a> {
         let length = self.number(what, u64::from_le_bytes)?;
         let rest = self.bytes.len() - self.at;
         let Some(length) = usize::try_from(length).ok().filter(|n| *n <= rest) else {
-            return Err(format!(
-                "not a whole GGUF file: {what} is a string of {length} bytes, and {rest} follow; get it again"
-            ));
+            return Err(self.ended(&format!("{what} is a string of {length} bytes")));
         };
         if length > limit {
             return Err(format!(

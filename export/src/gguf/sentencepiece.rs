@@ -46,12 +46,14 @@ pub(super) fn tokenizer(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Res
     };
     let space = json!({ "type": "Replace", "pattern": { "String": " " }, "content": SPACE });
     // SentencePiece puts a space before every text, also before one that begins with a space.
-    let normalizer = match metadata.flag("tokenizer.ggml.add_space_prefix")? {
-        None | Some(true) => json!({
+    let is_first = metadata.flag("tokenizer.ggml.add_space_prefix")?;
+    let is_first = is_first.unwrap_or(true);
+    let normalizer = match is_first {
+        true => json!({
             "type": "Sequence",
             "normalizers": [{ "type": "Prepend", "prepend": SPACE }, space],
         }),
-        Some(false) => space,
+        false => space,
     };
     Ok(json!({
         "normalizer": normalizer,
@@ -62,7 +64,7 @@ pub(super) fn tokenizer(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Res
                 { "type": "Replace", "pattern": { "String": SPACE }, "content": " " },
                 { "type": "ByteFallback" },
                 { "type": "Fuse" },
-                { "type": "Strip", "content": " ", "start": 1, "stop": 0 },
+                { "type": "Strip", "content": " ", "start": u8::from(is_first), "stop": 0 },
             ],
         },
         "model": {

@@ -130,9 +130,10 @@ impl<'a> Vocabulary<'a> {
 
     /// The table that a `tokenizer.json` has.
     pub(super) fn table(&self) -> Json {
-        let entries = self.ids.iter();
+        let entries = self.tokens.iter().zip(&self.types).enumerate();
         entries
-            .map(|(token, id)| ((*token).to_owned(), json!(id)))
+            .filter(|(_, (_, kind))| **kind != Type::Unused)
+            .map(|(id, (token, _))| (token.clone(), json!(id)))
             .collect()
     }
 

@@ -31,7 +31,7 @@ const CASES: &[Case] = &[
     (
         "negative",
         |f| f.claimed[1] = u64::MAX - 5,
-        &["not a whole GGUF file", "tensor"],
+        &["tokenizer.ggml.model has 8 dimensions"],
     ),
     (
         "value type",
