@@ -27,22 +27,24 @@ pub(crate) use names::gguf_name;
 /// The GGUF file that `path` means: a file, or the only one in a folder without `config.json`.
 /// `None` where it means a Hugging Face folder.
 pub(crate) fn find(path: &Path) -> Result<Option<PathBuf>, ExportError> {
-    if path.is_file() {
-        return Ok(Some(path.to_owned()));
-    }
-    if !path.is_dir() || path.join("config.json").exists() {
-        return Ok(None);
-    }
-    let is_gguf = |path: &PathBuf| {
+    let is_gguf = |path: &Path| {
         let extension = path.extension();
         extension.is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
     };
+    if !path.is_dir() {
+        // One that is not there is said to be missing by its own name.
+        let is_meant = path.is_file() || is_gguf(path);
+        return Ok(is_meant.then(|| path.to_owned()));
+    }
+    if path.join("config.json").exists() {
+        return Ok(None);
+    }
     let mut found = Vec::new();
     for entry in std::fs::read_dir(path).map_err(ExportError::io("read", path))? {
         let entry = entry.map_err(ExportError::io("read", path))?;
         found.push(entry.path());
     }
-    found.retain(is_gguf);
+    found.retain(|path| is_gguf(path));
     match &found[..] {
         [] => Ok(None),
         [file] => Ok(Some(file.clone())),

@@ -235,7 +235,7 @@ fn files_with_any_byte_of_the_header_changed_are_refused_or_read() {
     let bytes = language_model(Family::Qwen2).1.bytes();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
-    for at in 0..2000 {
+    for at in (0..2000).step_by(3) {
         let mut bytes = bytes.clone();
         bytes[at] ^= 1 << (at % 8);
         std::fs::write(&path, bytes).unwrap();
