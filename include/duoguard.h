@@ -165,9 +165,9 @@ typedef struct duoguard_model duoguard_model;
  * out    Receives the model, to be freed by duoguard_model_free. Not NULL.
  * error  Receives the message of a failure. May be NULL.
  *
- * The weights are mapped, not read: as long as the model or a session on it lives, the file must
- * not be changed in place or truncated (replacing it by renaming another file over it is fine). The
- * same folder may be opened any number of times.
+ * The files are read, and not needed any more afterwards. Only a weights.data of more than 1 GiB is
+ * mapped: while the model or a session on it lives, that file must not be changed in place or
+ * truncated (renaming another over it is fine). A folder may be opened any number of times.
  *
  * Fails with DUOGUARD_INVALID_ARGUMENT, DUOGUARD_IO, DUOGUARD_INVALID_MODEL, DUOGUARD_UNSUPPORTED,
  * DUOGUARD_OUT_OF_MEMORY or DUOGUARD_PANIC. Any thread. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests the bindings: each language says what the C library says, and its README's first block runs.
 #
-# usage: scripts/bindings.sh [PREFIX] [python|go|java|swift]...
+# usage: scripts/bindings.sh [PREFIX] [python|go|java|js|swift]...
 #
 # PREFIX is a folder, with a / in its name, where `cargo xtask install` put the C library; without
 # it, one is made in target/bindings/prefix. Without languages, all of them. What is missing of
@@ -31,7 +31,7 @@ else
     prefix=$work/prefix
     cargo xtask install --prefix "$prefix" --profile release
 fi
-[[ $# -gt 0 ]] || set -- python go java swift
+[[ $# -gt 0 ]] || set -- python go java js swift
 
 # The programs of other languages find the C library here.
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
@@ -116,6 +116,20 @@ check_java() {
         "$work/java/Check.java"
 }
 
+check_js() {
+    scripts/wasm.sh
+    command -v node >/dev/null || { say "js needs Node 20: nodejs.org, or a nodejs package"; return 1; }
+    (cd bindings/js && DUOGUARD_CASES=$cases node --test tests/)
+    # As an application finds it.
+    rm -rf "$work/js" && mkdir -p "$work/js/node_modules"
+    ln -s "$PWD/bindings/js" "$work/js/node_modules/duoguard"
+    bindings/readme.py bindings/js/README.md js >"$work/js/readme.mjs"
+    (cd "$work/js" && node readme.mjs)
+    if command -v chromium >/dev/null || scripts/debian.sh browser; then
+        node examples/browser/test.js
+    fi
+}
+
 check_swift() {
     if ! command -v swift >/dev/null; then
         say "SKIPPED, swift: no Swift compiler; Debian 12 has none, swift.org has one"
@@ -127,14 +141,14 @@ check_swift() {
 make_cases
 for language in "$@"; do
     case $language in
-        python | go | java | swift)
+        python | go | java | js | swift)
             started=$SECONDS
             say "$language"
             "check_$language"
             say "$language: $((SECONDS - started)) s"
             ;;
         *)
-            echo "usage: scripts/bindings.sh [PREFIX] [python|go|java|swift]..." >&2
+            echo "usage: scripts/bindings.sh [PREFIX] [python|go|java|js|swift]..." >&2
             exit 2
             ;;
     esac

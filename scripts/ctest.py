@@ -229,7 +229,7 @@ def scores(library):
     """Scores and verdicts through C are those of the Rust API, to the last bit, with every
     engine."""
     program = library.compile("gcc", OPTIMIZED, ["ffi/tests/c/scores.c"], "scores")
-    for engine in ("rten", "native", "onnxruntime"):
+    for engine in ("native", "onnxruntime"):
         c = print_scores([program], engine)
         rust = print_scores([TARGET / "release/examples/scores"], engine)
         for of_c, of_rust in zip(c, rust):
@@ -237,7 +237,7 @@ def scores(library):
                 fail(f"engine {engine}: C says\n{of_c}\nbut Rust\n{of_rust}")
         if len(c) != len(rust) or len(c) < MIN_TEXTS:
             fail(f"engine {engine}: C gave {len(c)} verdicts, Rust {len(rust)}")
-    return f"{len(c)} verdicts with rten, native and onnxruntime are bit for bit those of the Rust API"
+    return f"{len(c)} verdicts with native and onnxruntime are bit for bit those of the Rust API"
 
 
 def fork(library):

@@ -22,7 +22,7 @@ ROOT = record.ROOT
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 FOLDER = ROOT / "target/figures"
 # The first one's figures are recorded; on how many rows the other agrees is too.
-ENGINES = ["onnxruntime", "rten"]
+ENGINES = ["onnxruntime", "native"]
 
 
 def run(*command):

@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 [[ $# -eq 0 ]] || { echo "usage: scripts/size.sh" >&2; exit 2; }
-cargo xtask install --prefix target/size/rten --no-default-features
+cargo xtask install --prefix target/size/native --no-default-features
 cargo xtask install --prefix target/size/default
 
 # bytes FILE...: how many they have together.
@@ -22,7 +22,7 @@ library() { compgen -G "target/size/$1/lib/libduoguard.so.*" ||
 bundle=(models/mini/{manifest.json,tokenizer.json,model.onnx,weights.data})
 rows="what,size_bytes
 bundle,$(bytes "${bundle[@]}")
-\"library, rten alone\",$(bytes "$(library rten)")
-\"library, rten and onnxruntime\",$(bytes "$(library default)")"
+\"library, native alone\",$(bytes "$(library native)")
+\"library, native and onnxruntime\",$(bytes "$(library default)")"
 echo "$rows"
 cargo xtask record size <<<"$rows"

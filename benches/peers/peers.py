@@ -1,7 +1,7 @@
 """What a check costs with duoguard and with what people use today, in one run: `scripts/peers.sh [BUNDLE [CHECKPOINT]]`.
 
 The same texts go through, one at a time and on one thread:
-  duoguard rten, duoguard onnxruntime  the C library through ctypes: normalising, tokenising, network, verdict
+  duoguard native, duoguard onnxruntime  the C library through ctypes: normalising, tokenising, network, verdict
   onnxruntime (Python)                 tokenizers and ONNX Runtime on the bundle's own model.onnx
   transformers fp32, bf16              tokenizers and PyTorch
   llama.cpp f16, q8_0                  tokenizers and llama-cpp-python, on a GGUF file of the network
@@ -33,7 +33,7 @@ import record  # noqa: E402
 
 ROUNDS = 40
 TOKENS = [16, 64, 128, 256]
-FIRST = "duoguard rten"
+FIRST = "duoguard native"
 REFERENCE = "transformers fp32"
 # How far logits may be from the reference's. What differs is what is rounded: all, weights,
 # weights and activations, activations by tensor.
@@ -69,7 +69,7 @@ def peers(bundle, checkpoint, folder):
     network = Network.of_checkpoint(torch_model(None, checkpoint, torch.float32)) if checkpoint else Network.of_bundle(bundle)
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
     model = duoguard.Model(bundle)
-    checks = {f"duoguard {engine}": model.session(engine, 1).check for engine in ("rten", "onnxruntime")}
+    checks = {f"duoguard {engine}": model.session(engine, 1).check for engine in ("native", "onnxruntime")}
     logits = {}
 
     options = onnxruntime.SessionOptions()
@@ -115,7 +115,7 @@ def versions():
     ours = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     onnx, transformer = f"onnxruntime {onnxruntime.__version__}", f"transformers {transformers.__version__}"
     return {
-        "duoguard rten": ours,
+        "duoguard native": ours,
         "duoguard onnxruntime": f"{ours} with {onnx}",
         "onnxruntime (Python)": onnx,
         **{f"transformers {kind}": f"{transformer} with torch {torch.__version__}" for kind in ("fp32", "bf16")},
@@ -143,11 +143,11 @@ def main():
         medians = {name: statistics.median(of[3:]) for name, of in times.items()}
         for name, of in times.items():
             low, *_, high = statistics.quantiles(of[3:], n=10)
-            times_rten = medians[name] / medians[FIRST]
-            print(f"{count:4} tokens  {name:22} {medians[name]:9.3f} [{low:.3f}, {high:.3f}]  {times_rten:6.2f} times {FIRST}")
+            times_first = medians[name] / medians[FIRST]
+            print(f"{count:4} tokens  {name:22} {medians[name]:9.3f} [{low:.3f}, {high:.3f}]  {times_first:6.2f} times {FIRST}")
             rows.append(dict(
                 model=bundle.name, peer=name, version=software[name], tokens=count, p50_ms=f"{medians[name]:.4f}",
-                p10_ms=f"{low:.4f}", p90_ms=f"{high:.4f}", times_rten=f"{times_rten:.3f}",
+                p10_ms=f"{low:.4f}", p90_ms=f"{high:.4f}", times_first=f"{times_first:.3f}",
             ))
     record.append("peers", rows)
 

@@ -54,13 +54,14 @@ pub(crate) fn sentence(value: &Value) -> String {
 pub(crate) fn for_page(value: &Value) -> Option<(String, Table)> {
     let certificate = serde_json::from_value::<Certificate>(value.clone()).ok()?;
     let sentence = format!(
-        "Certificate {}: {} against 32-bit floats on {} texts. Changes with their 95 % intervals, in points.",
+        "Certificate {}: {}{} against 32-bit floats on {} texts. Changes with their 95 % intervals, in points.",
         if certificate.passed {
             "passed"
         } else {
             "FAILED"
         },
         certificate.scheme,
+        on(&certificate.engine),
         certificate.all.texts,
     );
     let mut table = Table::new([
@@ -94,6 +95,7 @@ fn table(text: &mut String, certificate: &Certificate) {
     let Certificate {
         passed,
         scheme,
+        engine,
         texts,
         tolerance,
         violations,
@@ -103,8 +105,9 @@ fn table(text: &mut String, certificate: &Certificate) {
     let verdict = if *passed { "passed" } else { "FAILED" };
     let _ = writeln!(
         text,
-        "certificate: {verdict}; {scheme} against 32-bit floats on {} texts ({texts})\n  \
+        "certificate: {verdict}; {scheme}{} against 32-bit floats on {} texts ({texts})\n  \
          allowed in any language: {:.1} points of false positive rate and of recall, {:.1} % of verdicts",
+        on(engine),
         all.texts,
         100.0 * tolerance.fpr.max(tolerance.recall),
         100.0 * tolerance.flips,
@@ -154,6 +157,13 @@ fn table(text: &mut String, certificate: &Certificate) {
     }
 }
 
+/// The engine that judged, where it is known.
+fn on(engine: &Option<String>) -> String {
+    engine
+        .as_ref()
+        .map_or(String::new(), |engine| format!(" on {engine}"))
+}
+
 fn row(text: &mut String, tag: &str, effect: &Effect) {
     let _ = write!(
         text,
@@ -194,7 +204,7 @@ mod tests {
         let mut language = effect.clone();
         language["categories"] = json!({ "hate": effect });
         let value = json!({
-            "passed": false, "scheme": "int8-dynamic", "texts": "validation.jsonl",
+            "passed": false, "scheme": "int8-dynamic", "engine": "native", "texts": "validation.jsonl",
             "tolerance": { "fpr": 0.01, "recall": 0.01, "flips": 0.01 },
             "violations": ["fr: too much"], "all": effect, "languages": { "fr": language },
         });
@@ -204,7 +214,7 @@ mod tests {
             "FAILED: quantising changed 4 of 50 verdicts, FPR +5.00 points"
         );
         for part in [
-            "certificate: FAILED; int8-dynamic against",
+            "certificate: FAILED; int8-dynamic on native against",
             "beyond that: fr: too much",
             "+5.00 [+1.00, +9.00]",
             "most moved category: hate in fr, 4 of 50",

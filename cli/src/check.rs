@@ -1,11 +1,16 @@
 //! `duoguard check`: verdicts on a text, or on each line of standard input.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
 use std::time::Instant;
 
-use duoguard::{CheckOptions, Coverage, Input, Join, MAX_TEXT_BYTES, Model, SessionOptions};
+use duoguard::{
+    CheckOptions, Coverage, Input, Join, MAX_TEXT_BYTES, Model, SessionOptions,
+    without_byte_order_mark,
+};
 
 use crate::Outcome;
+use crate::check_lines::{Lines, check_lines};
 use crate::cli::{CheckArgs, HowArgs, JoinArg};
 use crate::explanation::Explanation;
 use crate::failure::Failure;
@@ -15,12 +20,8 @@ use crate::model_path;
 /// The text that stands for standard input.
 const STDIN: &str = "-";
 
-/// Prints the verdict on one text and says whether it is flagged.
-type CheckOne<'a> = dyn FnMut(&str, &mut dyn Write) -> Result<bool, Failure> + 'a;
-
 pub(crate) fn run(arguments: &CheckArgs) -> Result<Outcome, Failure> {
-    let text = arguments.text.as_deref();
-    let text = text.ok_or_else(|| nothing_to_check(io::stdin().is_terminal()))?;
+    let source = source(arguments)?;
     let model = Model::open(model_path::find(arguments.model.model.as_deref())?)?;
     let mut session = model.session(&SessionOptions {
         engine: arguments.model.engine.clone(),
@@ -52,9 +53,67 @@ pub(crate) fn run(arguments: &CheckArgs) -> Result<Outcome, Failure> {
     };
     // A whole line at a time: terminals and pipes both see each verdict once, complete.
     let mut out = io::LineWriter::new(anstream::stdout().lock());
-    match text {
-        STDIN => check_lines(io::stdin().lock(), &mut out, &mut check_one),
-        text => check_one(text, &mut out).map(outcome),
+    match source {
+        Source::Text(text) => check_one(&text, &mut out).map(outcome),
+        Source::Lines => {
+            let lines = Lines {
+                keeps_going: arguments.keep_going,
+                json: arguments.json,
+            };
+            check_lines(lines, io::stdin().lock(), &mut out, &mut check_one)
+        }
+    }
+}
+
+/// What is checked.
+enum Source {
+    Text(String),
+    /// Each line of standard input.
+    Lines,
+}
+
+fn source(arguments: &CheckArgs) -> Result<Source, Failure> {
+    if let Some(path) = &arguments.file {
+        return read_text(path).map(Source::Text);
+    }
+    match (&arguments.text, &arguments.literal_text) {
+        (Some(text), _) if text == STDIN => Ok(Source::Lines),
+        (Some(text), _) | (None, Some(text)) => Ok(Source::Text(text.clone())),
+        (None, None) => Err(nothing_to_check(io::stdin().is_terminal())),
+    }
+}
+
+/// All of a file, or of standard input, as one text.
+fn read_text(path: &Path) -> Result<String, Failure> {
+    let is_stdin = path.as_os_str() == STDIN;
+    let name = match is_stdin {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    };
+    let failed = |message: String| Failure::message(format!("{name}: {message}"));
+    let cannot_read = |cause: io::Error| failed(format!("cannot read: {cause}"));
+    let input: Box<dyn Read> = match is_stdin {
+        true => Box::new(io::stdin().lock()),
+        false => Box::new(std::fs::File::open(path).map_err(cannot_read)?),
+    };
+    let mut bytes = Vec::new();
+    // One more than a text may have: whatever never ends must not fill the memory.
+    let mut input = input.take(MAX_TEXT_BYTES as u64 + 1);
+    input.read_to_end(&mut bytes).map_err(cannot_read)?;
+    if bytes.len() > MAX_TEXT_BYTES {
+        return Err(failed(format!(
+            "longer than the {MAX_TEXT_BYTES} bytes a text may have; check it in parts"
+        )));
+    }
+    let text = std::str::from_utf8(without_byte_order_mark(&bytes)).map_err(|cause| {
+        failed(format!(
+            "not valid UTF-8 (at byte {}); convert it to UTF-8",
+            cause.valid_up_to() + 1
+        ))
+    })?;
+    match text.trim().is_empty() {
+        true => Err(failed("nothing in it; no text was checked".to_owned())),
+        false => Ok(text.to_owned()),
     }
 }
 
@@ -78,11 +137,18 @@ fn options(how: &HowArgs) -> Result<CheckOptions, Failure> {
         normalize: !how.literal,
         thresholds: how.threshold.iter().cloned().collect(),
         target_fpr: how.target_fpr,
-        allowed: allowed.lines().map(str::to_owned).collect(),
+        allowed: allowed_texts(&allowed),
     })
 }
 
-fn outcome(flagged: bool) -> Outcome {
+/// A text a line, without blanks at its ends.
+fn allowed_texts(file: &str) -> std::collections::BTreeSet<String> {
+    let lines = file.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty());
+    lines.map(str::to_owned).collect()
+}
+
+pub(crate) fn outcome(flagged: bool) -> Outcome {
     match flagged {
         true => Outcome::Unsafe,
         false => Outcome::Safe,
@@ -97,52 +163,45 @@ fn nothing_to_check(stdin_is_terminal: bool) -> Failure {
     Failure::message(format!("nothing to check; {advice}"))
 }
 
-/// Checks each line as it arrives. The first that cannot be checked ends it.
-fn check_lines(
-    mut input: impl BufRead,
-    out: &mut dyn Write,
-    check_one: &mut CheckOne<'_>,
-) -> Result<Outcome, Failure> {
-    let mut any_flagged = false;
-    let mut line = Vec::new();
-    for number in 1.. {
-        let failed =
-            |message: String| Failure::message(format!("standard input, line {number}: {message}"));
-        line.clear();
-        // Two more than a text may have, for the line's end: whoever never ends a line must not
-        // fill the memory.
-        let mut limited = io::Read::take(&mut input, MAX_TEXT_BYTES as u64 + 2);
-        let length = limited
-            .read_until(b'\n', &mut line)
-            .map_err(|cause| failed(format!("cannot read: {cause}")))?;
-        if length == 0 {
-            break;
-        }
-        let text = without_line_end(&line);
-        if text.len() > MAX_TEXT_BYTES {
-            return Err(failed(format!(
-                "longer than the {MAX_TEXT_BYTES} bytes a text may have"
-            )));
-        }
-        let text = std::str::from_utf8(text).map_err(|cause| {
-            let byte = cause.valid_up_to() + 1;
-            failed(format!(
-                "not valid UTF-8 (at byte {byte}); convert the input to UTF-8"
-            ))
-        })?;
-        any_flagged |= check_one(text, out).map_err(|failure| match failure {
-            Failure::Message(cause) => failed(cause),
-            Failure::OutputClosed => Failure::OutputClosed,
-        })?;
-    }
-    Ok(outcome(any_flagged))
-}
-
-fn without_line_end(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.strip_suffix(b"\r").unwrap_or(line)
-}
-
 #[cfg(test)]
-#[path = "check_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_to_do_when_there_is_no_text() {
+        for (terminal, advice) in [(true, "as an argument"), (false, "add \"-\"")] {
+            let Failure::Message(text) = nothing_to_check(terminal) else {
+                panic!()
+            };
+            assert!(text.contains(advice), "{text}");
+        }
+    }
+
+    #[test]
+    fn allowed_texts_have_no_edges() {
+        let texts = allowed_texts("\u{feff}one \r\n\n\ttwo words\n");
+        assert_eq!(texts, ["one", "two words"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_file_is_one_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text");
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            read_text(&path).map_err(|failure| match failure {
+                Failure::Message(text) => text,
+                Failure::OutputClosed => String::new(),
+            })
+        };
+        assert_eq!(read("\u{feff}one\ntwo\n".as_bytes()).unwrap(), "one\ntwo\n");
+        for (bytes, says) in [
+            (&b"a\xff"[..], "not valid UTF-8 (at byte 2)"),
+            (b" \n", "no text was checked"),
+            (&vec![b'a'; MAX_TEXT_BYTES + 1], "longer than"),
+        ] {
+            let error = read(bytes).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

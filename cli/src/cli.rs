@@ -44,14 +44,19 @@ pub(crate) enum Command {
 Exit status:
   0  every text is safe
   1  something is unsafe
-  2  error: what was not checked is not known to be safe. Also when whoever reads the output stops reading
+  2  error: what was not checked is not known to be safe. Also when there was no text, when help was shown
+     instead, and when whoever reads the output stops reading
+
+In scripts, write a text behind \"--\", where nothing is taken for an option or for standard input:
+  duoguard check --json -- \"$TEXT\"
 
 Examples:
   duoguard check \"How do I bake bread?\"
   duoguard check --response \"You pick the lock with ...\" \"How do I open a door?\"
   duoguard check --language fr \"Comment faire du pain ?\"
   tail -f prompts.log | duoguard check --json -
-  duoguard check -- \"-a text that begins with a hyphen\"
+  duoguard check --file letter.txt
+  git log -1 --format=%B | duoguard check --file -
 
 With --json, one object a line for each text:
   {\"flagged\":bool,\"score\":number,\"category\":name or null,\"scores\":{name:number,...},\"language\":tag,
@@ -60,7 +65,7 @@ score is the largest of the scores; category is the flagged one that exceeds its
    \"span\":{\"prompt\":[from,to],\"response\":[from,to]} or null, \"allowed\":bool,
    \"views\":[{\"kind\":name,\"score\":number,\"tokens\":n,\"tokens_scored\":n,\"windows\":n},...],
    \"changes\":[{\"kind\":name,\"prompt\":[from,to],\"response\":[from,to],\"count\":n},...],\"changes_total\":n
-from and to are bytes of the text given.")]
+from and to are bytes of the text given. With --keep-going, a line that cannot be checked is {\"error\":message}.")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -79,9 +84,18 @@ pub(crate) struct CheckArgs {
     pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) how: HowArgs,
+    /// Check all of FILE as one text, whatever its lines; "-" is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "literal_text"])]
+    pub(crate) file: Option<PathBuf>,
+    /// Report a line that cannot be checked and go on with the next; the exit status is 2 then
+    #[arg(long)]
+    pub(crate) keep_going: bool,
     /// The text to check; "-" checks each line of standard input as it arrives
     #[arg(value_name = "TEXT | -")]
     pub(crate) text: Option<String>,
+    /// The text to check, whatever it looks like
+    #[arg(last = true, value_name = "TEXT", conflicts_with = "text")]
+    pub(crate) literal_text: Option<String>,
 }
 
 /// How texts are checked.
@@ -231,6 +245,10 @@ pub(crate) struct ExportArgs {
     /// checkpoint's own names; for 12 outputs without names, those of DuoGuard]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) labels: Option<Vec<String>>,
+    /// The label that stands for harmless text, where labels exclude each other [default: the one
+    /// that is named "safe", "benign" or the like]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) safe_label: Option<String>,
     /// Replace an existing bundle, and write one even if it fails a comparison
     #[arg(long)]
     pub(crate) force: bool,

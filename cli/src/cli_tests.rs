@@ -36,12 +36,12 @@ fn check_has_defaults() {
 #[test]
 fn check_takes_every_flag_of_the_contract() {
     let arguments = parse_check(
-        "check --model m --engine rten --response no --language fr --json --threads 2 -",
+        "check --model m --engine native --response no --language fr --json --threads 2 -",
     );
     assert_eq!(arguments.text.as_deref(), Some("-"));
     assert_eq!(
         arguments.model.engine,
-        EngineChoice::Named("rten".to_owned())
+        EngineChoice::Named("native".to_owned())
     );
     assert_eq!(arguments.model.model, Some(PathBuf::from("m")));
     assert_eq!(arguments.response.as_deref(), Some("no"));
@@ -67,7 +67,11 @@ fn check_says_how() {
 
 #[test]
 fn a_text_may_begin_with_a_hyphen_after_two() {
-    assert_eq!(parse_check("check -- -x").text.as_deref(), Some("-x"));
+    for text in ["-x", "-", "--help"] {
+        let arguments = parse_check(&format!("check -- {text}"));
+        assert_eq!(arguments.literal_text.as_deref(), Some(text));
+        assert_eq!(arguments.text, None);
+    }
     let arguments = parse_check("check --response=-x hello");
     assert_eq!(arguments.response.as_deref(), Some("-x"));
 }

@@ -99,12 +99,12 @@ mod tests {
             detail: detail.to_owned(),
         };
         let text = list(&[
-            engine("rten", true, "built in"),
+            engine("native", true, "built in"),
             engine("onnxruntime", false, "not found"),
         ]);
         assert_eq!(
             text,
-            "rten         available    built in\nonnxruntime  unavailable  not found\n"
+            "native       available    built in\nonnxruntime  unavailable  not found\n"
         );
     }
 

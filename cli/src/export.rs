@@ -21,6 +21,7 @@ pub(crate) fn run(arguments: &ExportArgs) -> Result<Outcome, Failure> {
         certify: arguments.certify.clone(),
         certify_rows: arguments.certify_rows,
         labels: arguments.labels.clone(),
+        safe_label: arguments.safe_label.clone(),
         force: arguments.force,
         ..ExportOptions::default()
     };

@@ -38,7 +38,7 @@ fn verdict(category: Option<usize>, scores: &[f32]) -> Verdict {
 fn text(verdict: &Verdict) -> String {
     let categories = categories();
     let mut out = Vec::new();
-    Judgement::new(verdict, &categories, "rten", 1.2345678)
+    Judgement::new(verdict, &categories, "native", 1.2345678)
         .write_text(&mut out)
         .unwrap();
     anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string()
@@ -49,13 +49,13 @@ fn json_is_exactly_the_contract() {
     let categories = categories();
     let verdict = verdict(Some(1), &[0.01, 0.93, 0.5, 0.0]);
     let mut out = Vec::new();
-    Judgement::new(&verdict, &categories, "rten", 1.2345678)
+    Judgement::new(&verdict, &categories, "native", 1.2345678)
         .write_json(&mut out)
         .unwrap();
     let expected = concat!(
         r#"{"flagged":true,"score":0.93,"category":"weapons","#,
         r#""scores":{"violent_crimes":0.01,"weapons":0.93,"hate":0.5,"privacy":0.0},"#,
-        r#""language":"en","tokens":12,"tokens_scored":12,"windows":1,"engine":"rten","elapsed_ms":1.235}"#,
+        r#""language":"en","tokens":12,"tokens_scored":12,"windows":1,"engine":"native","elapsed_ms":1.235}"#,
         "\n"
     );
     assert_eq!(String::from_utf8(out).unwrap(), expected);
@@ -65,7 +65,7 @@ fn json_is_exactly_the_contract() {
 fn a_safe_text_has_no_category() {
     let categories = categories();
     let verdict = verdict(None, &[0.01, 0.02, 0.0, 0.0]);
-    let judgement = Judgement::new(&verdict, &categories, "rten", 1.0);
+    let judgement = Judgement::new(&verdict, &categories, "native", 1.0);
     let value = serde_json::to_value(&judgement).unwrap();
     assert_eq!(value["flagged"], false);
     assert!(value["category"].is_null());
@@ -119,7 +119,7 @@ fn an_explanation_adds_its_keys() {
         count: 2,
     }];
     verdict.changes_total = 5;
-    let judgement = Judgement::new(&verdict, &categories, "rten", 1.0);
+    let judgement = Judgement::new(&verdict, &categories, "native", 1.0);
     let judgement = judgement.explained(Explanation::new(&verdict));
     let value = serde_json::to_value(&judgement).unwrap();
     let expected = serde_json::json!({

@@ -7,6 +7,8 @@ use data_encoding::{BASE64, HEXLOWER};
 pub enum Disguise {
     /// A character of no width after every letter.
     ZeroWidth,
+    /// A variation selector after every letter.
+    SelectorNoise,
     /// A tag character, which shows nothing, after every letter.
     TagNoise,
     /// The whole text in tag characters, behind a harmless word. ASCII texts only.
@@ -45,8 +47,9 @@ pub enum Disguise {
 
 impl Disguise {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ZeroWidth,
+        Self::SelectorNoise,
         Self::TagNoise,
         Self::TagMessage,
         Self::SelectorMessage,
@@ -70,6 +73,7 @@ impl Disguise {
     pub fn name(self) -> &'static str {
         match self {
             Self::ZeroWidth => "zero_width",
+            Self::SelectorNoise => "selector_noise",
             Self::TagNoise => "tag_noise",
             Self::TagMessage => "tag_message",
             Self::SelectorMessage => "selector_message",
@@ -106,6 +110,7 @@ impl Disguise {
         let tag = |c: char| char::from_u32(0xe0000 + c as u32).unwrap_or(c);
         Some(match self {
             Self::ZeroWidth => after_letters(text, |n| ZERO_WIDTH[n % 4].into()),
+            Self::SelectorNoise => after_letters(text, |_| '\u{fe00}'.into()),
             Self::TagNoise => {
                 after_letters(text, |n| tag(char::from(b'a' + (n % 26) as u8)).into())
             }

@@ -62,6 +62,20 @@ impl EvalError {
         }
     }
 
+    /// The guard failed on a row of a benchmark in a language.
+    pub(crate) fn guard(
+        (benchmark, language): (&'static str, &str),
+        row: usize,
+        cause: duoguard::Error,
+    ) -> Self {
+        Self::Guard {
+            benchmark,
+            language: language.to_owned(),
+            row,
+            cause: cause.to_string(),
+        }
+    }
+
     pub(crate) fn data(path: &Path, place: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Data {
             path: path.to_owned(),

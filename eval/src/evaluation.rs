@@ -309,7 +309,7 @@ mod tests {
             set(Benchmark::XsTest, "De", &rows[..2]),
         ];
         let runs = run(&mut Keyword, &sets, &mut |_| {}).unwrap();
-        let report = Report::new("mini", "rten", &runs);
+        let report = Report::new("mini", "native", &runs);
         let parts = EvaluationPage {
             report: &report,
             runs: &runs,
@@ -344,7 +344,7 @@ mod tests {
             &[("bad", true), ("good", true)],
         )];
         let runs = run(&mut Keyword, &sets, &mut |_| {}).unwrap();
-        let report = Report::new("mini", "rten", &runs);
+        let report = Report::new("mini", "native", &runs);
         let parts = EvaluationPage {
             report: &report,
             runs: &runs,

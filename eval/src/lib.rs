@@ -21,6 +21,7 @@ mod disguise;
 mod error;
 mod evaluation;
 mod harmless;
+mod json_lines;
 mod metrics;
 mod output;
 pub mod page;
@@ -30,6 +31,7 @@ mod robustness;
 mod run;
 mod scores;
 mod sentences;
+mod short_texts;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -39,6 +41,7 @@ pub use disguise::Disguise;
 pub use error::{EvalError, Result};
 pub use evaluation::{EvaluationPage, evaluation_page, mistakes_figure};
 pub use harmless::{HarmlessKind, HarmlessText, HarmlessTexts, Identifier, Part};
+pub use json_lines::{JsonLines, Label, LineError, parse_json};
 pub use metrics::{
     Calibration, ECE_BINS, Metrics, Outcome, calibration_bins, flag_everything_f1, roc_curve,
 };
@@ -46,10 +49,12 @@ pub use output::OutputFile;
 pub use readers::{Benchmark, BenchmarkSet, Row, read_benchmarks};
 pub use report::{Average, BenchmarkResult, Report};
 pub use robustness::{
-    BenignRate, BenignText, Retention, Robustness, measure as measure_robustness, read_benign,
+    BenignRate, BenignText, Retention, Robustness, Wrapped, measure as measure_robustness,
+    read_benign,
 };
 pub use run::{BenchmarkRun, Guard, Progress, run};
 pub use scores::{ScoreLine, write_scores};
 pub use sentences::{JudgedSentence, Sentence, SentenceReport, judge_sentences, read_sentences};
+pub use short_texts::ShortRate;
 pub use table::table;
 pub use wrapper::Wrapper;

@@ -3,9 +3,11 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{EvalError, Result};
+use crate::json_lines::{Label, parse_json};
 
 /// One of the benchmarks of the DuoGuard paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -192,7 +194,7 @@ fn read_xstest(path: &Path, text: &str) -> Result<Vec<Row>> {
 }
 
 fn read_array(path: &Path, text: &str, label: &str) -> Result<Vec<Row>> {
-    let values: Vec<Value> = serde_json::from_str(text).map_err(|cause| {
+    let (values, _) = parse_json::<Vec<Value>>(text.as_bytes()).map_err(|cause| {
         let place = format!("line {}", cause.line());
         let message = format!("not a JSON array of objects: {cause}");
         EvalError::data(path, place, message)
@@ -216,7 +218,7 @@ fn read_beavertails(path: &Path, text: &str) -> Result<Vec<Row>> {
             continue;
         }
         let place = format!("line {}", index + 1);
-        let value: Value = serde_json::from_str(line).map_err(|cause| {
+        let (value, _) = parse_json::<Value>(line.as_bytes()).map_err(|cause| {
             EvalError::data(path, place.clone(), format!("not a JSON object: {cause}"))
         })?;
         let object = Object::of(path, place, &value)?;
@@ -274,10 +276,9 @@ impl<'a> Object<'a> {
     }
 
     fn zero_or_one(&self, name: &str) -> Result<bool> {
-        self.field(name, "0 or 1", |v| match v.as_u64() {
-            Some(0) => Some(false),
-            Some(1) => Some(true),
-            _ => None,
+        self.field(name, "0 or 1", |value| {
+            let label = Label::deserialize(value).ok()?;
+            (label.0 <= 1).then_some(label.0 == 1)
         })
     }
 }

@@ -129,7 +129,7 @@ mod tests {
         let runs = run(&mut Keyword, &sets, &mut |_| {}).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.json");
-        let report = Report::new("mini", "rten", &runs);
+        let report = Report::new("mini", "native", &runs);
         report
             .write_json(OutputFile::create(&path).unwrap())
             .unwrap();

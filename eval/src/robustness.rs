@@ -3,22 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use duoguard::{CheckOptions, Input, Session};
-use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use crate::disguise::Disguise;
 use crate::error::{EvalError, Result};
+use crate::harmless::HarmlessKind;
+use crate::json_lines::{JsonLines, LineError};
 use crate::output::OutputFile;
 use crate::readers::BenchmarkSet;
-
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// A line longer than this is not a text.
-const MAX_LINE_BYTES: u64 = 16 << 20;
+use crate::short_texts::{ShortRate, short_rate};
+use crate::wrapper::Wrapper;
 
 /// A harmless text.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -40,6 +37,23 @@ pub struct Robustness {
     pub disguises: Vec<Retention>,
     /// One entry per language of the harmless texts.
     pub benign: Vec<BenignRate>,
+    /// One entry per kind of harmless texts that are made from a seed.
+    pub short: Vec<ShortRate>,
+    /// One entry per language and wrapper.
+    pub wrapped: Vec<Wrapped>,
+}
+
+/// How unsafe texts of one language do in a chat template or between blanks.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Wrapped {
+    /// The language, as the benchmark's folder spells it.
+    pub language: String,
+    /// The wrapper.
+    pub wrapper: &'static str,
+    /// Unsafe texts that are flagged without it.
+    pub caught_in_plain: usize,
+    /// The share of them still flagged in it; `None` without texts.
+    pub retained: Option<f64>,
 }
 
 /// How one disguise does in one language.
@@ -79,30 +93,16 @@ pub struct BenignRate {
 /// most `limit` of each language, taken evenly.
 pub fn read_benign(path: &Path, limit: usize) -> Result<Vec<BenignText>> {
     let failed = |cause| EvalError::io(path, "read", cause);
-    let mut file = File::open(path).map_err(failed)?;
-    let mut magic = Vec::new();
-    (&mut file)
-        .take(2)
-        .read_to_end(&mut magic)
-        .map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    let mut reader: Box<dyn BufRead> = match magic == GZIP_MAGIC {
-        true => Box::new(BufReader::new(MultiGzDecoder::new(file))),
-        false => Box::new(BufReader::new(file)),
-    };
+    let mut lines = JsonLines::open(path).map_err(failed)?;
     let mut texts: BTreeMap<String, Vec<BenignText>> = BTreeMap::new();
-    for number in 1.. {
-        let mut line = Vec::new();
-        let limited = &mut reader.by_ref().take(MAX_LINE_BYTES);
-        if limited.read_until(b'\n', &mut line).map_err(failed)? == 0 {
-            break;
-        }
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let text: BenignText = serde_json::from_slice(&line).map_err(|cause| {
-            let message = format!("expected an object with the fields text and lang: {cause}");
-            EvalError::data(path, format!("line {number}"), message)
+    while let Some(row) = lines.next_row::<BenignText>() {
+        let (_, text) = row.map_err(|error| match error {
+            LineError::Read(cause) => failed(cause),
+            LineError::Line { line, message } => EvalError::data(
+                path,
+                format!("line {line}"),
+                format!("expected an object with the fields text and lang: {message}"),
+            ),
         })?;
         texts.entry(text.lang.clone()).or_default().push(text);
     }
@@ -139,6 +139,8 @@ pub fn measure(
         engine: session.engine().to_owned(),
         disguises: Vec::new(),
         benign: Vec::new(),
+        short: Vec::new(),
+        wrapped: Vec::new(),
     };
     let mut languages: Vec<&str> = sets.iter().map(|set| set.language.as_str()).collect();
     languages.dedup();
@@ -161,6 +163,22 @@ pub fn measure(
                 retained: share(read.flagged, worn.len()),
             });
         }
+        for wrapper in Wrapper::ALL {
+            progress(&format!("{language} {}", wrapper.name()));
+            let wrapped: Vec<_> = caught.iter().map(|text| wrapper.wrap(text)).collect();
+            let place = (wrapper.name(), language);
+            let counts = flagged(session, wrapped.iter(), place, true)?;
+            found.wrapped.push(Wrapped {
+                language: language.to_owned(),
+                wrapper: wrapper.name(),
+                caught_in_plain: wrapped.len(),
+                retained: share(counts.flagged, wrapped.len()),
+            });
+        }
+    }
+    for kind in HarmlessKind::all() {
+        progress(kind.name());
+        found.short.push(short_rate(session, kind)?);
     }
     for texts in benign.chunk_by(|a, b| a.lang == b.lang) {
         let language = &texts[0].lang;
@@ -194,9 +212,9 @@ fn caught_in_plain(
                 None => row.prompt.clone(),
             };
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            let verdict = session
-                .check(&Input::prompt(&text))
-                .map_err(|cause| refused((set.benchmark.name(), language), number, cause))?;
+            let verdict = session.check(&Input::prompt(&text)).map_err(|cause| {
+                EvalError::guard((set.benchmark.name(), language), number, cause)
+            })?;
             if verdict.flagged {
                 caught.push(text);
             }
@@ -225,24 +243,11 @@ fn flagged<'a>(
     for (number, text) in texts.enumerate() {
         let verdict = session
             .check_with(&Input::prompt(text), &options)
-            .map_err(|cause| refused(place, number, cause))?;
+            .map_err(|cause| EvalError::guard(place, number, cause))?;
         counts.flagged += usize::from(verdict.flagged);
         counts.changed += usize::from(verdict.changes_total > 0);
     }
     Ok(counts)
-}
-
-fn refused(
-    (benchmark, language): (&'static str, &str),
-    row: usize,
-    cause: duoguard::Error,
-) -> EvalError {
-    EvalError::Guard {
-        benchmark,
-        language: language.to_owned(),
-        row,
-        cause: cause.to_string(),
-    }
 }
 
 fn share(part: usize, whole: usize) -> Option<f64> {
@@ -289,6 +294,29 @@ impl Robustness {
                 percent(Some(row.with_changes)),
             );
         }
+        if !self.wrapped.is_empty() {
+            table += "\nflagged in a wrapper, of those flagged without, %\n";
+            table += "language  wrapper           texts  flagged\n";
+        }
+        for row in &self.wrapped {
+            let (texts, retained) = (row.caught_in_plain, percent(row.retained));
+            let _ = writeln!(
+                table,
+                "{:8}  {:16} {texts:>6}  {retained:>7}",
+                row.language, row.wrapper
+            );
+        }
+        if !self.short.is_empty() {
+            table += "\nharmless short and wrapped texts, made from a seed\n";
+            table += "kind              texts  flagged  by undoing alone  undone\n";
+        }
+        for row in &self.short {
+            let _ = writeln!(
+                table,
+                "{:16} {:>6}  {:>7}  {:>16}  {:>6}",
+                row.kind, row.texts, row.flagged, row.flagged_by_undoing, row.changed
+            );
+        }
         table
     }
 }
@@ -331,7 +359,7 @@ mod tests {
     fn the_table_names_what_it_shows() {
         let found = Robustness {
             model: "m".to_owned(),
-            engine: "rten".to_owned(),
+            engine: "native".to_owned(),
             disguises: vec![Retention {
                 language: "En".to_owned(),
                 disguise: "leet",
@@ -347,7 +375,27 @@ mod tests {
                 fpr: 0.011,
                 with_changes: 0.002,
             }],
+            short: vec![ShortRate {
+                kind: "uuid",
+                texts: 200,
+                flagged: 3,
+                flagged_by_undoing: 1,
+                changed: 2,
+                examples: Vec::new(),
+            }],
+            wrapped: vec![Wrapped {
+                language: "En".to_owned(),
+                wrapper: "chatml",
+                caught_in_plain: 8,
+                retained: Some(0.5),
+            }],
         };
+        for line in [
+            "En        chatml                8     50.0",
+            "uuid                200        3                 1       2",
+        ] {
+            assert!(found.table().contains(line), "{}", found.table());
+        }
         let table = found.table();
         assert!(
             table.contains("En        leet                  8       25.0  87.5  no"),

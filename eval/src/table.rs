@@ -115,10 +115,10 @@ mod tests {
             set(Benchmark::XsTest, "De", &rows[..2]),
         ];
         let runs = run(&mut Keyword, &sets, &mut |_| {}).unwrap();
-        let text = table(&Report::new("mini", "rten", &runs));
+        let text = table(&Report::new("mini", "native", &runs));
         let lines: Vec<&str> = text.lines().collect();
         let words = |n: usize| lines[n].split_whitespace().collect::<Vec<_>>();
-        assert_eq!(lines[0], "model mini, engine rten");
+        assert_eq!(lines[0], "model mini, engine native");
         assert_eq!(words(2), ["En", "XSTest", "XSafety*", "mean"]);
         assert_eq!(words(3), ["F1", "50.0", "66.7", "58.3"]);
         let everything = [

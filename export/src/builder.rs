@@ -1,6 +1,4 @@
-//! Nodes and tensors on their way to an ONNX graph, and the graph in one piece or in stages.
-
-use std::collections::BTreeSet;
+//! Nodes and tensors on their way to an ONNX graph.
 
 use prost::Message;
 
@@ -17,8 +15,7 @@ const MICROSOFT_OPSET: i64 = 1;
 
 /// A graph under construction.
 pub(crate) struct Builder<'a> {
-    nodes: Vec<(usize, NodeProto)>,
-    stage: usize,
+    nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
     tensors: Vec<Tensor<'a>>,
 }
@@ -27,15 +24,9 @@ impl<'a> Builder<'a> {
     pub(crate) fn new() -> Self {
         Self {
             nodes: Vec::new(),
-            stage: 0,
             constants: Vec::new(),
             tensors: Vec::new(),
         }
-    }
-
-    /// Begins a new stage: nodes that follow may be run apart from those before.
-    pub(crate) fn next_stage(&mut self) {
-        self.stage += 1;
     }
 
     /// A small tensor that is kept in the graph itself.
@@ -83,7 +74,7 @@ impl<'a> Builder<'a> {
             attribute: Vec::new(),
             domain: None,
         };
-        self.nodes.push((self.stage, node));
+        self.nodes.push(node);
     }
 
     pub(crate) fn contrib_push(
@@ -94,7 +85,7 @@ impl<'a> Builder<'a> {
         outputs: &[&str],
     ) {
         self.push(name, operator, inputs, outputs);
-        if let Some((_, node)) = self.nodes.last_mut() {
+        if let Some(node) = self.nodes.last_mut() {
             node.domain = Some(MICROSOFT.to_owned());
         }
     }
@@ -102,7 +93,7 @@ impl<'a> Builder<'a> {
     /// Adds an attribute to the last node.
     pub(crate) fn attribute(&mut self, attribute: AttributeProto) {
         let node = self.nodes.last_mut();
-        let (_, node) = node.expect("an attribute follows its node");
+        let node = node.expect("an attribute follows its node");
         node.attribute.push(attribute);
     }
 
@@ -131,92 +122,25 @@ pub(crate) struct Ports {
 /// A finished graph and the tensors it points to.
 pub(crate) struct Graph<'a> {
     ports: Ports,
-    nodes: Vec<(usize, NodeProto)>,
+    nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
     pub(crate) tensors: Vec<Tensor<'a>>,
-}
-
-/// A stage of a graph, as a graph of its own.
-pub(crate) struct Stage {
-    pub(crate) onnx: Vec<u8>,
-    pub(crate) weights: Vec<u8>,
-    /// What it takes from earlier stages.
-    pub(crate) inputs: Vec<String>,
-    /// What later stages, or the user, take from it.
-    pub(crate) outputs: Vec<String>,
 }
 
 impl Graph<'_> {
     /// The ONNX file, and where the tensors lie in `weights.data`.
     pub(crate) fn whole(&self) -> (Vec<u8>, Layout) {
         let layout = Layout::new(&self.tensors.iter().collect::<Vec<_>>());
-        let nodes = self.nodes.iter().map(|(_, node)| node.clone()).collect();
         let tensors: Vec<_> = self.tensors.iter().collect();
         let initializer = self.initializers(&tensors, &layout);
         let Ports { inputs, outputs } = &self.ports;
-        let onnx = encode(nodes, initializer, inputs.clone(), outputs.clone());
-        (onnx, layout)
-    }
-
-    /// The number of stages.
-    pub(crate) fn stages(&self) -> usize {
-        self.nodes.last().map_or(0, |(stage, _)| stage + 1)
-    }
-
-    /// The nodes of one stage, with what crosses its borders as inputs and outputs. `integers` are
-    /// the inputs that are int32.
-    pub(crate) fn stage(&self, index: usize, integers: &[&str]) -> std::io::Result<Stage> {
-        let in_stage = |stage: usize| {
-            let nodes = self.nodes.iter().filter(move |(s, _)| *s == stage);
-            nodes.map(|(_, node)| node)
-        };
-        let made: BTreeSet<&String> = in_stage(index).flat_map(|node| &node.output).collect();
-        let taken: BTreeSet<&String> = in_stage(index).flat_map(|node| &node.input).collect();
-        let tensors: Vec<_> = self
-            .tensors
-            .iter()
-            .filter(|tensor| taken.contains(&tensor.name))
-            .collect();
-        let is_initializer = |name: &str| {
-            let constant = |tensor: &TensorProto| tensor.name.as_deref() == Some(name);
-            self.constants.iter().any(constant) || tensors.iter().any(|t| t.name == name)
-        };
-        let inputs: Vec<String> = taken
-            .difference(&made)
-            .filter(|name| !name.is_empty() && !is_initializer(name))
-            .map(|name| (*name).clone())
-            .collect();
-        let later: BTreeSet<&String> = (index + 1..self.stages())
-            .flat_map(in_stage)
-            .flat_map(|node| &node.input)
-            .collect();
-        let outputs: Vec<String> = made
-            .iter()
-            .filter(|name| !name.is_empty() && (later.contains(*name) || *name == &"logits"))
-            .map(|name| (*name).clone())
-            .collect();
-        let port = |name: &String| {
-            let kind = match integers.contains(&name.as_str()) {
-                true => DataType::Int32,
-                false => DataType::Float,
-            };
-            ValueInfoProto::new(name, kind, None)
-        };
-        let layout = Layout::new(&tensors);
         let onnx = encode(
-            in_stage(index).cloned().collect(),
-            self.initializers(&tensors, &layout),
-            inputs.iter().map(port).collect(),
-            outputs.iter().map(port).collect(),
+            self.nodes.clone(),
+            initializer,
+            inputs.clone(),
+            outputs.clone(),
         );
-        let mut weights = Vec::new();
-        layout.write(&tensors, &mut weights)?;
-        Ok(Stage {
-            onnx,
-            weights,
-            inputs,
-            outputs,
-        })
+        (onnx, layout)
     }
 
     fn initializers(&self, tensors: &[&Tensor<'_>], layout: &Layout) -> Vec<TensorProto> {

@@ -8,7 +8,7 @@ use duoguard_eval::{Metrics, Outcome};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{LogitError, splitmix};
+use crate::measure::{ENGINE, LogitError, splitmix};
 use crate::texts::Text;
 
 /// How often the texts are drawn anew for an interval.
@@ -45,6 +45,9 @@ pub struct Certificate {
     pub passed: bool,
     /// The scheme's name in the manifest.
     pub scheme: String,
+    /// The engine that computed both guards; absent in bundles from before there was a choice.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub engine: Option<String>,
     /// Where the texts are from: the name of a file, or "built-in".
     pub texts: String,
     /// How much may change. One text may always change: where a language has few, that is more than
@@ -150,6 +153,7 @@ impl Comparison<'_> {
         Certificate {
             passed: violations.is_empty(),
             scheme: scheme.to_owned(),
+            engine: Some(ENGINE.to_owned()),
             texts: texts.to_owned(),
             tolerance,
             violations,

@@ -5,11 +5,8 @@ mod chat;
 mod guard;
 mod tensors;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-
-use serde::Deserialize;
 
 use crate::config::{Config, Head};
 use crate::embedding::is_of_blocks;
@@ -18,6 +15,8 @@ use crate::gguf;
 use crate::labels::odds;
 use crate::quantize::BLOCK;
 use crate::shards::{Place, Shards};
+use crate::small::{read_extra, read_small};
+use crate::strays::{other_kind, prefixed, unread};
 use crate::tokenizer;
 
 pub use chat::Chat;
@@ -30,7 +29,6 @@ pub(crate) const NORM: &str = "model.norm.weight";
 pub(crate) const SCORE: &str = "score.weight";
 pub(crate) const HEAD: &str = "lm_head.weight";
 
-const MAX_EXTRA_BYTES: u64 = 64 << 20;
 /// Values of a tensor that are widened at a time, where it is taken in blocks: 16 MiB of f32.
 const BLOCK_VALUES: usize = 4 << 20;
 
@@ -56,22 +54,30 @@ impl Checkpoint {
     /// Opens a classifier and checks everything an export relies on. `path` is a Hugging Face
     /// folder, a GGUF file, or a folder with one GGUF file and no `config.json`.
     pub fn open(path: &Path) -> Result<Self, ExportError> {
-        Self::open_with(path, Head::Labels)
+        Self::open_with(path, Head::Labels, None)
+    }
+
+    /// Opens a classifier whose label of that name stands for harmless text.
+    pub fn open_with_safe_label(path: &Path, name: Option<&str>) -> Result<Self, ExportError> {
+        Self::open_with(path, Head::Labels, name)
     }
 
     /// Opens a language model, in the same forms, which cannot be exported; it has no labels.
     pub fn open_language_model(path: &Path) -> Result<Self, ExportError> {
-        Self::open_with(path, Head::Tokens)
+        Self::open_with(path, Head::Tokens, None)
     }
 
-    fn open_with(path: &Path, head: Head) -> Result<Self, ExportError> {
+    fn open_with(path: &Path, head: Head, safe: Option<&str>) -> Result<Self, ExportError> {
         let (config, shards, (tokenizer_path, tokenizer)) = match gguf::find(path)? {
             Some(file) => {
-                let opened = gguf::open(&file, head)?;
+                let opened = gguf::open(&file, head, safe)?;
                 (opened.config, opened.shards, (file, opened.tokenizer))
             }
             None => {
-                let config = Config::open(&path.join("config.json"), head)?;
+                if let Some(other) = other_kind(path) {
+                    return Err(ExportError::checkpoint(path, other));
+                }
+                let config = Config::open(&path.join("config.json"), head, safe)?;
                 let shards = Shards::open(path)?;
                 let tokenizer = path.join("tokenizer.json");
                 let bytes = read_small(&tokenizer)?;
@@ -257,7 +263,10 @@ impl Checkpoint {
                 |message: String| ExportError::checkpoint(self.shards.path(&name), message);
             let called = self.shards.name(&name);
             let place = self.shards.place(&name).ok_or_else(|| {
-                refused(format!("tensor {called} is missing; expected {shape:?}"))
+                refused(format!(
+                    "tensor {called} is missing; expected {shape:?}{}",
+                    prefixed(&self.shards, &name)
+                ))
             })?;
             if place.shape != shape {
                 let asks = match self.shards.is_gguf() {
@@ -285,28 +294,15 @@ impl Checkpoint {
                 before += block.len();
             }
         }
-        self.check_all_are_read()
-    }
-
-    /// That a GGUF file has no tensor that would change the network if it were read.
-    fn check_all_are_read(&self) -> Result<(), ExportError> {
-        if !self.shards.is_gguf() {
-            return Ok(());
-        }
-        let expected: BTreeSet<String> = tensors::expected(&self.config, self.labels)
-            .map(|(name, _)| name)
-            .collect();
-        match self.shards.names().find(|name| !expected.contains(*name)) {
+        let expected = tensors::expected(&self.config, self.labels).map(|(name, _)| name);
+        let is_decoder = self.config.encoder.is_none();
+        let stray = match self.shards.is_gguf() {
+            true => gguf::unread(&self.shards, expected.collect(), &self.config),
+            false => unread(&self.shards, expected, is_decoder),
+        };
+        match stray {
+            Some((name, message)) => Err(ExportError::checkpoint(self.shards.path(&name), message)),
             None => Ok(()),
-            Some(name) => Err(ExportError::checkpoint(
-                self.shards.path(name),
-                format!(
-                    "tensor {} is none that this network has, of the family {} with {} layers; only models without it are supported so far",
-                    self.shards.name(name),
-                    self.config.model_type,
-                    self.config.layers
-                ),
-            )),
         }
     }
 
@@ -360,30 +356,4 @@ impl Checkpoint {
             case.logits = odds(&case.logits, safe);
         }
     }
-}
-
-/// Reads a JSON file that may be absent.
-pub(crate) fn read_extra<T: for<'a> Deserialize<'a>>(
-    path: &Path,
-) -> Result<Option<T>, ExportError> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    serde_json::from_slice(&read_small(path)?)
-        .map(Some)
-        .map_err(|cause| ExportError::checkpoint(path, format!("not as expected: {cause}")))
-}
-
-/// Reads a file that is not weights, and is refused if it is as large as such.
-pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, ExportError> {
-    let size = std::fs::metadata(path)
-        .map_err(ExportError::io("read", path))?
-        .len();
-    if size > MAX_EXTRA_BYTES {
-        return Err(ExportError::checkpoint(
-            path,
-            format!("{size} bytes, more than the {MAX_EXTRA_BYTES} allowed"),
-        ));
-    }
-    std::fs::read(path).map_err(ExportError::io("read", path))
 }

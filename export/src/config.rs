@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::checkpoint::read_small;
 use crate::encoder::config::{self as encoder, Encoder, Kind};
 use crate::error::ExportError;
 use crate::fields::Fields;
 use crate::labels::{labels, safe_label};
 use crate::rope::{Llama3Scaling, Rope};
+use crate::small::read_small;
 
 /// A kind of network that can be exported.
 pub(crate) struct Family {
@@ -119,30 +119,42 @@ pub struct Config {
 impl Config {
     /// Reads `config.json`. An error names the first field that is missing, impossible or not
     /// supported.
-    pub fn open(path: &Path, head: Head) -> Result<Self, ExportError> {
+    ///
+    /// `safe_label` is the name of the label that stands for harmless text, where the caller says
+    /// so; then labels exclude each other.
+    pub fn open(path: &Path, head: Head, safe_label: Option<&str>) -> Result<Self, ExportError> {
         let bytes = read_small(path)?;
-        Self::from_json(&bytes, head).map_err(|message| ExportError::checkpoint(path, message))
+        Self::from_json(&bytes, head, safe_label)
+            .map_err(|message| ExportError::checkpoint(path, message))
     }
 
-    fn from_json(bytes: &[u8], head: Head) -> Result<Self, String> {
+    fn from_json(bytes: &[u8], head: Head, safe: Option<&str>) -> Result<Self, String> {
         let fields: Map<String, Value> = serde_json::from_slice(bytes)
             .map_err(|cause| format!("not a JSON object: {cause}; get the checkpoint again"))?;
-        Self::from_map(&fields, head)
+        Self::from_map(&fields, head, safe)
     }
 
     /// Reads the fields of a `config.json`, wherever they come from.
-    pub(crate) fn from_map(fields: &Map<String, Value>, head: Head) -> Result<Self, String> {
+    pub(crate) fn from_map(
+        fields: &Map<String, Value>,
+        head: Head,
+        safe: Option<&str>,
+    ) -> Result<Self, String> {
         let fields = Fields(fields);
         let family = family(&fields, head)?;
         let config = match family.encoder {
-            None => Self::from_fields(&fields, family)?,
-            Some(kind) => encoder::read(&fields, family.model_type, kind)?,
+            None => Self::from_fields(&fields, family, safe)?,
+            Some(kind) => encoder::read(&fields, (family.model_type, kind), safe)?,
         };
         config.check_supported(&fields, family)?;
         Ok(config)
     }
 
-    fn from_fields(fields: &Fields<'_>, family: &Family) -> Result<Self, String> {
+    fn from_fields(
+        fields: &Fields<'_>,
+        family: &Family,
+        safe: Option<&str>,
+    ) -> Result<Self, String> {
         let labels = labels(fields)?;
         Ok(Self {
             model_type: family.model_type.to_owned(),
@@ -168,7 +180,7 @@ impl Config {
                     ));
                 }
             },
-            safe_label: safe_label(fields, &labels)?,
+            safe_label: safe_label(fields, &labels, safe)?,
             labels,
             encoder: None,
         })
@@ -375,7 +387,7 @@ mod tests {
         });
         let table = fields.as_object_mut().expect("an object");
         table.extend(extra.as_object().expect("an object").clone());
-        Config::from_json(fields.to_string().as_bytes(), Head::Labels)
+        Config::from_json(fields.to_string().as_bytes(), Head::Labels, None)
             .map(|config| config.rope.theta)
     }
 

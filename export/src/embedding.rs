@@ -1,4 +1,4 @@
-//! The embedding, in every form of storage, as nodes that both engines run.
+//! The embedding, in every form of storage, as nodes.
 
 use crate::builder::Builder;
 use crate::checkpoint::Checkpoint;

@@ -41,6 +41,9 @@ pub struct ExportOptions {
     pub tolerance: Tolerance,
     /// The categories, in the order of the logits; those that the checkpoint names when absent.
     pub labels: Option<Vec<String>>,
+    /// The name of the label that stands for harmless text, where labels exclude each other; found
+    /// by its name when absent.
+    pub safe_label: Option<String>,
     /// Replace a bundle that is already there, and write one even if its fp32 graph fails the
     /// parity check or its certificate fails.
     pub force: bool,
@@ -66,6 +69,7 @@ impl Default for ExportOptions {
             certify_rows: DEFAULT_CERTIFY_ROWS,
             tolerance: Tolerance::default(),
             labels: None,
+            safe_label: None,
             force: false,
             target_fpr: 0.10,
             benign: None,
@@ -97,9 +101,10 @@ pub struct ExportReport {
 /// parent must exist.
 ///
 /// The bundle appears whole, or not at all: it is made in a temporary folder beside its place and
-/// renamed. A folder that is there and not empty is an error unless [`force`](ExportOptions::force)
-/// is set and it holds a bundle, which is then replaced; files in it that are not the bundle's own
-/// are kept.
+/// renamed. Where a folder cannot be renamed, as a mount point, its files are replaced one by one,
+/// the manifest last. A folder that is there and not empty is an error unless
+/// [`force`](ExportOptions::force) is set and it holds a bundle, which is then replaced; files in
+/// it that are not the bundle's own are kept.
 pub fn export(
     checkpoint: &Path,
     bundle: &Path,
@@ -107,8 +112,9 @@ pub fn export(
 ) -> Result<ExportReport, ExportError> {
     let material = material(options)?;
     let (texts, source) = certified_texts(options)?;
-    let checkpoint = Checkpoint::open(checkpoint)?;
+    // Where it goes is checked before anything is computed.
     let staging = Staging::new(bundle, options.force)?;
+    let checkpoint = Checkpoint::open_with_safe_label(checkpoint, options.safe_label.as_deref())?;
     let parity = measure::parity(&checkpoint, options.force)?;
 
     let mut trials = Trials {
@@ -170,7 +176,7 @@ pub fn certify(
     options: &ExportOptions,
 ) -> Result<Certificate, ExportError> {
     let (texts, source) = certified_texts(options)?;
-    let checkpoint = Checkpoint::open(checkpoint)?;
+    let checkpoint = Checkpoint::open_with_safe_label(checkpoint, options.safe_label.as_deref())?;
     let model = Model::open(bundle)?;
     let manifest = model.manifest();
     if manifest.outputs() != checkpoint.labels() {

@@ -1,9 +1,9 @@
-//! The network as an ONNX graph that ONNX Runtime and rten both run, and both fuse.
+//! The network as an ONNX graph that ONNX Runtime runs and fuses, and whose tensors the engines
+//! native and wgpu read by their names.
 //!
 //! Shapes: B batch, T tokens, C hidden, H query heads, K key/value heads, D head size, L labels.
 //! The input is `input_ids` [B, T], never padded; the output `logits` [B, L]. A graph for streams
-//! also takes the keys and values of P tokens before, and gives those of all P + T. Stage 0 makes
-//! the embedding and the lengths, stage n the n-th layer.
+//! also takes the keys and values of P tokens before, and gives those of all P + T.
 
 use crate::attention::cache_ports;
 use crate::builder::{Builder, Graph, Ports};
@@ -17,8 +17,6 @@ use crate::onnx::{AttributeProto, DataType, Dimension, ValueInfoProto};
 use crate::quantize::BLOCK;
 use crate::scheme::{Plan, Precision};
 
-/// The values of stage 0 that are integers.
-pub(crate) const LENGTHS: [&str; 3] = [TOKENS, LAST_POSITIONS, LAST_POSITION];
 /// P + T, a scalar.
 pub(crate) const TOKENS: &str = "tokens";
 /// P + T - 1 for every row, `[B]`.
@@ -29,6 +27,8 @@ pub(crate) const LAST_POSITION: &str = "last_position_i64";
 pub(crate) const FIRST_POSITION: &str = "first_position";
 /// [B, T, C]
 pub(crate) const EMBEDDED: &str = "embedding";
+/// The tensor that holds the embedding.
+pub(crate) const EMBEDDING: &str = "embedding.weight";
 
 /// Added to a logit that is not to count.
 const NEVER: f32 = -1e30;
@@ -123,7 +123,6 @@ impl<'a> Network<'a> {
         let storage = Storage::new(self.plan, checkpoint);
         let matrix = checkpoint.embedding();
         let residual = embed(&mut self.builder, checkpoint, matrix, storage);
-        self.builder.next_stage();
         match &config.encoder {
             Some(encoder) => self.encode(encoder),
             None => self.decode(residual),
@@ -176,9 +175,6 @@ impl<'a> Network<'a> {
             };
             let weight = self.vector(&name, weight);
             (x, residual) = self.add_and_normalize(&name, &fed, &residual, &weight);
-            if !is_last {
-                self.builder.next_stage();
-            }
         }
         let rows = checkpoint.shape(SCORE)[0];
         let score = self.builder.tensor(

@@ -54,11 +54,36 @@ pub(crate) fn labels(fields: &Fields<'_>) -> Result<Vec<String>, String> {
 /// The label that stands for harmless text, if labels exclude each other; `None` where each has a
 /// probability of its own.
 ///
-/// `problem_type` says which of the two it is. Without it, each has its own.
-pub(crate) fn safe_label(fields: &Fields<'_>, labels: &[String]) -> Result<Option<usize>, String> {
+/// `problem_type` says which of the two it is. Without it, labels exclude each other if one of them
+/// stands for harmless text, as `transformers` takes them then, and else each has its own. `given`
+/// is the name that the caller says is the safe one's.
+pub(crate) fn safe_label(
+    fields: &Fields<'_>,
+    labels: &[String],
+    given: Option<&str>,
+) -> Result<Option<usize>, String> {
+    let is_safe = |name: &String| {
+        let letters = name.chars().filter(|c| c.is_alphabetic());
+        let plain: String = letters.flat_map(char::to_lowercase).collect();
+        given.map_or(SAFE_NAMES.contains(&plain.as_str()), |given| name == given)
+    };
+    let found: Vec<usize> = (0..labels.len()).filter(|i| is_safe(&labels[*i])).collect();
     match fields.given("problem_type").map(Value::as_str) {
-        None | Some(Some("multi_label_classification")) => return Ok(None),
-        Some(Some("single_label_classification")) => {}
+        None if found.is_empty() && given.is_none() => return Ok(None),
+        Some(Some("multi_label_classification")) => {
+            return match found.first() {
+                Some(safe) => Err(format!(
+                    "problem_type is \"multi_label_classification\", where each label has a probability of its own, but id2label has {:?}, which stands for harmless text; expected labels for unsafe text alone, or \"single_label_classification\"",
+                    labels[*safe]
+                )),
+                None if given.is_some() => Err(format!(
+                    "the safe label is {:?}; id2label has the names {labels:?}",
+                    given.unwrap_or_default()
+                )),
+                None => Ok(None),
+            };
+        }
+        None | Some(Some("single_label_classification")) => {}
         _ => {
             return Err(format!(
                 "problem_type is {}; only \"multi_label_classification\" and \"single_label_classification\" are supported",
@@ -66,16 +91,10 @@ pub(crate) fn safe_label(fields: &Fields<'_>, labels: &[String]) -> Result<Optio
             ));
         }
     }
-    let is_safe = |name: &String| {
-        let letters = name.chars().filter(|c| c.is_alphabetic());
-        let plain: String = letters.flat_map(char::to_lowercase).collect();
-        SAFE_NAMES.contains(&plain.as_str())
-    };
-    let found: Vec<usize> = (0..labels.len()).filter(|i| is_safe(&labels[*i])).collect();
     match found[..] {
         [safe] if labels.len() > 1 => Ok(Some(safe)),
         _ => Err(format!(
-            "problem_type is \"single_label_classification\" and id2label has the names {labels:?}; expected two or more, of which one stands for harmless text: call that one \"safe\""
+            "labels exclude each other (problem_type) and id2label has the names {labels:?}; expected two or more, of which one stands for harmless text: name it with --safe-label"
         )),
     }
 }
@@ -108,7 +127,7 @@ mod tests {
     fn safe(table: Value) -> Result<Option<usize>, String> {
         let table = table.as_object().unwrap();
         let fields = Fields(table);
-        safe_label(&fields, &labels(&fields)?)
+        safe_label(&fields, &labels(&fields)?, None)
     }
 
     #[test]
@@ -120,6 +139,16 @@ mod tests {
         assert!(found(json!({ "0": "LABEL_0", "1": "LABEL_1" })).is_err());
         assert!(found(json!({ "0": "safe", "1": "neutral" })).is_err());
         assert!(found(json!({ "0": "safe" })).is_err());
+        let unnamed = json!({ "id2label": { "0": "BENIGN", "1": "MALICIOUS" } });
+        assert_eq!(safe(unnamed), Ok(Some(0)));
+        let several = "multi_label_classification";
+        let error = safe(json!({ "problem_type": several, "id2label": { "0": "safe", "1": "x" } }));
+        assert!(error.unwrap_err().contains("harmless text"));
+        let table = json!({ "problem_type": single, "id2label": { "0": "LABEL_0", "1": "b" } });
+        let fields = Fields(table.as_object().unwrap());
+        let given = |name| safe_label(&fields, &labels(&fields).unwrap(), Some(name));
+        assert_eq!(given("LABEL_0"), Ok(Some(0)));
+        assert!(given("c").unwrap_err().contains("--safe-label"));
         assert_eq!(
             safe(json!({ "problem_type": "multi_label_classification" })),
             Ok(None)

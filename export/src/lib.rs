@@ -42,6 +42,8 @@ mod rope;
 mod rows;
 mod scheme;
 mod shards;
+mod small;
+mod strays;
 mod texts;
 mod threshold;
 mod tokenizer;

@@ -1,4 +1,4 @@
-//! Projections and the embedding, in every precision, as nodes that both engines run.
+//! Projections, in every precision, as nodes.
 
 use crate::builder::Builder;
 use crate::checkpoint::Checkpoint;
@@ -15,7 +15,7 @@ const TOKEN_ZERO: u8 = 128;
 /// Adds the constants that projections use.
 pub(crate) fn constants(builder: &mut Builder<'_>) {
     let mut scalar = |name: &str, kind, bytes: &[u8]| builder.constant(name, kind, &[], bytes);
-    // rten fuses MatMulInteger with what follows only if both zero points are given.
+    // Engines fuse MatMulInteger with what follows where both zero points are given.
     scalar("zero_point", DataType::Int8, &[0]);
     scalar("token.zero_point", DataType::UInt8, &[TOKEN_ZERO]);
     // Casting to uint8 cuts the fraction off: half a step more makes that rounding.

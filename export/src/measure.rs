@@ -55,10 +55,13 @@ impl LogitError {
     }
 }
 
-/// Opens a session on the engine that every machine has.
+/// The engine that judges, which every machine has.
+pub(crate) const ENGINE: &str = "native";
+
+/// Opens a session on the engine that judges.
 pub(crate) fn session(model: &Model) -> Result<Session, ExportError> {
     let options = SessionOptions {
-        engine: EngineChoice::Named("rten".to_owned()),
+        engine: EngineChoice::Named(ENGINE.to_owned()),
         threads: NonZeroUsize::MIN,
     };
     Ok(model.session(&options)?)
@@ -97,7 +100,7 @@ pub(crate) fn parity(checkpoint: &Checkpoint, force: bool) -> Result<f64, Export
             return Ok(());
         }
         Err(ExportError::Parity {
-            computed: "the exported fp32 graph on rten",
+            computed: "the exported fp32 tensors on the engine native",
             expected,
             error,
             tolerance,

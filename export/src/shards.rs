@@ -5,16 +5,17 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut, MmapOptions};
 use safetensors::{Dtype, SafeTensors};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::checkpoint::read_extra;
 use crate::error::ExportError;
 use crate::gguf::{blocks, gguf_name};
+use crate::small::read_extra;
 
 pub(crate) const SINGLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -34,6 +35,8 @@ pub(crate) struct Shards {
 pub(crate) struct Map {
     path: PathBuf,
     map: Mmap,
+    /// Whether the map is of the file, so that pages of it can be had again.
+    is_of_file: bool,
 }
 
 impl Map {
@@ -41,10 +44,20 @@ impl Map {
         let opened = File::open(path).map_err(ExportError::io("read", path))?;
         // SAFETY: the map is only read. `Checkpoint` tells callers that the files must not be
         // changed in place while it is open, which is the one thing that cannot be checked here.
-        let map = unsafe { Mmap::map(&opened) };
-        let map = map.map_err(ExportError::io("map into memory", path))?;
+        let (map, is_of_file) = match unsafe { MmapOptions::new().map_copy_read_only(&opened) } {
+            Ok(map) => (map, true),
+            // Some file systems that are shared between machines have no maps.
+            Err(_) => (
+                in_memory(opened).map_err(ExportError::io("read", path))?,
+                false,
+            ),
+        };
         let path = path.to_owned();
-        Ok(Self { path, map })
+        Ok(Self {
+            path,
+            map,
+            is_of_file,
+        })
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -177,8 +190,9 @@ impl Shards {
         }
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
-        self.places.keys()
+    /// The names of all tensors, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str)
     }
 
     pub(crate) fn place(&self, name: &str) -> Option<&Place> {
@@ -218,7 +232,9 @@ impl Shards {
 
     /// As [`read`](Self::read), in the order of the file.
     fn read_stored(&self, place: &Place, start: usize, count: usize) -> Vec<f32> {
-        let map = &self.files[place.file].map;
+        let Map {
+            map, is_of_file, ..
+        } = &self.files[place.file];
         let range = match place.encoding {
             Encoding::Safetensors(dtype) => {
                 let size = dtype.bitsize() / 8;
@@ -233,7 +249,9 @@ impl Shards {
             Encoding::Safetensors(_) => widen(bytes, f32::from_le_bytes),
             Encoding::Gguf(kind) => kind.widen(bytes),
         };
-        release(map, place.start + range.start, bytes.len());
+        if *is_of_file {
+            release(map, place.start + range.start, bytes.len());
+        }
         values
     }
 }
@@ -251,8 +269,9 @@ fn stored_row(row: usize, head: usize) -> usize {
 fn release(map: &Mmap, start: usize, length: usize) {
     #[cfg(unix)]
     {
-        // SAFETY: the map is read-only and of a file, so pages that are dropped come back from the
-        // file, unchanged, when they are read again, also by another thread.
+        // SAFETY: the map is read-only and, as the caller has made sure, of a file, so pages that
+        // are dropped come back from it, unchanged, when they are read again, also by another
+        // thread.
         let advised = unsafe {
             map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, length)
         };
@@ -279,6 +298,14 @@ fn open_shard(path: &Path, file: usize) -> Result<(Map, BTreeMap<String, Place>)
     let places = places(map.bytes(), file);
     let places = places.map_err(|message| ExportError::checkpoint(path, message))?;
     Ok((map, places))
+}
+
+/// All of a file, read.
+fn in_memory(mut file: File) -> std::io::Result<Mmap> {
+    let size = file.metadata()?.len() as usize;
+    let mut map = MmapMut::map_anon(size.max(1))?;
+    file.read_exact(&mut map[..size])?;
+    map.make_read_only()
 }
 
 fn places(bytes: &[u8], file: usize) -> Result<BTreeMap<String, Place>, String> {

@@ -1,16 +1,12 @@
 //! The texts on which a quantised guard is compared with its unquantised self.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
+use duoguard_eval::{JsonLines, Label, LineError};
 use serde::Deserialize;
 
 use crate::error::ExportError;
-
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// A text, with what is known of it.
 #[derive(Clone, Debug, Deserialize)]
@@ -20,7 +16,7 @@ pub(crate) struct Text {
     pub(crate) lang: String,
     /// 1 if it is unsafe, 0 if it is safe; absent if nobody knows.
     #[serde(default)]
-    r#unsafe: Option<u8>,
+    r#unsafe: Option<Label>,
     /// The categories of an unsafe text.
     #[serde(default)]
     categories: BTreeSet<String>,
@@ -28,7 +24,7 @@ pub(crate) struct Text {
 
 impl Text {
     pub(crate) fn label(&self) -> Option<bool> {
-        self.r#unsafe.map(|label| label == 1)
+        self.r#unsafe.map(|Label(label)| label == 1)
     }
 
     /// Whether the text is unsafe in a category; `None` if nobody knows.
@@ -46,27 +42,24 @@ impl Text {
 /// `categories`. Takes at most `per_language` of each language, evenly from those of either label.
 pub(crate) fn read(path: &Path, per_language: usize) -> Result<Vec<Text>, ExportError> {
     let failed = |cause| ExportError::io("read", path)(cause);
-    let mut file = BufReader::new(File::open(path).map_err(failed)?);
-    let is_gzip = file.fill_buf().map_err(failed)?.starts_with(&GZIP_MAGIC);
-    let reader: Box<dyn BufRead> = match is_gzip {
-        true => Box::new(BufReader::new(MultiGzDecoder::new(file))),
-        false => Box::new(file),
-    };
     let refused = |line, message| ExportError::Calibration {
         path: path.to_owned(),
         line,
         message,
     };
+    let mut lines = JsonLines::open(path).map_err(failed)?;
     let mut texts = Vec::new();
-    for text in serde_json::Deserializer::from_reader(reader).into_iter::<Text>() {
-        let mut text = text.map_err(|cause| {
-            let message = format!("not a text with the fields text and lang: {cause}");
-            refused(cause.line(), message)
+    while let Some(text) = lines.next_row::<Text>() {
+        let (line, mut text) = text.map_err(|error| match error {
+            LineError::Read(cause) => failed(cause),
+            LineError::Line { line, message } => {
+                let expected = "not a text with the fields text and lang";
+                refused(line, format!("{expected}: {message}"))
+            }
         })?;
-        let row = texts.len() + 1;
-        if let Some(label @ 2..) = text.r#unsafe {
-            let message = format!("unsafe is {label} in object {row}; expected 0 or 1");
-            return Err(refused(row, message));
+        if let Some(Label(label @ 2..)) = text.r#unsafe {
+            let message = format!("unsafe is {label}; expected 0 or 1");
+            return Err(refused(line, message));
         }
         text.lang.make_ascii_lowercase();
         texts.push(text);
@@ -127,7 +120,7 @@ mod tests {
         Text {
             text: index.to_string(),
             lang: "en".to_owned(),
-            r#unsafe: label,
+            r#unsafe: label.map(Label),
             categories: BTreeSet::new(),
         }
     }

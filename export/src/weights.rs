@@ -11,8 +11,7 @@ use crate::onnx::DataType;
 
 /// The alignment of every tensor: a cache line, and enough for any vector instruction.
 pub(crate) const ALIGNMENT: usize = 64;
-/// The name of the file. rten accepts external data only from a file whose extension begins with
-/// `data`.
+/// The name of the file.
 pub(crate) const FILE: &str = "weights.data";
 
 /// A tensor to be written. Its bytes are made when it is its turn, so that one tensor at a time is

@@ -191,15 +191,14 @@ fn categories(
         return Ok(categories.clone());
     }
     let names = &checkpoint.config().labels;
-    // `transformers` writes these names when it was given none.
+    let safe = checkpoint.config().safe_label;
+    // `transformers` writes these names when it was given none; of two that exclude each other they
+    // still tell which is which.
+    let mut numbered = names.iter().enumerate();
     let is_named = !names.is_empty()
-        && !names
-            .iter()
-            .enumerate()
-            .all(|(i, name)| *name == format!("LABEL_{i}"));
+        && (safe.is_some() || !numbered.all(|(i, name)| *name == format!("LABEL_{i}")));
     Ok(match labels {
         _ if is_named => {
-            let safe = checkpoint.config().safe_label;
             let unsafe_names = names.iter().enumerate().filter(|(i, _)| Some(*i) != safe);
             let unsafe_names = unsafe_names.map(|(_, name)| name.clone());
             unsafe_names.take(labels).collect()

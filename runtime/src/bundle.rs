@@ -2,6 +2,8 @@
 
 pub(crate) mod files;
 mod manifest;
+#[cfg(target_family = "wasm")]
+mod pages;
 mod weights;
 
 use std::collections::BTreeMap;
@@ -14,13 +16,14 @@ use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
 pub use self::files::{
-    BUNDLE_FILES, MAX_GRAPH_BYTES, MAX_MANIFEST_BYTES, MAX_TOKENIZER_BYTES,
+    BUNDLE_FILES, MAX_GRAPH_BYTES, MAX_MANIFEST_BYTES, MAX_READ_WEIGHTS_BYTES, MAX_TOKENIZER_BYTES,
     MAX_WEIGHTS_HEADER_BYTES, OPTIONAL_BUNDLE_FILES,
 };
 use self::files::{GRAPH, MANIFEST, STREAM, TOKENIZER, WEIGHTS};
 pub use self::manifest::{
     Architecture, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_WINDOW_TOKENS, Manifest, Pooling,
 };
+use self::weights::Residence;
 pub use self::weights::Weights;
 use crate::error::{Error, Result};
 
@@ -36,11 +39,24 @@ impl Bundle {
     /// Opens the bundle in the folder `path`. Files other than [`BUNDLE_FILES`] and the
     /// [`OPTIONAL_BUNDLE_FILES`] that its manifest lists are ignored.
     ///
-    /// `weights.data` is memory-mapped, not read: while the bundle, or a model or session made from
-    /// it, is alive, the file must not be changed in place or truncated. Replacing it by renaming
-    /// another file over it is safe.
+    /// All files are read, and not needed any more afterwards, if `weights.data` has at most
+    /// [`MAX_READ_WEIGHTS_BYTES`]. A larger one is memory-mapped, as by
+    /// [`open_mapped`](Self::open_mapped).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let folder = path.as_ref();
+        Self::open_as(path.as_ref(), Residence::Read)
+    }
+
+    /// Opens a bundle with its `weights.data` memory-mapped, whatever its size: processes that map
+    /// one file share its memory. Where the file system has no maps, it is read.
+    ///
+    /// While the bundle, or a model or session made from it, is alive, the file must not be changed
+    /// in place or truncated: verdicts would silently be others, or the process be killed by
+    /// SIGBUS. Replacing it by renaming another file over it is safe.
+    pub fn open_mapped(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_as(path.as_ref(), Residence::Mapped)
+    }
+
+    fn open_as(folder: &Path, residence: Residence) -> Result<Self> {
         if !folder.is_dir() {
             return Err(Error::io(
                 folder,
@@ -64,7 +80,7 @@ impl Bundle {
         if manifest.files.contains_key(STREAM) {
             files.extend([read(STREAM, MAX_GRAPH_BYTES)?]);
         }
-        let weights = Weights::map(&folder.join(WEIGHTS))?;
+        let weights = Weights::open(&folder.join(WEIGHTS), residence)?;
         Self::verified(manifest, files, weights).map_err(in_folder)
     }
 

@@ -1,7 +1,7 @@
 //! From an input to a verdict: join, view, tokenise, score the windows, decide.
 
 use crate::error::Result;
-use crate::input::{Input, joined};
+use crate::input::{Edges, Input, Joined, joined};
 use crate::language_tag::parse_language_tag;
 use crate::model::Model;
 use crate::options::CheckOptions;
@@ -17,10 +17,10 @@ pub(crate) fn check(
     model: &Model,
     input: &Input<'_>,
     options: &CheckOptions,
-    last: LastWindow,
+    how: (LastWindow, Edges),
     score: &mut Score<'_>,
 ) -> Result<Verdict> {
-    let check = Check::new(model, input, options, last)?;
+    let check = Check::new(model, input, options, how)?;
     let rows = score(&check.windows())?;
     check.verdict(rows)
 }
@@ -30,6 +30,8 @@ pub(crate) fn check(
 pub(crate) struct Check<'a> {
     model: &'a Model,
     options: &'a CheckOptions,
+    /// Whether the caller never wants the text flagged.
+    allowed: bool,
     readings: Vec<Reading<'a>>,
     /// Absent where the model's language head is to tell it.
     language: Option<String>,
@@ -44,11 +46,18 @@ impl<'a> Check<'a> {
         model: &'a Model,
         input: &Input<'a>,
         options: &'a CheckOptions,
-        last: LastWindow,
+        (last, edges): (LastWindow, Edges),
     ) -> Result<Self> {
         let (categories, policy) = (model.categories(), &model.manifest().policy);
         let stated = input.language.map(parse_language_tag).transpose()?;
-        let readings: Vec<Reading<'_>> = joined(input, options.join)?
+        let texts = joined(input, options.join, edges)?;
+        let is_allowed = |texts: &[Joined<'_>]| {
+            let mut texts = texts.iter();
+            texts.all(|text| options.allowed.contains(&*text.text))
+        };
+        let allowed = !options.allowed.is_empty()
+            && (is_allowed(&texts) || is_allowed(&joined(input, options.join, Edges::Kept)?));
+        let readings: Vec<Reading<'_>> = texts
             .into_iter()
             .map(|text| Reading::new(model, text, options.normalize))
             .collect();
@@ -65,6 +74,7 @@ impl<'a> Check<'a> {
             tally.add(index, reading)?;
         }
         Ok(Self {
+            allowed,
             model,
             options,
             readings,
@@ -84,6 +94,7 @@ impl<'a> Check<'a> {
         let Self {
             model,
             options,
+            allowed,
             readings,
             language,
             thresholds,
@@ -101,9 +112,6 @@ impl<'a> Check<'a> {
         let calibration = policy.calibration(categories, &language);
         let scored = tally.score(&readings, rows, &calibration)?;
         let category = flagged_category(&scored.scores, &thresholds);
-        let allowed = readings
-            .iter()
-            .all(|reading| options.allowed.contains(&*reading.joined.text));
         let raw = || scored.views.iter().filter(|v| v.kind == ViewKind::Raw);
         let changes = readings.iter().flat_map(Reading::changes);
         Ok(Verdict {

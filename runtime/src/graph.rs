@@ -92,9 +92,14 @@ impl Graph {
         }
     }
 
-    /// The same graph under another name.
-    pub(crate) fn with_file(self, file: &'static str) -> Self {
-        Self { file, ..self }
+    /// Another graph of the same bundle, which computes the same of the same tensors: what engines
+    /// keep of these is shared.
+    pub(crate) fn beside(&self, file: &'static str, onnx: Arc<[u8]>) -> Self {
+        Self {
+            file,
+            onnx,
+            ..self.clone()
+        }
     }
 
     /// The same graph, of which no engine keeps anything yet.
@@ -116,6 +121,10 @@ impl Graph {
     }
 
     /// The ONNX model, as it lies in the file.
+    #[cfg_attr(
+        not(feature = "onnxruntime"),
+        allow(dead_code, reason = "native reads tensors instead")
+    )]
     pub(crate) fn onnx(&self) -> &[u8] {
         &self.onnx
     }

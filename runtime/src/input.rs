@@ -54,12 +54,29 @@ pub struct Span {
     pub response: Range<usize>,
 }
 
+/// Whether what stands at the edges of a text is a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edges {
+    /// White space and byte order marks before and behind a prompt or response are no part of it.
+    Trimmed,
+    /// They are, where the text is itself a part of another.
+    Kept,
+}
+
+/// What stands at the edges of a text and is no part of it.
+pub(crate) fn is_edge(c: char) -> bool {
+    const BYTE_ORDER_MARK: char = '\u{feff}';
+    c.is_whitespace() || c == BYTE_ORDER_MARK
+}
+
 /// A text to score, and where the prompt and the response lie in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Joined<'a> {
     pub(crate) text: Cow<'a, str>,
     prompt: Range<usize>,
     response: Range<usize>,
+    /// Where they begin in the caller's strings.
+    offsets: [usize; 2],
 }
 
 impl Joined<'_> {
@@ -68,46 +85,60 @@ impl Joined<'_> {
     pub(crate) fn span(&self, range: Range<usize>) -> Span {
         let start = self.text.floor_char_boundary(range.start);
         let end = self.text.ceil_char_boundary(range.end);
-        let within = |part: &Range<usize>| {
+        let within = |part: &Range<usize>, offset: usize| {
             let overlap = start.max(part.start)..end.min(part.end);
+            let place = |at: usize| at - part.start + offset;
             match overlap.is_empty() {
                 true => 0..0,
-                false => overlap.start - part.start..overlap.end - part.start,
+                false => place(overlap.start)..place(overlap.end),
             }
         };
         Span {
-            prompt: within(&self.prompt),
-            response: within(&self.response),
+            prompt: within(&self.prompt, self.offsets[0]),
+            response: within(&self.response, self.offsets[1]),
         }
     }
 }
 
 /// The texts that are scored, of at most [`MAX_TEXT_BYTES`] together. A response without a prompt,
 /// and a prompt without a response, are scored alone.
-pub(crate) fn joined<'a>(input: &Input<'a>, join: Join) -> Result<Vec<Joined<'a>>> {
-    let prompt = |text| Joined {
+pub(crate) fn joined<'a>(input: &Input<'a>, join: Join, edges: Edges) -> Result<Vec<Joined<'a>>> {
+    let inner = |text: &'a str| match edges {
+        Edges::Trimmed => {
+            let rest = text.trim_start_matches(is_edge);
+            (rest.trim_end_matches(is_edge), text.len() - rest.len())
+        }
+        Edges::Kept => (text, 0),
+    };
+    let (asked, asked_offset) = inner(input.prompt);
+    let answered = input.response.map(inner);
+    let offsets = [asked_offset, answered.map_or(0, |(_, offset)| offset)];
+    let prompt = |text: &'a str| Joined {
         text: Cow::Borrowed(text),
         prompt: 0..text.len(),
         response: 0..0,
+        offsets,
     };
-    let response = |text| Joined {
+    let response = |text: &'a str| Joined {
         text: Cow::Borrowed(text),
         prompt: 0..0,
         response: 0..text.len(),
+        offsets,
     };
     let together = |separator: &str, answer: &str| {
-        let start = input.prompt.len() + separator.len();
+        let start = asked.len() + separator.len();
         Joined {
-            text: Cow::Owned([input.prompt, separator, answer].concat()),
-            prompt: 0..input.prompt.len(),
+            text: Cow::Owned([asked, separator, answer].concat()),
+            prompt: 0..asked.len(),
             response: start..start + answer.len(),
+            offsets,
         }
     };
-    let texts = match (input.response, join.separator()) {
-        (None, _) => vec![prompt(input.prompt)],
-        (Some(answer), _) if input.prompt.is_empty() => vec![response(answer)],
-        (Some(answer), Some(separator)) => vec![together(separator, answer)],
-        (Some(answer), None) => vec![prompt(input.prompt), response(answer)],
+    let texts = match (answered, join.separator()) {
+        (None, _) => vec![prompt(asked)],
+        (Some((answer, _)), _) if asked.is_empty() => vec![response(answer)],
+        (Some((answer, _)), Some(separator)) => vec![together(separator, answer)],
+        (Some((answer, _)), None) => vec![prompt(asked), response(answer)],
     };
     let length = texts.iter().map(|text| text.text.len()).sum::<usize>();
     match length > MAX_TEXT_BYTES {
@@ -131,7 +162,7 @@ mod tests {
                 response,
                 language: None,
             };
-            joined(&input, join)
+            joined(&input, join, Edges::Trimmed)
                 .unwrap()
                 .into_iter()
                 .map(|text| text.text.into_owned())
@@ -150,7 +181,7 @@ mod tests {
     #[test]
     fn spans_are_told_apart_by_prompt_and_response() {
         let input = Input::exchange("añb", "cd");
-        let text = &joined(&input, Join::Space).unwrap()[0];
+        let text = &joined(&input, Join::Space, Edges::Trimmed).unwrap()[0];
         assert_eq!(text.text, "añb cd");
         let span = |range| text.span(range);
         assert_eq!(
@@ -175,5 +206,21 @@ mod tests {
             }
         );
         assert_eq!(span(4..5), Span::default());
+    }
+
+    #[test]
+    fn edges_are_no_part_of_a_text() {
+        let input = Input::exchange("\u{feff}\n\n ab \t", "\r\n cd\n");
+        let text = &joined(&input, Join::Space, Edges::Trimmed).unwrap()[0];
+        assert_eq!(text.text, "ab cd");
+        let span = text.span(1..4);
+        assert_eq!((span.prompt, span.response), (7..8, 3..4));
+        let text = &joined(&input, Join::Space, Edges::Kept).unwrap()[0];
+        assert_eq!(text.text, "\u{feff}\n\n ab \t \r\n cd\n");
+        let blank = Input::exchange(" \n", "b");
+        assert_eq!(
+            joined(&blank, Join::Newline, Edges::Trimmed).unwrap()[0].text,
+            "b"
+        );
     }
 }

@@ -8,7 +8,8 @@ pub const MAX_LANGUAGE_TAG_BYTES: usize = 35;
 
 /// A BCP-47 language tag (RFC 5646) in canonical form: `pt_br` gives `pt-BR`.
 ///
-/// - `_` reads as `-`, as in the names of locales.
+/// - `_` reads as `-`, as in the names of locales, whose encoding and modifier are cut off:
+///   `de_AT.UTF-8@euro` gives `de-AT`.
 /// - Extensions and private use are cut off: what follows the first subtag of one character, such
 ///   as `-u-co-phonebk` and `-x-private`. They say nothing about the language of a text.
 /// - The language is in lower case, a script like `Hant`, a region like `BR` (section 2.1.1). No
@@ -29,6 +30,7 @@ pub fn parse_language_tag(tag: &str) -> Result<String> {
 
 /// The canonical form, or what is wrong with a tag.
 fn canonical(tag: &str) -> std::result::Result<String, String> {
+    let tag = tag.split(['.', '@']).next().unwrap_or_default();
     let mut subtags = tag.split(['-', '_']);
     let primary = subtags.next().unwrap_or_default();
     if !(2..=8).contains(&primary.len()) || !primary.bytes().all(|b| b.is_ascii_alphabetic()) {
@@ -107,6 +109,8 @@ mod tests {
             ("en-X-a-b-c", "en"),
             ("en-GB-x-a", "en-GB"),
             ("de-1996-x-phonebk-phonebk-phonebk-phonebk", "de-1996"),
+            ("en_US.UTF-8", "en-US"),
+            ("de_AT@euro", "de-AT"),
         ] {
             let found = parse_language_tag(tag).unwrap();
             assert_eq!(found, expected, "{tag}");
@@ -128,7 +132,6 @@ mod tests {
             ("en-", "\"\" in it"),
             ("en--US", "\"\" in it"),
             ("-en", "begins with \"\""),
-            ("en-US.UTF-8", "\"US.UTF\" in it"),
             ("en-variantes", "\"variantes\" in it"),
             ("en-u", "nothing follows the extension's \"u\""),
             ("en-x", "nothing follows the extension's \"x\""),

@@ -19,7 +19,9 @@
 //! **No verdict is not a safe verdict**: a call that fails says nothing about the text.
 
 mod bundle;
+mod byte_order_mark;
 mod check;
+mod clock;
 mod engine;
 mod error;
 mod graph;
@@ -40,12 +42,13 @@ mod verdict;
 
 pub use bundle::{
     Architecture, BUNDLE_FILES, Bundle, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_GRAPH_BYTES,
-    MAX_MANIFEST_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES, MAX_WINDOW_TOKENS, Manifest,
-    OPTIONAL_BUNDLE_FILES, Pooling, Weights,
+    MAX_MANIFEST_BYTES, MAX_READ_WEIGHTS_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES,
+    MAX_WINDOW_TOKENS, Manifest, OPTIONAL_BUNDLE_FILES, Pooling, Weights,
 };
+pub use byte_order_mark::without_byte_order_mark;
 pub use engine::{
-    AutoEngine, Engine, EngineChoice, EngineInfo, MAX_THREADS, TokenBatch, engine_info,
-    engine_names, engines, open_engine,
+    AutoEngine, Engine, EngineChoice, EngineInfo, LayerSession, MAX_THREADS, NetworkLayer,
+    TokenBatch, TokenRows, engine_info, engine_names, engines, open_engine,
 };
 #[cfg(feature = "wgpu")]
 pub use engine::{ForwardCost, GpuAdapter, gpu_adapters};

@@ -48,7 +48,7 @@ impl Model {
         )?;
         let graph = Graph::of_bundle(&bundle);
         graph.validate(Some(bundle.manifest().outputs()))?;
-        let stream = StreamGraph::of_bundle(&bundle)?;
+        let stream = StreamGraph::of_bundle(&bundle, &graph)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 manifest: bundle.into_manifest(),

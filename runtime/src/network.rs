@@ -24,6 +24,7 @@ pub(crate) use self::origin::DECODERS;
 #[cfg(feature = "wgpu")]
 pub(crate) use self::origin::check_field;
 pub(crate) use self::origin::{DECODERS_AND_ENCODERS, check_origin};
+pub(crate) use self::tensors::OnlyLayer;
 use self::tensors::{Read, Tensors, unsupported};
 use crate::error::Result;
 
@@ -68,11 +69,26 @@ impl<'a> Network<'a> {
         epsilon: f32,
         formats: &'static [Format],
     ) -> Result<Self> {
-        Self::read_tensors(weights, epsilon, formats).map_err(|what| what.error(engine, "decoder"))
+        let tensors = Tensors::read(weights, formats, None);
+        tensors
+            .and_then(|tensors| Self::of(tensors, epsilon))
+            .map_err(|what| what.error(engine, "decoder"))
     }
 
-    fn read_tensors(weights: &'a [u8], epsilon: f32, formats: &'static [Format]) -> Read<Self> {
-        let tensors = Tensors::read(weights, formats)?;
+    /// The same of a file that has one layer alone.
+    pub(crate) fn read_layer(
+        engine: &'static str,
+        weights: &'a [u8],
+        epsilon: f32,
+        only: OnlyLayer,
+    ) -> Result<Self> {
+        let tensors = Tensors::read(weights, &Format::ALL, Some(only));
+        tensors
+            .and_then(|tensors| Self::of(tensors, epsilon))
+            .map_err(|what| what.error(engine, "decoder"))
+    }
+
+    fn of(tensors: Tensors<'a>, epsilon: f32) -> Read<Self> {
         let (vocabulary, _) = tensors.shape("embedding.weight")?;
         let (max_position, half) = tensors.shape("rotary.cos")?;
         let (hidden, categories) = tensors.shape("score.weight")?;
@@ -84,10 +100,11 @@ impl<'a> Network<'a> {
                 "there is no layers.0.input_norm.weight".to_owned(),
             ));
         }
-        let (_, gate_up) = tensors.shape("layers.0.gate_up.weight")?;
-        let outputs = match tensors.shape("layers.0.qkv.weight") {
+        let first = |name| tensors.shape(&tensors.in_layer(0, name));
+        let (_, gate_up) = first("gate_up.weight")?;
+        let outputs = match first("qkv.weight") {
             Ok((_, outputs)) => outputs,
-            Err(_) => hidden + tensors.shape("layers.0.kv.weight")?.1,
+            Err(_) => hidden + first("kv.weight")?.1,
         };
         let dimensions = Dimensions {
             layers,
@@ -163,10 +180,12 @@ impl<'a> Tensors<'a> {
     }
 
     fn layer(&mut self, d: &Dimensions, layer: usize) -> Read<Layer<'a>> {
-        let own = |name: &str| format!("layers.{layer}.{name}");
+        let number = self.first_layer() + layer;
+        let own = |name: &str| format!("layers.{number}.{name}");
+        let splits = self.is_last(d, layer);
         Ok(Layer {
             input_norm: self.floats(&own("input_norm.weight"), d.hidden)?,
-            attention_input: self.attention_input(d, layer, layer + 1 == d.layers)?,
+            attention_input: self.attention_input(d, layer, splits)?,
             attention_output: self.matrix(&own("attention_output"), d.hidden, d.hidden)?,
             post_attention_norm: self.floats(&own("post_attention_norm.weight"), d.hidden)?,
             gate_up: self.matrix(&own("gate_up"), d.hidden, 2 * d.intermediate)?,

@@ -2,18 +2,22 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::check::Check;
-use crate::engine::{self, Engine, EngineChoice, KeyValues, Past, StreamEngine, TokenBatch};
+use crate::clock::Instant;
+use crate::engine::{self, Engine, EngineChoice, KeyValues, StreamEngine, TokenBatch};
 use crate::error::{Error, ErrorKind, Result};
-use crate::input::Input;
+use crate::input::{Edges, Input};
 use crate::model::Model;
 use crate::options::CheckOptions;
 use crate::tally::Window;
 use crate::text::tokenize;
 use crate::text::window::LastWindow;
 use crate::verdict::Verdict;
+
+/// How a text that is there as a whole is checked.
+const WHOLE: (LastWindow, Edges) = (LastWindow::Full, Edges::Trimmed);
 
 /// How [`Model::session`] opens an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +54,7 @@ pub struct Session {
 impl Model {
     /// Opens the model on an engine.
     ///
-    /// Sessions of one model share its weights as far as the engine can: `rten` sessions share
+    /// Sessions of one model share its weights as far as the engine can: `native` sessions share
     /// everything that they do not change, `onnxruntime` sessions have a copy each.
     pub fn session(&self, options: &SessionOptions) -> Result<Session> {
         Session::new(self, options)
@@ -88,7 +92,7 @@ impl Session {
     /// Checks a text as the options say.
     pub fn check_with(&mut self, input: &Input<'_>, options: &CheckOptions) -> Result<Verdict> {
         let model = self.model.clone();
-        let check = Check::new(&model, input, options, LastWindow::Full)?;
+        let check = Check::new(&model, input, options, WHOLE)?;
         let rows = self.logits_of(&tokens_of(&check.windows()))?;
         check.verdict(rows)
     }
@@ -102,7 +106,7 @@ impl Session {
         options: &CheckOptions,
     ) -> Vec<Result<Verdict>> {
         let model = self.model.clone();
-        let read = |input| Check::new(&model, input, options, LastWindow::Full);
+        let read = |input| Check::new(&model, input, options, WHOLE);
         let checks: Vec<_> = inputs.iter().map(read).collect();
         let windows: Vec<_> = checks.iter().flatten().map(Check::windows).collect();
         let all: Vec<_> = windows
@@ -133,7 +137,7 @@ impl Session {
     }
 
     /// How long its engines have computed since it was opened: what is left of a check's time is
-    /// reading and tokenising.
+    /// reading and tokenising. Zero where there is no clock (WebAssembly without a system).
     pub fn computing_time(&self) -> Duration {
         self.computing
     }
@@ -188,14 +192,23 @@ impl Session {
 
     /// Whether [`logits_after`](Self::logits_after) can compute.
     pub(crate) fn has_cache(&self) -> bool {
-        self.model.stream_graph().is_some() && engine::has_streams(self.engine.name())
+        self.no_values().is_ok()
+    }
+
+    /// The keys and values of no tokens, from which the session's engine can go on.
+    pub(crate) fn no_values(&self) -> Result<KeyValues> {
+        let none = || Error::unsupported("the bundle has no stream.onnx; score whole windows");
+        let shape = self.model.stream_graph().ok_or_else(none)?.shape;
+        let name = self.engine.name();
+        let engine = engine::name_with_streams(name).ok_or_else(|| engine::no_streams(name))?;
+        Ok(KeyValues::empty(engine, shape))
     }
 
     /// The logits of the last of `tokens`, which follow those of `past`, and the keys and values of
     /// all of them.
     pub(crate) fn logits_after(
         &mut self,
-        past: Past<'_>,
+        past: KeyValues,
         tokens: &[u32],
     ) -> Result<(Vec<f32>, KeyValues)> {
         let mut logits = self.room_for(tokens, past.tokens() + tokens.len())?;

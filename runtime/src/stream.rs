@@ -9,7 +9,7 @@ pub use self::memory::StreamWork;
 use self::tail::{Layout, Tail};
 use crate::check::check;
 use crate::error::{Error, Result};
-use crate::input::Input;
+use crate::input::{Edges, Input};
 use crate::model::Model;
 use crate::options::{CheckOptions, Join};
 use crate::session::Session;
@@ -145,7 +145,8 @@ impl Stream {
                         ..Input::prompt(prompt)
                     };
                     let score = &mut |windows: &[Window<'_>]| self.memory.score(session, windows);
-                    let verdict = check(model, &input, &options.check, LastWindow::Full, score)?;
+                    let whole = (LastWindow::Full, Edges::Trimmed);
+                    let verdict = check(model, &input, &options.check, whole, score)?;
                     Tail::after(Some(verdict))
                 }
                 _ => Tail::after(None),
@@ -186,7 +187,8 @@ impl Stream {
         let memory = &mut self.memory;
         let mut score = |windows: &[Window<'_>]| memory.score(session, windows);
         let options = &self.options.check;
-        check(&self.model, &input, options, LastWindow::Full, &mut score)
+        let whole = (LastWindow::Full, Edges::Trimmed);
+        check(&self.model, &input, options, whole, &mut score)
     }
 
     /// The streamed text so far, without its unfinished character.

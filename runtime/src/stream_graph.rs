@@ -1,7 +1,5 @@
 //! The graph for streams: it goes on from the keys and values of the tokens before.
 
-use std::sync::Arc;
-
 use crate::bundle::Bundle;
 use crate::bundle::files::STREAM;
 use crate::error::Result;
@@ -27,15 +25,14 @@ pub(crate) struct CacheShape {
 }
 
 impl StreamGraph {
-    /// The graph `stream.onnx` of a bundle, if it has one. Checks the contract, as
-    /// [`Graph::validate`] does.
-    pub(crate) fn of_bundle(bundle: &Bundle) -> Result<Option<Self>> {
+    /// The graph `stream.onnx` of a bundle beside that for whole windows, if it has one. Checks the
+    /// contract, as [`Graph::validate`] does.
+    pub(crate) fn of_bundle(bundle: &Bundle, whole: &Graph) -> Result<Option<Self>> {
         let Some(onnx) = bundle.optional_file(STREAM) else {
             return Ok(None);
         };
         let manifest = bundle.manifest();
-        let graph = Graph::from_parts(onnx.into(), Arc::clone(bundle.weights()));
-        let graph = graph.with_file(STREAM);
+        let graph = whole.beside(STREAM, onnx.into());
         let Outline {
             inputs,
             outputs,
@@ -70,11 +67,19 @@ impl StreamGraph {
     }
 
     /// The names of its inputs.
+    #[cfg_attr(
+        not(feature = "onnxruntime"),
+        allow(dead_code, reason = "native reads tensors instead")
+    )]
     pub(crate) fn inputs(&self) -> Vec<String> {
         names((INPUT, "past"), self.shape.layers).collect()
     }
 
     /// The names of its outputs, in the order of the inputs.
+    #[cfg_attr(
+        not(feature = "onnxruntime"),
+        allow(dead_code, reason = "native reads tensors instead")
+    )]
     pub(crate) fn outputs(&self) -> Vec<String> {
         names((OUTPUT, "present"), self.shape.layers).collect()
     }

@@ -43,6 +43,8 @@ struct CutView {
     tokens: usize,
     tokens_scored: usize,
     windows: Vec<CutWindow>,
+    /// Whether its scores count; else they are told alone.
+    counts: bool,
 }
 
 struct CutWindow {
@@ -88,11 +90,13 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Cuts a text, the one with this index, and its other views.
+    /// Cuts a text, the one with this index, and its other views. Where these say exactly what the
+    /// text does, how it is written is scored and told, and counts for nothing.
     pub(crate) fn add(&mut self, index: usize, reading: &Reading<'_>) -> Result<()> {
-        self.add_view(&reading.joined.text, ViewKind::Raw, (index, None))?;
+        let raw = (ViewKind::Raw, !reading.views.supersede);
+        self.add_view(&reading.joined.text, raw, (index, None))?;
         for (number, (kind, view)) in reading.others().enumerate() {
-            self.add_view(view.text(), kind, (index, Some(number)))?;
+            self.add_view(view.text(), (kind, true), (index, Some(number)))?;
         }
         Ok(())
     }
@@ -100,7 +104,7 @@ impl<'a> Tally<'a> {
     fn add_view(
         &mut self,
         text: &str,
-        kind: ViewKind,
+        (kind, counts): (ViewKind, bool),
         (reading, view): (usize, Option<usize>),
     ) -> Result<()> {
         let tokens = self.model.encode(text)?;
@@ -117,6 +121,7 @@ impl<'a> Tally<'a> {
             tokens: tokens.len(),
             tokens_scored: scored,
             windows: windows.collect(),
+            counts,
         });
         Ok(())
     }
@@ -172,11 +177,13 @@ impl<'a> Tally<'a> {
                 let calibrated = logits.iter().zip(calibration);
                 for ((logit, calibration), score) in calibrated.zip(&mut scores) {
                     let probability = calibration.probability(*logit);
-                    *score = score.max(probability);
+                    if view.counts {
+                        *score = score.max(probability);
+                    }
                     largest = largest.max(probability);
                 }
                 summary.score = summary.score.max(largest);
-                if best.as_ref().is_none_or(|best| largest > best.score) {
+                if view.counts && best.as_ref().is_none_or(|best| largest > best.score) {
                     best = Some(Best {
                         score: largest,
                         view,

@@ -17,7 +17,8 @@ pub struct Verdict {
     pub score: f32,
     /// The flagged category that exceeds its threshold by most; `None` when nothing is flagged.
     pub category: Option<usize>,
-    /// Per category, the largest probability over all windows of all views of the text.
+    /// Per category, the largest probability over all windows of the views that count: all of them,
+    /// unless the text is encoded or stands in a chat template, which its other views say exactly.
     pub scores: Vec<f32>,
     /// The BCP-47 tag, in canonical form, of the language whose thresholds applied, or `"und"`.
     pub language: String,

@@ -115,7 +115,7 @@ async fn a_certificate_that_does_not_fit_its_key_is_refused_at_the_start() {
             certificate: certificate.clone(),
             key: key.clone(),
         });
-        let bound = Server::bind(&model, &on("rten"), &secure).await;
+        let bound = Server::bind(&model, &on("native"), &secure).await;
         let error = bound.err().expect("it is refused").to_string();
         assert!(error.contains(".pem: expected"), "{error}");
     }

@@ -55,7 +55,7 @@ fn json_has_exactly_the_contract_s_keys() {
     keys.sort_unstable();
     assert_eq!(keys, KEYS);
     assert_eq!(value["scores"].as_object().unwrap().len(), 12);
-    assert_eq!(value["engine"], "rten");
+    assert_eq!(value["engine"], "native");
     assert!(value["language"].is_string());
     assert_eq!(
         output.status.code(),
@@ -65,7 +65,15 @@ fn json_has_exactly_the_contract_s_keys() {
 
 #[test]
 fn language_tags_are_read_as_systems_write_them() {
-    for tag in ["pt-BR", "pt_BR", "PT_br_u_co_phonebk", "pt-BR-x-kitchen"] {
+    for tag in [
+        "pt-BR",
+        "pt_BR",
+        "PT_br_u_co_phonebk",
+        "pt-BR-x-kitchen",
+        "pt_BR.UTF-8",
+        "pt_BR@euro",
+        "pt-BR-u-mu-celsius",
+    ] {
         let output = check(&["--json", "--language", tag, BENIGN]);
         let value: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(value["language"], "pt-BR", "{tag}");
@@ -133,7 +141,10 @@ fn lines_are_answered_as_they_arrive() {
 
 #[test]
 fn errors_say_what_to_do() {
-    assert_error(&check(&["--engine", "abacus", BENIGN]), &["abacus", "rten"]);
+    assert_error(
+        &check(&["--engine", "abacus", BENIGN]),
+        &["abacus", "native"],
+    );
     let output = duoguard()
         .args(["check", "--model", "no/such/bundle", BENIGN])
         .output()
@@ -239,4 +250,76 @@ fn flip(path: &Path) {
 fn truncate(path: &Path) {
     let bytes = fs::read(path).unwrap();
     fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+}
+
+#[test]
+fn a_text_is_never_an_option_behind_two_hyphens() {
+    for text in ["--help", "-V", "-", "--json", "--", "--model=none"] {
+        let output = check(&["--json", "--threshold", "hate=1", "--", text]);
+        let shown = String::from_utf8_lossy(&output.stdout);
+        let value: Value =
+            serde_json::from_str(&shown).unwrap_or_else(|_| panic!("{text}: {shown}"));
+        let status = i32::from(value["flagged"].as_bool().unwrap());
+        assert_eq!(output.status.code(), Some(status), "{text}");
+    }
+    assert_error(&check(&["a", "--", "b"]), &["cannot be used with"]);
+}
+
+/// Whoever checks "$TEXT" without two hyphens must not take help for a safe text.
+#[test]
+fn help_is_no_safe_text() {
+    for text in ["--help", "-h", "--version", "-V"] {
+        let output = check(&[text]);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(!output.stdout.is_empty());
+    }
+    for arguments in [&["--help"][..], &["help", "check"], &["eval", "--help"]] {
+        let output = duoguard().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+    }
+}
+
+#[test]
+fn nothing_read_is_no_safe_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty");
+    fs::write(&empty, "").unwrap();
+    let file = empty.to_str().unwrap();
+    for arguments in [&["-"][..], &["--file", file], &["--file", "-"]] {
+        let output = duoguard()
+            .args(["check", "--model"])
+            .arg(mini())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert_error(&output, &["no text was checked"]);
+    }
+}
+
+#[test]
+fn a_file_of_many_lines_is_one_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("letter");
+    fs::write(&path, format!("\u{feff}{BENIGN}\n").repeat(5000)).unwrap();
+    let output = check(&["--json", "--file", path.to_str().unwrap()]);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(shown.lines().count(), 1, "{shown}");
+    let value: Value = serde_json::from_str(&shown).unwrap();
+    assert!(value["windows"].as_u64().unwrap() > 50, "{shown}");
+    assert_error(&check(&["--file", "no/such/file"]), &["no/such/file"]);
+}
+
+#[test]
+fn drivers_say_nothing_in_our_name() {
+    let output = duoguard()
+        .args(["engines", "--model"])
+        .arg(mini())
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .env_remove("XDG_RUNTIME_DIR")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("XDG_RUNTIME_DIR"), "{said}");
 }

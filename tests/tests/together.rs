@@ -29,7 +29,7 @@ fn verdicts_are_those_of_each_text_alone() {
     texts.push(String::new());
     let model = Model::open(mini()).unwrap();
     let options = CheckOptions::default();
-    for (engine, shares) in [("native", true), ("rten", false), ("wgpu", true)] {
+    for (engine, shares) in [("native", true), ("onnxruntime", false), ("wgpu", true)] {
         let mut session = session_on(&model, engine);
         assert_eq!(session.rows_at_once(16) > 1, shares, "{engine}");
         let mut inputs: Vec<_> = texts.iter().map(|text| Input::prompt(text)).collect();

@@ -64,10 +64,10 @@ fn auto_takes_no_program_that_plays_a_gpu() {
     let model = Model::open(mini()).unwrap();
     let auto = model.auto_engine(NonZeroUsize::MIN).unwrap();
     if chosen.kind == "CPU" {
-        assert_eq!(auto.name, "rten");
+        assert_eq!(auto.name, "native");
         assert!(auto.reason.contains("GPU"), "{}", auto.reason);
     }
-    assert!(["rten", "wgpu"].contains(&auto.name), "{}", auto.name);
+    assert!(["native", "wgpu"].contains(&auto.name), "{}", auto.name);
     let automatic = model.session(&SessionOptions::default()).unwrap();
     assert_eq!(automatic.engine(), auto.name);
 }

@@ -59,6 +59,29 @@ pub enum TrainError {
     /// The benchmarks cannot be read, or the report not drawn.
     #[error("evaluation: {0}")]
     Evaluation(#[from] duoguard_eval::EvalError),
+    /// A stage of a round gave nothing, or too little to go on with.
+    #[error(
+        "{}: {kept} of {all} proposals are left{}; dropped: {}{}. Mend the players, remove the \
+         folder's drafts.jsonl and run again",
+        folder.display(),
+        least.map_or(String::new(), |share| format!(", less than the {share} of game.least_yield")),
+        dropped.join(", "),
+        example.as_ref().map_or(String::new(), |text| format!("; such as {text:?}")),
+    )]
+    Yield {
+        /// The round's folder.
+        folder: PathBuf,
+        /// Proposals that were rated.
+        kept: usize,
+        /// Proposals that were asked for.
+        all: usize,
+        /// The share that the recipe wants, where that is what was missed.
+        least: Option<f64>,
+        /// Why the others were dropped, and how many.
+        dropped: Vec<String>,
+        /// One of them.
+        example: Option<String>,
+    },
     /// An endpoint cannot be used.
     #[error(transparent)]
     Endpoint(#[from] crate::endpoint::EndpointError),

@@ -89,7 +89,7 @@ fn play(
     {
         let base = (&*base.checkpoint, settings);
         let setup = Setup::prepare_encoder(recipe, base, run, &options.data, place)?;
-        let mut classifier = setup.train_first_classifier(first)?;
+        let mut classifier = setup.train_encoder(first)?;
         setup.train_language_head(first, &mut classifier)?;
         return export_classifier(&setup, first, &classifier, &setup.training, 0);
     }

@@ -1,5 +1,7 @@
 //! What the whole of a run stands on, and stays the same from round to round.
 
+mod encoder;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,25 +23,16 @@ use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
 use crate::files::write_atomically;
 use crate::model::decoder::Decoder;
-use crate::model::encoder::Encoder;
-use crate::model::encoder::folder::open_encoder;
 use crate::model::import;
 use crate::model::network::Classifier;
 use crate::model::teacher::{self, Teacher};
-use crate::recipe::{
-    ComputeRecipe, EncoderRecipe, OptimizerRecipe, PretrainRecipe, Recipe, Start, TeacherRecipe,
-    TokenizerRecipe,
-};
+use crate::recipe::{ComputeRecipe, PretrainRecipe, Recipe, Start, TeacherRecipe, TokenizerRecipe};
 use crate::train::classifier::ClassifierStage;
-use crate::train::language::LanguageStage;
 use crate::train::pretrain::PretrainStage;
 use crate::train::stage::{StageSettings, run_stage};
 
 /// Validation rows watched while training; all of them set the thresholds.
 const WATCHED_ROWS: usize = 2000;
-
-/// Validation rows watched while an encoder is trained, which reads them slowly.
-const WATCHED_BY_ENCODER: usize = 700;
 
 /// Data, tokenizer, lexicon, teacher and the pretrained base.
 pub(crate) struct Setup<'a, N = Decoder> {
@@ -114,63 +107,6 @@ impl<'a> Setup<'a> {
         };
         let place = (device, group);
         Self::with_base(recipe, (run, data), place, WATCHED_ROWS, base)
-    }
-}
-
-impl<'a> Setup<'a, Encoder> {
-    /// [`Setup::prepare`] for a run that starts from an encoder: that of the recipe's `[base]`, of
-    /// which `settings` says the rest.
-    pub(crate) fn prepare_encoder(
-        recipe: &'a Recipe,
-        (checkpoint, settings): (&Path, &EncoderRecipe),
-        run: &Path,
-        data: &Path,
-        (device, group): (&Device, &ProcessGroup),
-    ) -> Result<Self, TrainError> {
-        let folder = data.join(checkpoint);
-        let outputs = classifier_labels(recipe).len();
-        let base = |_: Texts<'_>| {
-            let base = open_encoder(&folder, settings, outputs, device)?;
-            let from = folder.join("tokenizer.json");
-            let bytes = fs::read(&from).map_err(|e| TrainError::io("read", &from, e))?;
-            let tokenizer = kept_tokenizer(&bytes, &run.join("tokenizer.json"), group)?
-                .around_windows(settings.prefix_text.as_deref())?;
-            let tokens = recipe.classifier.window_tokens + tokenizer.tokens_around();
-            check_window(&folder, tokens, base.shape.positions)?;
-            Ok((tokenizer, base))
-        };
-        let place = (device, group);
-        Self::with_base(recipe, (run, data), place, WATCHED_BY_ENCODER, base)
-    }
-
-    /// The last stage, where the recipe wants it: the language head of `classifier` alone.
-    ///
-    /// # Errors
-    /// As [`run_stage`].
-    pub(crate) fn train_language_head(
-        &self,
-        folder: &Path,
-        classifier: &mut Encoder,
-    ) -> Result<(), TrainError> {
-        let recipe = self.recipe;
-        let head = recipe.classifier.language_head.as_ref();
-        let Some(tuning) = head.and_then(|head| head.tuning.as_ref()) else {
-            return Ok(());
-        };
-        let optimizer = OptimizerRecipe {
-            learning_rate: tuning.learning_rate,
-            weight_decay: 0.0,
-            ..recipe.classifier.optimizer.clone()
-        };
-        let settings = StageSettings::new("languages", tuning.steps, &optimizer, recipe.compute);
-        let seed = recipe.seed.wrapping_add(2);
-        let mixture = Mixture::new(&self.training, &self.parallel, None, recipe, seed)
-            .with_crops(tuning.crops);
-        let mut stage = LanguageStage::new(Batcher::new(mixture, None, &self.tokenizer, recipe));
-        let mut alone = classifier.classifier_alone();
-        run_stage(&mut stage, &settings, &mut alone, (folder, &self.group))?;
-        classifier.take_classifier(&alone);
-        Ok(())
     }
 }
 
@@ -293,25 +229,29 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
             average_decay: stage.ema,
             ..StageSettings::new("classifier", stage.steps, &stage.optimizer, recipe.compute)
         };
-        let mixture = Mixture::new(
-            data,
-            &self.parallel,
-            self.lexicon.as_deref(),
-            recipe,
-            recipe.seed,
-        )
-        .with_joined_texts();
+        let mut stage = self.classifier_stage((data, teacher), recipe.seed);
+        let place = (folder, &self.group);
+        run_stage(&mut stage, &settings, &mut classifier, place)?;
+        Ok(classifier)
+    }
+
+    /// What a classifier learns of `data`, drawn by `seed`.
+    fn classifier_stage<'s>(
+        &'s self,
+        (data, teacher): (&'s Corpus, Option<&'s Teacher>),
+        seed: u64,
+    ) -> ClassifierStage<'s> {
+        let recipe = self.recipe;
+        let lexicon = self.lexicon.as_deref();
+        let mixture = Mixture::new(data, &self.parallel, lexicon, recipe, seed).with_joined_texts();
         let batcher = Batcher::new(mixture, teacher, &self.tokenizer, recipe);
-        let mut stage = ClassifierStage::new(
+        ClassifierStage::new(
             batcher,
             &self.validation,
             &self.tokenizer,
             recipe,
             self.watched_rows,
-        );
-        let place = (folder, &self.group);
-        run_stage(&mut stage, &settings, &mut classifier, place)?;
-        Ok(classifier)
+        )
     }
 }
 

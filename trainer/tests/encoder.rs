@@ -187,6 +187,92 @@ fn what_is_frozen_stays_as_it_was() {
 }
 
 #[test]
+fn what_ships_lies_between_the_linear_probe_and_the_tuned_network() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    let probe = "[classifier.linear_probe]\nsteps = 4\nlearning_rate = 5e-2\n";
+    let recipe = RECIPE
+        .replacen("steps = 30", "steps = 3", 1)
+        .replacen("steps = 80", "steps = 3", 1)
+        .replacen("log_sum_exp", "hierarchical", 1)
+        .replacen(
+            "benign_parallel",
+            "harmless = 0.1\nwrapped = 0.2\nbenign_parallel",
+            1,
+        )
+        .replacen(
+            "[classifier.language_head]",
+            &format!("{probe}[classifier.language_head]"),
+            1,
+        );
+    let layer_of = |runs: &str, share: &str| {
+        let recipe = recipe.replacen("ema = 0.9", &format!("ema = 0.9\nbase_share = {share}"), 1);
+        fs::write(folder.path().join("encoder.toml"), recipe).unwrap();
+        finish(trainer(folder.path(), runs, false));
+        let run = folder.path().join(runs).join("encoder");
+        assert!(run.join("probe.weights").exists());
+        values(
+            &run.join("checkpoint"),
+            "bert.encoder.layer.1.output.dense.weight",
+        )
+    };
+    let base = values(
+        &folder.path().join("base"),
+        "bert.encoder.layer.1.output.dense.weight",
+    );
+    let [tuned, mixed] = [("tuned", "0.0"), ("mixed", "0.25")].map(|(r, s)| layer_of(r, s));
+    let mut moved = 0;
+    for ((base, tuned), mixed) in base.iter().zip(&tuned).zip(&mixed) {
+        moved += usize::from((tuned - base).abs() > 1e-4);
+        assert!((base + 0.75 * (tuned - base) - mixed).abs() < 1e-6);
+    }
+    assert!(moved > base.len() / 2, "{moved} of {}", base.len());
+}
+
+#[test]
+fn the_lowest_layers_can_be_taken_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    let recipe = RECIPE
+        .replacen("steps = 30", "steps = 2", 1)
+        .replacen("steps = 80", "steps = 2", 1)
+        .replacen(
+            "frozen_layers = 1",
+            "round_weights = true\nfrozen_layers = 0\nlayers = 1",
+            1,
+        );
+    fs::write(folder.path().join("encoder.toml"), recipe).unwrap();
+    finish(trainer(folder.path(), "runs", false));
+    let run = folder.path().join("runs/encoder");
+    let bytes = fs::read(run.join("checkpoint/model.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let has = |layer: &str| file.names().iter().any(|name| name.contains(layer));
+    assert!(has("layer.0.") && !has("layer.1."));
+    let matrix = "bert.encoder.layer.0.output.dense.weight";
+    let inputs = file.tensor(matrix).unwrap().shape()[1];
+    for row in values(&run.join("checkpoint"), matrix).chunks(inputs) {
+        let step = row.iter().fold(0.0_f32, |a, b| a.max(b.abs())) / 127.0;
+        assert!(
+            row.iter()
+                .all(|x| (x / step - (x / step).round()).abs() < 1e-3)
+        );
+    }
+    assert!(Model::open(run.join("bundle")).is_ok());
+}
+
+/// The values of a tensor of a Hugging Face folder, whose name may begin with `bert.` or not.
+fn values(folder: &Path, name: &str) -> Vec<f32> {
+    let bytes = fs::read(folder.join("model.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let bare = name.trim_start_matches("bert.");
+    let tensor = file.tensor(name).or_else(|_| file.tensor(bare)).unwrap();
+    let values = tensor.data().chunks_exact(4);
+    values
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect()
+}
+
+#[test]
 fn what_does_not_fit_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     write_data(folder.path());
@@ -195,6 +281,16 @@ fn what_does_not_fit_is_refused_by_name() {
             "frozen_layers = 1",
             "frozen_layers = 2",
             "the network has 2 layers",
+        ),
+        (
+            "frozen_layers = 1",
+            "layers = 3\nfrozen_layers = 1",
+            "base.encoder.layers is 3",
+        ),
+        (
+            "ema = 0.9",
+            "base_share = 1.0\nema = 0.9",
+            "classifier.base_share",
         ),
         (
             "window_tokens = 32",

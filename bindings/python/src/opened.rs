@@ -2,29 +2,19 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use duoguard::{EngineChoice, Model, Session, SessionOptions};
 
 use crate::error::{Failure, guarded};
 
-/// The engine whose threads are the process's, and do not exist in its forks.
-const RTEN: &str = "rten";
-
 /// How many times this process's ancestors have forked on the way to it.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
-/// Whether this process has run the engine rten.
-static RTEN_RAN: AtomicBool = AtomicBool::new(false);
-/// Whether an ancestor had run it when it forked: it would wait for ever here.
-static RTEN_RAN_BEFORE_FORK: AtomicBool = AtomicBool::new(false);
 
 /// Notes that this process is the child of a fork.
 pub fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    if RTEN_RAN.load(Ordering::Relaxed) {
-        RTEN_RAN_BEFORE_FORK.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Which bundle, on what.
@@ -52,7 +42,6 @@ impl Opened {
     /// Opens a bundle and one session.
     pub fn new(source: &Source) -> Result<Self, Failure> {
         let model = guarded(|| Model::open(&source.path))?;
-        refuse_rten_after_fork(&model, source)?;
         let options = SessionOptions {
             engine: source.engine.clone(),
             threads: source.threads,
@@ -102,30 +91,7 @@ impl Opened {
 }
 
 fn open_session(model: &Model, options: &SessionOptions) -> Result<Session, Failure> {
-    let session = guarded(|| model.session(options))?;
-    if session.engine() == RTEN {
-        RTEN_RAN.store(true, Ordering::Relaxed);
-    }
-    Ok(session)
-}
-
-fn refuse_rten_after_fork(model: &Model, source: &Source) -> Result<(), Failure> {
-    if !RTEN_RAN_BEFORE_FORK.load(Ordering::Relaxed) {
-        return Ok(());
-    }
-    let name = match &source.engine {
-        EngineChoice::Named(name) => name.clone(),
-        EngineChoice::Auto => guarded(|| model.auto_engine(source.threads))?
-            .name
-            .to_owned(),
-    };
-    if name != RTEN {
-        return Ok(());
-    }
-    Err(Failure::unsupported(
-        "the engine rten ran in this process's parent before the fork, and its threads do not exist \
-         here; use engine=\"native\", or start processes with the method \"spawn\"",
-    ))
+    guarded(|| model.session(options))
 }
 
 /// A folder as an absolute path, so that it means the same when the working directory changes.

@@ -3,8 +3,6 @@
 import multiprocessing.pool
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -50,28 +48,6 @@ def test_a_fork_at_work_of_other_threads():
         for _ in range(5):
             assert in_child(lambda: str(guard.check(BREAD).flagged)) == "False"
         assert all(verdict.flagged for verdict in running.get(LIMIT))
-
-
-def test_a_child_whose_parent_ran_rten_gets_an_error():
-    """In a process of its own: the others must not have run rten."""
-    program = """
-import os, sys
-sys.path.insert(0, sys.argv[1])
-import duoguard
-from test_processes import in_child
-guard = duoguard.Guard(engine="rten")
-print(in_child(lambda: str(guard.check("bread").flagged)))
-print(in_child(lambda: str(duoguard.Guard(engine="native").check("bread").flagged)))
-"""
-    said = subprocess.run(
-        [sys.executable, "-c", program, os.path.dirname(__file__)],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=3 * LIMIT,
-    ).stdout.splitlines()
-    assert said[0].startswith("UnsupportedError: the engine rten ran") and "native" in said[0]
-    assert said[1] in ("True", "False")
 
 
 def test_a_stream_does_not_outlive_a_fork():

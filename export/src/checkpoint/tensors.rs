@@ -4,6 +4,7 @@ use crate::checkpoint::{EMBEDDING, HEAD, NORM, SCORE};
 use crate::config::Config;
 use crate::error::ExportError;
 use crate::shards::Shards;
+use crate::strays::prefixed;
 
 const MAX_LABELS: usize = duoguard::MAX_CATEGORIES;
 
@@ -71,8 +72,9 @@ pub(super) fn labels(config: &Config, shards: &Shards) -> Result<usize, ExportEr
     let called = shards.name(&score);
     let place = shards.place(&score).ok_or_else(|| {
         refused(format!(
-            "tensor {called} is missing; expected [labels, {}]",
-            config.hidden
+            "tensor {called} is missing; expected [labels, {}]{}",
+            config.hidden,
+            prefixed(shards, &score)
         ))
     })?;
     let rows = match place.shape[..] {

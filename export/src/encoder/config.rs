@@ -54,7 +54,11 @@ pub struct Encoder {
 }
 
 /// Reads what is particular to encoders, and the rest.
-pub(crate) fn read(fields: &Fields<'_>, model_type: &str, kind: Kind) -> Result<Config, String> {
+pub(crate) fn read(
+    fields: &Fields<'_>,
+    (model_type, kind): (&str, Kind),
+    safe: Option<&str>,
+) -> Result<Config, String> {
     let names = labels(fields)?;
     let heads = fields.size("num_attention_heads")?;
     let rows = fields.size("max_position_embeddings")?;
@@ -85,7 +89,7 @@ pub(crate) fn read(fields: &Fields<'_>, model_type: &str, kind: Kind) -> Result<
             scaling: None,
         },
         tied: false,
-        safe_label: safe_label(fields, &names)?,
+        safe_label: safe_label(fields, &names, safe)?,
         labels: names,
         encoder: Some(Encoder {
             kind,

@@ -1,4 +1,4 @@
-//! The encoder's part of the graph, as nodes that both engines run and fuse.
+//! The encoder's part of the graph, as nodes that ONNX Runtime fuses.
 //!
 //! Shapes: as in [`graph`](crate::graph); S tokens of which the last layer is asked: all T, or the
 //! first alone.
@@ -26,9 +26,6 @@ impl Network<'_> {
         for layer in 0..config.layers {
             let is_last = layer + 1 == config.layers;
             x = self.encoder_layer(encoder, layer, &x, is_last);
-            if !is_last {
-                self.builder.next_stage();
-            }
         }
         let pooled = match encoder.pooling {
             // The last layer was asked for nothing else.

@@ -48,7 +48,11 @@ const FIXED: [(&str, Value); 5] = [
 ];
 
 /// The shape, checked as a `config.json` is.
-pub(super) fn read(file: &File, bytes: &[u8], head: Head) -> Result<Config, String> {
+pub(super) fn read(
+    (file, bytes): (&File, &[u8]),
+    head: Head,
+    safe: Option<&str>,
+) -> Result<Config, String> {
     let architecture = file.architecture()?;
     if !ARCHITECTURES.contains(&architecture) {
         return Err(format!(
@@ -60,7 +64,7 @@ pub(super) fn read(file: &File, bytes: &[u8], head: Head) -> Result<Config, Stri
     let metadata = &file.metadata;
     check_known(metadata, architecture)?;
     let fields = fields(file, architecture, head)?;
-    let mut config = Config::from_map(&fields, head)
+    let mut config = Config::from_map(&fields, head, safe)
         .map_err(|why| format!("{why} (named as in a config.json that says the same)"))?;
     for name in [
         "attention.key_length",

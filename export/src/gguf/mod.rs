@@ -23,6 +23,7 @@ use crate::error::ExportError;
 use crate::shards::{Map, Shards};
 
 pub(crate) use names::gguf_name;
+pub(crate) use tensors::unread;
 
 /// The GGUF file that `path` means: a file, or the only one in a folder without `config.json`.
 /// `None` where it means a Hugging Face folder.
@@ -67,11 +68,11 @@ pub(crate) struct Opened {
 }
 
 /// Opens the file of a classifier or a language model.
-pub(crate) fn open(path: &Path, head: Head) -> Result<Opened, ExportError> {
+pub(crate) fn open(path: &Path, head: Head, safe: Option<&str>) -> Result<Opened, ExportError> {
     let map = Map::open(path)?;
     let refused = |message: String| ExportError::checkpoint(path, message);
     let file = file::parse(map.bytes()).map_err(refused)?;
-    let config = config::read(&file, map.bytes(), head).map_err(refused)?;
+    let config = config::read((&file, map.bytes()), head, safe).map_err(refused)?;
     let places = tensors::places(&file, &config).map_err(refused)?;
     let tokenizer = tokenizer::json(&file.metadata).map_err(refused)?;
     Ok(Opened {

@@ -1,12 +1,12 @@
 //! Where the tensors of a network lie in a GGUF file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::ROPE_FREQUENCIES;
 use super::file::File;
 use super::names::hugging_face_name;
 use crate::config::Config;
-use crate::shards::{Encoding, Place};
+use crate::shards::{Encoding, Place, Shards};
 
 /// Converters reorder the rows of these for the Llama family, so that the two dimensions that
 /// rotate together are neighbours.
@@ -44,4 +44,20 @@ pub(super) fn places(file: &File, config: &Config) -> Result<BTreeMap<String, Pl
         }
     }
     Ok(places)
+}
+
+/// A tensor that the network does not have, and what is wrong with it.
+pub(crate) fn unread(
+    shards: &Shards,
+    expected: BTreeSet<String>,
+    config: &Config,
+) -> Option<(String, String)> {
+    let name = shards.names().find(|name| !expected.contains(*name))?;
+    let message = format!(
+        "tensor {} is none that this network has, of the family {} with {} layers; only models without it are supported so far",
+        shards.name(name),
+        config.model_type,
+        config.layers
+    );
+    Some((name.to_owned(), message))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const FAMILIES: [&str; 4] = ["bert", "roberta", "xlm-roberta", "pooled"];
 const FP32_TOLERANCE: f32 = 1e-4;
 /// The engines that know encoders; others refuse them by name.
-const KNOWN: [&str; 3] = ["rten", "native", "onnxruntime"];
+const KNOWN: [&str; 2] = ["native", "onnxruntime"];
 
 fn golden(family: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -233,7 +233,7 @@ fn what_is_not_supported_is_refused_by_name() {
         (
             "bert",
             json!({ "problem_type": "single_label_classification" }),
-            "call that one \"safe\"",
+            "--safe-label",
         ),
         (
             "bert",

@@ -8,5 +8,6 @@ mod gguf;
 mod parity;
 mod publishing;
 mod shards;
+mod strays;
 mod streams;
 mod support;

@@ -169,3 +169,103 @@ fn a_full_disk_leaves_nothing() {
         assert_eq!(names(folder.path()), ["checkpoint"], "limit {limit}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_symbolic_link_stays_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint(folder.path());
+    let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let refused = export(&checkpoint, &link, &ExportOptions::default()).unwrap_err();
+    assert!(refused.to_string().contains("leads nowhere"), "{refused}");
+    std::fs::create_dir(&real).unwrap();
+    for options in [ExportOptions::default(), FORCE()] {
+        export(&checkpoint, &link, &options).unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        Model::open(&real).unwrap();
+    }
+    assert_eq!(names(folder.path()), ["checkpoint", "link", "real"]);
+}
+
+/// The current folder belongs to a whole process, so the test starts itself again in another.
+#[test]
+fn the_current_folder_keeps_its_place() {
+    const CHECKPOINT: &str = "DUOGUARD_EXPORT_HERE";
+    if let Some(checkpoint) = std::env::var_os(CHECKPOINT) {
+        for options in [ExportOptions::default(), FORCE()] {
+            export(Path::new(&checkpoint), Path::new("."), &options).unwrap();
+            // As it is seen from here, and not by its name.
+            Model::open(".").unwrap();
+        }
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint(folder.path());
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "publishing::the_current_folder_keeps_its_place"])
+        .env(CHECKPOINT, &checkpoint)
+        .current_dir(&empty)
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{shown}");
+    Model::open(&empty).unwrap();
+    let bundle = [
+        "manifest.json",
+        "model.onnx",
+        "stream.onnx",
+        "tokenizer.json",
+        "weights.data",
+    ];
+    assert_eq!(names(&empty), bundle);
+    assert_eq!(names(folder.path()), ["checkpoint", "empty"]);
+}
+
+/// A file system in memory, mounted where only this test sees it; that takes a right which not
+/// every machine gives.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_mount_point_keeps_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    const FOLDER: &str = "DUOGUARD_EXPORT_MOUNT";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let folder = Path::new(&folder);
+        for (name, options) in [
+            ("other", ExportOptions::default()),
+            ("other", FORCE()),
+            ("same", ExportOptions::default()),
+        ] {
+            let target = folder.join(name);
+            export(&folder.join("checkpoint"), &target, &options).unwrap();
+            Model::open(&target).unwrap();
+            assert_eq!(names(&target).len(), 5);
+        }
+        return;
+    }
+    checkpoint(folder.path());
+    for name in ["other", "same", "source"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    // "other" is on a file system of its own, "same" on that of its parent.
+    let script = "mount -t tmpfs tmpfs $0/other && mount --bind $0/source $0/same && exec \"$@\"";
+    let mounted = |run: &[&std::ffi::OsStr]| {
+        std::process::Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+            .arg(folder.path())
+            .args(run)
+            .env(FOLDER, folder.path())
+            .output()
+    };
+    if !mounted(&["true".as_ref()]).is_ok_and(|found| found.status.success()) {
+        eprintln!("NOT TESTED: this machine lets nobody mount in a namespace of their own");
+        return;
+    }
+    let this = std::env::current_exe().unwrap();
+    let name = "publishing::a_mount_point_keeps_its_place";
+    let child = mounted(&[this.as_os_str(), "--exact".as_ref(), name.as_ref()]).unwrap();
+    let shown = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{shown}");
+}

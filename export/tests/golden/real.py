@@ -143,7 +143,7 @@ def main():
     times = {}
     for kind, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         times[f"transformers {kind}"] = transformers_ms(checkpoint, dtype, ids)
-    for engine in ("rten", "onnxruntime"):
+    for engine in ("native", "onnxruntime"):
         command = [program, "check", "--json", "--language", "en", "--engine", engine, "--model", bundle]
         load, peak = measured([*command, "a"])
         lines = subprocess.run([*command, "-"], input=f"{text}\n" * RUNS, capture_output=True, text=True).stdout

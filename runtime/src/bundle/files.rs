@@ -19,5 +19,8 @@ pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 pub const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 /// The largest `model.onnx` that is read. The weights are not in it.
 pub const MAX_GRAPH_BYTES: u64 = 64 << 20;
+/// The largest `weights.data` that is read into memory; larger ones are mapped. See
+/// [`Bundle::open`](super::Bundle::open).
+pub const MAX_READ_WEIGHTS_BYTES: u64 = 1 << 30;
 /// The largest header of `weights.data`, as in the safetensors format's own limit.
 pub const MAX_WEIGHTS_HEADER_BYTES: u64 = 16 << 20;

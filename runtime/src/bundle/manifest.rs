@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::files::{HASHED_FILES, MAX_MANIFEST_BYTES, OPTIONAL_BUNDLE_FILES, STREAM};
+use crate::byte_order_mark::without_byte_order_mark;
 use crate::error::{Error, Result};
 use crate::language_tag::parse_language_tag;
 use crate::policy::Policy;
@@ -123,7 +124,8 @@ impl Manifest {
             )));
         }
         check_version(bytes)?;
-        let manifest: Self = serde_json::from_slice(bytes).map_err(damaged)?;
+        let manifest: Self =
+            serde_json::from_slice(without_byte_order_mark(bytes)).map_err(damaged)?;
         manifest.validate()?;
         Ok(manifest)
     }
@@ -291,7 +293,8 @@ fn check_version(bytes: &[u8]) -> Result<()> {
     struct Version {
         format_version: u64,
     }
-    let version: Version = serde_json::from_slice(bytes).map_err(damaged)?;
+    let version: Version =
+        serde_json::from_slice(without_byte_order_mark(bytes)).map_err(damaged)?;
     if version.format_version != u64::from(FORMAT_VERSION) {
         return Err(wrong_version(version.format_version));
     }

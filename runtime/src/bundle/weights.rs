@@ -1,19 +1,32 @@
-//! The bytes of `weights.data`, mapped or in memory.
+//! The bytes of `weights.data`, in memory or mapped.
 
 use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Deref;
 use std::path::Path;
 
-use memmap2::{Mmap, MmapMut};
+#[cfg(not(target_family = "wasm"))]
+use memmap2::{Mmap, MmapMut, MmapOptions};
 
-use super::files::WEIGHTS;
+use super::files::{MAX_READ_WEIGHTS_BYTES, WEIGHTS};
+#[cfg(target_family = "wasm")]
+use super::pages::{Mmap, MmapMut, MmapOptions};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The bytes of `weights.data`: a mapped file, or memory with the alignment of one.
+/// The bytes of `weights.data`: memory with the alignment of a mapped file, or one.
 #[derive(Debug)]
 pub struct Weights {
     map: Mmap,
     len: usize,
+}
+
+/// How [`Weights::open`] takes the bytes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Residence {
+    /// Up to [`MAX_READ_WEIGHTS_BYTES`] they are read.
+    Read,
+    /// The file is mapped, where the system can.
+    Mapped,
 }
 
 impl Weights {
@@ -23,24 +36,15 @@ impl Weights {
     /// Copies bytes into memory that starts on a page, so that tensors in it are aligned as they
     /// are in the file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let len = bytes.len();
-        let failed = |cause| {
-            Error::new(
-                ErrorKind::OutOfMemory,
-                format!("{WEIGHTS}: cannot allocate {len} bytes: {cause}"),
-            )
-        };
-        // An empty map is an error on some systems.
-        let mut map = MmapMut::map_anon(len.max(1)).map_err(failed)?;
-        map[..len].copy_from_slice(bytes);
-        let map = map.make_read_only().map_err(failed)?;
-        Ok(Self { map, len })
+        let mut map = memory(bytes.len())?;
+        map[..bytes.len()].copy_from_slice(bytes);
+        Self::finished(map, bytes.len())
     }
 
-    /// Maps a file.
-    pub(crate) fn map(path: &Path) -> Result<Self> {
+    /// Takes the bytes of a file.
+    pub(crate) fn open(path: &Path, residence: Residence) -> Result<Self> {
         let failed = |cause| Error::io(path, "read", cause);
-        let file = File::open(path).map_err(failed)?;
+        let mut file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
             return Err(Error::model(format!(
@@ -48,15 +52,68 @@ impl Weights {
                 path.display()
             )));
         }
-        if metadata.len() == 0 {
-            return Self::from_bytes(&[]);
+        let size = metadata.len();
+        if size > 0 && (residence == Residence::Mapped || size > MAX_READ_WEIGHTS_BYTES) {
+            // SAFETY: the map is only read. `Bundle::open` and `Bundle::open_mapped` tell callers
+            // that the file must not be changed in place while it is in use, which is the one thing
+            // that cannot be checked here.
+            match unsafe { MmapOptions::new().map_copy_read_only(&file) } {
+                Ok(map) => {
+                    let len = map.len();
+                    return Ok(Self { map, len });
+                }
+                Err(cause) if is_unsupported(&cause) => {}
+                Err(cause) => return Err(Error::io(path, "map into memory", cause)),
+            }
         }
-        // SAFETY: the map is only read. `Bundle::open` tells callers that the file must not be
-        // changed in place while it is in use, which is the one thing that cannot be checked here.
-        let map = unsafe { Mmap::map(&file) }
-            .map_err(|cause| Error::io(path, "map into memory", cause))?;
-        let len = map.len();
+        let len = usize::try_from(size).map_err(|_| too_large(size))?;
+        let mut map = memory(len)?;
+        file.read_exact(&mut map[..len]).map_err(failed)?;
+        Self::finished(map, len)
+    }
+
+    fn finished(map: MmapMut, len: usize) -> Result<Self> {
+        let map = map.make_read_only().map_err(|cause| {
+            Error::new(
+                ErrorKind::OutOfMemory,
+                format!("{WEIGHTS}: cannot protect {len} bytes: {cause}"),
+            )
+        })?;
         Ok(Self { map, len })
+    }
+}
+
+/// Memory that starts on a page.
+fn memory(len: usize) -> Result<MmapMut> {
+    // An empty map is an error on some systems.
+    MmapMut::map_anon(len.max(1)).map_err(|cause| {
+        Error::new(
+            ErrorKind::OutOfMemory,
+            format!("{WEIGHTS}: cannot allocate {len} bytes: {cause}"),
+        )
+    })
+}
+
+fn too_large(size: u64) -> Error {
+    Error::new(
+        ErrorKind::OutOfMemory,
+        format!("{WEIGHTS}: {size} bytes, more than this machine can address"),
+    )
+}
+
+/// Whether a file system has no maps: some that are shared between machines have none.
+fn is_unsupported(cause: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        const NO_SUCH_DEVICE: i32 = 19;
+        const INVALID: i32 = 22;
+        const UNSUPPORTED: i32 = 95;
+        let code = cause.raw_os_error();
+        code.is_some_and(|code| [NO_SUCH_DEVICE, INVALID, UNSUPPORTED].contains(&code))
+    }
+    #[cfg(not(unix))]
+    {
+        cause.kind() == io::ErrorKind::Unsupported
     }
 }
 
@@ -65,5 +122,36 @@ impl Deref for Weights {
 
     fn deref(&self) -> &[u8] {
         &self.map[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_give_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(WEIGHTS);
+        for bytes in [&b""[..], b"abc", &[7; 10_000]] {
+            std::fs::write(&path, bytes).unwrap();
+            for residence in [Residence::Read, Residence::Mapped] {
+                let weights = Weights::open(&path, residence).unwrap();
+                assert_eq!(&*weights, bytes);
+                assert_eq!(weights.as_ptr().align_offset(64), 0);
+            }
+        }
+        let error = Weights::open(folder.path(), Residence::Read).unwrap_err();
+        assert!(error.to_string().contains("regular file"), "{error}");
+    }
+
+    #[test]
+    fn bytes_that_were_read_do_not_depend_on_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(WEIGHTS);
+        std::fs::write(&path, [7_u8; 10_000]).unwrap();
+        let weights = Weights::open(&path, Residence::Read).unwrap();
+        File::create(&path).unwrap();
+        assert_eq!(&*weights, &[7_u8; 10_000]);
     }
 }

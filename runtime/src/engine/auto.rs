@@ -1,19 +1,19 @@
 //! What [`EngineChoice::Auto`](super::EngineChoice::Auto) takes.
 //!
-//! An engine on the CPU, unless this machine has a real GPU and has measured, once for a bundle,
-//! that its engine is faster.
+//! The first engine on the CPU that knows the network, unless this machine has a real GPU and has
+//! measured, once for a bundle, that its engine is faster.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::Instant;
 
 use super::batch::TokenBatch;
 use super::entry::{Device, Engine, EngineEntry};
 use super::speed::{self, Key, Speed};
 use super::table::ENGINES;
-use crate::error::{Error, Result};
+use crate::clock::Instant;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Origin};
 
 /// Tokens of the texts that are timed: a short one and a long one, as far as the network takes
@@ -43,28 +43,64 @@ fn choose_among(
     threads: NonZeroUsize,
     speeds: Option<&Path>,
 ) -> Result<AutoEngine> {
-    let mut on_cpu = engines
-        .iter()
-        .filter(|engine| matches!(engine.device, Device::Cpu));
-    let cpu = on_cpu
-        .find(|engine| (engine.available)().is_ok())
-        .ok_or_else(|| {
-            let names: Vec<_> = engines.iter().map(|engine| engine.name).collect();
-            let names = names.join(", ");
-            Error::unsupported(format!("none of the engines is available: {names}"))
-        })?;
+    let (cpu, refusals) = first_on_cpu(engines, graph)?;
+    let chosen = against_gpus(engines, graph, cpu, threads, speeds);
+    Ok(AutoEngine {
+        reason: refusals
+            .into_iter()
+            .chain([chosen.reason])
+            .collect::<Vec<_>>()
+            .join("; "),
+        ..chosen
+    })
+}
+
+/// The first engine for CPUs that is available and knows the network, and why those before it do
+/// not.
+fn first_on_cpu<'a>(
+    engines: &'a [EngineEntry],
+    graph: &Graph,
+) -> Result<(&'a EngineEntry, Vec<String>)> {
+    let (mut refusals, mut missing) = (Vec::new(), Vec::new());
+    for engine in engines {
+        if !matches!(engine.device, Device::Cpu) {
+            continue;
+        }
+        if let Err(reason) = (engine.available)() {
+            missing.push(format!("{}: {reason}", engine.name));
+            continue;
+        }
+        match (engine.knows)(graph) {
+            Ok(()) => return Ok((engine, refusals)),
+            Err(why) if why.kind() == ErrorKind::Unsupported => refusals.push(why.to_string()),
+            Err(damaged) => return Err(damaged),
+        }
+    }
+    refusals.push("no engine is left that could run it on this CPU".to_owned());
+    refusals.extend(missing);
+    Err(Error::unsupported(refusals.join("; ")))
+}
+
+/// An engine for CPUs, or one on a real GPU that is faster.
+fn against_gpus(
+    engines: &[EngineEntry],
+    graph: &Graph,
+    cpu: &EngineEntry,
+    threads: NonZeroUsize,
+    speeds: Option<&Path>,
+) -> AutoEngine {
     let mut reason = None;
     for engine in engines {
         let Device::Gpu { real } = engine.device else {
             continue;
         };
         match real() {
-            Ok(adapter) => return Ok(race(graph, cpu, (engine, &adapter), threads, speeds)),
+            Ok(adapter) => return race(graph, cpu, (engine, &adapter), threads, speeds),
             Err(none) => reason = reason.or(Some(none)),
         }
     }
-    let first = || "the first of the engines that is available".to_owned();
-    Ok(keep(cpu, reason.unwrap_or_else(first)))
+    let first = || "the first of the engines that is available and knows the network".to_owned();
+    keep(cpu, reason.unwrap_or_else(first))
 }
 
 fn keep(cpu: &EngineEntry, reason: String) -> AutoEngine {
@@ -271,7 +307,41 @@ mod tests {
         let kept = choose_among(&played, &graph, ONE, None).unwrap();
         assert_eq!((kept.name, &kept.reason[..]), ("cpu", "it is a program"));
         let error = choose_among(&BOTH[1..], &graph, ONE, None).unwrap_err();
-        assert!(error.to_string().contains("none"), "{error}");
+        assert!(error.to_string().contains("no engine"), "{error}");
+    }
+
+    #[test]
+    fn an_engine_that_does_not_know_the_network_is_passed_over_and_auto_says_so() {
+        let graph = fake::graph();
+        let unknown = EngineEntry {
+            knows: |_| Err(Error::unsupported("a network of another kind")),
+            ..fake::faster("picky", Device::Cpu)
+        };
+        let missing = EngineEntry {
+            available: || Err("not installed: install it".to_owned()),
+            ..fake::faster("missing", Device::Cpu)
+        };
+        let both = [unknown, fake::slower("other", Device::Cpu)];
+        let chosen = choose_among(&both, &graph, ONE, None).unwrap();
+        assert_eq!(chosen.name, "other");
+        assert!(
+            chosen.reason.starts_with("a network of another kind; "),
+            "{}",
+            chosen.reason
+        );
+        let [unknown, _] = both;
+        let error = choose_among(&[unknown, missing], &graph, ONE, None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        for part in ["of another kind", "missing: not installed: install it"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        let damaged = EngineEntry {
+            knows: |_| Err(Error::model("damaged")),
+            ..fake::faster("first", Device::Cpu)
+        };
+        let engines = [damaged, fake::faster("second", Device::Cpu)];
+        let error = choose_among(&engines, &graph, ONE, None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidModel);
     }
 
     #[test]

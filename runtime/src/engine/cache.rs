@@ -1,39 +1,46 @@
 //! What an engine has computed of the tokens so far, and engines that go on from it.
 
+#[cfg(any(test, feature = "onnxruntime"))]
 use crate::bundle::files::STREAM;
-use crate::error::{Error, Result};
+#[cfg(any(test, feature = "onnxruntime"))]
+use crate::error::Error;
+use crate::error::Result;
+#[cfg(any(test, feature = "onnxruntime"))]
 use crate::graph::OUTPUT;
 use crate::stream_graph::CacheShape;
 
 /// Something that runs a graph for streams. Used by one thread at a time.
 pub(crate) trait StreamEngine: Send {
     /// Computes the logits of the last of `ids`, which follow the tokens of `past`, and the keys
-    /// and values of all of them.
-    fn run(&mut self, past: Past<'_>, ids: &[u32], logits: &mut [f32]) -> Result<KeyValues>;
+    /// and values of all of them. `past` is this engine's own, or of no tokens.
+    fn run(&mut self, past: KeyValues, ids: &[u32], logits: &mut [f32]) -> Result<KeyValues>;
 }
 
-/// The keys and values of a text's tokens.
+/// The keys and values of a text's tokens, as the engine that computed them lays them out: they are
+/// of use to it alone.
+#[cfg_attr(
+    not(feature = "onnxruntime"),
+    allow(dead_code, reason = "native finds all in the parts")
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct KeyValues {
+    engine: &'static str,
     shape: CacheShape,
     tokens: usize,
-    /// Keys and values by turns, layer after layer, each `[heads, tokens, size]`.
-    parts: Vec<Vec<f32>>,
-}
-
-/// The keys and values of the first tokens of a text.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Past<'a> {
-    values: &'a KeyValues,
-    tokens: usize,
+    /// The tokens that the parts have room for: more than are meant, where some were cut off.
+    stored: usize,
+    /// Keys and values by turns, layer after layer.
+    pub(super) parts: Vec<Vec<f32>>,
 }
 
 impl KeyValues {
-    /// Those of no tokens.
-    pub(crate) fn empty(shape: CacheShape) -> Self {
+    /// Those of no tokens, on an engine.
+    pub(crate) fn empty(engine: &'static str, shape: CacheShape) -> Self {
         Self {
+            engine,
             shape,
             tokens: 0,
+            stored: 0,
             parts: vec![Vec::new(); 2 * shape.layers],
         }
     }
@@ -43,52 +50,46 @@ impl KeyValues {
         self.tokens
     }
 
-    /// Those of the first tokens, or of all if there are not so many.
-    pub(crate) fn first(&self, tokens: usize) -> Past<'_> {
-        Past {
-            values: self,
-            tokens: tokens.min(self.tokens),
+    /// Whether they are an engine's own.
+    pub(crate) fn are_of(&self, engine: &str) -> bool {
+        self.engine == engine
+    }
+
+    /// Keeps those of the first tokens, or of all if there are not so many.
+    pub(crate) fn cut(&mut self, tokens: usize) {
+        self.tokens = self.tokens.min(tokens);
+    }
+
+    /// Says that the parts were extended to those of `tokens` tokens.
+    pub(super) fn extended_to(self, tokens: usize) -> Self {
+        Self {
+            tokens,
+            stored: tokens,
+            ..self
         }
     }
 }
 
-impl Past<'_> {
-    /// How many tokens they are of.
-    pub(crate) fn tokens(&self) -> usize {
-        self.tokens
-    }
-
-    /// In the order of a graph's inputs: values of which the first [`tokens`](Self::tokens) of
-    /// every head are meant, and their shape.
-    pub(super) fn parts(&self) -> impl Iterator<Item = ([usize; 4], &[f32])> {
-        let shape = self.values.shape;
-        let shape = [1, shape.heads, self.values.tokens, shape.size];
-        self.values.parts.iter().map(move |part| (shape, &part[..]))
-    }
-
-    /// As [`parts`](Self::parts), without the values that are not meant.
-    #[cfg_attr(
-        not(feature = "onnxruntime"),
-        allow(dead_code, reason = "other engines take them where they lie")
-    )]
-    pub(super) fn contiguous(&self) -> impl Iterator<Item = ([usize; 4], Vec<f32>)> {
-        self.parts().map(|([rows, heads, all, size], part)| {
-            let meant = self.tokens * size;
-            let head = |head| &part[head * all * size..][..meant];
+#[cfg(any(test, feature = "onnxruntime"))]
+impl KeyValues {
+    /// In the order of a graph's inputs, each `[1, heads, tokens, size]`.
+    pub(super) fn by_heads(&self) -> impl Iterator<Item = ([usize; 4], Vec<f32>)> {
+        let CacheShape { heads, size, .. } = self.shape;
+        self.parts.iter().map(move |part| {
+            let head = |head| &part[head * self.stored * size..][..self.tokens * size];
             let values = (0..heads).flat_map(head).copied().collect();
-            ([rows, heads, self.tokens, size], values)
+            ([1, heads, self.tokens, size], values)
         })
     }
 
     /// What a graph gave for these and `new` more tokens, if it has the shape that was asked for.
     pub(super) fn followed_by(
         &self,
-        engine: &str,
         new: usize,
         parts: impl IntoIterator<Item = (Vec<usize>, Vec<f32>)>,
     ) -> Result<KeyValues> {
+        let (engine, shape) = (self.engine, self.shape);
         let tokens = self.tokens + new;
-        let shape = self.values.shape;
         let expected = [1, shape.heads, tokens, shape.size];
         let part = |(found, values): (Vec<usize>, Vec<f32>)| match found == expected {
             true => Ok(values),
@@ -100,8 +101,10 @@ impl Past<'_> {
         let parts: Vec<_> = parts.into_iter().map(part).collect::<Result<_>>()?;
         match parts.len() == 2 * shape.layers {
             true => Ok(KeyValues {
+                engine,
                 shape,
                 tokens,
+                stored: tokens,
                 parts,
             }),
             false => Err(Error::model(format!(
@@ -130,19 +133,22 @@ mod tests {
             places.flat_map(pair).collect()
         };
         let whole = || vec![(vec![1, 2, 5, 2], values(5)); 2];
-        let none = KeyValues::empty(shape);
-        let five = none.first(9).followed_by("test", 5, whole()).unwrap();
+        let none = KeyValues::empty("test", shape);
+        let mut past = none.followed_by(5, whole()).unwrap();
         for asked in [7, 5, 3, 1, 0] {
-            let past = five.first(asked);
+            past.cut(asked);
             let tokens = asked.min(5);
             assert_eq!(past.tokens(), tokens);
-            let found: Vec<_> = past.contiguous().collect();
+            let found: Vec<_> = past.by_heads().collect();
             assert_eq!(found, vec![([1, 2, tokens, 2], values(tokens)); 2]);
         }
-        let error = five.first(2).followed_by("test", 4, whole()).unwrap_err();
+        let mut two = none.followed_by(5, whole()).unwrap();
+        two.cut(2);
+        let error = two.followed_by(4, whole()).unwrap_err();
         assert!(error.to_string().contains("stream.onnx"), "{error}");
         let one = whole().into_iter().take(1);
-        assert!(five.first(2).followed_by("test", 3, one).is_err());
-        assert!(five.first(2).followed_by("test", 3, whole()).is_ok());
+        assert!(two.followed_by(3, one).is_err());
+        assert!(two.followed_by(3, whole()).is_ok());
+        assert!(two.are_of("test") && !two.are_of("other"));
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct EngineEntry {
     pub(super) device: Device,
     /// What was found on this machine, or why it cannot be used and how to get it.
     pub(super) available: fn() -> std::result::Result<String, String>,
+    /// Whether it can run the graph of a bundle, or why not; quick, and nothing is kept.
+    pub(super) knows: fn(&Graph) -> Result<()>,
     pub(super) open: fn(&Graph, NonZeroUsize) -> Result<Box<dyn Engine>>,
     /// Opens a graph for streams; `None` if the engine cannot go on from earlier keys and values.
     pub(super) open_stream: Option<OpenStream>,

@@ -16,7 +16,6 @@ mod fake;
 mod native;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
-mod rten;
 mod speed;
 mod table;
 #[cfg(feature = "wgpu")]
@@ -30,8 +29,9 @@ use std::sync::Arc;
 pub use self::auto::AutoEngine;
 pub(crate) use self::auto::choose as choose_auto;
 pub use self::batch::TokenBatch;
-pub(crate) use self::cache::{KeyValues, Past, StreamEngine};
+pub(crate) use self::cache::{KeyValues, StreamEngine};
 pub use self::entry::Engine;
+pub use self::native::{LayerSession, NetworkLayer, TokenRows};
 use self::table::find;
 pub use self::table::{EngineInfo, engine_info, engine_names, engines};
 #[cfg(feature = "wgpu")]
@@ -50,8 +50,8 @@ pub const MAX_THREADS: usize = 1024;
 /// Which engine a session uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// The first available one, in the order of [`engines`]; but the GPU's only where a real GPU
-    /// was measured to be faster, and then that one.
+    /// The first one that is available and knows the model's network, in the order of [`engines`];
+    /// but the GPU's only where a real GPU was measured to be faster, and then that one.
     /// [`Model::auto_engine`](crate::Model::auto_engine) says why,
     /// [`Session::engine`](crate::Session::engine) which it is.
     #[default]
@@ -122,9 +122,10 @@ pub(crate) fn open(
     (entry.open)(graph, threads)
 }
 
-/// Whether an engine can go on from earlier keys and values.
-pub(crate) fn has_streams(name: &str) -> bool {
-    find(name).is_some_and(|entry| entry.open_stream.is_some())
+/// The name of an engine that can go on from earlier keys and values; `None` of another.
+pub(crate) fn name_with_streams(name: &str) -> Option<&'static str> {
+    let entry = find(name).filter(|entry| entry.open_stream.is_some());
+    entry.map(|entry| entry.name)
 }
 
 /// Opens a validated graph for streams on the named engine, which a session already uses.
@@ -135,8 +136,13 @@ pub(crate) fn open_stream(
 ) -> Result<Box<dyn StreamEngine>> {
     match find(name).and_then(|entry| entry.open_stream) {
         Some(open) => open(graph, threads),
-        None => Err(Error::unsupported(format!(
-            "engine {name}: it cannot go on from earlier keys and values; score whole windows on it"
-        ))),
+        None => Err(no_streams(name)),
     }
+}
+
+/// What an engine says that cannot go on from earlier keys and values.
+pub(crate) fn no_streams(name: &str) -> Error {
+    Error::unsupported(format!(
+        "engine {name}: it cannot go on from earlier keys and values; score whole windows on it"
+    ))
 }

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     fn key(adapter: &str) -> Key {
-        Key::new("ab", ("rten", "wgpu"), adapter, NonZeroUsize::MIN)
+        Key::new("ab", ("native", "wgpu"), adapter, NonZeroUsize::MIN)
     }
 
     const SPEED: Speed = Speed {

@@ -6,13 +6,11 @@ use super::fake;
 use super::native;
 #[cfg(feature = "onnxruntime")]
 use super::onnxruntime;
-use super::rten;
 #[cfg(feature = "wgpu")]
 use super::wgpu;
 
 /// All engines, in the order in which [`EngineChoice::Auto`](super::EngineChoice::Auto) tries them.
 pub(super) const ENGINES: &[EngineEntry] = &[
-    rten::ENTRY,
     native::ENTRY,
     #[cfg(feature = "onnxruntime")]
     onnxruntime::ENTRY,

@@ -1,7 +1,7 @@
 //! The encoder as it lies in `weights.data`: every token sees every other, and each block is
 //! normalised after what it was given is added.
 
-use super::tensors::{Read, Tensors, unsupported};
+use super::tensors::{OnlyLayer, Read, Tensors, unsupported};
 use super::{Dimensions, Format, Matrix, check, check_head_size};
 use crate::bundle::Pooling;
 use crate::error::{Error, Result};
@@ -118,11 +118,26 @@ impl<'a> Encoder<'a> {
         form: Form,
         formats: &'static [Format],
     ) -> Result<Self> {
-        Self::read_tensors(weights, form, formats).map_err(|what| what.error(engine, "encoder"))
+        let tensors = Tensors::read(weights, formats, None);
+        tensors
+            .and_then(|tensors| Self::of(tensors, form))
+            .map_err(|what| what.error(engine, "encoder"))
     }
 
-    fn read_tensors(weights: &'a [u8], form: Form, formats: &'static [Format]) -> Read<Self> {
-        let mut tensors = Tensors::read(weights, formats)?;
+    /// The same of a file that has one layer alone.
+    pub(crate) fn read_layer(
+        engine: &'static str,
+        weights: &'a [u8],
+        form: Form,
+        only: OnlyLayer,
+    ) -> Result<Self> {
+        let tensors = Tensors::read(weights, &Format::ALL, Some(only));
+        tensors
+            .and_then(|tensors| Self::of(tensors, form))
+            .map_err(|what| what.error(engine, "encoder"))
+    }
+
+    fn of(mut tensors: Tensors<'a>, form: Form) -> Read<Self> {
         let (vocabulary, _) = tensors.shape("embedding.weight")?;
         let (max_position, hidden) = tensors.shape(MARK)?;
         let score = SCORES
@@ -134,7 +149,7 @@ impl<'a> Encoder<'a> {
         if layers == 0 {
             return Err(unsupported("there is no layers.0.up.weight".to_owned()));
         }
-        let (_, intermediate) = tensors.shape("layers.0.up.weight")?;
+        let (_, intermediate) = tensors.shape(&tensors.in_layer(0, "up.weight"))?;
         let dimensions = Dimensions {
             layers,
             hidden,
@@ -179,8 +194,9 @@ impl<'a> Tensors<'a> {
     }
 
     fn encoder_layer(&mut self, d: &Dimensions, pooling: Pooling, layer: usize) -> Read<Layer<'a>> {
-        let own = |name: &str| format!("layers.{layer}.{name}");
-        let splits = layer + 1 == d.layers && pooling == Pooling::FirstToken;
+        let number = self.first_layer() + layer;
+        let own = |name: &str| format!("layers.{number}.{name}");
+        let splits = self.is_last(d, layer) && pooling == Pooling::FirstToken;
         let mut attention_output = self.matrix(&own("attention_output"), d.hidden, d.hidden)?;
         let mut down = self.matrix(&own("down"), d.intermediate, d.hidden)?;
         // The bias of a projection stands with the norm that follows it.

@@ -8,16 +8,31 @@ use super::matrix::{BLOCK, Dimensions, Format, Matrix};
 use crate::bundle::Weights;
 use crate::error::Error;
 
+/// A layer that is alone in its file, with what no layer has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OnlyLayer {
+    /// Its number in the network.
+    pub(crate) number: usize,
+    /// Whether no other follows it in the network.
+    pub(crate) is_last: bool,
+}
+
 /// The tensors that are not taken yet.
 pub(super) struct Tensors<'a> {
     file: SafeTensors<'a>,
     pub(super) untaken: BTreeSet<String>,
     /// The formats that the engine knows.
     formats: &'static [Format],
+    only: Option<OnlyLayer>,
 }
 
 impl<'a> Tensors<'a> {
-    pub(super) fn read(bytes: &'a [u8], formats: &'static [Format]) -> Read<Self> {
+    /// Those of a whole network, or with one layer of it.
+    pub(super) fn read(
+        bytes: &'a [u8],
+        formats: &'static [Format],
+        only: Option<OnlyLayer>,
+    ) -> Read<Self> {
         let file =
             SafeTensors::deserialize(bytes).map_err(|cause| What::Damaged(cause.to_string()))?;
         // The format allows no gaps: what aligns tensors is a tensor itself.
@@ -30,6 +45,7 @@ impl<'a> Tensors<'a> {
             file,
             untaken,
             formats,
+            only,
         })
     }
 
@@ -115,13 +131,13 @@ impl<'a> Tensors<'a> {
         layer: usize,
         splits: bool,
     ) -> Read<Vec<Matrix<'a>>> {
-        let own = |name: &str| format!("layers.{layer}.{name}");
+        let [query, rest, all] = ["q", "kv", "qkv"].map(|name| self.in_layer(layer, name));
         let kv = 2 * d.kv_width();
-        if !self.untaken.contains(&own("qkv.weight")) {
-            let query = self.matrix(&own("q"), d.hidden, d.hidden)?;
-            return Ok(vec![query, self.matrix(&own("kv"), d.hidden, kv)?]);
+        if !self.untaken.contains(&format!("{all}.weight")) {
+            let query = self.matrix(&query, d.hidden, d.hidden)?;
+            return Ok(vec![query, self.matrix(&rest, d.hidden, kv)?]);
         }
-        let packed = self.matrix(&own("qkv"), d.hidden, d.hidden + kv)?;
+        let packed = self.matrix(&all, d.hidden, d.hidden + kv)?;
         Ok(match splits {
             true => vec![
                 packed.part(0..d.hidden),
@@ -131,9 +147,25 @@ impl<'a> Tensors<'a> {
         })
     }
 
+    /// The number in the network of the file's first layer.
+    pub(super) fn first_layer(&self) -> usize {
+        self.only.map_or(0, |only| only.number)
+    }
+
+    /// The name of a tensor of a layer, counted from the file's first.
+    pub(super) fn in_layer(&self, layer: usize, name: &str) -> String {
+        format!("layers.{}.{name}", self.first_layer() + layer)
+    }
+
+    /// Whether a layer, counted from the file's first, is the network's last: only what is judged
+    /// goes through it.
+    pub(super) fn is_last(&self, d: &Dimensions, layer: usize) -> bool {
+        self.only.map_or(layer + 1 == d.layers, |only| only.is_last)
+    }
+
     /// How many layers have a tensor of this name.
     pub(super) fn layers(&self, name: &str) -> usize {
-        let has = |layer: &usize| self.untaken.contains(&format!("layers.{layer}.{name}"));
+        let has = |layer: &usize| self.untaken.contains(&self.in_layer(*layer, name));
         (0..).take_while(has).count()
     }
 

@@ -1,7 +1,9 @@
 //! Windows that grow: only new tokens are computed, and the keys and values of all are kept.
 
+use std::cmp::Reverse;
+
 use crate::engine::KeyValues;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Model;
 use crate::session::Session;
 
@@ -25,8 +27,8 @@ struct Growing {
 }
 
 impl Growing {
-    /// With how many of its tokens a window begins that can go on from it. The last token of a
-    /// window is run in any case.
+    /// With how many of its tokens a window begins that can go on from it, on its engine. The last
+    /// token of a window is run in any case.
     fn shared_with(&self, tokens: &[u32]) -> usize {
         let pairs = self.tokens.iter().zip(tokens);
         let equal = pairs.take_while(|(a, b)| a == b).count();
@@ -56,8 +58,8 @@ impl Cache {
     /// Whether some of a window, more than what stands before every window, was computed before.
     pub(super) fn knows(&self, model: &Model, tokens: &[u32]) -> bool {
         let prefix = model.manifest().prefix_tokens.len();
-        self.longest(tokens)
-            .is_some_and(|(_, shared)| shared > prefix)
+        let mut all = self.now.iter().chain(&self.before);
+        all.any(|growing| growing.shared_with(tokens) > prefix)
     }
 
     /// The logits of a window, and how many of its tokens did not have to be computed.
@@ -66,14 +68,9 @@ impl Cache {
         session: &mut Session,
         tokens: &[u32],
     ) -> Result<(Vec<f32>, usize)> {
-        let graph = session.model().stream_graph();
-        let none = || Error::unsupported("the bundle has no stream.onnx; score whole windows");
-        let empty = KeyValues::empty(graph.ok_or_else(none)?.shape);
-        let (past, shared) = match self.longest(tokens) {
-            Some((growing, shared)) => (&growing.values, shared),
-            None => (&empty, 0),
-        };
-        let (logits, values) = session.logits_after(past.first(shared), &tokens[shared..])?;
+        let past = self.past_of(session, tokens)?;
+        let shared = past.tokens();
+        let (logits, values) = session.logits_after(past, &tokens[shared..])?;
         self.keep(Growing {
             tokens: tokens.into(),
             logits: logits.clone(),
@@ -82,10 +79,33 @@ impl Cache {
         Ok((logits, shared))
     }
 
-    fn longest(&self, tokens: &[u32]) -> Option<(&Growing, usize)> {
-        let all = self.now.iter().chain(&self.before);
-        let shared = all.map(|growing| (growing, growing.shared_with(tokens)));
-        shared.max_by_key(|(_, shared)| *shared)
+    /// What the session's engine can go on from to a window. Where that is most of a window of the
+    /// look before, it is taken from there: nothing else needs as much of it. Else it is a copy.
+    fn past_of(&mut self, session: &Session, tokens: &[u32]) -> Result<KeyValues> {
+        let shared = |growing: &Growing| match growing.values.are_of(session.engine()) {
+            true => growing.shared_with(tokens),
+            false => 0,
+        };
+        let most = |windows: &[Growing]| {
+            let windows = windows.iter().enumerate();
+            let shared = windows.map(|(at, growing)| (shared(growing), Reverse(at)));
+            shared.max().filter(|(shared, _)| *shared > 0)
+        };
+        let (mut past, shared) = match (most(&self.now), most(&self.before)) {
+            (Some(now), before) if before.is_none_or(|before| now.0 > before.0) => {
+                (self.now[now.1.0].values.clone(), now.0)
+            }
+            (_, Some((shared, Reverse(at)))) => {
+                let values = match 2 * shared >= self.before[at].values.tokens() {
+                    true => self.before.remove(at).values,
+                    false => self.before[at].values.clone(),
+                };
+                (values, shared)
+            }
+            _ => (session.no_values()?, 0),
+        };
+        past.cut(shared);
+        Ok(past)
     }
 
     fn keep(&mut self, growing: Growing) {

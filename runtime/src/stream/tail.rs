@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::check::check;
 use crate::error::Result;
-use crate::input::{Input, Span};
+use crate::input::{Edges, Input, Span, is_edge};
 use crate::model::Model;
 use crate::options::{CheckOptions, Coverage};
 use crate::policy::flagged_category;
@@ -53,6 +53,8 @@ impl Layout {
 pub(super) struct Tail {
     /// Where the unsettled rest of the text begins.
     start: usize,
+    /// Whether what lies before is more than white space.
+    has_moved: bool,
     /// The verdict on what lies before.
     settled: Option<Verdict>,
     /// The language of the text, once more text does not change it.
@@ -76,6 +78,9 @@ impl Tail {
         (options, language, last): (&CheckOptions, Option<&str>, LastWindow),
         score: &mut Score<'_>,
     ) -> Result<Verdict> {
+        if !self.has_moved {
+            self.start = text.len() - text.trim_start_matches(is_edge).len();
+        }
         let mut of_rest = CheckOptions {
             allowed: Default::default(),
             ..options.clone()
@@ -94,9 +99,10 @@ impl Tail {
         };
         let input = Input {
             language: known,
-            ..Input::prompt(&text[self.start..])
+            // What stands at its end may yet turn out to be within the text.
+            ..Input::prompt(text[self.start..].trim_end_matches(is_edge))
         };
-        let latest = check(model, &input, &of_rest, last, score)?;
+        let latest = check(model, &input, &of_rest, (last, Edges::Kept), score)?;
         let rest_tokens = latest.tokens;
         let mut verdict = self.placed(latest, layout);
         if let Some(settled) = &self.settled {
@@ -104,7 +110,8 @@ impl Tail {
         }
         let policy = &model.manifest().policy;
         let thresholds = policy.thresholds_with(model.categories(), &verdict.language, options)?;
-        verdict.allowed = options.allowed.contains(text);
+        verdict.allowed =
+            options.allowed.contains(text) || options.allowed.contains(text.trim_matches(is_edge));
         verdict.category =
             flagged_category(&verdict.scores, &thresholds).filter(|_| !verdict.allowed);
         verdict.flagged = verdict.category.is_some();
@@ -157,6 +164,7 @@ impl Tail {
         // between them out of both.
         let end = model.token_span(rest, 0..strides * stride)?.end;
         self.start += rest.floor_char_boundary(end);
+        self.has_moved = true;
         let mut settled = verdict.clone();
         settled.tokens -= rest_tokens - strides * stride;
         settled.tokens_scored = settled.tokens_scored.min(settled.tokens);

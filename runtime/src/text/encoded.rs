@@ -23,6 +23,9 @@ const MIN_WRAPPED_LINE: usize = 40;
 const MIN_ESCAPES: usize = 3;
 /// Moving letters by 13 places must save this share of a sentence's tokens: a tenth.
 const ROT13_SAVING: usize = 10;
+/// And so many words of it must be letters alone, with more than half of its letters in them: else
+/// it is an identifier, which has fewer tokens by chance.
+const ROT13_WORDS: usize = 2;
 /// How many bytes of it are looked at for that. More do not make the answer surer, only later.
 const ROT13_SAMPLE: usize = 4096;
 
@@ -43,8 +46,11 @@ static BASE64: LazyLock<Encoding> = LazyLock::new(|| {
 /// The texts that stand in base64 or hexadecimal in `text`, and those in them.
 pub(super) fn decoded(text: &str, hints: &Hints) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    for range in runs(text, &hints.runs) {
+    for mut range in runs(text, &hints.runs) {
         if let Some((message, kind)) = decode(&text[range.clone()]) {
+            if kind == ChangeKind::Base64 {
+                range.end += padding(text, &range);
+            }
             pieces.push((range.clone(), message.clone(), kind));
             inside(message, &range, 1, &mut pieces);
         }
@@ -93,9 +99,27 @@ pub(super) fn rotated(text: &str, hints: &Rotated, tokens: Tokens<'_>) -> Vec<Pi
 
 fn saves_tokens(text: &str, tokens: Tokens<'_>) -> bool {
     let sample = &text[..text.floor_char_boundary(ROT13_SAMPLE)];
+    if !is_of_words(sample) {
+        return false;
+    }
     let before = tokens(sample.as_bytes(), usize::MAX);
     let after = tokens(rot13(sample).as_bytes(), before);
     after.saturating_add(before.div_ceil(ROT13_SAVING)) <= before
+}
+
+/// Whether a text is mostly words, and not numbers with letters in them.
+fn is_of_words(text: &str) -> bool {
+    let (mut words, mut in_words, mut all) = (0, 0, 0);
+    for part in text.split_whitespace() {
+        let letters = part.chars().filter(|c| c.is_alphabetic()).count();
+        let is_word = |b: u8| !b.is_ascii_digit() && !matches!(b, b'+' | b'/' | b'=');
+        all += letters;
+        if letters > 0 && part.bytes().all(is_word) {
+            words += 1;
+            in_words += letters;
+        }
+    }
+    words >= ROT13_WORDS && 2 * in_words > all
 }
 
 fn rot13(text: &str) -> String {
@@ -156,7 +180,18 @@ fn escape(text: &str) -> Option<(usize, char)> {
             let end = text.bytes().take(10).position(|b| b == b'}')?;
             Some((end + 1, shown(number(&text[3..end], 16)?)?))
         }
-        b'u' => Some((6, shown(number(text.get(2..6)?, 16)?)?)),
+        b'u' => {
+            let unit = |at: usize| {
+                let escape = text.get(at..at + 6)?.strip_prefix("\\u")?;
+                u16::from_str_radix(escape, 16).ok()
+            };
+            // Beyond the first 65,536 characters JSON and Java write two surrogates.
+            let first = unit(0)?;
+            let second = unit(6).filter(|_| (0xd800..0xdc00).contains(&first));
+            let units = [Some(first), second].into_iter().flatten();
+            let c = char::decode_utf16(units).next()?.ok()?;
+            Some((6 * c.len_utf16(), shown(c)?))
+        }
         b'U' => Some((10, shown(number(text.get(2..10)?, 16)?)?)),
         // %xx and \xx spell bytes: as many as make a character.
         lead => {
@@ -214,6 +249,16 @@ fn runs<'a>(text: &'a str, starts: &'a [u32]) -> impl Iterator<Item = Range<usiz
         }
         Some(start..at)
     })
+}
+
+/// How many signs of padding behind a run of base64 are part of it.
+fn padding(text: &str, run: &Range<usize>) -> usize {
+    let symbols = text[run.clone()]
+        .bytes()
+        .filter(u8::is_ascii_graphic)
+        .count();
+    let signs = text[run.end..].bytes().take_while(|b| *b == b'=').count();
+    signs.min(symbols.next_multiple_of(4) - symbols)
 }
 
 fn decode(run: &str) -> Option<(String, ChangeKind)> {
@@ -316,6 +361,35 @@ mod tests {
     }
 
     #[test]
+    fn padding_is_part_of_a_message() {
+        for (bytes, signs) in [
+            ("bake the bread", 1),
+            ("bake that bread", 0),
+            ("bake a bread", 0),
+        ] {
+            let encoded = PADDED.encode(bytes.as_bytes());
+            assert_eq!(encoded.matches('=').count(), signs);
+            let text = format!("read {encoded}=");
+            let (range, message, _) = &decoded(&text, &scan(&text))[0];
+            assert_eq!((range.clone(), &**message), (5..5 + encoded.len(), bytes));
+        }
+    }
+
+    #[test]
+    fn identifiers_are_no_words() {
+        for (text, expected) in [
+            ("Ubj qb V onxr oernq ng ubzr?", true),
+            ("UBJ QB V ONXR 2 YBNIRF BS OERNQ", true),
+            ("37ELB-ZBG3N-1Y1YF-RF26A-BJS0J", false),
+            ("Numara PQH-2808-XNC", false),
+            ("bGJ1GGJEjwxNCeZNGOViOu09IvyfV/2aGK97xBw2gA==", false),
+            ("VXKDJQWERTLKJHGF", false),
+        ] {
+            assert_eq!(is_of_words(text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn long_words_are_not_messages() {
         for text in [
             "Donaudampfschifffahrtsgesellschaftskapitän",
@@ -335,6 +409,10 @@ mod tests {
         assert_eq!(plain("\\x62\\x61\\x6b\\x65"), "bake");
         assert_eq!(plain("\\u0062\\u0061\\u{6b}e"), "bake");
         assert_eq!(plain("&#98;&#x61;&#107;e"), "bake");
+        assert_eq!(
+            plain("\\u0062\\u0061\\u006be \\ud83c\\udf5e\\u0021 \\ud83c"),
+            "bake 🍞! \\ud83c"
+        );
         assert_eq!(plain("%C3%A9t%C3%A9%20d%C3%A9"), "été dé");
         for benign in [
             "100%20off",

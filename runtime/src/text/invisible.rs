@@ -20,6 +20,10 @@ const GRAPHEME_JOINER: char = '\u{34f}';
 const OVERRIDES: [char; 2] = ['\u{202d}', '\u{202e}'];
 const RIGHT_TO_LEFT_OVERRIDE: char = '\u{202e}';
 const POP_FORMATTING: char = '\u{202c}';
+const TEXT_STYLE: char = '\u{fe0e}';
+const EMOJI_STYLE: char = '\u{fe0f}';
+/// Selectors stand behind one character in so many, or less; more of them are noise.
+const MIN_PER_SELECTOR: usize = 4;
 const BLACK_FLAG: char = '\u{1f3f4}';
 const CANCEL_TAG: char = '\u{e007f}';
 /// A tagged flag, such as Scotland's, has at most this many tags: a region of 6 letters and the
@@ -36,6 +40,7 @@ pub(super) fn edits(text: &str, is_right_to_left: bool) -> Edits {
     let mut editor = Editor::new(text);
     // What stands before: the last character that is not invisible, and the last one at all.
     let mut before = Neighbours::default();
+    let mut has_selector_noise = None;
     // Where what was looked at ends. After it come plain characters, if any.
     let mut end = 0;
     each_odd(text, |at, c, class| {
@@ -58,9 +63,12 @@ pub(super) fn edits(text: &str, is_right_to_left: bool) -> Edits {
             return;
         }
         let flag = flag_tags(before.last, c, rest);
+        let is_noise = class.is(VARIATION)
+            && !matches!(c, TEXT_STYLE | EMOJI_STYLE)
+            && *has_selector_noise.get_or_insert_with(|| selects_everywhere(text));
         if flag > 0 {
             end = at + flag;
-        } else if !is_needed(c, class, before, rest, is_right_to_left) {
+        } else if is_noise || !is_needed(c, class, before, rest, is_right_to_left) {
             editor.remove(at..end, kind(class));
         }
         before.last = Some(c);
@@ -106,6 +114,20 @@ fn kind(class: Class) -> ChangeKind {
     } else {
         ChangeKind::Invisible
     }
+}
+
+/// Whether variation selectors, those of emoji aside, stand behind so many characters of a text
+/// that they are no choice of glyphs.
+fn selects_everywhere(text: &str) -> bool {
+    let (mut selectors, mut others) = (0, 0);
+    for c in text.chars() {
+        let class = class::of(c);
+        match class.is(VARIATION) && !matches!(c, TEXT_STYLE | EMOJI_STYLE) {
+            true => selectors += 1,
+            false => others += usize::from(!class.is(INVISIBLE | SPACE)),
+        }
+    }
+    selectors >= MIN_HIDDEN && selectors * MIN_PER_SELECTOR > others
 }
 
 /// Whether writing needs an invisible character where it stands.
@@ -160,7 +182,11 @@ fn is_needed(
         BYTE_ORDER_MARK => before.last.is_none(),
         GRAPHEME_JOINER => is_shown(MARK) || is_next(MARK),
         _ if class.is(VARIATION) => {
-            is_shown(PICTOGRAPH | IDEOGRAPH) || !is_shown(LETTER | SPACE) && shown.is_some()
+            let is_style = matches!(c, TEXT_STYLE | EMOJI_STYLE);
+            // Signs of ASCII have none but those of keycaps.
+            let is_sign = !is_shown(LETTER | SPACE)
+                && before.shown.is_some_and(|c| is_style || !c.is_ascii());
+            is_shown(PICTOGRAPH) || is_shown(IDEOGRAPH) && !is_style || is_sign
         }
         _ => false,
     }
@@ -297,6 +323,12 @@ mod tests {
             ("ki\u{3164}wi", "kiwi"),
             ("خبز b\u{200f}ake", "خبز bake"),
             ("🙂\u{fe0f}\u{fe01}\u{fe02}", "🙂\u{fe0f}"),
+            ("1\u{fe00}2!\u{fe01}", "12!"),
+            (
+                "图\u{fe00}书\u{fe00}馆\u{fe00}九\u{fe00}点\u{fe00}开\u{fe00}门。",
+                "图书馆九点开门。",
+            ),
+            ("🙂\u{fe00}🙂\u{fe00}🙂\u{fe00}🙂\u{fe00}", "🙂🙂🙂🙂"),
         ] {
             assert_eq!(plain(disguised), expected, "{disguised:?}");
         }

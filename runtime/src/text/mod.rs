@@ -19,6 +19,7 @@
 //! - [`scan`]: one quick look for a hint of any disguise. A text without hints has no views.
 //!
 //! How each disguise is taken off, in the order of the rules:
+//! - [`template`]: chat templates around a text, which are no part of it.
 //! - [`encoded`]: escapes of characters first; later base64, hexadecimal and rot13.
 //! - [`invisible`]: characters that show nothing, and the messages that they spell.
 //! - [`marks`]: combining marks stacked on letters.
@@ -54,6 +55,7 @@ mod rotated;
 mod scan;
 mod sentence;
 mod spelling;
+mod template;
 pub(crate) mod tokenize;
 pub(crate) mod view;
 pub(crate) mod window;

@@ -8,11 +8,11 @@ use std::ops::Range;
 use super::class::{COMPAT_LETTER, INVISIBLE, LOOKALIKE, RIGHT_TO_LEFT, STACKING};
 use super::encoded::Piece;
 use super::pieces::Tokens;
-use super::rewrite::{ChangeKind, Edits};
+use super::rewrite::{ChangeKind, Editor, Edits};
 use super::rotated::Rotated;
 use super::scan::{Hints, scan};
 use super::view::View;
-use super::{encoded, invisible, leet, lookalike, marks, spelling};
+use super::{encoded, invisible, leet, lookalike, marks, spelling, template};
 
 /// One thing that was undone: why, where (bytes of the text), and how many characters or words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,9 @@ pub(crate) struct Views {
     /// The texts that it holds in encoded form, and the same with disguises taken off; none, one or
     /// two.
     pub(crate) decoded: Vec<View>,
+    /// Whether these say exactly what the text does, so that how it is written counts for nothing:
+    /// it was encoded, or stood in a chat template.
+    pub(crate) supersede: bool,
     /// What was undone, in the order of the rules, then of the text.
     pub(crate) undone: Vec<Undone>,
 }
@@ -42,25 +45,41 @@ pub(crate) struct Views {
 pub(crate) fn views(text: &str, tokens: Tokens<'_>) -> Views {
     let mut views = Views::default();
     let hints = scan(text);
-    if !hints.any() {
+    let unwrapped = template::unwrap(text);
+    if !hints.any() && unwrapped.is_none() {
         return views;
     }
     let seen = hints.seen;
     let mut state = Stages::new(text, hints);
+    if let Some(unwrapped) = unwrapped
+        && state.apply(unwrapped.edits)
+    {
+        state.supersedes = unwrapped.is_exchange;
+        state.hints = scan(state.current());
+    }
     state.characters();
     // Messages are looked for before letters are put for digits, which would break base64.
     let mut pieces = state.messages();
+    let noted = pieces.len();
+    if noted > 0 {
+        // What was encoded may be disguised as well.
+        state.characters();
+    }
     let written = state.words(tokens);
     if state.hints.rotated.any() {
         let written = written.as_ref().unwrap_or(&state);
         written.rotated(tokens, &mut pieces);
     }
     pieces.extend(invisible::messages(text, seen));
+    // What a rule guessed on top is not exactly what the text says.
+    let is_guess =
+        |undone: &Undone| matches!(undone.kind, ChangeKind::Leet | ChangeKind::SpacedLetters);
+    views.supersede = state.supersedes && !state.undone.iter().any(is_guess);
     (views.normalized, views.undone) = (state.view, state.undone);
     if pieces.is_empty() {
         return views;
     }
-    for (range, _, kind) in &pieces {
+    for (range, _, kind) in &pieces[noted..] {
         note(&mut views.undone, *kind, range.clone(), 1);
     }
     let pieces = pieces.into_iter();
@@ -78,6 +97,9 @@ pub(crate) fn views(text: &str, tokens: Tokens<'_>) -> Views {
     let plainer = plainer.map(|view| view.after(&decoded));
     views.decoded.push(decoded);
     views.decoded.extend(plainer);
+    // A text that is encoded as a whole reads but one way.
+    let is_all = |all: &View| views.decoded.iter().any(|view| view.text() == all.text());
+    views.normalized = views.normalized.filter(|all| !is_all(all));
     views
 }
 
@@ -89,6 +111,8 @@ struct Stages<'a> {
     /// What the text as it now is may hold.
     hints: Hints,
     undone: Vec<Undone>,
+    /// Whether what was undone is exactly what the text says.
+    supersedes: bool,
 }
 
 impl<'a> Stages<'a> {
@@ -98,6 +122,7 @@ impl<'a> Stages<'a> {
             view: None,
             hints,
             undone: Vec::new(),
+            supersedes: false,
         }
     }
 
@@ -124,6 +149,7 @@ impl<'a> Stages<'a> {
     /// Undoes what is done to characters.
     fn characters(&mut self) {
         if self.hints.escaped && self.apply(encoded::escape_edits(self.current())) {
+            self.supersedes = true;
             self.hints = scan(self.current());
         }
         let hints = std::mem::take(&mut self.hints);
@@ -183,11 +209,29 @@ impl<'a> Stages<'a> {
         written
     }
 
-    /// The texts that this one holds in encoded form, by their places in the first.
-    fn messages(&self) -> Vec<Piece> {
+    /// The texts that this one holds in encoded form, by their places in the first; and writes each
+    /// in its place.
+    fn messages(&mut self) -> Vec<Piece> {
         let mut pieces = encoded::decoded(self.current(), &self.hints);
+        let mut editor = Editor::new(self.current());
+        let mut inner = Vec::new();
+        for (range, message, kind) in &pieces {
+            // Those found in a message stand at its place, behind it.
+            match editor.end() <= range.start {
+                true => editor.replace(range.clone(), message, *kind),
+                false => inner.push((*kind, self.origin(range.clone()))),
+            }
+        }
+        let edits = editor.finish();
         for piece in &mut pieces {
             piece.0 = self.origin(piece.0.clone());
+        }
+        if self.apply(edits) {
+            self.supersedes = true;
+            self.hints = scan(self.current());
+        }
+        for (kind, range) in inner {
+            note(&mut self.undone, kind, range, 1);
         }
         pieces
     }

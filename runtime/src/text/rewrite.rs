@@ -32,6 +32,8 @@ pub enum ChangeKind {
     Escape,
     /// Latin letters moved by 13 places.
     Rot13,
+    /// A chat template around the text, such as ChatML, which is no part of what it says.
+    ChatTemplate,
 }
 
 impl ChangeKind {
@@ -51,6 +53,7 @@ impl ChangeKind {
             Self::Hex => "hex",
             Self::Escape => "escape",
             Self::Rot13 => "rot13",
+            Self::ChatTemplate => "chat_template",
         }
     }
 }

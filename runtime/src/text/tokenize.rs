@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use tokenizers::{Model as _, Tokenizer};
+use tokenizers::{Model as _, ModelWrapper, Tokenizer};
 
 use super::pieces::Pieces;
 use super::words::Words;
 use crate::bundle::files::TOKENIZER;
+use crate::byte_order_mark::without_byte_order_mark;
 use crate::error::{Error, Result};
 
 /// A bundle's tokenizer.
@@ -26,7 +27,8 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<TextTokenizer> {
              format"
         ))
     };
-    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(damaged)?;
+    let mut tokenizer = Tokenizer::from_bytes(without_byte_order_mark(bytes)).map_err(damaged)?;
+    make_certain(&mut tokenizer);
     let largest = tokenizer.get_vocab(true).into_values().max();
     match largest {
         None => {
@@ -55,6 +57,23 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<TextTokenizer> {
         words,
         pieces: OnceLock::new(),
     })
+}
+
+/// Takes out what makes a tokenizer split a text otherwise each time, which helps training alone.
+fn make_certain(tokenizer: &mut Tokenizer) {
+    match tokenizer.get_model() {
+        ModelWrapper::BPE(model) if model.dropout.is_some() => {
+            let mut model = model.clone();
+            model.dropout = None;
+            tokenizer.with_model(model);
+        }
+        ModelWrapper::Unigram(model) if model.alpha.is_some() || model.nbest_size.is_some() => {
+            let mut model = model.clone();
+            (model.alpha, model.nbest_size) = (None, None);
+            tokenizer.with_model(model);
+        }
+        _ => {}
+    }
 }
 
 impl TextTokenizer {

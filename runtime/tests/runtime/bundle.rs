@@ -382,6 +382,6 @@ fn graphs_that_break_the_contract() {
             ..Graph::default()
         }),
         kind,
-        &["embedding", "need 60 bytes"],
+        &["embedding", "need 1280 bytes"],
     );
 }

@@ -20,12 +20,7 @@ fn try_everything(graph: Vec<u8>) -> duoguard::Result<()> {
         let run = model
             .session(&options)
             .and_then(|mut session| session.window_logits("good stab").map(drop));
-        if ["native", "wgpu"].contains(&&*engine.name) {
-            // No decoder, whole or damaged.
-            assert!(!run.unwrap_err().to_string().is_empty());
-        } else {
-            result = result.and(run);
-        }
+        result = result.and(run);
     }
     result
 }
@@ -70,7 +65,7 @@ fn not_onnx_at_all() {
 #[test]
 fn tensors_that_do_not_fit_their_place() {
     let whole = Files::new();
-    let offset = whole.weights.len() - Graph::default().length;
+    let offset = Graph::default().offset;
     let misfits = [
         Graph {
             offset,

@@ -5,6 +5,7 @@ mod bundle;
 mod cached_stream;
 mod coverage;
 mod damaged_graph;
+mod decoder;
 mod disguises;
 mod engines;
 mod language_head;

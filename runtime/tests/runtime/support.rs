@@ -1,13 +1,16 @@
 //! A bundle small enough to know by heart.
 //!
-//! The network takes the maximum of its tokens' embeddings: a text's logits are the largest values
-//! that any of its tokens has in each category.
+//! The network takes the maximum of its tokens' values: a text's logits are the largest that any of
+//! its tokens has in each category. [`decoder`](crate::decoder) says how the tensors compute that;
+//! the graph says it in a few operators.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+use crate::decoder::{HIDDEN, MAX_POSITION, weights};
 
 pub const CATEGORIES: [&str; 3] = ["violence", "fraud", "hate"];
 pub const WINDOW_TOKENS: usize = 4;
@@ -33,18 +36,11 @@ pub struct Files {
 
 impl Files {
     pub fn new() -> Self {
-        let weights = weights();
-        let offset = weights.len() - WORDS.len() * CATEGORIES.len() * 4;
-        let graph = Graph {
-            offset,
-            ..Graph::default()
-        }
-        .encode();
         Self {
             manifest: manifest(),
             tokenizer: tokenizer(),
-            graph,
-            weights,
+            graph: Graph::default().encode(),
+            weights: weights(),
         }
     }
 
@@ -93,8 +89,8 @@ fn manifest() -> Value {
         "format_version": 1,
         "name": "five words",
         "architecture": {
-            "model_type": "test", "layers": 1, "hidden": 3, "heads": 1, "kv_heads": 1,
-            "intermediate": 1, "vocabulary": WORDS.len(), "max_position": 16,
+            "model_type": "qwen2", "layers": 1, "hidden": HIDDEN, "heads": 4, "kv_heads": 4,
+            "intermediate": 1, "vocabulary": WORDS.len(), "max_position": MAX_POSITION,
         },
         "categories": CATEGORIES,
         "policy": {
@@ -123,17 +119,6 @@ pub fn tokenizer() -> Vec<u8> {
     tokenizer.to_string().into_bytes()
 }
 
-fn weights() -> Vec<u8> {
-    let data: Vec<u8> = WORDS
-        .iter()
-        .flat_map(|(_, row)| row)
-        .flat_map(|value| value.to_le_bytes())
-        .collect();
-    let shape = vec![WORDS.len(), CATEGORIES.len()];
-    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &data).unwrap();
-    safetensors::serialize([("embedding", view)], None).unwrap()
-}
-
 /// What varies in the graph that the tests write.
 pub struct Graph<'a> {
     pub input: &'a str,
@@ -151,46 +136,87 @@ impl Default for Graph<'_> {
             output: "logits",
             columns: CATEGORIES.len(),
             location: "weights.data",
-            offset: 0,
-            length: WORDS.len() * CATEGORIES.len() * 4,
+            offset: offset_of("embedding.weight"),
+            length: WORDS.len() * HIDDEN * 4,
         }
     }
 }
 
 impl Graph<'_> {
-    /// `logits = ReduceMax(Gather(embedding, input_ids), axis 1)`, as a serialised `ModelProto`.
+    /// `logits = ReduceMax(Gather(Norm(Gather(embedding, input_ids)), columns), axis 1)`, as a
+    /// serialised `ModelProto`. All rows of the embedding have the same root mean square, which is
+    /// the weight of the norm: it changes nothing, and has the one number that tensors do not tell.
     pub fn encode(&self) -> Vec<u8> {
-        let embedding = [
-            number(1, WORDS.len() as u64),
+        let external = |name: &str, shape: &[usize], offset: usize, length: usize| {
+            let shape = shape.iter().flat_map(|size| number(1, *size as u64));
+            let parts = [
+                shape.collect(),
+                number(2, 1),
+                bytes(8, name.as_bytes()),
+                entry("location", self.location),
+                entry("offset", &offset.to_string()),
+                entry("length", &length.to_string()),
+                number(14, 1),
+            ];
+            bytes(5, &parts.concat())
+        };
+        let shape = [WORDS.len(), HIDDEN];
+        let embedding = external("embedding", &shape, self.offset, self.length);
+        let norm = offset_of("layers.0.input_norm.weight");
+        let norm = external("norm", &[HIDDEN], norm, 4 * HIDDEN);
+        let columns: Vec<u8> = (0..CATEGORIES.len() as i64)
+            .flat_map(i64::to_le_bytes)
+            .collect();
+        let columns = [
             number(1, CATEGORIES.len() as u64),
-            number(2, 1),
-            bytes(8, b"embedding"),
-            entry("location", self.location),
-            entry("offset", &self.offset.to_string()),
-            entry("length", &self.length.to_string()),
-            number(14, 1),
+            number(2, 7),
+            bytes(8, b"columns"),
+            bytes(9, &columns),
         ];
-        let gather = [
-            bytes(1, b"embedding"),
-            bytes(1, self.input.as_bytes()),
-            bytes(2, b"embedded"),
-            bytes(4, b"Gather"),
-        ];
-        let axes = [bytes(1, b"axes"), number(8, 1), number(20, 7)].concat();
-        let keep = [bytes(1, b"keepdims"), number(3, 0), number(20, 2)].concat();
-        let reduce = [
-            bytes(1, b"embedded"),
-            bytes(2, self.output.as_bytes()),
-            bytes(4, b"ReduceMax"),
-            bytes(5, &axes),
-            bytes(5, &keep),
-        ];
+        let attribute = |name: &str, value: Vec<u8>, kind| {
+            bytes(
+                5,
+                &[bytes(1, name.as_bytes()), value, number(20, kind)].concat(),
+            )
+        };
+        let node = |operator: &str, inputs: [&str; 2], output: &str, attributes: &[u8]| {
+            let inputs = inputs.iter().filter(|input| !input.is_empty());
+            let inputs: Vec<u8> = inputs
+                .flat_map(|input| bytes(1, input.as_bytes()))
+                .collect();
+            let (output, operator) = (bytes(2, output.as_bytes()), bytes(4, operator.as_bytes()));
+            bytes(1, &[&inputs, &*output, &operator, attributes].concat())
+        };
+        let epsilon = [varint(2 << 3 | 5), 0.0_f32.to_le_bytes().to_vec()].concat();
         let symbol = |name: &str| bytes(1, &bytes(2, name.as_bytes()));
         let graph = [
-            bytes(1, &gather.concat()),
-            bytes(1, &reduce.concat()),
+            node("Gather", ["embedding", self.input], "embedded", &[]),
+            node(
+                "SimplifiedLayerNormalization",
+                ["embedded", "norm"],
+                "normal",
+                &attribute("epsilon", epsilon, 1),
+            ),
+            node(
+                "Gather",
+                ["normal", "columns"],
+                "values",
+                &attribute("axis", number(3, 2), 2),
+            ),
+            node(
+                "ReduceMax",
+                ["values", ""],
+                self.output,
+                &[
+                    attribute("axes", number(8, 1), 7),
+                    attribute("keepdims", number(3, 0), 2),
+                ]
+                .concat(),
+            ),
             bytes(2, b"test"),
-            bytes(5, &embedding.concat()),
+            embedding,
+            norm,
+            bytes(5, &columns.concat()),
             bytes(
                 11,
                 &port(self.input, 7, [symbol("batch"), symbol("tokens")]),
@@ -211,6 +237,13 @@ impl Graph<'_> {
         ]
         .concat()
     }
+}
+
+/// Where a tensor lies in the file.
+fn offset_of(name: &str) -> usize {
+    let file = weights();
+    let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
+    tensors.tensor(name).unwrap().data().as_ptr().addr() - file.as_ptr().addr()
 }
 
 fn port(name: &str, element: u64, dimensions: [Vec<u8>; 2]) -> Vec<u8> {

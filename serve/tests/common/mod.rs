@@ -56,11 +56,7 @@ pub fn on(engine: &str) -> SessionOptions {
 }
 
 pub async fn start(options: &ServeOptions) -> Running {
-    start_on("rten", options).await
-}
-
-pub async fn start_on(engine: &str, options: &ServeOptions) -> Running {
-    let server = Server::bind(&mini(), &on(engine), options).await.unwrap();
+    let server = Server::bind(&mini(), &on("native"), options).await.unwrap();
     let address = server.address();
     let (stop, stopped) = oneshot::channel();
     let (reload, reloads) = mpsc::channel(1);

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use duoguard_eval::{HarmlessKind, HarmlessTexts, Part, Wrapper};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -150,6 +151,9 @@ impl<'a> Mixture<'a> {
                 if let Some(text) = self.crop(&mut rng) {
                     return make(text);
                 }
+                if happens(self.recipe.sampling.harmless, &mut rng) {
+                    return make(self.harmless(rng));
+                }
                 let mut text = if !self.benign.is_empty() && rng.random_bool(benign) {
                     self.benign(rng)
                 } else {
@@ -162,6 +166,10 @@ impl<'a> Mixture<'a> {
                     let other = rows[text.rng.random_range(0..rows.len())];
                     let rng = text.rng.clone();
                     text.append(self.labelled(&self.corpus.rows[other], rng));
+                }
+                if happens(self.recipe.sampling.wrapped, &mut text.rng) {
+                    let wrapper = Wrapper::ALL[text.rng.random_range(0..Wrapper::ALL.len())];
+                    text.text = Cow::Owned(wrapper.wrap(&text.text));
                 }
                 make(text)
             })
@@ -181,6 +189,24 @@ impl<'a> Mixture<'a> {
             language: Some(&row.lang),
             rng: rng.clone(),
         })
+    }
+
+    /// A harmless text that is unlike sentences, or in a chat template.
+    fn harmless(&self, mut rng: ChaCha8Rng) -> TrainingText<'a> {
+        let kinds: Vec<HarmlessKind> = HarmlessKind::all().collect();
+        let kind = kinds[rng.random_range(0..kinds.len())];
+        let made = HarmlessTexts::of_kinds([kind], Part::Training, rng.random()).next();
+        let (language, text) =
+            made.map_or((None, String::new()), |made| (made.language, made.text));
+        TrainingText {
+            text: Cow::Owned(text),
+            key: "harmless",
+            target: Target::Safe,
+            categories: 0,
+            smoothing: self.recipe.label_smoothing as f32,
+            language,
+            rng,
+        }
     }
 
     fn benign(&self, mut rng: ChaCha8Rng) -> TrainingText<'a> {
@@ -225,5 +251,60 @@ impl<'a> Mixture<'a> {
                 .unwrap_or(self.recipe.label_smoothing) as f32,
             rng,
         }
+    }
+}
+
+/// Whether something of this probability happens. Nothing is drawn where it never does: recipes
+/// without it keep their random numbers.
+fn happens(probability: f64, rng: &mut ChaCha8Rng) -> bool {
+    probability > 0.0 && rng.random_bool(probability)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn made_up_rows_and_wrapped_texts_come_as_often_as_the_recipe_says() {
+        let mini = include_str!("../../../recipes/mini.toml");
+        let mut recipe = Recipe::parse(Path::new("r"), mini).unwrap();
+        let sampling = &mut recipe.classifier.sampling;
+        sampling.code_switch = 0.0;
+        sampling.benign_parallel = 0.0;
+        let row = SeedRow {
+            text: "bake the bread".into(),
+            lang: "en".into(),
+            is_unsafe: true,
+            categories: 0,
+            source: 0,
+            group: None,
+        };
+        let corpus = Corpus {
+            rows: vec![row],
+            sources: vec!["s".into()],
+        };
+        let mut counts = |harmless, wrapped| {
+            recipe.classifier.sampling.harmless = harmless;
+            recipe.classifier.sampling.wrapped = wrapped;
+            let mut mixture = Mixture::new(&corpus, &[], None, &recipe, 5);
+            let (_, texts) = mixture.next_pool(|text| {
+                let is_made_up = text.key == "harmless";
+                assert!(is_made_up == (text.target == Target::Safe));
+                assert!(is_made_up || text.text.contains("bake the bread"));
+                (is_made_up, text.text.len() > "bake the bread".len())
+            });
+            let made_up = texts.iter().filter(|(made_up, _)| *made_up).count();
+            let wrapped = texts
+                .iter()
+                .filter(|(made_up, long)| *long && !made_up)
+                .count();
+            (made_up, wrapped)
+        };
+        assert_eq!(counts(0.0, 0.0), (0, 0));
+        let (made_up, wrapped) = counts(0.25, 0.5);
+        assert!((440..580).contains(&made_up), "{made_up}");
+        assert!((680..860).contains(&wrapped), "{wrapped}");
     }
 }

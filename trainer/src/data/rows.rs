@@ -1,10 +1,9 @@
 //! Reading labelled texts, parallel texts and sentence pairs.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
+use duoguard_eval::{JsonLines, Label, LineError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -121,7 +120,7 @@ struct RawSeedRow {
     text: String,
     lang: String,
     #[serde(rename = "unsafe")]
-    is_unsafe: u8,
+    is_unsafe: Label,
     categories: Vec<String>,
     source: String,
     #[serde(default)]
@@ -159,8 +158,9 @@ pub(crate) fn append_rows(
     wanted: impl Fn(&str, &str) -> bool,
 ) -> Result<(), DataError> {
     read_lines(path, |line, raw: RawSeedRow| {
-        if raw.is_unsafe > 1 {
-            let reason = format!("field unsafe is {}, expected 0 or 1", raw.is_unsafe);
+        let Label(label) = raw.is_unsafe;
+        if label > 1 {
+            let reason = format!("field unsafe is {label}, expected 0 or 1");
             return Err(refuse(path, line, reason));
         }
         if !wanted(&raw.lang, &raw.source) {
@@ -179,7 +179,7 @@ pub(crate) fn append_rows(
         corpus.rows.push(SeedRow {
             text: raw.text,
             lang: raw.lang,
-            is_unsafe: raw.is_unsafe == 1,
+            is_unsafe: label == 1,
             categories,
             source,
             group: raw.group,
@@ -273,7 +273,7 @@ fn files(data: &Path, paths: &[PathBuf]) -> Result<Vec<PathBuf>, DataError> {
     Ok(found)
 }
 
-/// Calls `each` with every line's number and value; gzip is told by its first two bytes.
+/// Calls `each` with every row's line and value.
 fn read_lines<T: DeserializeOwned>(
     path: &Path,
     mut each: impl FnMut(usize, T) -> Result<(), DataError>,
@@ -282,18 +282,13 @@ fn read_lines<T: DeserializeOwned>(
         path: path.to_owned(),
         source,
     };
-    let mut file = BufReader::new(fs::File::open(path).map_err(io)?);
-    let zipped = file.fill_buf().map_err(io)?.starts_with(&[0x1f, 0x8b]);
-    let reader: Box<dyn Read> = if zipped {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    };
-    for (index, line) in BufReader::new(reader).lines().enumerate() {
-        let line = line.map_err(io)?;
-        let row =
-            serde_json::from_str(&line).map_err(|e| refuse(path, index + 1, e.to_string()))?;
-        each(index + 1, row)?;
+    let mut lines = JsonLines::open(path).map_err(io)?;
+    while let Some(row) = lines.next_row() {
+        let (line, row) = row.map_err(|error| match error {
+            LineError::Read(cause) => io(cause),
+            LineError::Line { line, message } => refuse(path, line, message),
+        })?;
+        each(line, row)?;
     }
     Ok(())
 }

@@ -229,21 +229,33 @@ fn api_key(variable: &str) -> Result<(String, HeaderValue), &'static str> {
     Ok((key, header))
 }
 
-/// How long the server wants to be left alone: seconds, or a date.
+/// The header in which some servers say milliseconds, and mean them more exactly than the standard
+/// one.
+const RETRY_AFTER_MS: &str = "retry-after-ms";
+
+/// How long the server wants to be left alone: milliseconds; seconds, of which some write
+/// fractions; or a date.
 fn retry_after(headers: &HeaderMap) -> Duration {
-    let value = headers.get(header::RETRY_AFTER).map(HeaderValue::to_str);
-    let Some(Ok(value)) = value else {
+    let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim().to_owned());
+    let number = |text: &str, unit: f64| {
+        let number: f64 = text.parse().ok()?;
+        // Nothing that is not to be kept, as below 0 or without end.
+        Duration::try_from_secs_f64(number * unit).ok()
+    };
+    if let Some(pause) = text(RETRY_AFTER_MS).and_then(|text| number(&text, 1e-3)) {
+        return pause;
+    }
+    let Some(value) = text(header::RETRY_AFTER.as_str()) else {
         return Duration::ZERO;
     };
-    match value.trim().parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
+    number(&value, 1.0).unwrap_or_else(|| {
         // Neither: the backoff alone decides.
-        Err(_) => httpdate::parse_http_date(value).map_or(Duration::ZERO, |date| {
+        httpdate::parse_http_date(&value).map_or(Duration::ZERO, |date| {
             let left = date.duration_since(SystemTime::now());
             // A date that has passed asks for no pause.
             left.unwrap_or(Duration::ZERO)
-        }),
-    }
+        })
+    })
 }
 
 #[derive(Deserialize)]
@@ -292,5 +304,39 @@ fn completion(bytes: &[u8]) -> Result<Completion, String> {
              text, \"length\" or \"content_filter\"",
             if content.is_some() { "some" } else { "no" }
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_read_in_every_form() {
+        let pause = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs.iter().map(|(name, value)| {
+                let name = header::HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            });
+            retry_after(&pairs.collect()).as_millis()
+        };
+        assert_eq!(pause(&[("retry-after", "2")]), 2000);
+        assert_eq!(pause(&[("retry-after", " 1.5 ")]), 1500);
+        assert_eq!(pause(&[("retry-after-ms", "250")]), 250);
+        assert_eq!(
+            pause(&[("retry-after", "1"), ("retry-after-ms", "1500.5")]),
+            1500
+        );
+        assert_eq!(
+            pause(&[("retry-after", "3"), ("retry-after-ms", "soon")]),
+            3000
+        );
+        for nothing in ["-1", "inf", "NaN", "1e300", "soon", ""] {
+            assert_eq!(pause(&[("retry-after", nothing)]), 0, "{nothing}");
+        }
+        assert_eq!(
+            pause(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]),
+            0
+        );
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::endpoint::{ChatRequest, Completion, Endpoint, EndpointSettings};
 use crate::error::TrainError;
+use crate::game::answer::text_of;
 use crate::game::generator::{Generator, GeneratorRequest};
 use crate::game::instructions::{generation_instruction, parse_rating, rating_instruction};
 use crate::game::judge::{Judge, JudgeRequest, Rating};
@@ -84,7 +85,8 @@ impl Judge for EndpointPlayer {
             .collect();
         let rating_of = |completion| match completion {
             Completion::Finished { text } => {
-                parse_rating(&text).map_or(Rating::Unparseable, Rating::Unsafety)
+                let rating = text_of(&text).text.and_then(|text| parse_rating(&text));
+                rating.map_or(Rating::Unparseable, Rating::Unsafety)
             }
             Completion::Cut { .. } | Completion::Refused { .. } | Completion::Failed { .. } => {
                 Rating::Unparseable

@@ -3,6 +3,7 @@
 //! [`round`] is one round from top to bottom. [`players`] makes the generator and the judge that
 //! the recipe names; a [`proposal`] goes from draft to score between them.
 
+pub(crate) mod answer;
 pub(crate) mod drafts;
 pub(crate) mod endpoint_player;
 pub(crate) mod filters;
@@ -17,6 +18,7 @@ pub(crate) mod prompt;
 pub(crate) mod proposal;
 pub(crate) mod reference_judge;
 pub(crate) mod round;
+mod round_yield;
 pub(crate) mod seeds;
 pub(crate) mod shared;
 pub(crate) mod summary;

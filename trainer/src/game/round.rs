@@ -14,6 +14,7 @@ use crate::data::validation::write_rows;
 use crate::error::TrainError;
 use crate::export::export_classifier;
 use crate::files::{json_lines, write_atomically};
+use crate::game::answer::text_of;
 use crate::game::drafts::write_drafts;
 use crate::game::filters::Filters;
 use crate::game::judge::{JudgeRequest, Rating};
@@ -23,6 +24,7 @@ use crate::game::proposal::{
     Classified, Draft, DropReason, Dropped, Proposal, Proposals, Rated, Scored,
 };
 use crate::game::reference_judge::TEXTS_AT_ONCE;
+use crate::game::round_yield::check_yield;
 use crate::game::seeds::{Seed, draw_seeds};
 use crate::game::shared::Askers;
 use crate::game::summary::{PairKinds, Summary, exploitability};
@@ -87,7 +89,7 @@ impl Game<'_> {
         let (corpus, tokenizer) = (&setup.training, &setup.tokenizer);
         let seeds = draw_seeds(corpus, tokenizer, self.recipe, round.randomness());
 
-        let drafts = round.propose(&seeds, &mut state.generator)?;
+        let (drafts, cleaned) = round.propose(&seeds, &mut state.generator)?;
         let (rated, dropped) = round.filter_and_rate(drafts)?;
         let proposals = round.classify(rated, dropped, &state.classifier)?;
         let data = round.grow_data(&proposals.scored, &state.data)?;
@@ -100,6 +102,7 @@ impl Game<'_> {
             score_bundle(folder, &setup.validation, self.benchmarks)?;
         }
         let summary = Summary {
+            cleaned,
             exploitability: exploitability(
                 &proposals.scored,
                 |texts| round.scores(&classifier, texts),
@@ -171,22 +174,35 @@ impl Round<'_> {
         Ok(state)
     }
 
-    /// Step 1: k drafts for every seed and language.
+    /// Step 1: k drafts for every seed and language, as they were written, and how many of them
+    /// had more around them than the text.
     fn propose(
         &self,
         seeds: &[Arc<Seed>],
         generator: &mut GeneratorPlayer,
-    ) -> Result<Vec<Draft>, TrainError> {
+    ) -> Result<(Vec<Draft>, usize), TrainError> {
         let journal = self.file("generator-journal.jsonl");
+        let answers = matches!(generator, GeneratorPlayer::Endpoint(..));
         let askers = self.askers(generator.is_local());
         let mut generator = generator.open(self.randomness(), journal)?;
-        write_drafts(
+        let mut drafts = write_drafts(
             (generator.as_mut(), askers),
             seeds,
             self.game.recipe,
             self.randomness(),
             &self.file("drafts.jsonl"),
-        )
+        )?;
+        let mut cleaned = 0;
+        if answers {
+            for draft in &mut drafts {
+                let Some(answer) = draft.text.as_deref().map(text_of) else {
+                    continue;
+                };
+                cleaned += usize::from(answer.is_changed);
+                draft.text = answer.text;
+            }
+        }
+        Ok((drafts, cleaned))
     }
 
     /// Step 2: the filters that need no model, then the judge.
@@ -202,6 +218,7 @@ impl Round<'_> {
             texts.flatten().map(String::as_str),
         )?;
         let (mut passed, mut dropped) = (Vec::new(), Vec::new());
+        let all = drafts.len();
         for draft in drafts {
             let (seed, text) = (&draft.seed.row.text, draft.text.as_deref());
             match filters.pass(seed, &draft.language, text) {
@@ -233,6 +250,8 @@ impl Round<'_> {
                 Rating::Unparseable => dropped.push(proposal.dropped(DropReason::Unparseable)),
             }
         }
+        let least = self.game.recipe.least_yield;
+        check_yield(self.folder, (rated.len(), all), least, &dropped)?;
         Ok((rated, dropped))
     }
 

@@ -29,6 +29,9 @@ pub(crate) struct Summary {
     pub pair_kinds: BTreeMap<String, BTreeMap<PairKind, usize>>,
     /// Language -> rows of S(t).
     pub rows: BTreeMap<String, usize>,
+    /// Answers of an endpoint that had reasoning, an announcement or quotation marks taken off.
+    #[serde(default)]
+    pub cleaned: usize,
     /// Absent when no proposal kept its label.
     pub exploitability: Option<Exploitability>,
 }
@@ -77,6 +80,7 @@ impl Summary {
             outcomes,
             pair_kinds,
             rows,
+            cleaned: 0,
             exploitability: None,
         }
     }

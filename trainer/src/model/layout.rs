@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::model::encoder::shape::{CLASSIFIER, EncoderShape};
 use crate::recipe::ModelRecipe;
@@ -234,6 +234,11 @@ impl Weights {
             layout: self.layout.clone(),
             flat: self.flat.copy(),
         }
+    }
+
+    /// Moves every weight towards its place in `others`, of the same layout, by `share` of the way.
+    pub(crate) fn move_towards(&mut self, others: &Self, share: f64) {
+        no_grad(|| drop(self.flat.lerp_(&others.flat, share)));
     }
 
     /// `dims` of the buffer from `offset` on.

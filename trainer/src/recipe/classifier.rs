@@ -37,9 +37,43 @@ pub(crate) struct ClassifierRecipe {
     /// The linear model whose probabilities are mixed into the labels; absent: labels alone.
     #[serde(default)]
     pub teacher: Option<TeacherRecipe>,
+    /// The stage before, in which the classifier alone learns over the base as it is (arXiv
+    /// 2202.10054); absent: none. For encoders alone.
+    #[serde(default)]
+    pub linear_probe: Option<LinearProbeRecipe>,
+    /// How much of what ships are the weights that stage 1 began with; the rest are its own (arXiv
+    /// 2109.01903). In [0, 1); more than 0 for encoders alone.
+    #[serde(default)]
+    pub base_share: f64,
     /// Further outputs that say the text's language; absent: none. For encoders alone.
     #[serde(default)]
     pub language_head: Option<LanguageHeadRecipe>,
+}
+
+/// The stage in which the classifier alone learns.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinearProbeRecipe {
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+}
+
+impl LinearProbeRecipe {
+    fn checks(&self) -> Vec<Check> {
+        of_table(
+            "classifier.linear_probe",
+            [
+                ("steps", self.steps > 0, "at least 1"),
+                (
+                    "learning_rate",
+                    positive(self.learning_rate),
+                    "a positive number",
+                ),
+            ],
+        )
+    }
 }
 
 /// Outputs that say the text's language.
@@ -121,7 +155,8 @@ pub(crate) struct TeacherRecipe {
     pub learning_rate: f64,
 }
 
-/// The two losses of the classifier (arXiv 2502.05163, the section on the classifier's training).
+/// The losses of the classifier: the first two are those of arXiv 2502.05163, the section on the
+/// classifier's training.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ClassifierLoss {
@@ -129,6 +164,9 @@ pub(crate) enum ClassifierLoss {
     Bce,
     /// The multi-label log-sum-exp loss that the authors' code trains with.
     LogSumExp,
+    /// Whether any category applies, and then which: a binary cross-entropy of the log-sum-exp of
+    /// the 12 logits, and a little of the softmax's cross-entropy where the categories are known.
+    Hierarchical,
 }
 
 /// How rows are drawn: a language, then a label, then a source, then a row.
@@ -150,6 +188,13 @@ pub(crate) struct SamplingRecipe {
     /// Probability that a text is followed by another, and that by another, up to four in all.
     #[serde(default)]
     pub join: f64,
+    /// Share of the rows that are made up: numbers, punctuation, paths, identifiers, code, single
+    /// words, greetings, wrapped sentences, all of them harmless.
+    #[serde(default)]
+    pub harmless: f64,
+    /// Probability that a text stands in a chat template or between blanks.
+    #[serde(default)]
+    pub wrapped: f64,
     /// Languages that English rows are code-switched into; absent: all there are translations in.
     #[serde(default)]
     pub code_switch_languages: Option<Vec<String>>,
@@ -197,11 +242,18 @@ impl ClassifierRecipe {
                     "0 to less than 0.5",
                 ),
                 ("ema", below_one(self.ema), "a decay in [0, 1)"),
+                (
+                    "base_share",
+                    below_one(self.base_share),
+                    "a share in [0, 1)",
+                ),
             ],
         );
         checks.extend(self.optimizer.checks("classifier"));
         checks.extend(self.sampling.checks());
         checks.extend(self.teacher.iter().flat_map(TeacherRecipe::checks));
+        let probe = self.linear_probe.iter();
+        checks.extend(probe.flat_map(LinearProbeRecipe::checks));
         let heads = self.language_head.iter();
         checks.extend(heads.flat_map(LanguageHeadRecipe::checks));
         checks
@@ -244,6 +296,12 @@ impl SamplingRecipe {
                     "benign_parallel",
                     below_one(self.benign_parallel),
                     "a share in [0, 1)",
+                ),
+                ("harmless", below_one(self.harmless), "a share in [0, 1)"),
+                (
+                    "wrapped",
+                    below_one(self.wrapped),
+                    "a probability in [0, 1)",
                 ),
                 ("join", below_one(self.join), "a probability in [0, 1)"),
                 (

@@ -91,6 +91,7 @@ impl Recipe {
     /// As [`Recipe::load`].
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, RecipeError> {
         check_optimizer_types(path, text)?;
+        let text = text.trim_start_matches('\u{feff}');
         let tables: Tables = toml::from_str(text).map_err(|e| {
             let line = e.span().map(|span| line_of(text, span.start));
             let line = unknown_key(e.message())
@@ -176,6 +177,16 @@ impl Recipe {
                 "game",
                 !is_encoder || self.game.is_none(),
                 "no table with [base.encoder]",
+            ),
+            check(
+                "classifier.linear_probe",
+                is_encoder || self.classifier.linear_probe.is_none(),
+                "no table without [base.encoder]",
+            ),
+            check(
+                "classifier.base_share",
+                is_encoder || self.classifier.base_share == 0.0,
+                "0 without [base.encoder]",
             ),
             check(
                 "classifier.language_head",

@@ -29,6 +29,9 @@ pub(crate) struct GameRecipe {
     pub max_tokens: usize,
     /// Characters by which a proposal's length may differ from its seed's.
     pub length_difference: usize,
+    /// A round whose judge rates less than this share of its proposals, or none, stops the run; in
+    /// [0, 1), 0 where the recipe does not say.
+    pub least_yield: f64,
     /// Seeds of these categories are not given to the generator.
     pub exclude_categories: Vec<String>,
     /// Train the classifier of a round from the pretrained base, or from the round before.
@@ -54,6 +57,8 @@ pub(super) struct GameTable {
     top_p: f64,
     max_tokens: usize,
     length_difference: usize,
+    #[serde(default)]
+    least_yield: f64,
     exclude_categories: Vec<String>,
     classifier_from: ClassifierStart,
     #[serde(default)]
@@ -109,6 +114,7 @@ impl GameRecipe {
             top_p: table.top_p,
             max_tokens: table.max_tokens,
             length_difference: table.length_difference,
+            least_yield: table.least_yield,
             exclude_categories: table.exclude_categories,
             classifier_from: table.classifier_from,
             benchmarks: table.benchmarks,
@@ -149,6 +155,11 @@ impl GameRecipe {
                     "max_tokens",
                     self.max_tokens > 0 && self.max_tokens <= max_position / 3,
                     "1 to a third of model.max_position, for a seed, a prefix and a proposal",
+                ),
+                (
+                    "least_yield",
+                    (0.0..1.0).contains(&self.least_yield),
+                    "a share in [0, 1)",
                 ),
                 (
                     "exclude_categories",

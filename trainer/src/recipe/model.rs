@@ -30,6 +30,9 @@ pub(crate) struct EncoderRecipe {
     /// Text before every window, such as `query:`; absent: none.
     #[serde(default)]
     pub prefix_text: Option<String>,
+    /// How many of its layers, from the lowest on; absent: all.
+    #[serde(default)]
+    pub layers: Option<usize>,
     /// The lowest layers that are not trained; the embeddings never are.
     pub frozen_layers: usize,
     /// A layer learns at this fraction of the rate of the layer above, in (0, 1].
@@ -39,6 +42,10 @@ pub(crate) struct EncoderRecipe {
     /// Probability that a value is dropped where it enters the residual stream, in layers that are
     /// trained, and before the classifier.
     pub dropout: f64,
+    /// Whether the rows of all matrices are rounded to what 8 bits hold when the layers have
+    /// learned, before the language head is tuned: an export as int8 then changes no weight.
+    #[serde(default)]
+    pub round_weights: bool,
 }
 
 impl EncoderRecipe {

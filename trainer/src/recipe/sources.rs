@@ -37,12 +37,13 @@ impl Sources {
             let reason = format!("cannot read the sources that data.sources names: {e}");
             RecipeError::new(path, None, reason)
         })?;
-        let sources: BTreeMap<String, Source> = toml::from_str(&text).map_err(|e| {
-            let line = e
-                .span()
-                .map(|span| text[..span.start].matches('\n').count() + 1);
-            RecipeError::new(path, line, e.message())
-        })?;
+        let sources: BTreeMap<String, Source> = toml::from_str(text.trim_start_matches('\u{feff}'))
+            .map_err(|e| {
+                let line = e
+                    .span()
+                    .map(|span| text[..span.start].matches('\n').count() + 1);
+                RecipeError::new(path, line, e.message())
+            })?;
         let empty = sources.iter().find(|(_, source)| source.licence.is_empty());
         if let Some((name, _)) = empty {
             let reason = format!("{name}.licence is empty, expected the licence of the source");

@@ -1,4 +1,4 @@
-//! The losses: two for the classifier, one for language modelling.
+//! The losses: three for the classifier, one for language modelling.
 
 use tch::{Kind, Tensor};
 
@@ -6,6 +6,9 @@ use crate::model::decoder::Decoder;
 use crate::model::head::{SampledVocabulary, log_probabilities};
 use crate::model::layout::CATEGORIES;
 use crate::recipe::ClassifierLoss;
+
+/// Weight of the question which category applies, beside the question whether any does.
+const WHICH_CATEGORY: f64 = 0.3;
 
 /// Stands for minus infinity in a log-sum-exp; its exponential is exactly zero.
 const MASKED: f64 = -1e9;
@@ -31,7 +34,9 @@ pub(crate) struct Targets {
 ///
 /// `LogSumExp` is the authors' multi-label loss, log(1 + sum over negatives exp(s)) +
 /// log(1 + sum over positives exp(-s)); `Bce` the paper's sum of 12 binary
-/// cross-entropies. Under both, a row whose categories are unknown trains "at least one
+/// cross-entropies. `Hierarchical` asks whether any category applies, with the log-sum-exp of the
+/// logits as the logit of that, and where the categories are known also which: the cross-entropy
+/// of their softmax, times 0.3. Under all, a row whose categories are unknown trains "at least one
 /// of them" through log(1 + exp(-logsumexp(s))), and never "none".
 pub(crate) fn classifier_loss(kind: ClassifierLoss, logits: &Tensor, targets: &Targets) -> Tensor {
     let column = |values: &[f32]| Tensor::from_slice(values).to_device(logits.device());
@@ -49,6 +54,13 @@ pub(crate) fn classifier_loss(kind: ClassifierLoss, logits: &Tensor, targets: &T
             let known = &off * negatives + on * labels;
             let sum = |x: Tensor| x.sum_dim_intlist([1].as_slice(), false, Kind::Float);
             (sum(off), sum(known))
+        }
+        ClassifierLoss::Hierarchical => {
+            let sum = |x: Tensor| x.sum_dim_intlist([1].as_slice(), false, Kind::Float);
+            let which = sum(logits.log_softmax(1, Kind::Float).neg() * &labels);
+            let which = which / sum(labels.shallow_clone()).clamp_min(1.0);
+            let any = logits.logsumexp([1], false);
+            (any.softplus(), &unknown + which * WHICH_CATEGORY)
         }
     };
     let loss = safe * column(&targets.safe)
@@ -135,7 +147,17 @@ mod tests {
                 (1.0 + s[i].exp()).ln()
             }
         };
+        let labelled = labels.iter().sum::<f32>() as f64;
         let (safe, known) = match kind {
+            ClassifierLoss::Hierarchical => (
+                (1.0 + all).ln(),
+                (1.0 + 1.0 / all).ln()
+                    + WHICH_CATEGORY
+                        * (0..CATEGORIES)
+                            .filter(|&i| on[i])
+                            .map(|i| (all.ln() - s[i]) / labelled)
+                            .sum::<f64>(),
+            ),
             ClassifierLoss::LogSumExp => (
                 (1.0 + all).ln(),
                 (1.0 + pick(false, 1.0)).ln() + (1.0 + pick(true, -1.0)).ln(),
@@ -150,11 +172,15 @@ mod tests {
     }
 
     #[test]
-    fn every_reading_under_both_losses() {
+    fn every_reading_under_every_loss() {
         let mut labels = vec![0.0; CATEGORIES];
         labels[2] = 1.0;
         labels[8] = 1.0;
-        for kind in [ClassifierLoss::LogSumExp, ClassifierLoss::Bce] {
+        for kind in [
+            ClassifierLoss::LogSumExp,
+            ClassifierLoss::Bce,
+            ClassifierLoss::Hierarchical,
+        ] {
             for readings in [
                 [1.0, 0.0, 0.0],
                 [0.0, 1.0, 0.0],
@@ -204,15 +230,13 @@ mod tests {
     #[test]
     fn extreme_logits_stay_finite() {
         let labels = vec![0.0; CATEGORIES];
-        for value in [-80.0, 80.0] {
+        for (kind, value) in [ClassifierLoss::LogSumExp, ClassifierLoss::Hierarchical]
+            .into_iter()
+            .flat_map(|kind| [(kind, -80.0), (kind, 80.0)])
+        {
             for readings in [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]] {
-                let found = loss(
-                    ClassifierLoss::LogSumExp,
-                    &[value; CATEGORIES],
-                    &labels,
-                    readings,
-                );
-                assert!(found.is_finite(), "{value} {readings:?}: {found}");
+                let found = loss(kind, &[value; CATEGORIES], &labels, readings);
+                assert!(found.is_finite(), "{kind:?} {value} {readings:?}: {found}");
             }
         }
     }

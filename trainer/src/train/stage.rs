@@ -32,7 +32,7 @@ const READ_EVERY_ON_GPU: usize = 20;
 /// How a stage is run; comes from the recipe.
 #[derive(Clone, Debug)]
 pub(crate) struct StageSettings {
-    /// `pretrain`, `generator`, `classifier`, `languages` or `preference`.
+    /// `pretrain`, `generator`, `probe`, `classifier`, `languages` or `preference`.
     pub name: &'static str,
     /// Optimizer steps.
     pub steps: usize,

@@ -218,9 +218,9 @@ mod tests {
     use super::*;
 
     const RECORD: &str = "unix_s,engine,tokens,p50_ms,p90_ms,memory_bytes\n\
-                          1,rten,16,9.0,9.0,1\n\
-                          1795539219,rten,16,0.784,0.8995,82460672\n\
-                          1795539219,rten,128,2.0611,,83000000\n\
+                          1,native,16,9.0,9.0,1\n\
+                          1795539219,native,16,0.784,0.8995,82460672\n\
+                          1795539219,native,128,2.0611,,83000000\n\
                           1795539219,ort,16,0.5354,1238.44,101\n";
 
     fn render(mark: &str) -> Result<String> {
@@ -231,10 +231,10 @@ mod tests {
 
     #[test]
     fn a_row_of_the_record_is_a_row_of_the_table() {
-        let mark = "where = { engine = 'rten|x' }\nrows = ['engine', 'tokens as length']\n\
+        let mark = "where = { engine = 'native|x' }\nrows = ['engine', 'tokens as length']\n\
                     cells = ['{p50_ms} ({p90_ms}) as ms', 'memory_bytes']";
         let expected = "m, 2026-11-24:\n\n| engine | length | ms | memory MB |\n|---|---|---|---|\n\
-                        | rten | 16 | 0.784 (0.899) | 82.5 |\n| rten | 128 | | 83.0 |\n";
+                        | native | 16 | 0.784 (0.899) | 82.5 |\n| native | 128 | | 83.0 |\n";
         assert_eq!(render(mark).unwrap(), expected);
     }
 
@@ -243,7 +243,7 @@ mod tests {
         let mark = "rows = ['engine']\nacross = 'tokens'\ncells = ['p50_ms as {tokens} tokens']\n\
                     sort = 'p50_ms'";
         let expected = "m, 2026-11-24:\n\n| engine | 16 tokens | 128 tokens |\n|---|---|---|\n\
-                        | ort | 0.535 | |\n| rten | 0.784 | 2.06 |\n";
+                        | ort | 0.535 | |\n| native | 0.784 | 2.06 |\n";
         assert_eq!(render(mark).unwrap(), expected);
     }
 
@@ -252,7 +252,7 @@ mod tests {
         for (mark, part) in [
             (
                 "rows = ['engine']\ncells = ['p50_ms']",
-                "two rows of the record fall into the row \"rten\"",
+                "two rows of the record fall into the row \"native\"",
             ),
             (
                 "rows = ['engine']\ncells = ['p99_ms']",

@@ -2,7 +2,7 @@
 
 use duoguard_export::checkpoint::Checkpoint;
 
-use super::file::{GgufFile, Item, language_model, text};
+use super::file::{Item, language_model, text};
 use super::{Case, add, check_refusals, refusal};
 use crate::support::Family;
 

@@ -158,6 +158,10 @@ fn a_folder_of_several_files_is_refused() {
         message.contains("holds 2 GGUF files and no config.json"),
         "{message}"
     );
+    std::fs::remove_file(folder.path().join("b.GGUF")).unwrap();
+    std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+    let message = Checkpoint::open(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("name the file itself"), "{message}");
 }
 
 fn refusal(bytes: &[u8]) -> String {

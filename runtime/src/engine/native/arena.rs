@@ -107,20 +107,26 @@ impl Arena {
 
     /// Makes room for a batch.
     pub(super) fn fit(&mut self, network: &Resident, shape: Shape) {
-        let (row, heads) = (network.row(), network.heads);
-        let at_least = |buffer: &mut Vec<f32>, length: usize| {
-            if buffer.len() < length {
-                buffer.resize(length, 0.0);
-            }
-        };
+        let row = network.row();
         at_least(&mut self.residual, shape.all() * row);
         at_least(&mut self.queries, shape.all() * row);
+        at_least(&mut self.judged, shape.rows * row);
+        at_least(&mut self.judged_queries, shape.rows * row);
+    }
+
+    /// Makes room for the keys and values of a layer.
+    pub(super) fn fit_keys(&mut self, network: &Resident, shape: Shape) {
+        let heads = network.heads;
         at_least(&mut self.keys, shape.rows * shape.tiles() * heads.tile());
         at_least(
             &mut self.values,
             shape.rows * shape.length() * heads.values(),
         );
-        at_least(&mut self.judged, shape.rows * row);
-        at_least(&mut self.judged_queries, shape.rows * row);
+    }
+}
+
+fn at_least(buffer: &mut Vec<f32>, length: usize) {
+    if buffer.len() < length {
+        buffer.resize(length, 0.0);
     }
 }

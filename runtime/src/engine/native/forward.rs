@@ -16,18 +16,15 @@ use super::resident::{Layer, Places, Resident};
 
 /// What happens to the keys and values of a layer besides attention; a stream's are kept.
 pub(super) trait Cache {
-    /// Puts those of earlier tokens where the layer's will be.
-    fn load(&mut self, layer: usize, keys: &mut [f32], values: &mut [f32]);
-    /// Takes those of all tokens.
-    fn store(&mut self, layer: usize, keys: &[f32], values: &[f32]);
+    /// Called before and after a layer: exchanges the arena's for those that are kept, and back.
+    fn swap(&mut self, layer: usize, keys: &mut Vec<f32>, values: &mut Vec<f32>);
 }
 
 /// For batches whose keys and values are not kept.
 pub(super) struct NoCache;
 
 impl Cache for NoCache {
-    fn load(&mut self, _layer: usize, _keys: &mut [f32], _values: &mut [f32]) {}
-    fn store(&mut self, _layer: usize, _keys: &[f32], _values: &[f32]) {}
+    fn swap(&mut self, _layer: usize, _keys: &mut Vec<f32>, _values: &mut Vec<f32>) {}
 }
 
 /// A forward pass of one batch.
@@ -49,20 +46,26 @@ impl Forward<'_> {
     ) {
         arena.fit(self.network, self.shape);
         self.embed(ids, arena);
+        self.layers(arena, cache);
+        self.judge(arena, logits);
+    }
+
+    /// All layers, one after the other.
+    pub(super) fn layers(&self, arena: &mut Arena, cache: &mut impl Cache) {
         for (number, layer) in self.network.layers.iter().enumerate() {
-            cache.load(number, &mut arena.keys, &mut arena.values);
+            cache.swap(number, &mut arena.keys, &mut arena.values);
+            arena.fit_keys(self.network, self.shape);
             self.project_all(layer, arena);
-            cache.store(number, &arena.keys, &arena.values);
             match &layer.judged_query {
                 None => self.finish_all(layer, arena),
                 Some(query) => self.finish_judged(layer, query, arena),
             }
+            cache.swap(number, &mut arena.keys, &mut arena.values);
         }
-        self.judge(arena, logits);
     }
 
-    /// The rows that the first layer takes.
-    fn embed(&self, ids: &[u32], arena: &mut Arena) {
+    /// The rows that the first layer takes. The arena fits.
+    pub(super) fn embed(&self, ids: &[u32], arena: &mut Arena) {
         let (network, row) = (self.network, self.network.row());
         let Scratch {
             normal,

@@ -18,6 +18,8 @@ mod embedding;
 mod forward;
 mod judge;
 mod kernels;
+mod known;
+mod layer;
 mod packed;
 mod parts;
 mod placing;
@@ -35,12 +37,13 @@ use std::sync::Arc;
 use self::arena::{Arena, Shape};
 use self::forward::{Cache, Forward, NoCache};
 use self::kernels::Chosen;
+use self::known::Known;
+pub use self::layer::{LayerSession, NetworkLayer, TokenRows};
 use self::resident::Resident;
 use super::batch::{TokenBatch, check_batch, take_logits};
 use super::entry::{Device, Engine, EngineEntry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
-use crate::network::{DECODERS_AND_ENCODERS, check_origin};
 
 const NAME: &str = "native";
 
@@ -48,6 +51,7 @@ pub(super) const ENTRY: EngineEntry = EngineEntry {
     name: NAME,
     device: Device::Cpu,
     available,
+    knows,
     open,
     open_stream: Some(streams::open),
 };
@@ -64,15 +68,13 @@ fn available() -> std::result::Result<String, String> {
     ))
 }
 
+fn knows(graph: &Graph) -> Result<()> {
+    Known::of(graph, None).map(drop)
+}
+
 /// The network of a graph, packed once for all its sessions.
 fn resident(graph: &Graph) -> Result<Arc<Resident>> {
-    graph.shared(
-        |_| true,
-        || {
-            check_origin(NAME, graph, DECODERS_AND_ENCODERS)?;
-            Resident::read(graph)
-        },
-    )
+    graph.shared(|_| true, || Known::of(graph, None)?.pack(graph))
 }
 
 fn open(graph: &Graph, threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
@@ -90,15 +92,36 @@ struct Native {
 
 impl Native {
     fn new(graph: &Graph, threads: NonZeroUsize) -> Result<Self> {
+        Self::of(resident(graph)?, graph.file(), threads)
+    }
+
+    fn of(network: Arc<Resident>, file: &'static str, threads: NonZeroUsize) -> Result<Self> {
         let kernel = kernels::choose()
             .map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
-        let network = resident(graph)?;
         Ok(Self {
             arena: Arena::new(&network, threads.get()),
             network,
             kernel,
-            file: graph.file(),
+            file,
         })
+    }
+
+    /// Checks what the forward pass trusts, of a sequence of `length` tokens.
+    fn check(&self, ids: &[u32], length: usize) -> Result<()> {
+        let d = &self.network.dimensions;
+        if let Some(id) = ids.iter().find(|id| **id as usize >= d.vocabulary) {
+            return Err(engine_error(format!(
+                "token id {id}; expected less than {}, the rows of the embedding",
+                d.vocabulary
+            )));
+        }
+        if length > d.max_position {
+            return Err(engine_error(format!(
+                "a window of {length} tokens; expected at most {}",
+                d.max_position
+            )));
+        }
+        Ok(())
     }
 
     /// Runs a batch after earlier tokens, which `cache` has.
@@ -109,20 +132,7 @@ impl Native {
         cache: &mut impl Cache,
         logits: &mut [f32],
     ) -> Result<()> {
-        let d = &self.network.dimensions;
-        if let Some(id) = batch.ids.iter().find(|id| **id as usize >= d.vocabulary) {
-            return Err(engine_error(format!(
-                "token id {id}; expected less than {}, the rows of the embedding",
-                d.vocabulary
-            )));
-        }
-        let length = past + batch.tokens;
-        if length > d.max_position {
-            return Err(engine_error(format!(
-                "a window of {length} tokens; expected at most {}",
-                d.max_position
-            )));
-        }
+        self.check(batch.ids, past + batch.tokens)?;
         let outputs = self.network.head.outputs();
         if logits.len() != batch.rows * outputs {
             let found = vec![0.0; batch.rows * outputs];

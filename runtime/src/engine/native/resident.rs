@@ -3,16 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::NAME;
 use super::attention::Heads;
 use super::embedding::Embedded;
 use super::kernels::LANES;
 use super::packed::{MAX_INT8_INPUTS, Order, Packed};
 use super::products::Then;
 use crate::bundle::{Pooling, Weights};
-use crate::error::{Error, Result};
-use crate::graph::Graph;
-use crate::network::encoder::{Activation, Encoder, Form, Norm as NormBytes};
+use crate::network::encoder::{Activation, Encoder, Norm as NormBytes};
 use crate::network::{BLOCK, Dimensions, Format, Matrix, Network, floats};
 
 /// Floats of a row in memory: as many as the panels of a matrix make.
@@ -98,38 +95,6 @@ struct Table {
 }
 
 impl Resident {
-    /// Reads the network of a graph, and packs it.
-    pub(super) fn read(graph: &Graph) -> Result<Self> {
-        let outline = graph.outline()?;
-        let weights = graph.weights();
-        let rounds = |matrix: &Matrix<'_>| outline.integer_weights.contains(&matrix.name);
-        let mut resident = match Form::of(graph)? {
-            Some(form) => {
-                let encoder = Encoder::read(NAME, weights, form, &Format::ALL)?;
-                Self::of_encoder(&encoder, weights, rounds)
-            }
-            None => {
-                let epsilon = graph.norm_epsilon()?;
-                let network = Network::read(NAME, weights, epsilon, &Format::ALL)?;
-                Self::of_decoder(&network, weights, rounds)
-            }
-        };
-        if let Some(kept) = outline.kept_labels {
-            let labels = resident.head.labels;
-            let known = kept
-                .iter()
-                .map(|label| usize::try_from(*label).ok().filter(|label| *label < labels));
-            let known: Option<Vec<_>> = known.collect();
-            resident.head.kept_labels = Some(known.ok_or_else(|| {
-                Error::model(format!(
-                    "{}: its categories are the labels {kept:?} of {labels}: get the bundle again",
-                    graph.file()
-                ))
-            })?);
-        }
-        Ok(resident)
-    }
-
     /// Packs a decoder that was read from `weights`; `rounds` says for which matrices activations
     /// are rounded.
     pub(super) fn of_decoder(

@@ -2,11 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use super::attention::{Heads, TILE_KEYS};
 use super::forward::Cache;
 use super::{NAME, Native};
 use crate::engine::batch::{TokenBatch, check_batch};
-use crate::engine::cache::{KeyValues, Past, StreamEngine};
+use crate::engine::cache::{KeyValues, StreamEngine};
 use crate::error::{Error, Result};
 use crate::stream_graph::{CacheShape, StreamGraph};
 
@@ -28,79 +27,23 @@ pub(super) fn open(stream: &StreamGraph, threads: NonZeroUsize) -> Result<Box<dy
 }
 
 impl StreamEngine for Native {
-    fn run(&mut self, past: Past<'_>, ids: &[u32], logits: &mut [f32]) -> Result<KeyValues> {
+    fn run(&mut self, past: KeyValues, ids: &[u32], logits: &mut [f32]) -> Result<KeyValues> {
         let batch = TokenBatch::one(ids);
         check_batch(NAME, &batch)?;
-        let mut copies = Copies {
-            heads: self.network.heads,
-            length: past.tokens() + ids.len(),
-            past: past.parts().collect(),
-            tokens: past.tokens(),
-            present: Vec::with_capacity(2 * self.network.layers.len()),
-        };
-        self.forward(&batch, past.tokens(), &mut copies, logits)?;
-        past.followed_by(NAME, ids.len(), copies.present)
+        let tokens = past.tokens();
+        let mut kept = Kept(past);
+        self.forward(&batch, tokens, &mut kept, logits)?;
+        Ok(kept.0.extended_to(tokens + ids.len()))
     }
 }
 
-/// Keys and values of a stream, `[heads, tokens, size]` outside of the engine.
-struct Copies<'a> {
-    heads: Heads,
-    /// Tokens, all of them.
-    length: usize,
-    /// Keys and values by turns, of which the first `tokens` of every head are meant.
-    past: Vec<([usize; 4], &'a [f32])>,
-    tokens: usize,
-    present: Vec<(Vec<usize>, Vec<f32>)>,
-}
+/// Keys and values of a stream, which lie as they do in the arena and take its place.
+struct Kept(KeyValues);
 
-impl Cache for Copies<'_> {
-    fn load(&mut self, layer: usize, keys: &mut [f32], values: &mut [f32]) {
-        let heads = self.heads;
-        let (shape, past) = self.past[2 * layer];
-        for head in 0..heads.kv_heads {
-            for token in 0..self.tokens {
-                let key = &past[(head * shape[2] + token) * heads.size..][..heads.size];
-                let place = key_place(heads, head, token);
-                for (i, x) in key.iter().enumerate() {
-                    keys[place + i * TILE_KEYS] = *x;
-                }
-            }
-        }
-        let (shape, past) = self.past[2 * layer + 1];
-        for head in 0..heads.kv_heads {
-            for token in 0..self.tokens {
-                let value = &past[(head * shape[2] + token) * heads.size..][..heads.size];
-                values[value_place(heads, head, token)..][..heads.size].copy_from_slice(value);
-            }
+impl Cache for Kept {
+    fn swap(&mut self, layer: usize, keys: &mut Vec<f32>, values: &mut Vec<f32>) {
+        for (part, own) in [keys, values].into_iter().enumerate() {
+            std::mem::swap(own, &mut self.0.parts[2 * layer + part]);
         }
     }
-
-    fn store(&mut self, _layer: usize, keys: &[f32], values: &[f32]) {
-        let heads = self.heads;
-        let shape = vec![1, heads.kv_heads, self.length, heads.size];
-        let tokens = || {
-            (0..heads.kv_heads).flat_map(|head| (0..self.length).map(move |token| (head, token)))
-        };
-        let (mut all_keys, mut all_values) = (Vec::new(), Vec::new());
-        all_keys.reserve_exact(shape.iter().product());
-        all_values.reserve_exact(shape.iter().product());
-        for (head, token) in tokens() {
-            let place = key_place(heads, head, token);
-            all_keys.extend((0..heads.size).map(|i| keys[place + i * TILE_KEYS]));
-            let place = value_place(heads, head, token);
-            all_values.extend_from_slice(&values[place..][..heads.size]);
-        }
-        self.present.push((shape.clone(), all_keys));
-        self.present.push((shape, all_values));
-    }
-}
-
-/// Where the first value of a key is; the next ones are a tile's width apart.
-fn key_place(heads: Heads, head: usize, token: usize) -> usize {
-    token / TILE_KEYS * heads.tile() + head * heads.size * TILE_KEYS + token % TILE_KEYS
-}
-
-fn value_place(heads: Heads, head: usize, token: usize) -> usize {
-    token * heads.values() + head * heads.padded()
 }

@@ -40,6 +40,7 @@ pub(super) const ENTRY: EngineEntry = EngineEntry {
     name: NAME,
     device: Device::Gpu { real: real_gpu },
     available,
+    knows: check,
     open,
     open_stream: None,
 };

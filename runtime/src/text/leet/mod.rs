@@ -7,8 +7,8 @@ use super::class::{self, CASED};
 use super::pieces::Tokens;
 use super::rewrite::{ChangeKind, Editor, Edits};
 use super::scan::Leet;
-use speller::Speller;
-use words::{ALPHABETIC, LEET, Word, leet, words, words_at};
+use speller::{Speller, Spelling};
+use words::{ALPHABETIC, LEET, NUMERAL, Word, groups_around, leet, words, words_at};
 
 /// A text is in leet, down to its numbers, from this many words on, if they are this share (a
 /// quarter) of its words.
@@ -16,6 +16,8 @@ const MIN_LEET_WORDS: usize = 3;
 const MIN_LEET_SHARE: usize = 4;
 /// The longest number that stands for a word in such a text.
 const MAX_LEET_NUMBER: usize = 4;
+/// No tokenizer knows longer words of mixed case.
+const MAX_KNOWN_WORD: usize = 24;
 /// A word that only begins with a digit has at least this many letters after it: "4th" is not
 /// "ath".
 const MIN_AFTER_DIGIT: usize = 3;
@@ -66,7 +68,7 @@ impl Reader<'_> {
         if word.text.starts_with('@') && has_letters {
             self.speller.leave_address(&mut word);
         }
-        if word.seen & LEET == 0 || !has_letters && !self.is_leet {
+        if word.seen & LEET == 0 || !has_letters && !self.is_leet || is_encoded(word.text) {
             return;
         }
         let Some(spelling) = self.speller.spell(&word) else {
@@ -78,17 +80,37 @@ impl Reader<'_> {
             (true, false) => {
                 spelling.is_better || word.text.len() <= MAX_LEET_NUMBER && spelling.is_known
             }
-            (false, _) => spelling.is_better && is_leet_shaped(word.text),
+            (false, _) => self.is_likely(&word, spelling) && is_leet_shaped(word.text),
         };
         if !is_read {
             return;
         }
-        if has_letters && spelling.is_better {
+        if has_letters && self.is_likely(&word, spelling) {
             self.likely.push(self.editor.count() as u32);
         }
         let range = word.start..word.start + word.text.len();
         let spelt = self.speller.spelt(spelling);
         self.editor.replace(range, spelt, ChangeKind::Leet);
+    }
+
+    /// Whether a word is likely to be in leet by itself, and not to be an identifier or a part of
+    /// one.
+    fn is_likely(&mut self, word: &Word<'_>, spelling: Spelling) -> bool {
+        let text = self.speller.text;
+        let is_other_readable = |group: Word<'_>| {
+            let is_number = group.seen & ALPHABETIC == 0;
+            match group.seen & (LEET | NUMERAL) {
+                0 => true,
+                _ if is_number => group.text.len() == 1,
+                _ => {
+                    let spelling = self.speller.spell(&group);
+                    spelling.is_some_and(|s| s.is_better && s.is_like_word)
+                }
+            }
+        };
+        spelling.is_better
+            && spelling.is_like_word
+            && groups_around(text, word).all(is_other_readable)
     }
 
     fn finish(self) -> Edits {
@@ -107,6 +129,12 @@ impl Reader<'_> {
         }
         editor.finish()
     }
+}
+
+/// Whether a word is too long to be known as a whole and in such capitals or digits as only
+/// encodings have: no word, whatever it may be spelt as.
+fn is_encoded(word: &str) -> bool {
+    word.len() > MAX_KNOWN_WORD && (speller::is_hexadecimal(word) || speller::is_mixed_case(word))
 }
 
 /// Whether a word has a digit or sign among its letters, and not just a number before or behind it.
@@ -165,6 +193,10 @@ mod tests {
         for benign in [
             "",
             "!!",
+            "Serial number HTF9H7JT3634",
+            "3f0a9c41-77b0-4e15-a3d1-9c0e5be7a413",
+            "sha512-dGhlIHF1aWNrIGJyb3duIGZveA8sK3Zq0Tn5xW9",
+            "K7T5B-4H3JQ-9XW0P-T6R4N-HM8Q3",
             "the 4th at 5pm",
             "mp3 and h264, 3D",
             "win10!",

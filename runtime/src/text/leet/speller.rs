@@ -41,6 +41,8 @@ pub(super) struct Spelling {
     pub(super) is_known: bool,
     /// Whether it takes fewer tokens so.
     pub(super) is_better: bool,
+    /// Whether it takes so few tokens as words do, and identifiers do not.
+    pub(super) is_like_word: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -147,6 +149,7 @@ impl<'a> Speller<'a> {
             length: (self.plain.len() - start) as u32,
             is_known: least <= 1,
             is_better: self.count(least.saturating_add(1)) > least,
+            is_like_word: least <= most_tokens(word.text),
         }
     }
 
@@ -215,6 +218,32 @@ fn place_of(word: ShortWord) -> usize {
 /// Letters are put for signs, both of ASCII, in a text.
 pub(super) fn text_of(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// The tokens that a word in leet takes at most once it is spelt out. Measured with the vocabulary
+/// of the bundled model on words of seven languages, of which it leaves out 4 %, and on random
+/// identifiers, of which it takes none of 18,000.
+fn most_tokens(word: &str) -> usize {
+    /// Hexadecimal digits that are no number are words only up to here.
+    const MIN_HEXADECIMAL: usize = 8;
+    let length = word.chars().count();
+    match () {
+        () if length >= MIN_HEXADECIMAL && is_hexadecimal(word) => 1,
+        () if is_mixed_case(word) => 1,
+        () if is_capital(word) => (length / 3).max(1),
+        () if length < 8 => (length / 2).max(1),
+        () => (2 * length + 2) / 5,
+    }
+}
+
+/// Whether all of a word are hexadecimal digits.
+pub(super) fn is_hexadecimal(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether a word has a capital behind its first character, and a small letter too.
+pub(super) fn is_mixed_case(word: &str) -> bool {
+    word.chars().skip(1).any(char::is_uppercase) && word.chars().any(char::is_lowercase)
 }
 
 /// Whether a word is in capitals, and more than one.

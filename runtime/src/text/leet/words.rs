@@ -157,3 +157,41 @@ pub(super) fn words_at<'a>(text: &'a str, places: &'a [u32]) -> impl Iterator<It
         Some(word)
     })
 }
+
+/// How far around a word the other parts of what may be an identifier are looked at, in bytes.
+const AROUND: usize = 128;
+
+/// The other groups of what stands between white space around a word, if signs such as hyphens join
+/// them: the parts of a UUID, of a licence key, of a path.
+pub(super) fn groups_around<'a>(text: &'a str, word: &Word<'_>) -> impl Iterator<Item = Word<'a>> {
+    let (start, end) = (word.start, word.start + word.text.len());
+    let bytes = text.as_bytes();
+    let joins = |sign: Option<&u8>, other: Option<&u8>| {
+        matches!(
+            sign,
+            Some(b'-' | b'_' | b':' | b'=' | b'.' | b'/' | b'#' | b'+')
+        ) && other.is_some_and(u8::is_ascii_alphanumeric)
+    };
+    let behind = |n: usize| start.checked_sub(n).and_then(|at| bytes.get(at));
+    let is_joined = joins(bytes.get(end), bytes.get(end + 1)) || joins(behind(1), behind(2));
+    let around = match is_joined {
+        true => {
+            let first = text.floor_char_boundary(start.saturating_sub(AROUND));
+            let last = text.ceil_char_boundary((end + AROUND).min(text.len()));
+            let before = text[first..start].rfind(char::is_whitespace);
+            let after = text[end..last].find(char::is_whitespace);
+            before.map_or(first, |at| first + at)..after.map_or(last, |at| end + at)
+        }
+        false => start..start,
+    };
+    let is_between = |c: char| !c.is_alphanumeric();
+    let mut next = around.start;
+    let groups = text[around].split_inclusive(is_between);
+    groups.filter_map(move |group| {
+        let at = next;
+        next += group.len();
+        let group = group.trim_end_matches(is_between);
+        let is_other = !group.is_empty() && !(start..end).contains(&at);
+        is_other.then(|| Word::new(at, group))
+    })
+}

@@ -104,10 +104,18 @@ fn read_shape(
             return Err(TrainError::invalid(path, reason));
         }
     }
-    if recipe.frozen_layers >= config.num_hidden_layers {
+    let layers = recipe.layers.unwrap_or(config.num_hidden_layers);
+    if !(1..=config.num_hidden_layers).contains(&layers) {
         let reason = format!(
-            "the network has {} layers; base.encoder.frozen_layers is {}, expected fewer",
-            config.num_hidden_layers, recipe.frozen_layers
+            "the network has {} layers; base.encoder.layers is {layers}, expected 1 to as many",
+            config.num_hidden_layers
+        );
+        return Err(TrainError::invalid(path, reason));
+    }
+    if recipe.frozen_layers >= layers {
+        let reason = format!(
+            "the network has {layers} layers; base.encoder.frozen_layers is {}, expected fewer",
+            recipe.frozen_layers
         );
         return Err(TrainError::invalid(path, reason));
     }
@@ -124,7 +132,7 @@ fn read_shape(
     }
     Ok(EncoderShape {
         vocabulary: config.vocab_size,
-        layers: config.num_hidden_layers,
+        layers,
         hidden: config.hidden_size,
         heads: config.num_attention_heads,
         intermediate: config.intermediate_size,

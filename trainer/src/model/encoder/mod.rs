@@ -9,6 +9,7 @@
 mod classifier;
 pub(crate) mod folder;
 mod parameters;
+mod rounding;
 pub(crate) mod shape;
 
 use std::rc::Rc;

@@ -65,6 +65,14 @@ fn a_run_starts_from_a_checkpoint_or_from_nothing() {
     assert!(error(&neither).contains("either [base] alone"));
 }
 
+#[test]
+fn what_is_for_encoders_alone_is_refused_elsewhere() {
+    let share = MINI.replacen("ema =", "base_share = 0.2\nema =", 1);
+    assert!(error(&share).contains("classifier.base_share: expected 0 without"));
+    let probe = format!("{MINI}\n[classifier.linear_probe]\nsteps = 1\nlearning_rate = 0.1\n");
+    assert!(error(&probe).contains("classifier.linear_probe: expected no table without"));
+}
+
 /// Every key of an optimizer, in every stage.
 #[test]
 fn keys_of_an_optimizer_are_checked_like_others() {

@@ -12,6 +12,8 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 
 pub(super) use self::isa::{Isa, LANES, Line, PANEL, TILE_ROWS, Tile};
 use super::attention::{self, Attention};
@@ -131,6 +133,8 @@ pub(super) static KERNELS: &[Kernel] = &[
         neon::Neon::<false>::new(),
         #[target_feature(enable = "neon")]
     ),
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    kernel!("wasm-simd128", || true, wasm::Wasm::new(),),
     kernel!("scalar", || true, scalar::Scalar::new(),),
 ];
 

@@ -12,9 +12,18 @@ fn stub(text: &str, out: &mut dyn Write) -> Result<bool, Failure> {
     Ok(text == "bad")
 }
 
+const STOP: Lines = Lines {
+    keeps_going: false,
+    json: false,
+};
+
 fn lines(input: &[u8]) -> (Result<Outcome, String>, String) {
+    lines_as(STOP, input)
+}
+
+fn lines_as(how: Lines, input: &[u8]) -> (Result<Outcome, String>, String) {
     let mut out = Vec::new();
-    let result = check_lines(input, &mut out, &mut stub).map_err(|failure| match failure {
+    let result = check_lines(how, input, &mut out, &mut stub).map_err(|failure| match failure {
         Failure::Message(text) => text,
         Failure::OutputClosed => "output closed".to_owned(),
     });
@@ -32,7 +41,41 @@ fn every_line_is_a_text() {
 fn one_unsafe_line_decides_the_status() {
     assert_eq!(lines(b"bad\ngood\n").0, Ok(Outcome::Unsafe));
     assert_eq!(lines(b"good\nbad\n").0, Ok(Outcome::Unsafe));
-    assert_eq!(lines(b"").0, Ok(Outcome::Safe));
+}
+
+#[test]
+fn nothing_read_is_no_pass() {
+    let error = lines(b"").0.unwrap_err();
+    assert!(error.contains("no text was checked"), "{error}");
+    assert_eq!(lines(b"\n").0, Ok(Outcome::Safe));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_text() {
+    let (result, out) = lines("\u{feff}bad\n\u{feff}bad\n".as_bytes());
+    assert_eq!(result, Ok(Outcome::Unsafe));
+    assert_eq!(out, "<bad>\n<\u{feff}bad>\n");
+}
+
+#[test]
+fn bad_lines_are_reported_and_passed_over_on_request() {
+    let how = Lines {
+        keeps_going: true,
+        json: true,
+    };
+    let mut input = b"good\nb\xffd\n".to_vec();
+    input.extend(vec![b'a'; 2 * MAX_TEXT_BYTES]);
+    input.extend(b"\nfail\nbad\n");
+    let (result, out) = lines_as(how, &input);
+    assert_eq!(result, Err("3 of 5 lines could not be checked".to_owned()));
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 5, "{out}");
+    assert_eq!((lines[0], lines[4]), ("<good>", "<bad>"));
+    assert!(
+        lines[1].starts_with("{\"error\":\"not valid UTF-8"),
+        "{out}"
+    );
+    assert!(lines[2].contains("longer than") && lines[3].contains("no engine"));
 }
 
 #[test]
@@ -60,7 +103,7 @@ fn a_line_has_a_longest_length() {
 
     let endless = io::BufReader::new(io::repeat(b'a'));
     let mut out = Vec::new();
-    let result = check_lines(endless, &mut out, &mut stub);
+    let result = check_lines(STOP, endless, &mut out, &mut stub);
     assert!(matches!(result, Err(Failure::Message(text)) if text.contains("line 1: longer than")));
 }
 
@@ -75,7 +118,7 @@ fn a_closed_output_is_not_a_message() {
             Ok(())
         }
     }
-    let result = check_lines(&b"good\n"[..], &mut Closed, &mut stub);
+    let result = check_lines(STOP, &b"good\n"[..], &mut Closed, &mut stub);
     assert!(matches!(result, Err(Failure::OutputClosed)));
 }
 
@@ -97,21 +140,11 @@ fn a_verdict_is_out_before_the_next_line_is_read() {
         log.borrow_mut().push(format!("checked {text}"));
         Ok(false)
     };
-    check_lines(io::BufReader::new(input), &mut Vec::new(), &mut note)
+    check_lines(STOP, io::BufReader::new(input), &mut Vec::new(), &mut note)
         .ok()
         .unwrap();
     assert_eq!(
         *log.borrow(),
         ["read a", "checked a", "read b", "checked b", "read "]
     );
-}
-
-#[test]
-fn says_what_to_do_when_there_is_no_text() {
-    for (terminal, advice) in [(true, "as an argument"), (false, "add \"-\"")] {
-        let Failure::Message(text) = nothing_to_check(terminal) else {
-            panic!()
-        };
-        assert!(text.contains(advice), "{text}");
-    }
 }

@@ -1,0 +1,92 @@
+// The shared cases: verdicts are those of the C library, and scores those of its engine native.
+// bindings/cases.py writes them, and DUOGUARD_CASES names the file; scripts/bindings.sh does both.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+
+import { Guard, GuardError } from "../index.js";
+
+const JOINS = ["space", "newline", "separate"];
+
+const path = process.env.DUOGUARD_CASES;
+assert.ok(path, "DUOGUARD_CASES names no file of cases: see scripts/bindings.sh");
+const lines = readFileSync(path, "utf8").trimEnd().split("\n");
+assert.ok(lines.length >= 60);
+
+const pairs = (line) => Object.fromEntries(line.trimEnd().split("\t").map((pair) => pair.split(/=(.*)/s)));
+const text = (digits) => Buffer.from(digits, "hex").toString("utf8");
+
+function float(digits) {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setUint32(0, parseInt(digits, 16));
+  return view.getFloat32(0);
+}
+
+function bits(score) {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setFloat32(0, score);
+  return String(view.getUint32(0));
+}
+
+const guard = await Guard.load();
+
+function optionsOf(given) {
+  const options = {};
+  if ("language" in given) options.language = text(given.language);
+  if ("join" in given) options.join = JOINS[Number(given.join)];
+  if ("max_tokens" in given) options.maxTokens = Number(given.max_tokens);
+  if ("target_fpr" in given) options.targetFpr = float(given.target_fpr);
+  if ("literal" in given) options.literal = true;
+  if ("thresholds" in given) {
+    const named = given.thresholds.split(",").map((digits, place) => [guard.categories[place], digits]);
+    const set = named.filter(([, digits]) => digits !== "0");
+    options.thresholds = Object.fromEntries(set.map(([name, digits]) => [name, float(digits)]));
+  }
+  return options;
+}
+
+function said(verdict, prompt, response) {
+  const { span } = verdict;
+  const within = span.part === "response" ? response : prompt;
+  const bytes = (end) => String(Buffer.byteLength(within.slice(0, end)));
+  return {
+    status: "DUOGUARD_OK",
+    flagged: String(Number(verdict.flagged)),
+    top_category: String(verdict.category === null ? -1 : guard.categories.indexOf(verdict.category)),
+    top_score: bits(verdict.score),
+    tokens: String(verdict.tokens),
+    tokens_scored: String(verdict.tokensScored),
+    windows: String(verdict.windows),
+    language: verdict.language,
+    span_in_response: String(Number(span.part === "response")),
+    span_begin: bytes(span.start),
+    span_end: bytes(span.end),
+    coverage_partial: String(Number(verdict.partial)),
+    scores: Object.values(verdict.scores).map(bits).join(","),
+  };
+}
+
+for (let at = 0; at < lines.length; at += 2) {
+  const [given, answer] = [pairs(lines[at]), pairs(lines[at + 1])];
+  test(text(given.name), () => {
+    const prompt = text(given.prompt ?? "");
+    const response = "response" in given ? text(given.response) : undefined;
+    const options = optionsOf(given);
+    if (answer.status !== "DUOGUARD_OK") {
+      assert.throws(
+        () => guard.check(prompt, { response, ...options }),
+        (error) => error instanceof GuardError && `DUOGUARD_${error.status}` === answer.status,
+      );
+      return;
+    }
+    const { reserved, stream_agrees: agrees, ...expected } = answer;
+    assert.equal(agrees + reserved, "10");
+    const verdict = guard.check(prompt, { response, ...options });
+    assert.deepEqual(said(verdict, prompt, response), expected);
+    const stream = guard.stream({ ...options, prompt: response === undefined ? undefined : prompt, debounceBytes: 2 ** 30 });
+    assert.equal(stream.push(response ?? prompt), null);
+    assert.deepEqual(stream.finish(), verdict);
+    stream.close();
+  });
+}

@@ -1,0 +1,60 @@
+//! Which networks the engine knows: those whose tensors and graph it can read.
+
+use super::NAME;
+use super::resident::Resident;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::network::encoder::{Encoder, Form};
+use crate::network::{DECODERS_AND_ENCODERS, Format, Matrix, Network, OnlyLayer, check_origin};
+
+/// A network of a graph, as it lies in the file.
+pub(super) enum Known<'a> {
+    Decoder(Network<'a>),
+    Encoder(Encoder<'a>),
+}
+
+impl<'a> Known<'a> {
+    /// The whole network, or, of a file that has no more, one layer of it. Nothing is packed yet.
+    pub(super) fn of(graph: &'a Graph, only: Option<OnlyLayer>) -> Result<Self> {
+        check_origin(NAME, graph, DECODERS_AND_ENCODERS)?;
+        let weights = graph.weights();
+        Ok(match Form::of(graph)? {
+            Some(form) => Self::Encoder(match only {
+                None => Encoder::read(NAME, weights, form, &Format::ALL)?,
+                Some(only) => Encoder::read_layer(NAME, weights, form, only)?,
+            }),
+            None => {
+                let epsilon = graph.norm_epsilon()?;
+                Self::Decoder(match only {
+                    None => Network::read(NAME, weights, epsilon, &Format::ALL)?,
+                    Some(only) => Network::read_layer(NAME, weights, epsilon, only)?,
+                })
+            }
+        })
+    }
+
+    /// Packs it.
+    pub(super) fn pack(&self, graph: &Graph) -> Result<Resident> {
+        let outline = graph.outline()?;
+        let weights = graph.weights();
+        let rounds = |matrix: &Matrix<'_>| outline.integer_weights.contains(&matrix.name);
+        let mut resident = match self {
+            Self::Encoder(encoder) => Resident::of_encoder(encoder, weights, rounds),
+            Self::Decoder(network) => Resident::of_decoder(network, weights, rounds),
+        };
+        if let Some(kept) = outline.kept_labels {
+            let labels = resident.dimensions.categories;
+            let known = kept
+                .iter()
+                .map(|label| usize::try_from(*label).ok().filter(|label| *label < labels));
+            let known: Option<Vec<_>> = known.collect();
+            resident.head.kept_labels = Some(known.ok_or_else(|| {
+                Error::model(format!(
+                    "{}: its categories are the labels {kept:?} of {labels}: get the bundle again",
+                    graph.file()
+                ))
+            })?);
+        }
+        Ok(resident)
+    }
+}
