@@ -196,7 +196,7 @@ pub(crate) struct EvalArgs {
     pub(crate) texts: Option<usize>,
 }
 
-/// Turn a checkpoint (a Hugging Face folder) into a bundle
+/// Turn a checkpoint (a Hugging Face folder or a GGUF file) into a bundle
 ///
 /// Writes the ONNX graph, quantises it, compares it with the checkpoint and with its unquantised
 /// self, and puts what it found into the bundle's manifest. Where quantising changes the guard by
@@ -209,11 +209,11 @@ Texts are lines of JSON: {\"text\":..,\"lang\":tag,\"unsafe\":0|1,\"categories\"
 Examples:
   duoguard export DuoGuard-0.5B bundle
   duoguard export --quantize auto --calibrate validation.jsonl runs/mini/checkpoint models/mini
-  duoguard export --quantize none --force CHECKPOINT_DIR BUNDLE_DIR")]
+  duoguard export --quantize none --force CHECKPOINT BUNDLE_DIR")]
 pub(crate) struct ExportArgs {
-    /// The checkpoint: config.json, tokenizer.json, and model.safetensors or several such files
-    /// with their index
-    #[arg(value_name = "CHECKPOINT_DIR")]
+    /// The checkpoint: a folder with config.json, tokenizer.json, and model.safetensors or several
+    /// such files with their index; or a GGUF file
+    #[arg(value_name = "CHECKPOINT")]
     pub(crate) checkpoint: PathBuf,
     /// The bundle to write
     #[arg(value_name = "BUNDLE_DIR")]

@@ -14,9 +14,15 @@ const TARGETS: &[(&str, u32)] = &[
     ("bundle", 1024),
     ("manifest", 4096),
     ("bodies", 512),
+    ("gguf", 8192),
 ];
 /// What is instrumented; in other crates nothing is looked for.
-const INSTRUMENTED: &[&str] = &["duoguard", "duoguard-serve", "duoguard-fuzz"];
+const INSTRUMENTED: &[&str] = &[
+    "duoguard",
+    "duoguard-export",
+    "duoguard-serve",
+    "duoguard-fuzz",
+];
 const FLAGS: &str = r#"["-Cpasses=sancov-module", "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
     "-Cllvm-args=-sanitizer-coverage-pc-table", "-Cllvm-args=-sanitizer-coverage-trace-compares",
