@@ -196,7 +196,7 @@ pub(crate) struct EvalArgs {
     pub(crate) texts: Option<usize>,
 }
 
-/// Turn a checkpoint (a Hugging Face folder) into a bundle
+/// Turn a checkpoint (a Hugging Face folder or a GGUF file) into a bundle
 ///
 /// Writes the ONNX graph, quantises it, compares it with the checkpoint and with its unquantised
 /// self, and puts what it found into the bundle's manifest. Where quantising changes the guard by
@@ -209,11 +209,11 @@ Texts are lines of JSON: {\"text\":..,\"lang\":tag,\"unsafe\":0|1,\"categories\"
 Examples:
   duoguard export DuoGuard-0.5B bundle
   duoguard export --quantize auto --calibrate validation.jsonl runs/mini/checkpoint models/mini
-  duoguard export --quantize none --force CHECKPOINT_DIR BUNDLE_DIR")]
+  duoguard export --quantize none --force CHECKPOINT BUNDLE_DIR")]
 pub(crate) struct ExportArgs {
-    /// The checkpoint: config.json, tokenizer.json, and model.safetensors or several such files
-    /// with their index
-    #[arg(value_name = "CHECKPOINT_DIR")]
+    /// The checkpoint: a folder with config.json, tokenizer.json, and model.safetensors or several
+    /// such files with their index; or a GGUF file
+    #[arg(value_name = "CHECKPOINT")]
     pub(crate) checkpoint: PathBuf,
     /// The bundle to write
     #[arg(value_name = "BUNDLE_DIR")]
@@ -272,6 +272,9 @@ pub(crate) struct InspectArgs {
     /// The bundle
     #[arg(value_name = "BUNDLE_DIR")]
     pub(crate) bundle: PathBuf,
+    /// Ask for its signature: the public key's file, such as minisign.pub
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
     /// Print all of it: every threshold, the certificate's tables, the provenance and every file
     #[arg(long, short)]
     pub(crate) verbose: bool,
@@ -305,6 +308,9 @@ pub(crate) struct ModelArgs {
     /// folder above it, or here]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
+    /// Take the model only if it is signed: the public key's file, such as minisign.pub
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
     /// The engine that computes: a name from `duoguard engines`, or auto for the first one
     /// available
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parse_engine)]

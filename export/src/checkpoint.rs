@@ -1,31 +1,34 @@
-//! A checkpoint: a Hugging Face folder, opened and checked against its own `config.json`.
+//! A checkpoint: a Hugging Face folder, opened and checked against its own `config.json`, or a GGUF
+//! file, against its metadata.
 
+mod chat;
 mod guard;
+mod tensors;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use safetensors::Dtype;
-
 use crate::config::{Config, Head};
 use crate::embedding::is_of_blocks;
 use crate::error::ExportError;
+use crate::gguf;
 use crate::labels::odds;
 use crate::quantize::BLOCK;
 use crate::shards::{Place, Shards};
-use crate::small::read_extra;
+use crate::small::{read_extra, read_small};
 use crate::strays::{other_kind, prefixed, unread};
 use crate::tokenizer;
 
+pub use chat::Chat;
 pub use guard::{Golden, GoldenCase, Guard};
+pub(crate) use tensors::in_layer;
 
 /// The names of the tensors that stand outside the layers.
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 pub(crate) const NORM: &str = "model.norm.weight";
 pub(crate) const SCORE: &str = "score.weight";
-const HEAD: &str = "lm_head.weight";
+pub(crate) const HEAD: &str = "lm_head.weight";
 
-const MAX_LABELS: usize = duoguard::MAX_CATEGORIES;
 /// Values of a tensor that are widened at a time, where it is taken in blocks: 16 MiB of f32.
 const BLOCK_VALUES: usize = 4 << 20;
 
@@ -34,10 +37,11 @@ const BLOCK_VALUES: usize = 4 << 20;
 /// The weights are memory-mapped: while it is open, their files must not be changed in place.
 #[derive(Debug)]
 pub struct Checkpoint {
-    folder: PathBuf,
+    path: PathBuf,
     config: Config,
     labels: usize,
     shards: Shards,
+    tokenizer: Vec<u8>,
     prefix: Vec<u32>,
     suffix: Vec<u32>,
     embedding: String,
@@ -47,29 +51,41 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens the folder of a classifier and checks everything an export relies on.
-    pub fn open(folder: &Path) -> Result<Self, ExportError> {
-        Self::open_with(folder, Head::Labels, None)
+    /// Opens a classifier and checks everything an export relies on. `path` is a Hugging Face
+    /// folder, a GGUF file, or a folder with one GGUF file and no `config.json`.
+    pub fn open(path: &Path) -> Result<Self, ExportError> {
+        Self::open_with(path, Head::Labels, None)
     }
 
-    /// Opens the folder of a classifier whose label of that name stands for harmless text.
-    pub fn open_with_safe_label(folder: &Path, name: Option<&str>) -> Result<Self, ExportError> {
-        Self::open_with(folder, Head::Labels, name)
+    /// Opens a classifier whose label of that name stands for harmless text.
+    pub fn open_with_safe_label(path: &Path, name: Option<&str>) -> Result<Self, ExportError> {
+        Self::open_with(path, Head::Labels, name)
     }
 
-    /// Opens the folder of a language model, which cannot be exported; it has no labels.
-    pub fn open_language_model(folder: &Path) -> Result<Self, ExportError> {
-        Self::open_with(folder, Head::Tokens, None)
+    /// Opens a language model, in the same forms, which cannot be exported; it has no labels.
+    pub fn open_language_model(path: &Path) -> Result<Self, ExportError> {
+        Self::open_with(path, Head::Tokens, None)
     }
 
-    fn open_with(folder: &Path, head: Head, safe: Option<&str>) -> Result<Self, ExportError> {
-        if let Some(other) = other_kind(folder) {
-            return Err(ExportError::checkpoint(folder, other));
-        }
-        let config = Config::open(&folder.join("config.json"), head, safe)?;
-        let shards = Shards::open(folder)?;
+    fn open_with(path: &Path, head: Head, safe: Option<&str>) -> Result<Self, ExportError> {
+        let (config, shards, (tokenizer_path, tokenizer)) = match gguf::find(path)? {
+            Some(file) => {
+                let opened = gguf::open(&file, head, safe)?;
+                (opened.config, opened.shards, (file, opened.tokenizer))
+            }
+            None => {
+                if let Some(other) = other_kind(path) {
+                    return Err(ExportError::checkpoint(path, other));
+                }
+                let config = Config::open(&path.join("config.json"), head, safe)?;
+                let shards = Shards::open(path)?;
+                let tokenizer = path.join("tokenizer.json");
+                let bytes = read_small(&tokenizer)?;
+                (config, shards, (tokenizer, bytes))
+            }
+        };
         let labels = match head {
-            Head::Labels => labels(&config, &shards)?,
+            Head::Labels => tensors::labels(&config, &shards)?,
             Head::Tokens => 0,
         };
         let embedding = match &config.encoder {
@@ -77,12 +93,14 @@ impl Checkpoint {
             None => EMBEDDING.to_owned(),
         };
         let mut checkpoint = Self {
-            golden: read_extra(&folder.join("golden.json"))?,
-            guard: read_extra(&folder.join("duoguard.json"))?.unwrap_or_default(),
-            folder: folder.to_owned(),
+            // Not for a file: its folder may hold files of other models.
+            golden: read_extra(&path.join("golden.json"))?,
+            guard: read_extra(&path.join("duoguard.json"))?.unwrap_or_default(),
+            path: path.to_owned(),
             config,
             labels,
             shards,
+            tokenizer,
             prefix: Vec::new(),
             suffix: Vec::new(),
             embedding,
@@ -93,16 +111,29 @@ impl Checkpoint {
         checkpoint.check_golden()?;
         checkpoint.compare_odds();
         (checkpoint.prefix, checkpoint.suffix) = tokenizer::check(
-            &checkpoint.folder.join("tokenizer.json"),
+            (&tokenizer_path, &checkpoint.tokenizer),
             &checkpoint.config,
             checkpoint.guard.prefix_text.as_deref(),
         )?;
         Ok(checkpoint)
     }
 
-    /// The folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// The folder or the file that was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its `tokenizer.json`; for a GGUF file, one made of the metadata.
+    pub fn tokenizer(&self) -> &[u8] {
+        &self.tokenizer
+    }
+
+    /// What it says about chats, of which only instructed models know.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not what it must be.
+    pub fn chat(&self) -> Result<Chat, ExportError> {
+        Chat::open(&self.path)
     }
 
     /// The shape of the network.
@@ -222,49 +253,57 @@ impl Checkpoint {
             ),
             _ => return Ok(()),
         };
-        let path = self.folder.join("duoguard.json");
+        let path = self.path.join("duoguard.json");
         Err(ExportError::checkpoint(&path, reason))
     }
 
     fn check_tensors(&self) -> Result<(), ExportError> {
-        for (name, shape) in expected_tensors(&self.config, self.labels) {
+        for (name, shape) in tensors::expected(&self.config, self.labels) {
             let refused =
                 |message: String| ExportError::checkpoint(self.shards.path(&name), message);
+            let called = self.shards.name(&name);
             let place = self.shards.place(&name).ok_or_else(|| {
                 refused(format!(
-                    "tensor {name} is missing; expected {shape:?}{}",
+                    "tensor {called} is missing; expected {shape:?}{}",
                     prefixed(&self.shards, &name)
                 ))
             })?;
             if place.shape != shape {
+                let asks = match self.shards.is_gguf() {
+                    true => "the metadata ask",
+                    false => "config.json asks",
+                };
                 return Err(refused(format!(
-                    "tensor {name} is {:?}; config.json asks for {shape:?}",
+                    "tensor {called} is {:?}; {asks} for {shape:?}",
                     place.shape
                 )));
             }
-            if !matches!(place.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+            if let Some(dtype) = place.encoding.unsupported() {
                 return Err(refused(format!(
-                    "tensor {name} is of type {:?}; only F32, F16 and BF16 are supported",
-                    place.dtype
+                    "tensor {called} is of type {dtype:?}; only F32, F16 and BF16 are supported"
                 )));
             }
             let mut before = 0;
             for block in self.row_blocks(&name) {
                 if let Some(index) = block.iter().position(|x| !x.is_finite()) {
                     return Err(refused(format!(
-                        "tensor {name} has a value that is not a finite number, at index {}; the training diverged or the file is damaged",
+                        "tensor {called} has a value that is not a finite number, at index {}; the training diverged or the file is damaged",
                         before + index
                     )));
                 }
                 before += block.len();
             }
         }
-        let expected = expected_tensors(&self.config, self.labels).map(|(name, _)| name);
+        let expected = tensors::expected(&self.config, self.labels).map(|(name, _)| name);
         let is_decoder = self.config.encoder.is_none();
-        if let Some((name, message)) = unread(&self.shards, expected, is_decoder) {
-            return Err(ExportError::checkpoint(self.shards.path(&name), message));
+        let stray = match self.shards.is_gguf() {
+            true => gguf::unread(&self.shards, expected.collect(), &self.config),
+            false => unread(&self.shards, expected, is_decoder),
+        };
+        match stray {
+            Some((name, message)) => Err(ExportError::checkpoint(self.shards.path(&name), message)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn check_golden(&self) -> Result<(), ExportError> {
@@ -272,7 +311,7 @@ impl Checkpoint {
             return Ok(());
         };
         let refused =
-            |message: String| ExportError::checkpoint(&self.folder.join("golden.json"), message);
+            |message: String| ExportError::checkpoint(&self.path.join("golden.json"), message);
         if !(golden.tolerance > 0.0 && golden.tolerance.is_finite()) {
             return Err(refused(format!(
                 "tolerance is {}; expected a positive number",
@@ -317,95 +356,4 @@ impl Checkpoint {
             case.logits = odds(&case.logits, safe);
         }
     }
-}
-
-/// The name of a tensor of a layer.
-pub(crate) fn in_layer(layer: usize, name: &str) -> String {
-    format!("model.layers.{layer}.{name}")
-}
-
-/// Every tensor of the network with its shape, made one at a time: a `config.json` may claim a
-/// million layers.
-fn expected_tensors(
-    config: &Config,
-    labels: usize,
-) -> Box<dyn Iterator<Item = (String, Vec<usize>)> + '_> {
-    if let Some(encoder) = &config.encoder {
-        return Box::new(encoder.tensors(config, labels));
-    }
-    let head = match labels {
-        0 if config.tied => None,
-        0 => Some((HEAD.to_owned(), vec![config.vocabulary, config.hidden])),
-        labels => Some((SCORE.to_owned(), vec![labels, config.hidden])),
-    };
-    let outside = [
-        (EMBEDDING.to_owned(), vec![config.vocabulary, config.hidden]),
-        (NORM.to_owned(), vec![config.hidden]),
-    ];
-    let layers = 0..config.layers;
-    let all = outside.into_iter().chain(head);
-    Box::new(all.chain(layers.flat_map(|layer| layer_tensors(config, layer))))
-}
-
-fn layer_tensors(config: &Config, layer: usize) -> Vec<(String, Vec<usize>)> {
-    let (hidden, kv, inner) = (config.hidden, config.kv_width(), config.intermediate);
-    let mut tensors = vec![
-        ("input_layernorm.weight", vec![hidden]),
-        ("post_attention_layernorm.weight", vec![hidden]),
-        ("self_attn.q_proj.weight", vec![hidden, hidden]),
-        ("self_attn.k_proj.weight", vec![kv, hidden]),
-        ("self_attn.v_proj.weight", vec![kv, hidden]),
-        ("self_attn.o_proj.weight", vec![hidden, hidden]),
-        ("mlp.gate_proj.weight", vec![inner, hidden]),
-        ("mlp.up_proj.weight", vec![inner, hidden]),
-        ("mlp.down_proj.weight", vec![hidden, inner]),
-    ];
-    if config.qkv_bias {
-        tensors.extend([
-            ("self_attn.q_proj.bias", vec![hidden]),
-            ("self_attn.k_proj.bias", vec![kv]),
-            ("self_attn.v_proj.bias", vec![kv]),
-        ]);
-    }
-    let named = tensors.into_iter();
-    named
-        .map(|(name, shape)| (in_layer(layer, name), shape))
-        .collect()
-}
-
-/// Rows of the tensor that gives the labels.
-fn labels(config: &Config, shards: &Shards) -> Result<usize, ExportError> {
-    let score = match &config.encoder {
-        Some(encoder) => format!("{}.weight", encoder.classifier()),
-        None => SCORE.to_owned(),
-    };
-    let refused = |message: String| ExportError::checkpoint(shards.path(&score), message);
-    let place = shards.place(&score).ok_or_else(|| {
-        refused(format!(
-            "tensor {score} is missing; expected [labels, {}]{}",
-            config.hidden,
-            prefixed(shards, &score)
-        ))
-    })?;
-    let rows = match place.shape[..] {
-        [rows, width] if width == config.hidden => rows,
-        _ => {
-            return Err(refused(format!(
-                "tensor {score} is {:?}; expected [labels, {}]",
-                place.shape, config.hidden
-            )));
-        }
-    };
-    if rows == 0 || rows > MAX_LABELS {
-        return Err(refused(format!(
-            "tensor {score} has {rows} rows; expected 1 to {MAX_LABELS}"
-        )));
-    }
-    if !config.labels.is_empty() && config.labels.len() != rows {
-        return Err(refused(format!(
-            "tensor {score} has {rows} rows, but config.json's id2label has {} names",
-            config.labels.len()
-        )));
-    }
-    Ok(rows)
 }

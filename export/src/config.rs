@@ -131,7 +131,16 @@ impl Config {
     fn from_json(bytes: &[u8], head: Head, safe: Option<&str>) -> Result<Self, String> {
         let fields: Map<String, Value> = serde_json::from_slice(bytes)
             .map_err(|cause| format!("not a JSON object: {cause}; get the checkpoint again"))?;
-        let fields = Fields(&fields);
+        Self::from_map(&fields, head, safe)
+    }
+
+    /// Reads the fields of a `config.json`, wherever they come from.
+    pub(crate) fn from_map(
+        fields: &Map<String, Value>,
+        head: Head,
+        safe: Option<&str>,
+    ) -> Result<Self, String> {
+        let fields = Fields(fields);
         let family = family(&fields, head)?;
         let config = match family.encoder {
             None => Self::from_fields(&fields, family, safe)?,
@@ -263,6 +272,16 @@ impl Config {
 
 /// ONNX Runtime 1.32 refuses rotary attention with other head sizes.
 const HEAD_SIZE_MULTIPLE: usize = 16;
+
+/// What `architectures` names a decoder of a family; `None` for a family that there is not.
+pub(crate) fn architecture(model_type: &str, head: Head) -> Option<&'static str> {
+    let is_decoder = |family: &&Family| family.encoder.is_none() && family.model_type == model_type;
+    let family = FAMILIES.iter().find(is_decoder)?;
+    match head {
+        Head::Labels => Some(family.classifier),
+        Head::Tokens => family.language_model,
+    }
+}
 
 fn family(fields: &Fields<'_>, head: Head) -> Result<&'static Family, String> {
     let found = fields.0.get("architectures").unwrap_or(&Value::Null);

@@ -1,5 +1,7 @@
-//! The weights of a checkpoint: `model.safetensors`, or several files and their index.
+//! The weights of a checkpoint: `model.safetensors`, or several files and their index; or a GGUF
+//! file.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
@@ -12,6 +14,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::error::ExportError;
+use crate::gguf::{blocks, gguf_name};
 use crate::small::read_extra;
 
 pub(crate) const SINGLE: &str = "model.safetensors";
@@ -22,26 +25,74 @@ const MAX_HEADER_BYTES: u64 = 64 << 20;
 /// The files that hold the weights, memory-mapped, and where every tensor lies in them.
 #[derive(Debug)]
 pub(crate) struct Shards {
-    files: Vec<Shard>,
+    files: Vec<Map>,
     places: BTreeMap<String, Place>,
+    is_gguf: bool,
 }
 
+/// A file, memory-mapped.
 #[derive(Debug)]
-struct Shard {
+pub(crate) struct Map {
     path: PathBuf,
     map: Mmap,
     /// Whether the map is of the file, so that pages of it can be had again.
     is_of_file: bool,
 }
 
+impl Map {
+    pub(crate) fn open(path: &Path) -> Result<Self, ExportError> {
+        let opened = File::open(path).map_err(ExportError::io("read", path))?;
+        // SAFETY: the map is only read. `Checkpoint` tells callers that the files must not be
+        // changed in place while it is open, which is the one thing that cannot be checked here.
+        let (map, is_of_file) = match unsafe { MmapOptions::new().map_copy_read_only(&opened) } {
+            Ok(map) => (map, true),
+            // Some file systems that are shared between machines have no maps.
+            Err(_) => (
+                in_memory(opened).map_err(ExportError::io("read", path))?,
+                false,
+            ),
+        };
+        let path = path.to_owned();
+        Ok(Self {
+            path,
+            map,
+            is_of_file,
+        })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+}
+
 /// Where a tensor lies, and what it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    file: usize,
-    pub(crate) dtype: Dtype,
+    pub(crate) file: usize,
+    pub(crate) encoding: Encoding,
     pub(crate) shape: Vec<usize>,
-    start: usize,
-    end: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// The size of a head in rows, where within each head the rows of the two halves alternate.
+    /// They are read as if they did not.
+    pub(crate) interleaved: Option<usize>,
+}
+
+/// How the values of a tensor are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Safetensors(Dtype),
+    Gguf(blocks::Kind),
+}
+
+impl Encoding {
+    /// The name of a type that cannot be read.
+    pub(crate) fn unsupported(self) -> Option<Dtype> {
+        match self {
+            Self::Safetensors(Dtype::F32 | Dtype::F16 | Dtype::BF16) | Self::Gguf(_) => None,
+            Self::Safetensors(dtype) => Some(dtype),
+        }
+    }
 }
 
 impl Shards {
@@ -54,6 +105,7 @@ impl Shards {
             return Ok(Self {
                 files: vec![shard],
                 places,
+                is_gguf: false,
             });
         }
         let refused = |message: String| ExportError::checkpoint(&index_path, message);
@@ -65,6 +117,7 @@ impl Shards {
         let mut shards = Self {
             files: Vec::new(),
             places: BTreeMap::new(),
+            is_gguf: false,
         };
         for name in &names {
             if Path::new(name)
@@ -116,6 +169,27 @@ impl Shards {
         Ok(shards)
     }
 
+    /// A GGUF file, and where its tensors lie by the names that a folder has for them.
+    pub(crate) fn of_gguf(map: Map, places: BTreeMap<String, Place>) -> Self {
+        Self {
+            files: vec![map],
+            places,
+            is_gguf: true,
+        }
+    }
+
+    pub(crate) fn is_gguf(&self) -> bool {
+        self.is_gguf
+    }
+
+    /// What the files call a tensor.
+    pub(crate) fn name<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match self.is_gguf {
+            true => gguf_name(name).into(),
+            false => name.into(),
+        }
+    }
+
     /// The names of all tensors, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.places.keys().map(String::as_str)
@@ -136,25 +210,58 @@ impl Shards {
         self.files.iter().map(|file| file.map.len() as u64).sum()
     }
 
-    /// `count` values of a tensor from the value at `start`, in f32; the type of the tensor must be
-    /// F32, F16 or BF16.
+    /// `count` values of a tensor from the value at `start`, in f32: whole rows of a tensor whose
+    /// type can be read.
     pub(crate) fn read(&self, place: &Place, start: usize, count: usize) -> Vec<f32> {
-        let Shard {
-            map, is_of_file, ..
-        } = &self.files[place.file];
-        let bytes = &map[place.start..place.end];
-        let size = place.dtype.bitsize() / 8;
-        let bytes = &bytes[start * size..][..count * size];
-        let values = match place.dtype {
-            Dtype::F16 => widen(bytes, |b| f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => widen(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-            _ => widen(bytes, f32::from_le_bytes),
+        let Some(head) = place.interleaved else {
+            return self.read_stored(place, start, count);
         };
-        if *is_of_file {
-            release(map, place.start + start * size, bytes.len());
+        let width: usize = place.shape[1..].iter().product();
+        let rows = start / width..(start + count) / width;
+        // All rows of the heads that they belong to.
+        let first = rows.start / head * head;
+        let last = rows.end.next_multiple_of(head);
+        let stored = self.read_stored(place, first * width, (last - first) * width);
+        let mut values = Vec::with_capacity(count);
+        for row in rows {
+            let at = (stored_row(row, head) - first) * width;
+            values.extend_from_slice(&stored[at..at + width]);
         }
         values
     }
+
+    /// As [`read`](Self::read), in the order of the file.
+    fn read_stored(&self, place: &Place, start: usize, count: usize) -> Vec<f32> {
+        let Map {
+            map, is_of_file, ..
+        } = &self.files[place.file];
+        let range = match place.encoding {
+            Encoding::Safetensors(dtype) => {
+                let size = dtype.bitsize() / 8;
+                start * size..(start + count) * size
+            }
+            Encoding::Gguf(kind) => kind.range(start, count),
+        };
+        let bytes = &map[place.start..place.end][range.clone()];
+        let values = match place.encoding {
+            Encoding::Safetensors(Dtype::F16) => widen(bytes, |b| f16::from_le_bytes(b).to_f32()),
+            Encoding::Safetensors(Dtype::BF16) => widen(bytes, |b| bf16::from_le_bytes(b).to_f32()),
+            Encoding::Safetensors(_) => widen(bytes, f32::from_le_bytes),
+            Encoding::Gguf(kind) => kind.widen(bytes),
+        };
+        if *is_of_file {
+            release(map, place.start + range.start, bytes.len());
+        }
+        values
+    }
+}
+
+/// Where a file whose heads' halves alternate has row `row`: in a head of 6 rows, rows 0 1 2 3 4 5
+/// stand as 0 3 1 4 2 5, so row 4 stands in place 3.
+fn stored_row(row: usize, head: usize) -> usize {
+    let (start, within) = (row / head * head, row % head);
+    let (half, index) = (within / (head / 2), within % (head / 2));
+    start + 2 * index + half
 }
 
 /// Lets the system take back the memory of pages that were read: a checkpoint is larger than
@@ -186,26 +293,11 @@ struct Index {
     weight_map: UniqueKeys<String>,
 }
 
-fn open_shard(path: &Path, file: usize) -> Result<(Shard, BTreeMap<String, Place>), ExportError> {
-    let opened = File::open(path).map_err(ExportError::io("read", path))?;
-    // SAFETY: the map is only read. `Checkpoint` tells callers that the files must not be changed
-    // in place while it is open, which is the one thing that cannot be checked here.
-    let (map, is_of_file) = match unsafe { MmapOptions::new().map_copy_read_only(&opened) } {
-        Ok(map) => (map, true),
-        // Some file systems that are shared between machines have no maps.
-        Err(_) => (
-            in_memory(opened).map_err(ExportError::io("read", path))?,
-            false,
-        ),
-    };
-    let places = places(&map, file).map_err(|message| ExportError::checkpoint(path, message))?;
-    let path = path.to_owned();
-    let shard = Shard {
-        path,
-        map,
-        is_of_file,
-    };
-    Ok((shard, places))
+fn open_shard(path: &Path, file: usize) -> Result<(Map, BTreeMap<String, Place>), ExportError> {
+    let map = Map::open(path)?;
+    let places = places(map.bytes(), file);
+    let places = places.map_err(|message| ExportError::checkpoint(path, message))?;
+    Ok((map, places))
 }
 
 /// All of a file, read.
@@ -238,10 +330,11 @@ fn places(bytes: &[u8], file: usize) -> Result<BTreeMap<String, Place>, String> 
         let (start, end) = info.data_offsets;
         let place = Place {
             file,
-            dtype: info.dtype,
+            encoding: Encoding::Safetensors(info.dtype),
             shape: info.shape.clone(),
             start: 8 + header + start,
             end: 8 + header + end,
+            interleaved: None,
         };
         (name, place)
     };

@@ -54,8 +54,7 @@ pub(crate) fn other_kind(folder: &Path) -> Option<String> {
     }
     if let Some(name) = ending(&[".gguf"]) {
         return found(format!(
-            "{name} is in the format of llama.cpp, which is not read: get the checkpoint that it \
-             was made of"
+            "{name} is a GGUF file beside a config.json: to read that, name the file itself"
         ));
     }
     if let Some(name) = ending(&[".bin", ".pt", ".pth", ".ckpt"]) {
@@ -113,12 +112,9 @@ pub(crate) fn unread(
         let Some(place) = shards.place(name) else {
             return false;
         };
-        let is_float = matches!(
-            place.dtype,
-            safetensors::Dtype::F32 | safetensors::Dtype::F16 | safetensors::Dtype::BF16
-        );
+        let is_read = place.encoding.unsupported().is_none();
         let count = place.shape.iter().product();
-        is_float && shards.read(place, 0, count).iter().all(|x| *x == 0.0)
+        is_read && shards.read(place, 0, count).iter().all(|x| *x == 0.0)
     };
     let strays = shards.names().filter(|name| !expected.contains(*name));
     for name in strays {

@@ -6,17 +6,15 @@ use tokenizers::Tokenizer;
 
 use crate::config::Config;
 use crate::error::ExportError;
-use crate::small::read_small;
 
-/// Checks the tokenizer against the embedding, and returns what stands before and behind every
-/// text.
+/// Checks the tokenizer, a `tokenizer.json` that is in the file `path` or made of it, against the
+/// embedding, and returns what stands before and behind every text.
 pub(crate) fn check(
-    path: &Path,
+    (path, bytes): (&Path, &[u8]),
     config: &Config,
     prefix_text: Option<&str>,
 ) -> Result<(Vec<u32>, Vec<u32>), ExportError> {
-    let bytes = read_small(path)?;
-    let tokenizer = Tokenizer::from_bytes(&bytes)
+    let tokenizer = Tokenizer::from_bytes(bytes)
         .map_err(|cause| ExportError::checkpoint(path, format!("not a tokenizer: {cause}")))?;
     let largest = tokenizer
         .get_vocab(true)

@@ -59,12 +59,10 @@ pub(crate) fn write(
         files.insert(name.to_owned(), hash);
         bytes += size;
     };
-    let tokenizer = checkpoint.folder().join("tokenizer.json");
-    let tokenizer = fs::read(&tokenizer).map_err(ExportError::io("read", &tokenizer))?;
     add(
         "tokenizer.json",
         write_file(&folder.join("tokenizer.json"), |out| {
-            out.write_all(&tokenizer)
+            out.write_all(checkpoint.tokenizer())
         })?,
     );
     add(
@@ -118,8 +116,12 @@ fn manifest(
         .window_tokens
         .unwrap_or(DEFAULT_WINDOW_TOKENS.min(max_position.saturating_sub(around)));
     let name = || {
-        let folder = checkpoint.folder().canonicalize().ok()?;
-        Some(folder.file_name()?.to_string_lossy().into_owned())
+        let path = checkpoint.path().canonicalize().ok()?;
+        let name = match path.is_file() {
+            true => path.file_stem()?,
+            false => path.file_name()?,
+        };
+        Some(name.to_string_lossy().into_owned())
     };
     let manifest = Manifest {
         format_version: FORMAT_VERSION,
@@ -179,7 +181,7 @@ fn categories(
     if let Some(categories) = &checkpoint.guard().categories {
         if categories.len() != labels {
             return Err(ExportError::checkpoint(
-                &checkpoint.folder().join("duoguard.json"),
+                &checkpoint.path().join("duoguard.json"),
                 format!(
                     "{} categories, but the checkpoint has {labels}",
                     categories.len()

@@ -3,10 +3,10 @@
 mod encoder;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use duoguard_export::checkpoint::Checkpoint;
 use tch::Device;
 
 use crate::data::batch::Batcher;
@@ -18,6 +18,7 @@ use crate::data::rows::{
 };
 use crate::data::tokenizer::Tokenizer;
 use crate::data::validation::{split, write_rows};
+use crate::diagnostics::say;
 use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
 use crate::files::write_atomically;
@@ -124,13 +125,13 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
         let (training, validation) = split(&corpus, recipe);
         if group.is_first() {
             write_rows(&run.join("validation.jsonl"), &validation)?;
-            eprintln!(
+            say(format_args!(
                 "data: {} training rows, {} validation rows, {} parallel texts, {} pairs",
                 training.rows.len(),
                 validation.rows.len(),
                 parallel.len(),
                 pairs.len()
-            );
+            ));
         }
         let (tokenizer, mut base) = base((&training, &parallel, &pairs))?;
         base.reset_classifier(recipe.seed.wrapping_add(1));
@@ -313,20 +314,21 @@ fn pretrained(
 
 /// A base that somebody else trained; its tokenizer is kept with the run.
 fn imported_base(
-    folder: &Path,
+    path: &Path,
     tokenizer_path: &Path,
     recipe: &Recipe,
     (device, group): (&Device, &ProcessGroup),
 ) -> Result<(Tokenizer, Decoder), TrainError> {
-    let base = import::language_model(folder, device)?.without_head();
+    let checkpoint = Checkpoint::open_language_model(path)?;
+    let base = import::decoder(&checkpoint, device).without_head();
     let limit = base.shape.max_position;
-    check_window(folder, recipe.classifier.window_tokens, limit)?;
-    let tokenizer = kept_tokenizer(folder, tokenizer_path, group)?;
+    check_window(path, recipe.classifier.window_tokens, limit)?;
+    let tokenizer = kept_tokenizer(checkpoint.tokenizer(), tokenizer_path, group)?;
     if tokenizer.puts_tokens_first() {
         return Err(TrainError::invalid(
-            &folder.join("tokenizer.json"),
-            "puts special tokens before every text; the trainer takes only tokenizers that put \
-             none",
+            path,
+            "has a tokenizer that puts special tokens before every text; the trainer takes only \
+             tokenizers that put none",
         ));
     }
     Ok((tokenizer, base))
@@ -346,14 +348,12 @@ fn check_window(folder: &Path, tokens: usize, limit: usize) -> Result<(), TrainE
 
 /// The tokenizer of a base, kept with the run at `path`.
 fn kept_tokenizer(
-    folder: &Path,
+    bytes: &[u8],
     path: &Path,
     group: &ProcessGroup,
 ) -> Result<Tokenizer, TrainError> {
-    let from = folder.join("tokenizer.json");
-    let bytes = fs::read(&from).map_err(|e| TrainError::io("read", &from, e))?;
     if group.is_first() {
-        write_atomically(path, &bytes)?;
+        write_atomically(path, bytes)?;
     }
     group.wait();
     Tokenizer::load(path)

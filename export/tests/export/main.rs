@@ -4,6 +4,7 @@ mod calibration;
 mod certificate;
 mod damaged;
 mod encoders;
+mod gguf;
 mod parity;
 mod publishing;
 mod shards;

@@ -79,7 +79,7 @@ fn another_kind_of_folder_is_told_with_what_to_do() {
         ("adapter_model.safetensors", "merge"),
         ("adapter_config.json", "merge"),
         ("pytorch_model.bin", "safe_serialization"),
-        ("model.gguf", "llama.cpp"),
+        ("model.gguf", "not a whole GGUF file"),
         ("weights.safetensors", "rename"),
         ("manifest.json", "bundle"),
     ] {

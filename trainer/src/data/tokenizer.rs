@@ -70,7 +70,16 @@ impl Tokenizer {
     /// # Errors
     /// The file cannot be read or parsed.
     pub(crate) fn load(path: &Path) -> Result<Self, TrainError> {
-        let inner = tokenizers::Tokenizer::from_file(path)
+        let bytes = std::fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
+        Self::from_bytes(&bytes, path)
+    }
+
+    /// Takes a `tokenizer.json` that is from the file `path`.
+    ///
+    /// # Errors
+    /// It cannot be parsed.
+    pub(crate) fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, TrainError> {
+        let inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|e| TrainError::invalid(path, e.to_string()))?;
         Ok(Self {
             inner,

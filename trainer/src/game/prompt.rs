@@ -1,12 +1,11 @@
 //! The form of a generator's prompts, and how its tokens become text.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use duoguard_export::checkpoint::Chat;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, context};
-use serde_json::Value;
 
 use crate::data::lexicon::Lexicon;
 use crate::data::tokenizer::{END, Tokenizer};
@@ -55,40 +54,24 @@ impl PromptFormat {
     ///
     /// # Errors
     /// A file that is missing or is not what it must be; a template that cannot be rendered.
-    pub(crate) fn of_checkpoint(folder: &Path) -> Result<Self, TrainError> {
-        let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
-        let path = folder.join("tokenizer_config.json");
-        let text = fs::read_to_string(&path).map_err(|e| TrainError::io("read", &path, e))?;
-        let config: Value = serde_json::from_str(&text)
-            .map_err(|e| TrainError::invalid(&path, format!("not JSON: {e}")))?;
-        let token = |name: &str| {
-            let value = &config[name];
-            // A token is a string, or an object with its text and how it is matched; or null where
-            // the model has none.
-            let text = value.as_str().or_else(|| value["content"].as_str());
-            text.map_or(String::new(), str::to_owned)
-        };
-        let end = tokenizer.id(&token("eos_token")).ok_or_else(|| {
-            let reason = format!(
-                "eos_token is {}, which is no token of tokenizer.json",
-                config["eos_token"]
-            );
-            TrainError::invalid(&path, reason)
+    pub(crate) fn of_checkpoint(checkpoint: &Path) -> Result<Self, TrainError> {
+        let found = Chat::open(checkpoint)?;
+        let tokenizer = Tokenizer::from_bytes(&found.tokenizer, checkpoint)?;
+        let eos = found.eos.unwrap_or_default();
+        let end = tokenizer.id(&eos).ok_or_else(|| {
+            let reason = format!("eos_token is {eos:?}, which is no token of its tokenizer");
+            TrainError::invalid(checkpoint, reason)
         })?;
-        let (path, template) = match config["chat_template"].as_str() {
-            Some(template) => (path, template.to_owned()),
-            None => {
-                let path = folder.join("chat_template.jinja");
-                let template =
-                    fs::read_to_string(&path).map_err(|e| TrainError::io("read", &path, e))?;
-                (path, template)
-            }
-        };
+        let template = found.template.ok_or_else(|| {
+            let reason = "has no chat template; expected a model that was trained to follow \
+                          instructions";
+            TrainError::invalid(&found.path, reason)
+        })?;
         let chat = ChatFormat {
             template,
-            path,
-            bos: token("bos_token"),
-            eos: token("eos_token"),
+            path: found.path,
+            bos: found.bos.unwrap_or_default(),
+            eos,
         };
         chat.render("Is this template sound?")?;
         Ok(Self {
@@ -221,6 +204,8 @@ fn signed(ids: &[u32]) -> Vec<i32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn folder(template: &str) -> tempfile::TempDir {

@@ -35,8 +35,8 @@ pub(crate) enum PlayersRecipe {
 pub(crate) enum LocalGeneratorRecipe {
     /// Our own decoder, fine-tuned to translate with what pairs and translated seeds there are.
     Own(OwnGeneratorRecipe),
-    /// An instructed checkpoint of the Qwen2 or Llama family: its Hugging Face folder, relative to
-    /// the data.
+    /// An instructed checkpoint of the Qwen2 or Llama family: its Hugging Face folder or GGUF file,
+    /// relative to the data.
     Checkpoint(PathBuf),
 }
 

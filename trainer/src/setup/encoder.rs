@@ -32,7 +32,9 @@ impl<'a> Setup<'a, Encoder> {
         let outputs = classifier_labels(recipe).len();
         let base = |_: Texts<'_>| {
             let base = open_encoder(&folder, settings, outputs, device)?;
-            let tokenizer = kept_tokenizer(&folder, &run.join("tokenizer.json"), group)?
+            let from = folder.join("tokenizer.json");
+            let bytes = std::fs::read(&from).map_err(|e| TrainError::io("read", &from, e))?;
+            let tokenizer = kept_tokenizer(&bytes, &run.join("tokenizer.json"), group)?
                 .around_windows(settings.prefix_text.as_deref())?;
             let tokens = recipe.classifier.window_tokens + tokenizer.tokens_around();
             check_window(&folder, tokens, base.shape.positions)?;
