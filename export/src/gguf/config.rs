@@ -219,8 +219,8 @@ fn scaling(file: &File, bytes: &[u8], config: &Config) -> Result<Option<Llama3Sc
     };
     for (index, found) in factors.iter().enumerate() {
         let expected = plain.frequency(index, size) / scaled.frequency(index, size);
-        // Not a number, too.
-        if !((found / expected - 1.0).abs() <= TOLERANCE) {
+        let difference = (found / expected - 1.0).abs();
+        if difference.is_nan() || difference > TOLERANCE {
             return Err(format!(
                 "tensor {ROPE_FREQUENCIES} has {found} at index {index}; Llama 3's scaling by {largest} has {expected} there, and only that is supported so far"
             ));
