@@ -153,8 +153,8 @@ DUOGUARD_API duoguard_status duoguard_engine_available(size_t index, duoguard_er
 /* ---- Model ----------------------------------------------------------------------------------- */
 /* A bundle, opened and verified. It does not change, and is shared by all sessions on it.
  *
- * Made by duoguard_model_open or duoguard_model_open_memory; freed by duoguard_model_free. Its
- * sessions may live on. Any number of threads may use it at once. */
+ * Made by duoguard_model_open, duoguard_model_open_memory or one of these with options; freed by
+ * duoguard_model_free. Its sessions may live on. Any number of threads may use it at once. */
 typedef struct duoguard_model duoguard_model;
 
 /* Opens the bundle in a folder.
@@ -196,6 +196,34 @@ typedef struct duoguard_file {
  * DUOGUARD_UNSUPPORTED, DUOGUARD_OUT_OF_MEMORY or DUOGUARD_PANIC. Any thread. */
 DUOGUARD_API duoguard_status duoguard_model_open_memory(
     const duoguard_file *files, size_t file_count, duoguard_model **out, duoguard_error *error);
+
+/* How to open a model. Fill it with DUOGUARD_MODEL_OPTIONS_INIT, then change what you need. The
+ * caller's; it and its key are read during the call only. */
+typedef struct duoguard_model_options {
+    uint32_t struct_size;   /* sizeof(duoguard_model_options) */
+    uint32_t reserved;
+    const char *public_key; /* whose signature the bundle must have: the text of a minisign.pub, or
+                               only its line that begins with RW, ended by NUL. NULL: none */
+} duoguard_model_options;
+#define DUOGUARD_MODEL_OPTIONS_INIT { sizeof(duoguard_model_options), 0, NULL }
+
+/* Does what duoguard_model_open does, as the options say.
+ *
+ * With a public key, the bundle must hold manifest.json.minisig, a signature of manifest.json in
+ * minisign's format. As the manifest has the SHA-256 of every other file, one without it, with that
+ * of another key, or with any other byte fails with DUOGUARD_INVALID_MODEL. A text that is no key
+ * fails with DUOGUARD_INVALID_ARGUMENT.
+ *
+ * options  How; struct_size at least 8. NULL: DUOGUARD_MODEL_OPTIONS_INIT. Any thread. */
+DUOGUARD_API duoguard_status duoguard_model_open_with(
+    const char *path, const duoguard_model_options *options, duoguard_model **out,
+    duoguard_error *error);
+
+/* Does what duoguard_model_open_memory does, as the options say: with a public key, the signature
+ * is the file of that name among the files. Everything else is as of duoguard_model_open_with. */
+DUOGUARD_API duoguard_status duoguard_model_open_memory_with(
+    const duoguard_file *files, size_t file_count, const duoguard_model_options *options,
+    duoguard_model **out, duoguard_error *error);
 
 /* Frees a model; NULL is accepted. No other thread may be using it; sessions on it may live on. */
 DUOGUARD_API void duoguard_model_free(duoguard_model *model);

@@ -23,7 +23,8 @@ EMULATOR = "qemu-aarch64"
 # Linked whole: under qemu 7.2 the dynamic C library hangs where a thread starts. The linker warns
 # of what needs the dynamic one.
 STATIC = ["-static", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lgcc_eh"]
-# Logits are the same to the last bit; the exponential that makes them probabilities is the system's.
+# Logits are the same to the last bit; the exponential that makes a probability of one is the
+# system's.
 TOLERANCE = 1e-6
 
 

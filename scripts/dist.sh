@@ -37,7 +37,8 @@ esac
 for bundle in models/*/; do
     [[ -f $bundle/manifest.json ]] || continue
     mkdir -p "$folder/share/duoguard/$(basename "$bundle")"
-    for file in manifest.json tokenizer.json model.onnx stream.onnx weights.data README.md; do
+    for file in manifest.json manifest.json.minisig tokenizer.json model.onnx stream.onnx \
+        weights.data README.md; do
         [[ ! -f $bundle/$file ]] || cp "$bundle/$file" "$folder/share/duoguard/$(basename "$bundle")/"
     done
 done

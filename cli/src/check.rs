@@ -5,8 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use duoguard::{
-    CheckOptions, Coverage, Input, Join, MAX_TEXT_BYTES, Model, SessionOptions,
-    without_byte_order_mark,
+    CheckOptions, Coverage, Input, Join, MAX_TEXT_BYTES, SessionOptions, without_byte_order_mark,
 };
 
 use crate::Outcome;
@@ -22,7 +21,7 @@ const STDIN: &str = "-";
 
 pub(crate) fn run(arguments: &CheckArgs) -> Result<Outcome, Failure> {
     let source = source(arguments)?;
-    let model = Model::open(model_path::find(arguments.model.model.as_deref())?)?;
+    let model = model_path::open(&arguments.model)?;
     let mut session = model.session(&SessionOptions {
         engine: arguments.model.engine.clone(),
         threads: arguments.model.threads,

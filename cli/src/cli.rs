@@ -272,6 +272,9 @@ pub(crate) struct InspectArgs {
     /// The bundle
     #[arg(value_name = "BUNDLE_DIR")]
     pub(crate) bundle: PathBuf,
+    /// Ask for its signature: the public key's file, such as minisign.pub
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
     /// Print all of it: every threshold, the certificate's tables, the provenance and every file
     #[arg(long, short)]
     pub(crate) verbose: bool,
@@ -305,6 +308,9 @@ pub(crate) struct ModelArgs {
     /// folder above it, or here]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
+    /// Take the model only if it is signed: the public key's file, such as minisign.pub
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
     /// The engine that computes: a name from `duoguard engines`, or auto for the first one
     /// available
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parse_engine)]

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use duoguard::{Model, Session, SessionOptions};
+use duoguard::{Session, SessionOptions};
 use duoguard_eval::{
     Benchmark, BenchmarkSet, EvaluationPage, OutputFile, Progress, Report, Sentence,
     evaluation_page, judge_sentences, measure_robustness, read_benchmarks, read_benign,
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<Outcome, Failure> {
         Some(folder) => read_benchmarks(folder, &Benchmark::ALL, &distinct(&arguments.languages))?,
         None => Vec::new(),
     };
-    let model = Model::open(model_path::find(arguments.model.model.as_deref())?)?;
+    let model = model_path::open(&arguments.model)?;
     let mut session = model.session(&SessionOptions {
         engine: arguments.model.engine.clone(),
         threads: arguments.model.threads,

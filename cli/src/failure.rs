@@ -1,7 +1,7 @@
 //! How a command fails.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
@@ -31,7 +31,8 @@ impl Failure {
     pub(crate) fn print(&self) {
         if let Self::Message(text) = self {
             const RED: Style = AnsiColor::Red.on_default().bold();
-            anstream::eprintln!("{RED}error:{RED:#} {text}");
+            // Where it cannot be written there is nowhere left to say so; the status tells.
+            let _ = writeln!(anstream::stderr().lock(), "{RED}error:{RED:#} {text}");
         }
     }
 }

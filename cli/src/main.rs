@@ -1,6 +1,7 @@
 //! `duoguard`, the command line tool: checks text, measures models, exports checkpoints.
 //!
 //! Its flags, its JSON and its exit statuses are a contract that scripts depend on.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod certificate;
 mod check;

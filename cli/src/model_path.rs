@@ -1,7 +1,10 @@
-//! Which bundle to use when the command line does not say.
+//! Which bundle to use when the command line does not say, and whose signature it must have.
 
 use std::path::{Path, PathBuf};
 
+use duoguard::{Model, ModelOptions};
+
+use crate::cli::ModelArgs;
 use crate::failure::Failure;
 
 const VARIABLE: &str = "DUOGUARD_MODEL";
@@ -19,6 +22,29 @@ pub(crate) fn find(argument: Option<&Path>) -> Result<PathBuf, Failure> {
     let program = std::env::current_exe().and_then(std::fs::canonicalize).ok();
     let here = std::env::current_dir().ok();
     first_bundle(&places(program.as_deref(), here.as_deref()))
+}
+
+/// Opens the model that the command line asks for.
+pub(crate) fn open(arguments: &ModelArgs) -> Result<Model, Failure> {
+    let options = options(arguments.public_key.as_deref())?;
+    Ok(Model::open_with(
+        find(arguments.model.as_deref())?,
+        &options,
+    )?)
+}
+
+/// How a model is opened, with the public key in a file where one is given.
+pub(crate) fn options(public_key: Option<&Path>) -> Result<ModelOptions, Failure> {
+    let Some(path) = public_key else {
+        return Ok(ModelOptions::default());
+    };
+    let failed =
+        |cause: &dyn std::fmt::Display| Failure::message(format!("{}: {cause}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| failed(&format!("cannot read: {e}")))?;
+    Ok(ModelOptions {
+        public_key: Some(text.parse().map_err(|e: duoguard::Error| failed(&e))?),
+        ..ModelOptions::default()
+    })
 }
 
 /// Where the bundled model may lie, nearest first.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use duoguard::{Model, SessionOptions};
+use duoguard::SessionOptions;
 use duoguard_serve::{Limits, Listen, PolicyOverrides, ServeOptions, Tls, UpstreamOptions, serve};
 
 use crate::Outcome;
@@ -109,7 +109,7 @@ const MAX_WORKERS: usize = 1024;
 
 pub(crate) fn run(arguments: &ServeArgs) -> Result<Outcome, Failure> {
     write_log(arguments);
-    let model = Model::open(model_path::find(arguments.model.model.as_deref())?)?;
+    let model = model_path::open(&arguments.model)?;
     let session = SessionOptions {
         engine: arguments.model.engine.clone(),
         threads: arguments.model.threads,

@@ -51,6 +51,25 @@ pub(crate) trait Growable: Copy {
     const ENDS: &[usize];
 }
 
+/// `duoguard_model_options`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct CModelOptions {
+    pub(crate) struct_size: u32,
+    pub(crate) reserved: u32,
+    pub(crate) public_key: *const c_char,
+}
+
+impl Growable for CModelOptions {
+    const NAME: &str = "model_options";
+    const UNSET: Self = Self {
+        struct_size: 0,
+        reserved: 0,
+        public_key: ptr::null(),
+    };
+    const ENDS: &[usize] = &[offset_of!(Self, public_key), size_of::<Self>()];
+}
+
 /// `duoguard_options`.
 #[derive(Clone, Copy)]
 #[repr(C)]

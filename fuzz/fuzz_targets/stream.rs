@@ -1,27 +1,38 @@
 //! Any bytes in any pieces: the verdict at the end is that on the whole, and bytes that are no text
-//! are refused.
+//! are refused. The first byte is the debounce, the second how the rest is cut; the bundle has the
+//! graph with which looks go on from keys and values.
 #![no_main]
 
 use duoguard::{Input, Stream, StreamOptions};
 use duoguard_fuzz::session;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: (u8, Vec<&[u8]>)| {
-    let (debounce, pieces) = data;
-    let whole = pieces.concat();
+fuzz_target!(|data: &[u8]| {
+    let [debounce, cuts, text @ ..] = data else {
+        return;
+    };
     session(|session| {
         let options = StreamOptions {
-            debounce_bytes: usize::from(debounce),
+            debounce_bytes: usize::from(*debounce),
             ..StreamOptions::default()
         };
         let mut stream = Stream::new(session, options);
-        for piece in &pieces {
+        assert!(stream.uses_cache());
+        // Pieces of one to sixteen bytes, by turns of two lengths.
+        let lengths = [usize::from(cuts & 15) + 1, usize::from(cuts >> 4) + 1];
+        let mut rest = text;
+        for length in lengths.into_iter().cycle() {
+            let (piece, after) = rest.split_at(length.min(rest.len()));
             if stream.push(session, piece).is_err() {
-                assert!(std::str::from_utf8(&whole).is_err());
+                assert!(std::str::from_utf8(text).is_err());
                 return;
             }
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
         }
-        match std::str::from_utf8(&whole) {
+        match std::str::from_utf8(text) {
             Ok(text) => {
                 let verdict = stream.finish(session).expect("the text is whole");
                 assert_eq!(verdict, session.check(&Input::prompt(text)).expect("it has a verdict"));

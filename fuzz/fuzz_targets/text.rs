@@ -1,35 +1,20 @@
-//! Any text, as a prompt and a response: a verdict whose places lie in it, whatever the options
-//! are.
+//! Any text on its way to the network and no further: how else it reads, its tokens and its
+//! windows.
 #![no_main]
 
-use duoguard_fuzz::session;
-use duoguard::{CheckOptions, Coverage, Input, Join};
+use duoguard_fuzz::model;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: (u8, u8, &str, &str)| {
-    let (choice, cap, prompt, response) = data;
-    let options = CheckOptions {
-        join: [Join::Space, Join::Newline, Join::Separate][usize::from(choice) % 3],
-        coverage: match cap {
-            0 => Coverage::Full,
-            cap => Coverage::Partial {
-                max_tokens: usize::from(cap),
-            },
-        },
-        ..CheckOptions::default()
-    };
-    let input = Input {
-        prompt,
-        response: (choice & 4 == 0).then_some(response),
-        language: None,
-    };
-    session(|session| {
-        let verdict = session.check_with(&input, &options).expect("every text has a verdict");
-        assert!(verdict.tokens_scored <= verdict.tokens);
-        assert!((0.0..=1.0).contains(&verdict.score));
-        for span in verdict.changes.iter().map(|change| &change.span).chain(&verdict.span) {
-            assert!(prompt.get(span.prompt.clone()).is_some());
-            assert!(response.get(span.response.clone()).is_some());
+fuzz_target!(|data: &[u8]| {
+    let text = String::from_utf8_lossy(data);
+    model(|model| {
+        let views = model.views(&text).expect("a short text has views");
+        let views = views.iter().map(|(_, view)| view.as_str());
+        for view in std::iter::once(&*text).chain(views) {
+            let tokens = model.tokenize(view).expect("it has tokens");
+            let windows = model.windows(&tokens);
+            assert_eq!(windows.is_empty(), tokens.is_empty());
+            assert!(windows.iter().map(Vec::len).sum::<usize>() >= tokens.len());
         }
     });
 });

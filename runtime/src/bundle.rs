@@ -19,13 +19,14 @@ pub use self::files::{
     BUNDLE_FILES, MAX_GRAPH_BYTES, MAX_MANIFEST_BYTES, MAX_READ_WEIGHTS_BYTES, MAX_TOKENIZER_BYTES,
     MAX_WEIGHTS_HEADER_BYTES, OPTIONAL_BUNDLE_FILES,
 };
-use self::files::{GRAPH, MANIFEST, STREAM, TOKENIZER, WEIGHTS};
+use self::files::{GRAPH, MANIFEST, MAX_SIGNATURE_BYTES, SIGNATURE, STREAM, TOKENIZER, WEIGHTS};
 pub use self::manifest::{
     Architecture, FORMAT_VERSION, Limits, MAX_CATEGORIES, MAX_WINDOW_TOKENS, Manifest, Pooling,
 };
 use self::weights::Residence;
 pub use self::weights::Weights;
 use crate::error::{Error, Result};
+use crate::options::ModelOptions;
 
 /// A bundle whose files are present, within their size limits and of the expected SHA-256.
 #[derive(Debug)]
@@ -40,23 +41,19 @@ impl Bundle {
     /// [`OPTIONAL_BUNDLE_FILES`] that its manifest lists are ignored.
     ///
     /// All files are read, and not needed any more afterwards, if `weights.data` has at most
-    /// [`MAX_READ_WEIGHTS_BYTES`]. A larger one is memory-mapped, as by
-    /// [`open_mapped`](Self::open_mapped).
+    /// [`MAX_READ_WEIGHTS_BYTES`]. A larger one is memory-mapped, as with
+    /// [`ModelOptions::map_weights`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_as(path.as_ref(), Residence::Read)
+        Self::open_with(path, &ModelOptions::default())
     }
 
-    /// Opens a bundle with its `weights.data` memory-mapped, whatever its size: processes that map
-    /// one file share its memory. Where the file system has no maps, it is read.
+    /// Opens the bundle in the folder `path` as the options say.
     ///
-    /// While the bundle, or a model or session made from it, is alive, the file must not be changed
-    /// in place or truncated: verdicts would silently be others, or the process be killed by
-    /// SIGBUS. Replacing it by renaming another file over it is safe.
-    pub fn open_mapped(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_as(path.as_ref(), Residence::Mapped)
-    }
-
-    fn open_as(folder: &Path, residence: Residence) -> Result<Self> {
+    /// # Errors
+    /// Also a bundle that is not signed by the key in the options, before anything else in it is
+    /// read.
+    pub fn open_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self> {
+        let folder = path.as_ref();
         if !folder.is_dir() {
             return Err(Error::io(
                 folder,
@@ -71,6 +68,14 @@ impl Bundle {
         let in_folder =
             |error: Error| Error::new(error.kind(), format!("{}: {error}", folder.display()));
         let (_, json) = read(MANIFEST, MAX_MANIFEST_BYTES)?;
+        if let Some(key) = &options.public_key {
+            let path = folder.join(SIGNATURE);
+            let name = path.display().to_string();
+            match path.try_exists() {
+                Ok(false) => return Err(unsigned(&name)),
+                _ => key.verify(&json, &name, &read_file(&path, MAX_SIGNATURE_BYTES)?)?,
+            }
+        }
         let manifest = Manifest::from_json(&json).map_err(in_folder)?;
         let mut files = BTreeMap::from([
             (MANIFEST, json),
@@ -80,6 +85,10 @@ impl Bundle {
         if manifest.files.contains_key(STREAM) {
             files.extend([read(STREAM, MAX_GRAPH_BYTES)?]);
         }
+        let residence = match options.map_weights {
+            true => Residence::Mapped,
+            false => Residence::Read,
+        };
         let weights = Weights::open(&folder.join(WEIGHTS), residence)?;
         Self::verified(manifest, files, weights).map_err(in_folder)
     }
@@ -89,6 +98,18 @@ impl Bundle {
     /// without `stream.onnx`, streams have no cache.
     pub fn from_memory<N: AsRef<str>, B: AsRef<[u8]>>(
         files: impl IntoIterator<Item = (N, B)>,
+    ) -> Result<Self> {
+        Self::from_memory_with(files, &ModelOptions::default())
+    }
+
+    /// Copies a bundle from (file name, contents) pairs as the options say. The signature that a
+    /// key asks for is the file `manifest.json.minisig`.
+    ///
+    /// # Errors
+    /// Also a bundle that is not signed by the key in the options.
+    pub fn from_memory_with<N: AsRef<str>, B: AsRef<[u8]>>(
+        files: impl IntoIterator<Item = (N, B)>,
+        options: &ModelOptions,
     ) -> Result<Self> {
         let given: Vec<(N, B)> = files.into_iter().collect();
         let find_any = |name: &'static str, limit: u64| {
@@ -112,6 +133,14 @@ impl Bundle {
             })
         };
         let json = find(MANIFEST, MAX_MANIFEST_BYTES)?;
+        if let Some(key) = &options.public_key {
+            let signature = find_any(SIGNATURE, MAX_SIGNATURE_BYTES)?;
+            key.verify(
+                json,
+                SIGNATURE,
+                signature.ok_or_else(|| unsigned(SIGNATURE))?,
+            )?;
+        }
         let mut files = BTreeMap::from([
             (MANIFEST, json.to_vec()),
             (TOKENIZER, find(TOKENIZER, MAX_TOKENIZER_BYTES)?.to_vec()),
@@ -188,6 +217,14 @@ impl Bundle {
         }
         Ok(())
     }
+}
+
+/// Where a key is given and there is no signature.
+fn unsigned(name: &str) -> Error {
+    Error::model(format!(
+        "{name}: not there, so the bundle is not signed, but a public key was given; get a signed \
+         bundle, or sign its manifest: minisign -Sm {MANIFEST}"
+    ))
 }
 
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {

@@ -14,6 +14,7 @@ use crate::engine::{self, ForwardCost};
 use crate::engine::{AutoEngine, choose_auto};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::options::ModelOptions;
 use crate::stream_graph::StreamGraph;
 use crate::text::MAX_TEXT_BYTES;
 use crate::text::normalize::views;
@@ -38,6 +39,11 @@ impl Model {
     /// Opens the bundle in the folder `path`. See [`Bundle::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_bundle(Bundle::open(path)?)
+    }
+
+    /// Opens the bundle in the folder `path` as the options say. See [`Bundle::open_with`].
+    pub fn open_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self> {
+        Self::from_bundle(Bundle::open_with(path, options)?)
     }
 
     /// Makes a model of a bundle.

@@ -1,8 +1,28 @@
-//! What a caller may choose about a check.
+//! What a caller may choose about a model and about a check.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
+use crate::signature::PublicKey;
+
+/// How [`Model::open_with`](crate::Model::open_with) opens a bundle; the default is what
+/// [`Model::open`](crate::Model::open) does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelOptions {
+    /// Whose signature the bundle must have: `manifest.json.minisig`, which `minisign -Sm
+    /// manifest.json` writes beside the manifest. One without it, with that of another key, or with
+    /// any other byte in any file is refused. `None` asks for none.
+    ///
+    /// A signature says who made a bundle, and not that it is the newest of theirs.
+    pub public_key: Option<PublicKey>,
+    /// Whether `weights.data` is memory-mapped, whatever its size: processes that map one file
+    /// share its memory. Where the file system has no maps, it is read.
+    ///
+    /// While the bundle, or a model or session made from it, is alive, the file must not be changed
+    /// in place or truncated: verdicts would silently be others, or the process be killed by
+    /// SIGBUS. Replacing it by renaming another file over it is safe.
+    pub map_weights: bool,
+}
 
 /// What [`Session::check_with`](crate::Session::check_with) does; the default is what
 /// [`Session::check`](crate::Session::check) does.

@@ -12,6 +12,7 @@
 //!
 //! **No verdict is not a safe verdict**: what could not be checked does not pass, unless the policy
 //! says `fail_open`.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod app;
 mod body;

@@ -1,5 +1,6 @@
 //! A server's life: it is set up, it serves, it is asked to stop.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
@@ -167,7 +168,8 @@ pub fn serve(
             true => address,
             false => format!("{scheme}://{address}"),
         };
-        eprintln!("listening on {url}");
+        // A server serves whether or not somebody reads this.
+        let _ = writeln!(std::io::stderr(), "listening on {url}");
         let (stop, reload) = signals.listen();
         server.run(stop, reload).await;
         Ok(())

@@ -323,3 +323,29 @@ fn drivers_say_nothing_in_our_name() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!said.contains("XDG_RUNTIME_DIR"), "{said}");
 }
+
+#[test]
+fn an_unsigned_model_is_refused_where_a_signature_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("minisign.pub");
+    let key = key.to_str().unwrap();
+    assert_error(
+        &check(&["--public-key", key, BENIGN]),
+        &[key, "cannot read"],
+    );
+    fs::write(key, "no key\n").unwrap();
+    assert_error(&check(&["--public-key", key, BENIGN]), &[key, "public key"]);
+    // The key of minisign's own documentation.
+    let text = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    fs::write(key, format!("untrusted comment: a key\n{text}\n")).unwrap();
+    assert_error(
+        &check(&["--public-key", key, BENIGN]),
+        &["minisig", "not signed"],
+    );
+    let output = duoguard()
+        .args(["inspect", "--public-key", key])
+        .arg(mini())
+        .output()
+        .unwrap();
+    assert_error(&output, &["not signed"]);
+}

@@ -6,8 +6,8 @@ use duoguard::{Input, Model, SessionOptions, engines};
 use duoguard_tests::{mini, session_on};
 
 /// How far an engine's logits may lie from `native`'s, which scales activations by the token and
-/// rounds them: `onnxruntime` scales them by the tensor, and `wgpu` does not round them at all. They
-/// differ by what rounding costs.
+/// rounds them: `onnxruntime` scales them by the tensor, and `wgpu` does not round them at all.
+/// They differ by what rounding costs.
 const LOGIT_TOLERANCES: [(&str, f32); 2] = [("onnxruntime", 0.2), ("wgpu", 0.2)];
 
 /// One text a line, after its language tag and a tab; a few are long enough for several windows.

@@ -23,9 +23,12 @@
 //! # Ok::<(), duoguard_trainer::TrainError>(())
 //! ```
 #![warn(unreachable_pub)]
+// These panic where nothing can be written; `diagnostics` says what is done instead.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod baseline;
 mod data;
+mod diagnostics;
 mod distributed;
 mod endpoint;
 mod error;
@@ -42,6 +45,7 @@ mod train;
 
 pub use baseline::LinearBaseline;
 pub use data::rows::DataError;
+pub use diagnostics::say;
 pub use distributed::ProcessGroup;
 pub use endpoint::EndpointError;
 pub use error::TrainError;

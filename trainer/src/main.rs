@@ -1,10 +1,14 @@
 //! `duoguard-train`: from a recipe and labelled text to a bundle.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
-use std::path::PathBuf;
+mod libtorch_failure;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use duoguard_trainer::{ProcessGroup, Recipe, RunOptions, TrainError, device, run};
+use duoguard_trainer::{ProcessGroup, Recipe, RunOptions, TrainError, device, run, say};
 
 /// Trains a guard as a recipe says, and writes a checkpoint and a bundle.
 ///
@@ -41,23 +45,33 @@ fn main() -> ExitCode {
     let group = match ProcessGroup::join() {
         Ok(group) => group,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(format_args!("error: {error}"));
             return ExitCode::from(2);
         }
     };
-    match train(arguments, group.clone()) {
-        Ok(bundle) => {
-            if group.is_first() {
-                println!("{}", bundle.display());
-            }
+    let trained = libtorch_failure::caught(|| train(arguments, group.clone()));
+    let told = trained.and_then(|bundle| match group.is_first() {
+        true => tell(&bundle),
+        false => Ok(()),
+    });
+    match told {
+        Ok(()) => {
             group.leave();
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {}{error}", group.name());
+            say(format_args!("error: {}{error}", group.name()));
             group.abort(2)
         }
     }
+}
+
+/// Writes where the bundle is, which is what whoever reads the output waits for.
+fn tell(bundle: &Path) -> Result<(), String> {
+    let line = format!("{}\n", bundle.display());
+    let mut out = io::stdout().lock();
+    let written = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|cause| format!("cannot write {} to standard output: {cause}", line.trim()))
 }
 
 fn train(arguments: Arguments, group: ProcessGroup) -> Result<PathBuf, TrainError> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tch::Device;
 
+use crate::diagnostics::say;
 use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
 use crate::export::export_classifier;
@@ -103,9 +104,9 @@ fn play(
         Some(folder) => load_benchmarks(&options.data.join(folder))?,
         None => {
             if group.is_first() {
-                eprintln!(
+                say(
                     "game.benchmarks is not set: proposals are not checked for overlap with \
-                     benchmarks"
+                     benchmarks",
                 );
             }
             Vec::new()

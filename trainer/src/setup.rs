@@ -18,6 +18,7 @@ use crate::data::rows::{
 };
 use crate::data::tokenizer::Tokenizer;
 use crate::data::validation::{split, write_rows};
+use crate::diagnostics::say;
 use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
 use crate::files::write_atomically;
@@ -124,13 +125,13 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
         let (training, validation) = split(&corpus, recipe);
         if group.is_first() {
             write_rows(&run.join("validation.jsonl"), &validation)?;
-            eprintln!(
+            say(format_args!(
                 "data: {} training rows, {} validation rows, {} parallel texts, {} pairs",
                 training.rows.len(),
                 validation.rows.len(),
                 parallel.len(),
                 pairs.len()
-            );
+            ));
         }
         let (tokenizer, mut base) = base((&training, &parallel, &pairs))?;
         base.reset_classifier(recipe.seed.wrapping_add(1));

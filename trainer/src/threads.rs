@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use crate::diagnostics::say;
 use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
 use crate::files::{json_lines, write_atomically};
@@ -61,11 +62,11 @@ pub(crate) fn set_threads(
         return Ok(());
     }
     if let Some(last) = lines.last() {
-        eprintln!(
+        say(format_args!(
             "{}: the run goes on with {now:?} after {last:?}; from here on its last digits differ \
              from those of a run that was not stopped",
             path.display()
-        );
+        ));
     }
     lines.push(now);
     write_atomically(&path, &json_lines(&path, &lines)?)

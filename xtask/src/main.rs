@@ -1,6 +1,8 @@
 //! What people and CI run alike: `cargo xtask test`, and its parts. What drives Python or other
 //! programs is a script in `scripts/`.
 
+mod deny;
+mod fuzz;
 mod library;
 mod libtorch;
 mod onnxruntime;
@@ -20,7 +22,7 @@ use xshell::{Shell, cmd};
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 enum Task {
-    /// Run everything that CI runs: ort, torch, lint, tests and ctest, with what they need of
+    /// Run everything that CI runs: ort, torch, lint, deny, tests and ctest, with what they need of
     /// Debian, and scripts/metrics.sh
     Test,
     /// Fetch the pinned ONNX Runtime into target/onnxruntime
@@ -33,6 +35,12 @@ enum Task {
     },
     /// Check the formatting, lint all targets and build the documentation; warnings are errors
     Lint,
+    /// Check what the dependencies may be (deny.toml): licences, duplicate versions, sources
+    Deny {
+        /// Known faults and yanked versions, too; needs GitHub
+        #[arg(long)]
+        advisories: bool,
+    },
     /// Run all Rust tests
     Tests,
     /// Test the C library from C, with the examples: scripts/ctest.py
@@ -40,6 +48,21 @@ enum Task {
         /// Let the loop that watches memory go on for 100,000 checks
         #[arg(long)]
         full: bool,
+    },
+    /// Fuzz the targets of fuzz/, and keep each corpus small; in target/fuzz
+    Fuzz {
+        /// One target; without it, all, one after the other
+        target: Option<String>,
+        /// How long each runs
+        #[arg(long, default_value_t = 5.0)]
+        minutes: f64,
+    },
+    /// Check texts of all kinds on four threads: memory must stay where it is, and verdicts what
+    /// they were; tests/examples/soak.rs
+    Soak {
+        /// How long
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
     },
     /// Train in several processes, with what that needs of Debian: the trainer's tests of its
     /// feature `distributed`, and its lints
@@ -124,6 +147,13 @@ fn run(task: Task) -> Result<()> {
             Ok(())
         }
         Task::Lint => lint(&sh),
+        Task::Deny { advisories } => deny::check(&sh, &root, advisories),
+        Task::Fuzz { target, minutes } => fuzz::run(&sh, &root, target.as_deref(), minutes),
+        Task::Soak { minutes } => {
+            let minutes = minutes.to_string();
+            let soak = ["--package", "duoguard-tests", "--example", "soak"];
+            Ok(cmd!(sh, "cargo run --release {soak...} -- --minutes {minutes}").run()?)
+        }
         Task::Tests => tests(&sh),
         Task::Ctest { full } => ctest(&sh, &root, full),
         Task::Distributed => distributed(&sh, &root),
@@ -157,13 +187,14 @@ type Part<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
 
 /// Runs everything, and says how long each part took.
 fn test(sh: &Shell, root: &Path) -> Result<()> {
-    let parts: [Part<'_>; 8] = [
+    let parts: [Part<'_>; 9] = [
         ("ort", &|| onnxruntime::fetch(sh, root).map(drop)),
         ("torch", &|| torch(sh, root)),
         ("debian", &|| {
             Ok(cmd!(sh, "scripts/debian.sh vulkan browser").run()?)
         }),
         ("lint", &|| lint(sh)),
+        ("deny", &|| deny::check(sh, root, false)),
         ("tests", &|| tests(sh)),
         // Fewer cases than the script makes by itself: CI's time is bounded.
         ("clients", &|| {

@@ -78,8 +78,11 @@ def test_other_threads_run_meanwhile(guard):
 
 
 def test_ctrl_c_ends_a_batch(guard):
+    # A process that a shell put into the background begins without a handler.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, _thread.interrupt_main, [signal.SIGINT])
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         guard.check_batch([UNSAFE * 20] * 20000)
+    signal.signal(signal.SIGINT, before)
     assert guard.check(UNSAFE).flagged

@@ -10,24 +10,30 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use duoguard::{MAX_MANIFEST_BYTES, Manifest, Model};
+use duoguard::{MAX_MANIFEST_BYTES, Manifest, Model, ModelOptions};
 
 use self::files::FileState;
 use crate::Outcome;
 use crate::cli::InspectArgs;
 use crate::failure::Failure;
+use crate::model_path;
 
 const MANIFEST: &str = "manifest.json";
 const STREAM_GRAPH: &str = "stream.onnx";
 
 pub(crate) fn run(arguments: &InspectArgs) -> Result<Outcome, Failure> {
     let out = &mut anstream::stdout().lock();
-    inspect(&arguments.bundle, arguments.verbose, out)?;
+    let options = model_path::options(arguments.public_key.as_deref())?;
+    inspect(&arguments.bundle, (arguments.verbose, &options), out)?;
     Ok(Outcome::Safe)
 }
 
 /// Prints what there is before failing over what is wrong with it.
-fn inspect(bundle: &Path, verbose: bool, out: &mut dyn Write) -> Result<(), Failure> {
+fn inspect(
+    bundle: &Path,
+    (verbose, options): (bool, &ModelOptions),
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let mut print = |text: &str| {
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         written.map_err(Failure::output)
@@ -45,7 +51,10 @@ fn inspect(bundle: &Path, verbose: bool, out: &mut dyn Write) -> Result<(), Fail
             bad.problem()
         )));
     }
-    Model::open(bundle)?;
+    Model::open_with(bundle, options)?;
+    if options.public_key.is_some() {
+        print("signed       by the given key\n")?;
+    }
     print("opens        yes\n")
 }
 

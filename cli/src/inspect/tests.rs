@@ -39,7 +39,7 @@ fn bundle(manifest: &Value, files: &[(&str, &str)]) -> tempfile::TempDir {
 fn described(manifest: &Value, verbose: bool) -> String {
     let folder = bundle(manifest, &[]);
     let mut out = Vec::new();
-    let _ = inspect(folder.path(), verbose, &mut out);
+    let _ = inspect(folder.path(), (verbose, &ModelOptions::default()), &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -159,7 +159,9 @@ fn compares_every_file_with_its_hash() {
 fn a_damaged_bundle_is_described_and_refused() {
     let folder = bundle(&manifest(), &[("model.onnx", "abd")]);
     let mut out = Vec::new();
-    let Err(Failure::Message(text)) = inspect(folder.path(), true, &mut out) else {
+    let Err(Failure::Message(text)) =
+        inspect(folder.path(), (true, &ModelOptions::default()), &mut out)
+    else {
         panic!()
     };
     assert!(text.contains("model.onnx: SHA-256 is "), "{text}");
@@ -169,7 +171,11 @@ fn a_damaged_bundle_is_described_and_refused() {
 #[test]
 fn a_missing_bundle_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    let Err(Failure::Message(text)) = inspect(folder.path(), false, &mut Vec::new()) else {
+    let Err(Failure::Message(text)) = inspect(
+        folder.path(),
+        (false, &ModelOptions::default()),
+        &mut Vec::new(),
+    ) else {
         panic!()
     };
     assert!(text.contains("manifest.json: cannot read"), "{text}");

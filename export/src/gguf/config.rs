@@ -219,8 +219,9 @@ fn scaling(file: &File, bytes: &[u8], config: &Config) -> Result<Option<Llama3Sc
     };
     for (index, found) in factors.iter().enumerate() {
         let expected = plain.frequency(index, size) / scaled.frequency(index, size);
-        let difference = (found / expected - 1.0).abs();
-        if difference.is_nan() || difference > TOLERANCE {
+        // Not a number, too.
+        let off = (found / expected - 1.0).abs();
+        if off.is_nan() || off > TOLERANCE {
             return Err(format!(
                 "tensor {ROPE_FREQUENCIES} has {found} at index {index}; Llama 3's scaling by {largest} has {expected} there, and only that is supported so far"
             ));

@@ -7,8 +7,9 @@ use runtime::{Bundle, Model};
 
 use super::arguments::{array, folder, required, string, utf8};
 use super::call::{free, outcome, pointer, value};
+use super::options::model_options;
 use crate::model::ModelHandle;
-use crate::structs::{CError, CFile};
+use crate::structs::{CError, CFile, CModelOptions};
 
 /// `duoguard_model_open`.
 ///
@@ -20,13 +21,28 @@ pub unsafe extern "C" fn duoguard_model_open(
     out: *mut *mut ModelHandle,
     error: *mut CError,
 ) -> i32 {
-    // SAFETY: `path` ends in NUL, `out` and `error` are the caller's to write to, as the header
-    // says.
+    // SAFETY: the caller's promise, which is the other function's too; it takes NULL for options.
+    unsafe { duoguard_model_open_with(path, ptr::null(), out, error) }
+}
+
+/// `duoguard_model_open_with`.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn duoguard_model_open_with(
+    path: *const c_char,
+    options: *const CModelOptions,
+    out: *mut *mut ModelHandle,
+    error: *mut CError,
+) -> i32 {
+    // SAFETY: `path` ends in NUL, `options` has the size that it says or is NULL, `out` and `error`
+    // are the caller's to write to, as the header says.
     unsafe {
         outcome(error, || {
             let path = folder(required(string(path), "path")?)?;
             let out = required(ptr::NonNull::new(out), "out")?;
-            let model = ModelHandle::new(Model::open(path)?)?;
+            let model = ModelHandle::new(Model::open_with(path, &model_options(options)?)?)?;
             out.write_unaligned(Box::into_raw(Box::new(model)));
             Ok(())
         })
@@ -44,8 +60,24 @@ pub unsafe extern "C" fn duoguard_model_open_memory(
     out: *mut *mut ModelHandle,
     error: *mut CError,
 ) -> i32 {
-    // SAFETY: `files`, the names and the bytes in it are readable during the call, `out` and
-    // `error` are the caller's, as the header says.
+    // SAFETY: the caller's promise, which is the other function's too; it takes NULL for options.
+    unsafe { duoguard_model_open_memory_with(files, file_count, ptr::null(), out, error) }
+}
+
+/// `duoguard_model_open_memory_with`.
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn duoguard_model_open_memory_with(
+    files: *const CFile,
+    file_count: usize,
+    options: *const CModelOptions,
+    out: *mut *mut ModelHandle,
+    error: *mut CError,
+) -> i32 {
+    // SAFETY: `files`, the names and the bytes in it are readable during the call, `options` has
+    // the size that it says or is NULL, `out` and `error` are the caller's, as the header says.
     unsafe {
         outcome(error, || {
             let out = required(ptr::NonNull::new(out), "out")?;
@@ -56,7 +88,8 @@ pub unsafe extern "C" fn duoguard_model_open_memory(
                 let data = array(file.data.cast::<u8>(), file.size, &format!("{name}: data"))?;
                 given.push((name, data));
             }
-            let model = ModelHandle::new(Model::from_bundle(Bundle::from_memory(given)?)?)?;
+            let bundle = Bundle::from_memory_with(given, &model_options(options)?)?;
+            let model = ModelHandle::new(Model::from_bundle(bundle)?)?;
             out.write_unaligned(Box::into_raw(Box::new(model)));
             Ok(())
         })

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use runtime::{EngineChoice, Input, SessionOptions, StreamOptions};
+use runtime::{EngineChoice, Input, ModelOptions, SessionOptions, StreamOptions};
 
 use super::arguments::{array, language, optional_text, text};
 use super::arguments::{string, utf8};
@@ -10,7 +10,24 @@ use super::sized::known;
 use crate::choices;
 use crate::failure::Failure;
 use crate::session::SessionHandle;
-use crate::structs::{CCheckOptions, CInput, COptions, CStreamOptions};
+use crate::structs::{CCheckOptions, CInput, CModelOptions, COptions, CStreamOptions};
+
+/// # Safety
+/// `options` is NULL or has the size that it says, and its key is NULL or ends in NUL.
+pub(super) unsafe fn model_options(options: *const CModelOptions) -> Result<ModelOptions, Failure> {
+    // SAFETY: the caller's promise.
+    let (given, key) = unsafe {
+        let given = known(options)?;
+        (given, string(given.public_key))
+    };
+    choices::reserved("model_options.reserved", given.reserved)?;
+    let field = "model_options.public_key";
+    let key = key.map(|key| utf8(key.to_bytes(), field)).transpose()?;
+    Ok(ModelOptions {
+        public_key: key.map(str::parse).transpose()?,
+        ..ModelOptions::default()
+    })
+}
 
 /// # Safety
 /// `options` is NULL or has the size that it says, and its engine is NULL or ends in NUL.

@@ -11,7 +11,8 @@ use crate::choices::{CACHES, JOINS};
 use crate::message::MESSAGE_SIZE;
 use crate::status::STATUSES;
 use crate::structs::{
-    CCheckOptions, CError, CFile, CInput, COptions, CStreamOptions, CVerdict, LANGUAGE_SIZE,
+    CCheckOptions, CError, CFile, CInput, CModelOptions, COptions, CStreamOptions, CVerdict,
+    LANGUAGE_SIZE,
 };
 
 fn root() -> PathBuf {
@@ -79,6 +80,7 @@ fn constants_and_layouts_are_the_same_in_c() {
     let layouts = [
         &layout!("error", CError, message)[..],
         &layout!("file", CFile, name data size),
+        &layout!("model_options", CModelOptions, struct_size reserved public_key),
         &layout!("options", COptions, struct_size threads engine),
         &layout!("input", CInput,
             struct_size reserved prompt prompt_size response response_size language),

@@ -15,6 +15,7 @@
     ASSERT(type, sizeof(duoguard_##type) == (numbers) + (pointers) * sizeof(void *))
 
 FILLED(file, 0, 3);
+FILLED(model_options, 8, 1);
 FILLED(options, 8, 1);
 FILLED(input, 8, 5);
 FILLED(check_options, 24, 2);
@@ -46,6 +47,10 @@ int main(void) {
     OFFSET(file, name);
     OFFSET(file, data);
     OFFSET(file, size);
+    SIZE(model_options);
+    OFFSET(model_options, struct_size);
+    OFFSET(model_options, reserved);
+    OFFSET(model_options, public_key);
     SIZE(options);
     OFFSET(options, struct_size);
     OFFSET(options, threads);

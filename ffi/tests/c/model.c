@@ -133,8 +133,49 @@ static void test_open_memory(const char *folder) {
     }
 }
 
+/* The tests' bundle is not signed; what a signature does is tested in Rust. */
+static void test_signature(const char *folder) {
+    /* The key of minisign's own documentation. */
+    const char *key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    bundle given = bundle_read(folder);
+    duoguard_file more[FILES + 1];
+    duoguard_model_options options = DUOGUARD_MODEL_OPTIONS_INIT;
+    duoguard_model *model = NULL, *none = NULL;
+
+    CHECK(duoguard_model_open_with(folder, &options, &model, NULL) == DUOGUARD_OK);
+    duoguard_model_free(model);
+    CHECK(duoguard_model_open_memory_with(given.files, FILES, NULL, &model, NULL) == DUOGUARD_OK);
+    duoguard_model_free(model);
+
+    options.public_key = key;
+    CHECK_FAILS(DUOGUARD_INVALID_MODEL, "not signed",
+                duoguard_model_open_with(folder, &options, &none, &error));
+    CHECK_FAILS(DUOGUARD_INVALID_MODEL, "not signed",
+                duoguard_model_open_memory_with(given.files, FILES, &options, &none, &error));
+    memcpy(more, given.files, sizeof given.files);
+    more[FILES].name = "manifest.json.minisig";
+    more[FILES].data = key;
+    more[FILES].size = strlen(key);
+    CHECK_FAILS(DUOGUARD_INVALID_MODEL, "manifest.json.minisig",
+                duoguard_model_open_memory_with(more, FILES + 1, &options, &none, &error));
+    options.public_key = "no key";
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "public key",
+                duoguard_model_open_with(folder, &options, &none, &error));
+    options.public_key = NULL;
+    options.reserved = 1;
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "reserved",
+                duoguard_model_open_with(folder, &options, &none, &error));
+    options.reserved = 0;
+    options.struct_size = 4;
+    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "struct_size",
+                duoguard_model_open_with(folder, &options, &none, &error));
+    CHECK(none == NULL);
+    bundle_free(&given);
+}
+
 void test_model(const char *folder) {
     test_open(folder);
+    test_signature(folder);
     test_open_memory(folder);
 }
 

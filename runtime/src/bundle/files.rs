@@ -5,6 +5,8 @@ pub(crate) const TOKENIZER: &str = "tokenizer.json";
 pub(crate) const GRAPH: &str = "model.onnx";
 pub(crate) const WEIGHTS: &str = "weights.data";
 pub(crate) const STREAM: &str = "stream.onnx";
+/// The signature of `manifest.json`, in minisign's format. It is looked at where a key is given.
+pub(crate) const SIGNATURE: &str = "manifest.json.minisig";
 /// The files that every bundle has.
 pub const BUNDLE_FILES: [&str; 4] = [MANIFEST, TOKENIZER, GRAPH, WEIGHTS];
 /// The files that a bundle may have besides; the manifest lists those that it has. `stream.onnx` is
@@ -15,6 +17,8 @@ pub(crate) const HASHED_FILES: [&str; 3] = [TOKENIZER, GRAPH, WEIGHTS];
 
 /// The largest `manifest.json` that is read.
 pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+/// The largest signature that is read: four short lines.
+pub(crate) const MAX_SIGNATURE_BYTES: u64 = 4 << 10;
 /// The largest `tokenizer.json` that is read.
 pub const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 /// The largest `model.onnx` that is read. The weights are not in it.

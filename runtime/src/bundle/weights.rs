@@ -54,9 +54,9 @@ impl Weights {
         }
         let size = metadata.len();
         if size > 0 && (residence == Residence::Mapped || size > MAX_READ_WEIGHTS_BYTES) {
-            // SAFETY: the map is only read. `Bundle::open` and `Bundle::open_mapped` tell callers
-            // that the file must not be changed in place while it is in use, which is the one thing
-            // that cannot be checked here.
+            // SAFETY: the map is only read. `Bundle::open` and `ModelOptions::map_weights` tell
+            // callers that the file must not be changed in place while it is in use, which is the
+            // one thing that cannot be checked here.
             match unsafe { MmapOptions::new().map_copy_read_only(&file) } {
                 Ok(map) => {
                     let len = map.len();

@@ -15,8 +15,8 @@ use safetensors::tensor::TensorView;
 
 use crate::support::{CATEGORIES, WORDS};
 
-const HEADS: usize = 4;
-const HEAD: usize = 16;
+pub const HEADS: usize = 4;
+pub const HEAD: usize = 16;
 pub const HIDDEN: usize = HEADS * HEAD;
 pub const MAX_POSITION: usize = 16;
 /// What the squares of a value and of its four numbers make.

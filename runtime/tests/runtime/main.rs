@@ -11,5 +11,6 @@ mod engines;
 mod language_head;
 mod policy;
 mod session;
+mod signed;
 mod stream;
 mod support;

@@ -5,7 +5,7 @@ use duoguard::{
 };
 use proptest::prelude::*;
 
-use crate::support::model;
+use crate::support::{Files, model, open};
 
 fn session() -> Session {
     model().session(&SessionOptions::default()).unwrap()
@@ -209,5 +209,27 @@ proptest! {
         };
         let at_the_end = stream.finish(&mut session).unwrap();
         prop_assert_eq!(at_the_end, session.check_with(&input, &check).unwrap());
+    }
+}
+
+#[test]
+fn a_look_from_keys_and_values_is_that_of_whole_windows() {
+    // The largest of its tokens' values is the same however it is computed.
+    let model = open(Files::with_stream()).unwrap();
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    let without = StreamOptions {
+        cache: false,
+        ..options(0)
+    };
+    let mut cached = Stream::new(&session, options(0));
+    let mut whole = Stream::new(&session, without);
+    assert!(cached.uses_cache() && !whole.uses_cache());
+    for word in ["good ", "odd ", "scam ", "good ", "stab ", "good ", "good "] {
+        let looks = [&mut cached, &mut whole]
+            .map(|stream| stream.push(&mut session, word.as_bytes()).unwrap());
+        assert_eq!(
+            looks[0].as_ref().unwrap().scores,
+            looks[1].as_ref().unwrap().scores
+        );
     }
 }

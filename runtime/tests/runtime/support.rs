@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::decoder::{HIDDEN, MAX_POSITION, weights};
+use crate::decoder::{HEAD, HEADS, HIDDEN, MAX_POSITION, weights};
 
 pub const CATEGORIES: [&str; 3] = ["violence", "fraud", "hate"];
 pub const WINDOW_TOKENS: usize = 4;
@@ -32,6 +32,8 @@ pub struct Files {
     pub tokenizer: Vec<u8>,
     pub graph: Vec<u8>,
     pub weights: Vec<u8>,
+    /// `stream.onnx`, if there is one.
+    pub stream: Option<Vec<u8>>,
 }
 
 impl Files {
@@ -41,6 +43,15 @@ impl Files {
             tokenizer: tokenizer(),
             graph: Graph::default().encode(),
             weights: weights(),
+            stream: None,
+        }
+    }
+
+    /// The same with `stream.onnx`.
+    pub fn with_stream() -> Self {
+        Self {
+            stream: Some(Graph::default().encode_stream()),
+            ..Self::new()
         }
     }
 
@@ -51,7 +62,11 @@ impl Files {
             "model.onnx": sha256(&self.graph),
             "weights.data": sha256(&self.weights),
         });
-        BTreeMap::from([
+        if let Some(stream) = &self.stream {
+            self.manifest["files"]["stream.onnx"] = sha256(stream).into();
+        }
+        let stream = self.stream.map(|bytes| ("stream.onnx".to_owned(), bytes));
+        let files = [
             (
                 "manifest.json".to_owned(),
                 self.manifest.to_string().into_bytes(),
@@ -59,7 +74,8 @@ impl Files {
             ("tokenizer.json".to_owned(), self.tokenizer),
             ("model.onnx".to_owned(), self.graph),
             ("weights.data".to_owned(), self.weights),
-        ])
+        ];
+        files.into_iter().chain(stream).collect()
     }
 }
 
@@ -147,6 +163,36 @@ impl Graph<'_> {
     /// serialised `ModelProto`. All rows of the embedding have the same root mean square, which is
     /// the weight of the norm: it changes nothing, and has the one number that tensors do not tell.
     pub fn encode(&self) -> Vec<u8> {
+        self.model(&[
+            bytes(
+                11,
+                &port(self.input, 7, &[symbol("batch"), symbol("tokens")]),
+            ),
+            bytes(
+                12,
+                &port(self.output, 1, &[symbol("batch"), known(self.columns)]),
+            ),
+        ])
+    }
+
+    /// The same with keys and values before and behind, which nothing in it computes: for the engine
+    /// native, which goes by the tensors.
+    pub fn encode_stream(&self) -> Vec<u8> {
+        let mut ports = vec![
+            bytes(11, &port(self.input, 7, &[known(1), symbol("tokens")])),
+            bytes(12, &port(self.output, 1, &[known(1), known(self.columns)])),
+        ];
+        for part in ["key", "value"] {
+            for (field, time) in [(11, "past"), (12, "present")] {
+                let shape = [known(1), known(HEADS), symbol(time), known(HEAD)];
+                let name = format!("layers.0.{time}_{part}");
+                ports.push(bytes(field, &port(&name, 1, &shape)));
+            }
+        }
+        self.model(&ports)
+    }
+
+    fn model(&self, ports: &[Vec<u8>]) -> Vec<u8> {
         let external = |name: &str, shape: &[usize], offset: usize, length: usize| {
             let shape = shape.iter().flat_map(|size| number(1, *size as u64));
             let parts = [
@@ -188,7 +234,6 @@ impl Graph<'_> {
             bytes(1, &[&inputs, &*output, &operator, attributes].concat())
         };
         let epsilon = [varint(2 << 3 | 5), 0.0_f32.to_le_bytes().to_vec()].concat();
-        let symbol = |name: &str| bytes(1, &bytes(2, name.as_bytes()));
         let graph = [
             node("Gather", ["embedding", self.input], "embedded", &[]),
             node(
@@ -217,18 +262,7 @@ impl Graph<'_> {
             embedding,
             norm,
             bytes(5, &columns.concat()),
-            bytes(
-                11,
-                &port(self.input, 7, [symbol("batch"), symbol("tokens")]),
-            ),
-            bytes(
-                12,
-                &port(
-                    self.output,
-                    1,
-                    [symbol("batch"), bytes(1, &number(1, self.columns as u64))],
-                ),
-            ),
+            ports.concat(),
         ];
         [
             number(1, 8),
@@ -246,7 +280,15 @@ fn offset_of(name: &str) -> usize {
     tensors.tensor(name).unwrap().data().as_ptr().addr() - file.as_ptr().addr()
 }
 
-fn port(name: &str, element: u64, dimensions: [Vec<u8>; 2]) -> Vec<u8> {
+fn symbol(name: &str) -> Vec<u8> {
+    bytes(1, &bytes(2, name.as_bytes()))
+}
+
+fn known(size: usize) -> Vec<u8> {
+    bytes(1, &number(1, size as u64))
+}
+
+fn port(name: &str, element: u64, dimensions: &[Vec<u8>]) -> Vec<u8> {
     let tensor = [number(1, element), bytes(2, &dimensions.concat())].concat();
     [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
 }

@@ -2,10 +2,13 @@
 //
 // DUOGUARD_FAULT=KIND:N says which: open, read, write, rename, map, sync, or allocate; of maps and
 // allocations, only files and blocks of at least a mebibyte count. When the call comes, a line
-// "KIND DESCRIPTOR" is written to the file that DUOGUARD_FAULT_FIRED names; where there is no such
-// file afterwards, the program makes fewer calls.
+// "KIND DESCRIPTOR OBJECT" is written to the file that DUOGUARD_FAULT_FIRED names, where OBJECT is
+// the program or library whose code asked, past those of C and C++; where there is no such file
+// afterwards, the program makes fewer calls.
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -34,13 +37,38 @@ __attribute__((constructor)) static void begin(void) {
     target = atol(colon + 1);
 }
 
+// Writes the name of the object file whose code asked: the first on the stack that is none of this
+// library, C's, C++'s or the dynamic loader.
+static void write_object(char *name, size_t size) {
+    static const char *const PASSED[] = {"shim.so", "libc.so", "libstdc++.so", "ld-linux"};
+    void *frames[64];
+    int count = backtrace(frames, 64);
+    snprintf(name, size, "?");
+    for (int i = 0; i < count; i++) {
+        Dl_info object;
+        const char *file;
+        int passed = 0;
+        if (!dladdr(frames[i], &object) || !object.dli_fname) continue;
+        file = strrchr(object.dli_fname, '/');
+        file = file ? file + 1 : object.dli_fname;
+        for (size_t j = 0; j < sizeof PASSED / sizeof PASSED[0]; j++)
+            passed |= strncmp(file, PASSED[j], strlen(PASSED[j])) == 0;
+        if (passed) continue;
+        snprintf(name, size, "%s", file);
+        return;
+    }
+}
+
 // Whether this call is the one; then errno is set and the line is written.
 static int fails(const char *name, int descriptor, int error) {
     if (target < 0 || strcmp(name, kind) != 0) return 0;
     if (atomic_fetch_add(&calls, 1) != target) return 0;
     int file = (int)syscall(SYS_openat, AT_FDCWD, fired, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    char line[64];
-    int length = snprintf(line, sizeof line, "%s %d\n", name, descriptor);
+    char object[128], line[192];
+    // It may ask for memory, and load a library: that is no fault.
+    target = -1;
+    write_object(object, sizeof object);
+    int length = snprintf(line, sizeof line, "%s %d %s\n", name, descriptor, object);
     syscall(SYS_write, file, line, length);
     syscall(SYS_close, file);
     errno = error;

@@ -9,6 +9,8 @@ const CODE_COLUMNS: usize = 100;
 /// The widest line of a document; tables, and lines that are one link, may be wider.
 const DOCUMENT_COLUMNS: usize = 120;
 const LONGEST_FILE: usize = 450;
+/// The C header is one file, and most of it is the documentation of its functions.
+const LONGEST_HEADER: usize = 500;
 const MEDIAN_FILE: usize = 170;
 /// xtask drives what others do: it stays smaller than what it serves.
 const XTASK_LINES: usize = 1500;
@@ -73,6 +75,7 @@ fn files_are_short() {
     let mut lengths: Vec<_> = tracked(&CODE).iter().map(lengths).collect();
     lengths.sort();
     let (median, _) = lengths[lengths.len() / 2];
+    lengths.retain(|(lines, path)| !(path.ends_with("duoguard.h") && *lines <= LONGEST_HEADER));
     let (longest, path) = &lengths[lengths.len() - 1];
     assert!(
         *longest <= LONGEST_FILE,

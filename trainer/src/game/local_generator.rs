@@ -175,6 +175,16 @@ fn train_own(
              nothing to learn from",
         ));
     }
+    if stage.draws_only_long_texts() {
+        return Err(TrainError::invalid(
+            &setup.data,
+            format!(
+                "no text that was drawn has at most {} tokens, or its English words at most twice \
+                 as many: raise game.max_tokens",
+                game.max_tokens
+            ),
+        ));
+    }
     let compute = setup.recipe.compute;
     let settings = StageSettings::new("generator", own.steps, &own.optimizer, compute);
     let mut generator = setup.base.clone();

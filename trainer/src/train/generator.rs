@@ -106,6 +106,12 @@ impl<'a> GeneratorStage<'a> {
         self.benign.is_empty() && self.labelled.is_empty()
     }
 
+    /// Draws the first texts; whether none of them is short enough. Batches would then never come.
+    pub(crate) fn draws_only_long_texts(&mut self) -> bool {
+        self.batches = self.next_pool();
+        self.batches.is_empty()
+    }
+
     /// (tokens, tokens of the prompt) of the rows of batch `index`. Numbers must not go down.
     fn batch(&mut self, index: usize) -> &[(Vec<i32>, usize)] {
         while index >= self.first + self.batches.len() {
