@@ -1,4 +1,5 @@
-//! Turns a checkpoint (a Hugging Face folder or a GGUF file) into a bundle that the `duoguard` runtime opens.
+//! Turns a checkpoint (a Hugging Face folder or a GGUF file) into a bundle that the `duoguard`
+//! runtime opens.
 //!
 //! The ONNX graph is written directly, without Python. An export proves itself before it writes
 //! anything at its destination: the fp32 graph must agree with a slow, readable forward pass

@@ -62,7 +62,7 @@ TEXTS = [
     "ééé ñ ü",
     "",
 ]
-# Texts that begin or end with spaces, and ones with special tokens: not all tools agree about these.
+# Texts that begin or end with spaces: not all tools agree about these.
 SPACES = [" one", "  two", "   ", " ", "end ", "\n"]
 DECOMPOSED = [unicodedata.normalize("NFD", t) for t in ("Größe, Übung", "Cómo está", "한국어")]
 CHAT = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"

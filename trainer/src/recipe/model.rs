@@ -15,8 +15,8 @@ const HEAD_SIZE_STEP: usize = 16;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BaseRecipe {
-    /// A Hugging Face folder or a GGUF file of the Qwen2 or Llama family, or with `encoder` a folder
-    /// of a `BertModel`, relative to the data.
+    /// A Hugging Face folder or a GGUF file of the Qwen2 or Llama family, or with `encoder` a
+    /// folder of a `BertModel`, relative to the data.
     pub checkpoint: PathBuf,
     /// Said of encoders alone.
     #[serde(default)]
