@@ -175,8 +175,8 @@ impl Graph<'_> {
         ])
     }
 
-    /// The same with keys and values before and behind, which nothing in it computes: for the engine
-    /// native, which goes by the tensors.
+    /// The same with keys and values before and behind, which nothing in it computes: for the
+    /// engine native, which goes by the tensors.
     pub fn encode_stream(&self) -> Vec<u8> {
         let mut ports = vec![
             bytes(11, &port(self.input, 7, &[known(1), symbol("tokens")])),
