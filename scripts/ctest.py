@@ -43,6 +43,7 @@ VALGRIND = [
     "--show-leak-kinds=definite,indirect",
     "--errors-for-leak-kinds=definite,indirect",
     "--error-exitcode=9",
+    f"--suppressions={ROOT / 'scripts/valgrind.supp'}",
 ]
 THREAD_CHECKS, MEMORY_CHECKS, FULL_MEMORY_CHECKS = "1000", "10000", "100000"
 MIN_TEXTS = 10

@@ -163,7 +163,7 @@ static void test_signature(const char *folder) {
                 duoguard_model_open_with(folder, &options, &none, &error));
     options.public_key = NULL;
     options.reserved = 1;
-    CHECK_FAILS(DUOGUARD_INVALID_ARGUMENT, "reserved",
+    CHECK_FAILS(DUOGUARD_UNSUPPORTED, "reserved",
                 duoguard_model_open_with(folder, &options, &none, &error));
     options.reserved = 0;
     options.struct_size = 4;
