@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use duoguard::{
-    CheckOptions, Coverage, Input, Join, MAX_TEXT_BYTES, SessionOptions, without_byte_order_mark,
+    CheckOptions, Coverage, Input, Join, MAX_TEXT_BYTES, SessionOptions, strip_byte_order_mark,
 };
 
 use crate::Outcome;
-use crate::check_lines::{Lines, check_lines};
+use crate::check_lines::{Lines, check_lines, text_of};
 use crate::cli::{CheckArgs, HowArgs, JoinArg};
 use crate::explanation::Explanation;
 use crate::failure::Failure;
@@ -99,17 +99,8 @@ fn read_text(path: &Path) -> Result<String, Failure> {
     // One more than a text may have: whatever never ends must not fill the memory.
     let mut input = input.take(MAX_TEXT_BYTES as u64 + 1);
     input.read_to_end(&mut bytes).map_err(cannot_read)?;
-    if bytes.len() > MAX_TEXT_BYTES {
-        return Err(failed(format!(
-            "longer than the {MAX_TEXT_BYTES} bytes a text may have; check it in parts"
-        )));
-    }
-    let text = std::str::from_utf8(without_byte_order_mark(&bytes)).map_err(|cause| {
-        failed(format!(
-            "not valid UTF-8 (at byte {}); convert it to UTF-8",
-            cause.valid_up_to() + 1
-        ))
-    })?;
+    // The mark counts as long as what was cut off must be told from what is whole.
+    let text = strip_byte_order_mark(text_of(&bytes).map_err(failed)?);
     match text.trim().is_empty() {
         true => Err(failed("nothing in it; no text was checked".to_owned())),
         false => Ok(text.to_owned()),
@@ -142,7 +133,7 @@ fn options(how: &HowArgs) -> Result<CheckOptions, Failure> {
 
 /// A text a line, without blanks at its ends.
 fn allowed_texts(file: &str) -> std::collections::BTreeSet<String> {
-    let lines = file.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let lines = strip_byte_order_mark(file).lines().map(str::trim);
     let lines = lines.filter(|line| !line.is_empty());
     lines.map(str::to_owned).collect()
 }

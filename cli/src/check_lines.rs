@@ -46,7 +46,8 @@ pub(crate) fn check_lines(
             1 => without_byte_order_mark(&line),
             _ => &line,
         };
-        match text_of(text).and_then(|text| check_one(text, out)) {
+        let text = text_of(text).map_err(Failure::Message);
+        match text.and_then(|text| check_one(text, out)) {
             Ok(flagged) => any_flagged |= flagged,
             Err(Failure::OutputClosed) => return Err(Failure::OutputClosed),
             Err(Failure::Message(cause)) => {
@@ -110,17 +111,16 @@ fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
     }
 }
 
-fn text_of(line: &[u8]) -> Result<&str, Failure> {
-    if line.len() > MAX_TEXT_BYTES {
-        return Err(Failure::message(format!(
-            "longer than the {MAX_TEXT_BYTES} bytes a text may have"
-        )));
+/// What was read as a text.
+pub(crate) fn text_of(bytes: &[u8]) -> Result<&str, String> {
+    if bytes.len() > MAX_TEXT_BYTES {
+        return Err(format!(
+            "longer than the {MAX_TEXT_BYTES} bytes a text may have; check it in parts"
+        ));
     }
-    std::str::from_utf8(line).map_err(|cause| {
+    std::str::from_utf8(bytes).map_err(|cause| {
         let byte = cause.valid_up_to() + 1;
-        Failure::message(format!(
-            "not valid UTF-8 (at byte {byte}); convert the input to UTF-8"
-        ))
+        format!("not valid UTF-8 (at byte {byte}); convert the input to UTF-8")
     })
 }
 

@@ -66,7 +66,7 @@ pub struct JudgedSentence {
 /// message names the line.
 pub fn read_sentences(path: &Path) -> Result<Vec<Sentence>> {
     let text = fs::read_to_string(path).map_err(|cause| EvalError::io(path, "read", cause))?;
-    let text = text.trim_start_matches('\u{feff}');
+    let text = duoguard::strip_byte_order_mark(&text);
     let refused =
         |line: usize, message: String| EvalError::data(path, format!("line {}", line + 1), message);
     let mut lines = text.lines().enumerate();

@@ -46,7 +46,7 @@ pub use bundle::{
     MAX_MANIFEST_BYTES, MAX_READ_WEIGHTS_BYTES, MAX_TOKENIZER_BYTES, MAX_WEIGHTS_HEADER_BYTES,
     MAX_WINDOW_TOKENS, Manifest, OPTIONAL_BUNDLE_FILES, Pooling, Weights,
 };
-pub use byte_order_mark::without_byte_order_mark;
+pub use byte_order_mark::{strip_byte_order_mark, without_byte_order_mark};
 pub use engine::{
     AutoEngine, Engine, EngineChoice, EngineInfo, LayerSession, MAX_THREADS, NetworkLayer,
     TokenBatch, TokenRows, engine_info, engine_names, engines, open_engine,

@@ -302,6 +302,17 @@ def compare(what, found, expected, tolerance):
     assert error <= tolerance, what
 
 
+def compare_readers(file, sequences, expected):
+    """The logits that transformers and llama.cpp find with a file."""
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(FOLDER, gguf_file=file, dtype=torch.float32).eval()
+    reader = llama_cpp.Llama(str(FOLDER / file), n_ctx=128, logits_all=True, verbose=False)
+    for ids, row in zip(sequences, expected):
+        compare(f"{file}, transformers", logits(loaded, ids), row, 1e-5)
+        reader.reset()
+        reader.eval(ids)
+        compare(f"{file}, llama.cpp", reader.scores[len(ids) - 1], row, ROUNDED)
+
+
 def models():
     """A language model and a classifier of the Llama family, and a classifier of the Qwen2 family."""
     pieces, byte_level = learn_sentencepiece(), learn_byte_level()
@@ -314,13 +325,7 @@ def models():
     write_model("llama", "llama", llama, lambda writer: add_sentencepiece(writer, pieces))
     sequences = [random.integers(3, config.vocab_size, n).tolist() for n in lengths]
     found = [logits(llama, ids).tolist() for ids in sequences]
-    loaded = transformers.AutoModelForCausalLM.from_pretrained(FOLDER, gguf_file="llama.gguf", dtype=torch.float32).eval()
-    reader = llama_cpp.Llama(str(FOLDER / "llama.gguf"), n_ctx=128, logits_all=True, verbose=False)
-    for ids, row in zip(sequences, found):
-        compare("llama.gguf, transformers", logits(loaded, ids), row, 1e-5)
-        reader.reset()
-        reader.eval(ids)
-        compare("llama.gguf, llama.cpp", reader.scores[len(ids) - 1], row, ROUNDED)
+    compare_readers("llama.gguf", sequences, found)
     golden["llama"] = cases(sequences, found)
 
     config = transformers.LlamaConfig(**SHAPE, vocab_size=pieces.get_piece_size(), num_labels=3)
@@ -336,13 +341,7 @@ def models():
     write_model("qwen2", "qwen2", qwen2, lambda writer: add_byte_level(writer, byte_level, "qwen2"))
     sequences = [random.integers(0, 356, n).tolist() for n in lengths]
     found = [logits(qwen2, ids).tolist() for ids in sequences]
-    loaded = transformers.AutoModelForCausalLM.from_pretrained(FOLDER, gguf_file="qwen2.gguf", dtype=torch.float32).eval()
-    reader = llama_cpp.Llama(str(FOLDER / "qwen2.gguf"), n_ctx=128, logits_all=True, verbose=False)
-    for ids, row in zip(sequences, found):
-        compare("qwen2.gguf, transformers", logits(loaded, ids), row, 1e-5)
-        reader.reset()
-        reader.eval(ids)
-        compare("qwen2.gguf, llama.cpp", reader.scores[len(ids) - 1], row, ROUNDED)
+    compare_readers("qwen2.gguf", sequences, found)
     golden["qwen2"] = cases(sequences, found)
     labelled = transformers.Qwen2ForSequenceClassification(config).eval()
     labelled.model.load_state_dict(qwen2.model.state_dict())

@@ -91,7 +91,7 @@ impl Recipe {
     /// As [`Recipe::load`].
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, RecipeError> {
         check_optimizer_types(path, text)?;
-        let text = text.trim_start_matches('\u{feff}');
+        let text = duoguard::strip_byte_order_mark(text);
         let tables: Tables = toml::from_str(text).map_err(|e| {
             let line = e.span().map(|span| line_of(text, span.start));
             let line = unknown_key(e.message())

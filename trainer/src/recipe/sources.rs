@@ -37,8 +37,8 @@ impl Sources {
             let reason = format!("cannot read the sources that data.sources names: {e}");
             RecipeError::new(path, None, reason)
         })?;
-        let sources: BTreeMap<String, Source> = toml::from_str(text.trim_start_matches('\u{feff}'))
-            .map_err(|e| {
+        let sources: BTreeMap<String, Source> =
+            toml::from_str(duoguard::strip_byte_order_mark(&text)).map_err(|e| {
                 let line = e
                     .span()
                     .map(|span| text[..span.start].matches('\n').count() + 1);

@@ -37,6 +37,20 @@ pub struct Tensor {
     pub bytes: Vec<u8>,
 }
 
+impl Tensor {
+    /// One of type F32.
+    pub fn floats(name: &str, dimensions: Vec<u64>, values: &[f32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+        Self {
+            name: name.to_owned(),
+            dimensions,
+            kind: 0,
+            offset: None,
+            bytes: bytes.collect(),
+        }
+    }
+}
+
 pub fn text(value: &str) -> Item {
     Item::Text(value.to_owned())
 }
@@ -91,16 +105,8 @@ pub fn language_model(family: Family) -> (Files, GgufFile) {
             }
             _ => values.clone(),
         };
-        Tensor {
-            name: gguf_name(called),
-            dimensions: shape.iter().rev().map(|size| *size as u64).collect(),
-            kind: 0,
-            offset: None,
-            bytes: values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect(),
-        }
+        let dimensions = shape.iter().rev().map(|size| *size as u64);
+        Tensor::floats(&gguf_name(called), dimensions.collect(), &values)
     });
     let file = GgufFile {
         magic: *b"GGUF",

@@ -191,16 +191,8 @@ fn check_refusals(cases: &[Case]) {
 }
 
 fn add(file: &mut GgufFile, name: &str, values: &[f32]) {
-    file.tensors.push(Tensor {
-        name: name.to_owned(),
-        dimensions: vec![values.len() as u64],
-        kind: 0,
-        offset: None,
-        bytes: values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect(),
-    });
+    let dimensions = vec![values.len() as u64];
+    file.tensors.push(Tensor::floats(name, dimensions, values));
 }
 
 #[test]
