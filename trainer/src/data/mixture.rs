@@ -195,16 +195,15 @@ impl<'a> Mixture<'a> {
     fn harmless(&self, mut rng: ChaCha8Rng) -> TrainingText<'a> {
         let kinds: Vec<HarmlessKind> = HarmlessKind::all().collect();
         let kind = kinds[rng.random_range(0..kinds.len())];
-        let made = HarmlessTexts::of_kinds([kind], Part::Training, rng.random()).next();
-        let (language, text) =
-            made.map_or((None, String::new()), |made| (made.language, made.text));
+        let mut texts = HarmlessTexts::of_kinds([kind], Part::Training, rng.random());
+        let made = texts.next().expect("a kind has texts without end");
         TrainingText {
-            text: Cow::Owned(text),
+            text: Cow::Owned(made.text),
             key: "harmless",
             target: Target::Safe,
             categories: 0,
             smoothing: self.recipe.label_smoothing as f32,
-            language,
+            language: made.language,
             rng,
         }
     }
