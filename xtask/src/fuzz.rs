@@ -14,7 +14,7 @@ const TARGETS: &[(&str, u32)] = &[
     ("bundle", 1024),
     ("manifest", 4096),
     ("bodies", 512),
-    ("gguf", 8192),
+    ("gguf", 16_384),
 ];
 /// What is instrumented; in other crates nothing is looked for.
 const INSTRUMENTED: &[&str] = &[
