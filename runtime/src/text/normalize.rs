@@ -71,10 +71,11 @@ pub(crate) fn views(text: &str, tokens: Tokens<'_>) -> Views {
         written.rotated(tokens, &mut pieces);
     }
     pieces.extend(invisible::messages(text, seen));
-    // What a rule guessed on top is not exactly what the text says.
-    let is_guess =
-        |undone: &Undone| matches!(undone.kind, ChangeKind::Leet | ChangeKind::SpacedLetters);
-    views.supersede = state.supersedes && !state.undone.iter().any(is_guess);
+    // What any other rule undid on top, such as an override that shows the text backwards, is a
+    // guess at what is meant, beside which the text as it is written counts too.
+    let is_exact =
+        |undone: &Undone| matches!(undone.kind, ChangeKind::Escape | ChangeKind::ChatTemplate);
+    views.supersede = state.supersedes && state.undone.iter().all(is_exact);
     (views.normalized, views.undone) = (state.view, state.undone);
     if pieces.is_empty() {
         return views;

@@ -153,6 +153,15 @@ fn the_list_of_changes_is_bounded() {
     assert_eq!(verdict.changes_total, 1000);
 }
 
+#[test]
+fn escapes_do_not_hide_what_an_override_shows_backwards() {
+    // Read by its rules, the text says "bats" backwards from the override on; as written, "stab".
+    let text = "\u{202e}%73%74%73%74\u{b}stab";
+    let verdict = check(text);
+    assert_eq!(verdict.views[0].kind, ViewKind::Raw);
+    assert!(verdict.flagged);
+}
+
 /// Texts made of what the rules look for.
 fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
