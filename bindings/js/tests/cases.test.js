@@ -2,10 +2,10 @@
 // bindings/cases.py writes them, and DUOGUARD_CASES names the file; scripts/bindings.sh does both.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import test from "node:test";
 
-import { Guard, GuardError } from "../index.js";
+import { Guard, GuardError, hasSimd } from "../index.js";
 
 const JOINS = ["space", "newline", "separate"];
 
@@ -29,9 +29,7 @@ function bits(score) {
   return String(view.getUint32(0));
 }
 
-const guard = await Guard.load();
-
-function optionsOf(given) {
+function optionsOf(given, categories) {
   const options = {};
   if ("language" in given) options.language = text(given.language);
   if ("join" in given) options.join = JOINS[Number(given.join)];
@@ -39,21 +37,21 @@ function optionsOf(given) {
   if ("target_fpr" in given) options.targetFpr = float(given.target_fpr);
   if ("literal" in given) options.literal = true;
   if ("thresholds" in given) {
-    const named = given.thresholds.split(",").map((digits, place) => [guard.categories[place], digits]);
+    const named = given.thresholds.split(",").map((digits, place) => [categories[place], digits]);
     const set = named.filter(([, digits]) => digits !== "0");
     options.thresholds = Object.fromEntries(set.map(([name, digits]) => [name, float(digits)]));
   }
   return options;
 }
 
-function said(verdict, prompt, response) {
+function said(verdict, categories, prompt, response) {
   const { span } = verdict;
   const within = span.part === "response" ? response : prompt;
   const bytes = (end) => String(Buffer.byteLength(within.slice(0, end)));
   return {
     status: "DUOGUARD_OK",
     flagged: String(Number(verdict.flagged)),
-    top_category: String(verdict.category === null ? -1 : guard.categories.indexOf(verdict.category)),
+    top_category: String(verdict.category === null ? -1 : categories.indexOf(verdict.category)),
     top_score: bits(verdict.score),
     tokens: String(verdict.tokens),
     tokens_scored: String(verdict.tokensScored),
@@ -67,26 +65,42 @@ function said(verdict, prompt, response) {
   };
 }
 
-for (let at = 0; at < lines.length; at += 2) {
-  const [given, answer] = [pairs(lines[at]), pairs(lines[at + 1])];
-  test(text(given.name), () => {
-    const prompt = text(given.prompt ?? "");
-    const response = "response" in given ? text(given.response) : undefined;
-    const options = optionsOf(given);
-    if (answer.status !== "DUOGUARD_OK") {
-      assert.throws(
-        () => guard.check(prompt, { response, ...options }),
-        (error) => error instanceof GuardError && `DUOGUARD_${error.status}` === answer.status,
-      );
-      return;
-    }
-    const { reserved, stream_agrees: agrees, ...expected } = answer;
-    assert.equal(agrees + reserved, "10");
-    const verdict = guard.check(prompt, { response, ...options });
-    assert.deepEqual(said(verdict, prompt, response), expected);
-    const stream = guard.stream({ ...options, prompt: response === undefined ? undefined : prompt, debounceBytes: 2 ** 30 });
-    assert.equal(stream.push(response ?? prompt), null);
-    assert.deepEqual(stream.finish(), verdict);
-    stream.close();
-  });
+/** Why a build cannot be tested here; undefined where it can. */
+function missing(build) {
+  if (!existsSync(new URL(`../dist/${build}.wasm`, import.meta.url))) {
+    return `dist/${build}.wasm is not there: scripts/wasm.sh ${build}`;
+  }
+  return build === "simd" && !hasSimd() ? "this machine has no SIMD" : undefined;
+}
+
+function compare(guard, given, answer) {
+  const { categories } = guard;
+  const prompt = text(given.prompt ?? "");
+  const response = "response" in given ? text(given.response) : undefined;
+  const options = optionsOf(given, categories);
+  if (answer.status !== "DUOGUARD_OK") {
+    assert.throws(
+      () => guard.check(prompt, { response, ...options }),
+      (error) => error instanceof GuardError && `DUOGUARD_${error.status}` === answer.status,
+    );
+    return;
+  }
+  const { reserved, stream_agrees: agrees, ...expected } = answer;
+  assert.equal(agrees + reserved, "10");
+  const verdict = guard.check(prompt, { response, ...options });
+  assert.deepEqual(said(verdict, categories, prompt, response), expected);
+  const streamed = { prompt: response === undefined ? undefined : prompt, debounceBytes: 2 ** 30 };
+  const stream = guard.stream({ ...options, ...streamed });
+  assert.equal(stream.push(response ?? prompt), null);
+  assert.deepEqual(stream.finish(), verdict);
+  stream.close();
+}
+
+for (const build of ["simd", "plain"]) {
+  const skip = missing(build);
+  const guard = skip ? undefined : await Guard.load({ simd: build === "simd" });
+  for (let at = 0; at < lines.length; at += 2) {
+    const [given, answer] = [pairs(lines[at]), pairs(lines[at + 1])];
+    test(`${build}: ${text(given.name)}`, { skip }, () => compare(guard, given, answer));
+  }
 }
