@@ -12,6 +12,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 work=$PWD/target/bindings
+# What other builds have compiled is not compiled again.
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 cases=$work/cases.tsv
 jars=/usr/share/java
 
@@ -57,7 +59,7 @@ check_python() {
     rm -rf "$wheels"
     # Strips what a wheel does not need, and refuses symbols that older systems do not have.
     "$(dirname "$tools")/maturin" build --quiet --strip "${profile[@]}" --out "$wheels" \
-        --manifest-path bindings/python/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}"
+        --manifest-path bindings/python/Cargo.toml --target-dir "$target"
     local wheel
     wheel=$(compgen -G "$wheels/*.whl")
     echo "$(basename "$wheel"): $(wc -c <"$wheel") bytes"
@@ -82,7 +84,7 @@ check_python() {
         rm -rf "$work/unpacked" && mkdir "$work/unpacked"
         tar -xf "$(compgen -G "$work/sdist/*.tar.gz")" -C "$work/unpacked" --strip-components 1
         (cd "$work/unpacked" && "$(dirname "$tools")/maturin" build --quiet --profile release \
-            --out "$work/of-sdist" --target-dir "$work/sdist-target")
+            --out "$work/of-sdist" --target-dir "$target")
         fresh "$(compgen -G "$work/of-sdist/*.whl")"
         (cd / && "$work/fresh/bin/python" "$work/readme.py")
     fi

@@ -3,6 +3,7 @@
 import multiprocessing.pool
 import os
 import signal
+import threading
 
 import pytest
 
@@ -65,9 +66,14 @@ def test_sixteen_threads_in_four_forks_at_once():
     expected = guard.check(UNSAFE)
 
     def work():
-        with multiprocessing.pool.ThreadPool(16) as pool:
-            found = pool.map(guard.check, [UNSAFE] * 64)
-        return str(all(verdict == expected for verdict in found))
+        found = []
+        check = lambda: found.extend(guard.check(UNSAFE) for _ in range(4))
+        threads = [threading.Thread(target=check) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return str(found == [expected] * 64)
 
     with multiprocessing.pool.ThreadPool(16) as pool:
         running = pool.map_async(guard.check, [UNSAFE] * 400)
