@@ -79,9 +79,9 @@ check_python() {
 
     if [[ -n ${DUOGUARD_BINDINGS_FULL:-} ]]; then
         # The source distribution has all that its wheel is built of.
+        rm -rf "$work/sdist" "$work/of-sdist" "$work/unpacked" && mkdir "$work/unpacked"
         "$(dirname "$tools")/maturin" sdist --out "$work/sdist" \
             --manifest-path bindings/python/Cargo.toml
-        rm -rf "$work/unpacked" && mkdir "$work/unpacked"
         tar -xf "$(compgen -G "$work/sdist/*.tar.gz")" -C "$work/unpacked" --strip-components 1
         (cd "$work/unpacked" && "$(dirname "$tools")/maturin" build --quiet --profile release \
             --out "$work/of-sdist" --target-dir "$target")
