@@ -3,7 +3,7 @@
 
 usage: bindings/measure.py PREFIX WHEEL
 
-Prints CSV rows for `cargo xtask record bindings`. PREFIX is where the C library is. WHEEL is
+Prints CSV: what, value, unit. PREFIX is where the C library is. WHEEL is
 installed into a fresh virtual environment, whose Python is timed. On a machine that does nothing
 else it takes about a minute.
 """
