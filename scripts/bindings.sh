@@ -68,6 +68,10 @@ check_python() {
     fresh "$wheel"
     python3 bindings/readme.py bindings/python/README.md python >"$work/readme.py"
     (cd / && "$work/fresh/bin/python" "$work/readme.py")
+    if ! python3 -m zipfile --list "$wheel" | grep dist-info/licenses/LICENSE >/dev/null; then
+        say "the wheel has no licence in it"
+        return 1
+    fi
     if python3 - "$wheel" <<<"$needs" | grep .; then
         say "the wheel needs other packages; expected none"
         return 1
