@@ -301,17 +301,16 @@ fn throughput(
     Ok(())
 }
 
-/// Where the library is installed that the tests from other languages use.
-const PREFIX: &str = "target/ctest/prefix";
-
-fn install_for_tests(sh: &Shell, root: &Path) -> Result<()> {
+/// Installs the library that is tested from other languages, and returns where.
+fn install_for_tests(sh: &Shell, root: &Path) -> Result<PathBuf> {
     let options = InstallOptions {
-        prefix: root.join(PREFIX),
+        prefix: root.join("target/ctest/prefix"),
         profile: "release".to_owned(),
         no_default_features: false,
         target: None,
     };
-    library::install(sh, options)
+    let prefix = options.prefix.clone();
+    library::install(sh, options).map(|()| prefix)
 }
 
 /// Installs the library, and tests what was installed.
@@ -322,23 +321,18 @@ fn ctest(sh: &Shell, root: &Path, full: bool) -> Result<()> {
     );
     cmd!(sh, "scripts/debian.sh ctest").run()?;
     onnxruntime::fetch(sh, root)?;
-    install_for_tests(sh, root)?;
-    cmd!(
-        sh,
-        "cargo build --release --package duoguard-ffi --example scores"
-    )
-    .run()?;
-    let (prefix, full) = (root.join(PREFIX), full.then_some("--full"));
+    let prefix = install_for_tests(sh, root)?;
+    let scores = ["--package", "duoguard-ffi", "--example", "scores"];
+    cmd!(sh, "cargo build --release {scores...}").run()?;
+    let full = full.then_some("--full");
     cmd!(sh, "python3 scripts/ctest.py {prefix} {full...}").run()?;
     Ok(())
 }
 
 /// Tests the languages whose tools Debian has. The library is the one that `ctest` has built.
 fn bindings(sh: &Shell, root: &Path) -> Result<()> {
-    install_for_tests(sh, root)?;
-    let prefix = root.join(PREFIX);
-    cmd!(sh, "scripts/bindings.sh {prefix} python go java js").run()?;
-    Ok(())
+    let prefix = install_for_tests(sh, root)?;
+    Ok(cmd!(sh, "scripts/bindings.sh {prefix} python go java js").run()?)
 }
 
 /// The workspace's folder.
