@@ -18,7 +18,7 @@ mod tensors;
 
 #[cfg(any(test, feature = "wgpu"))]
 pub(crate) use self::matrix::Products;
-pub(crate) use self::matrix::{BLOCK, Dimensions, Format, Matrix};
+pub(crate) use self::matrix::{BLOCK, Dimensions, Format, Matrix, Outliers};
 #[cfg(feature = "wgpu")]
 pub(crate) use self::origin::DECODERS;
 #[cfg(feature = "wgpu")]

@@ -70,6 +70,7 @@ pub(super) fn run(
         network,
         kernel,
         shape,
+        inputs: None,
     };
     // Twice, so that the second finds what the first has left in the arena.
     forward.run(
