@@ -187,7 +187,8 @@ impl Trials<'_> {
     }
 
     fn write(&self, plan: Plan) -> Result<Candidate, ExportError> {
-        let name = format!("{}-{}", plan.quantize.name(), plan.exceptions.len());
+        let (scheme, exceptions) = (plan.quantize.name(), plan.exceptions.len());
+        let name = format!("{scheme}-{exceptions}-{}", plan.outliers.len());
         let folder = self.staging.folder(&name)?;
         let labels = self.options.labels.as_deref();
         let written = write(self.checkpoint, &plan, labels, &folder)?;

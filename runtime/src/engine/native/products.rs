@@ -111,7 +111,8 @@ pub(super) fn multiply<I: Isa>(isa: I, work: Product<'_>) {
             for row in first..first + rows {
                 let sums: [I::F; 4] = match &matrix.numbers {
                     Numbers::Int8(..) if matrix.outliers.is_some() => {
-                        let sums = tiles.each_ref().map(|tile| &tile[row - first]);
+                        let [kept, high, low] = &tiles;
+                        let sums = [&kept[row - first], &high[row - first], &low[row - first]];
                         sums_with_outliers(isa, &x, row, (matrix, panel), sums)
                     }
                     Numbers::Int8(..) => {
@@ -198,30 +199,34 @@ fn sums_with_outliers<I: Isa>(
     (matrix, panel): (&Packed, usize),
     [kept, high, low]: [&[i32; PANEL]; 3],
 ) -> [I::F; 4] {
-    let [kept, high, low] = [kept, high, low].map(|sums| sums.as_chunks::<LANES>().0);
+    let (high, low) = (high.as_chunks().0, low.as_chunks().0);
     let scale = isa.splat(x.outlier_scales[row]);
     let unit = isa.splat(1.0 / LOW_LEVELS);
-    let outliers: [I::F; 4] = std::array::from_fn(|v| {
+    // Loops, since closures of many operations are not inlined into a kernel.
+    let mut sums = [isa.splat(0.0); 4];
+    for v in 0..4 {
         let low = isa.mul(isa.load_ints(&low[v]), unit);
-        isa.mul(isa.add(isa.load_ints(&high[v]), low), scale)
-    });
-    let (Numbers::Int8(_, starts), Some(packed)) = (&matrix.numbers, &matrix.outliers) else {
-        return outliers;
+        sums[v] = isa.mul(isa.add(isa.load_ints(&high[v]), low), scale);
+    }
+    let (Numbers::Int8(_, starts), Some(outliers)) = (&matrix.numbers, &matrix.outliers) else {
+        return sums;
     };
-    if packed.are_all() {
-        return outliers;
+    if outliers.are_all() {
+        return sums;
     }
     let scale = isa.splat(x.scales[row]);
-    let starts = starts[panel * PANEL..][..PANEL].as_chunks::<LANES>().0;
-    std::array::from_fn(|v| {
-        let sum = isa.load_ints(&kept[v]);
-        // Of activations whose zero is 0, kernels have taken 128 from each.
-        let sum = match packed.shift {
-            None => sum,
-            Some(_) => isa.sub(sum, isa.load_ints(&starts[v])),
-        };
-        isa.add(isa.mul(sum, scale), outliers[v])
-    })
+    let starts = starts[panel * PANEL..][..PANEL].as_chunks().0;
+    let kept = kept.as_chunks().0;
+    // Of activations whose zero is 0, kernels have taken 128 from each.
+    let is_shifted = outliers.shift.is_some();
+    for v in 0..4 {
+        let mut sum = isa.load_ints(&kept[v]);
+        if is_shifted {
+            sum = isa.sub(sum, isa.load_ints(&starts[v]));
+        }
+        sums[v] = isa.add(isa.mul(sum, scale), sums[v]);
+    }
+    sums
 }
 
 /// What sums of blocks start from: -8 times the sum of a block's activations.
