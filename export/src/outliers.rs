@@ -139,7 +139,7 @@ fn halves(builder: &mut Builder<'_>, name: &str, x: &str, weight: &str) -> Strin
         );
         builder.cast(&part("sums_f32"), &sums, DataType::Float)
     });
-    let low = builder.node(&own("low_sums"), "Mul", &[&low, "halves.low_unit"]);
+    let low = builder.node(&own("low_part"), "Mul", &[&low, "halves.low_unit"]);
     let sums = builder.node(&own("sums"), "Add", &[&high, &low]);
     let x_scale = builder.node(&own("x_scale"), "Div", &[&largest, "token.levels"]);
     builder.node(&own("sums_scaled"), "Mul", &[&sums, &x_scale])
