@@ -152,3 +152,40 @@ fn largest(builder: &mut Builder<'_>, name: &str, x: &str) -> String {
     let largest = builder.node(&own("largest"), "ReduceMax", &[&magnitude, "last_axis"]);
     builder.node(&own("range"), "Max", &[&largest, "token.smallest"])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use prost::Message;
+
+    use crate::checkpoint::Checkpoint;
+    use crate::graph::{self, Form};
+    use crate::onnx::ModelProto;
+    use crate::scheme::{Plan, Precision, Quantize};
+
+    /// ONNX Runtime refuses graphs that have a name twice.
+    #[test]
+    fn every_node_has_a_name_of_its_own() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/bert");
+        let checkpoint = Checkpoint::open(&golden).unwrap();
+        let mut plan = Plan::new(Quantize::Int8Outliers);
+        for name in graph::projections(checkpoint.config(), 0) {
+            plan.outliers.insert(name, vec![0, 3]);
+        }
+        for name in graph::projections(checkpoint.config(), 1) {
+            plan.exceptions.insert(name, Precision::Int16Activations);
+        }
+        let graph = graph::build(&checkpoint, &plan, Form::Window).unwrap();
+        let model = ModelProto::decode(&graph.whole().0[..]).unwrap();
+        let nodes = model.graph.unwrap().node;
+        let names: BTreeSet<_> = nodes.iter().filter_map(|node| node.name.as_ref()).collect();
+        assert_eq!(names.len(), nodes.len());
+        let outputs: BTreeSet<_> = nodes.iter().flat_map(|node| &node.output).collect();
+        assert_eq!(
+            outputs.len(),
+            nodes.iter().flat_map(|node| &node.output).count()
+        );
+    }
+}
