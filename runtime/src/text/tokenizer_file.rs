@@ -20,12 +20,7 @@ use tokenizers::{
 /// The tokenizer of a file, as `Tokenizer::from_bytes` gives it, and its largest id; `None` if its
 /// vocabulary is empty.
 pub(super) fn read(bytes: &[u8]) -> tokenizers::Result<(Tokenizer, Option<u32>)> {
-    let at_once = serde_json::from_slice::<File>(bytes).map_err(Into::into);
-    let found = at_once.and_then(|file| {
-        let largest = file.model.largest;
-        Ok((file.tokenizer()?, largest))
-    });
-    let (tokenizer, largest) = match found {
+    let (tokenizer, largest) = match at_once(bytes) {
         Ok(found) => found,
         Err(_) => {
             let tokenizer = Tokenizer::from_bytes(bytes)?;
@@ -36,6 +31,13 @@ pub(super) fn read(bytes: &[u8]) -> tokenizers::Result<(Tokenizer, Option<u32>)>
     let added = tokenizer.get_added_vocabulary().get_vocab().values();
     let largest = added.copied().chain(largest).max();
     Ok((tokenizer, largest))
+}
+
+/// The same without the ids of added tokens, of a file that is written as it should be.
+fn at_once(bytes: &[u8]) -> tokenizers::Result<(Tokenizer, Option<u32>)> {
+    let file: File = serde_json::from_slice(bytes)?;
+    let largest = file.model.largest;
+    Ok((file.tokenizer()?, largest))
 }
 
 /// What is in a file. What it says of cutting and filling up is read, since it may be wrong, and
