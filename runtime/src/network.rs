@@ -18,6 +18,8 @@ mod tensors;
 
 #[cfg(any(test, feature = "wgpu"))]
 pub(crate) use self::matrix::Products;
+#[cfg(test)]
+pub(crate) use self::matrix::Shift;
 pub(crate) use self::matrix::{BLOCK, Dimensions, Format, Matrix, Outliers};
 #[cfg(feature = "wgpu")]
 pub(crate) use self::origin::DECODERS;
