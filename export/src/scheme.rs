@@ -15,8 +15,8 @@ pub enum Quantize {
     /// As [`Int8`](Self::Int8), with a scale per token for the activations.
     Int8Token,
     /// As [`Int8Token`](Self::Int8Token), except for a few inputs of each projection, its outlier
-    /// features: 16 bits with a scale of their own. Where the certificate asks for it, all inputs of
-    /// some projections.
+    /// features: 16 bits with a scale of their own. Where the certificate asks for it, all inputs
+    /// of some projections.
     Int8Outliers,
     /// Weights as int8 in the file, widened to f32 when the model is loaded; activations as f32.
     Int8Weights,
