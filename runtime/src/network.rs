@@ -18,7 +18,9 @@ mod tensors;
 
 #[cfg(any(test, feature = "wgpu"))]
 pub(crate) use self::matrix::Products;
-pub(crate) use self::matrix::{BLOCK, Dimensions, Format, Matrix};
+#[cfg(test)]
+pub(crate) use self::matrix::Shift;
+pub(crate) use self::matrix::{BLOCK, Dimensions, Format, Matrix, Outliers};
 #[cfg(feature = "wgpu")]
 pub(crate) use self::origin::DECODERS;
 #[cfg(feature = "wgpu")]

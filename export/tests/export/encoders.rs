@@ -70,6 +70,7 @@ fn transformers_and_every_engine_agree() {
             (Quantize::None, FP32_TOLERANCE),
             (Quantize::Int8, 0.1 * spread),
             (Quantize::Int8Token, 0.1 * spread),
+            (Quantize::Int8Outliers, 0.07 * spread),
             (Quantize::Int8Weights, 0.05 * spread),
         ] {
             let folder = tempfile::tempdir().unwrap();

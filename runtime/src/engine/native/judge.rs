@@ -18,14 +18,13 @@ impl Forward<'_> {
             if let Some(pooler) = &head.pooler {
                 let Scratch {
                     normal,
-                    bytes,
-                    scales,
+                    levels,
                     starts,
                     ..
                 } = &mut *scratch;
                 let count = x.len() / row;
-                self.round(x, row, count, pooler, (bytes, scales));
-                let floats = Rows::new(count, row, (bytes, scales), x);
+                self.round(x, row, count, pooler, levels);
+                let floats = Rows::new(count, row, levels, x);
                 self.multiply(floats, pooler, Then::Tanh, (normal, starts));
                 x.copy_from_slice(&normal[..x.len()]);
             }

@@ -82,6 +82,7 @@ impl SelfTest {
             embedding,
             matrices,
             splits_query: false,
+            outliers: None,
         };
         Self {
             samples: ways

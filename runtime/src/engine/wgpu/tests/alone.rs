@@ -151,6 +151,7 @@ fn embed_takes_the_rows_of_its_part() {
             bytes: &rows,
             scale: Some(&scale),
             bias: None,
+            outliers: None,
         };
         for ids in [vec![36_u32], vec![0, 10, 36, 9, 20, 19, 0]] {
             let part = 10..20;
@@ -226,6 +227,7 @@ fn check_linear(
         bytes: &weights,
         scale: Some(&scale),
         bias: Some(&bias),
+        outliers: None,
     };
     let part = Part {
         ranges: (0..groups)

@@ -50,6 +50,7 @@ const SAMPLE: Sample = Sample {
     embedding: Format::Int8,
     matrices: Format::Int8,
     splits_query: true,
+    outliers: None,
 };
 
 fn ids(rows: usize, tokens: usize, vocabulary: usize) -> Vec<u32> {

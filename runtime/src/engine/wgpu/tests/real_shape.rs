@@ -20,6 +20,7 @@ const QWEN2_5_0_5B: Sample = Sample {
     embedding: Format::Int8,
     matrices: Format::Int8,
     splits_query: true,
+    outliers: None,
 };
 
 /// The embedding alone is 130 MiB, so that at least one tensor has to be split.
