@@ -57,10 +57,11 @@ impl OutputFile {
             Some(target) => target,
             none => none.insert(Target::temporary(&self.path)?),
         };
-        Ok(match target {
+        let writer: &mut dyn Write = match target {
             Target::Temporary(writer) => writer,
             Target::Special(writer) => writer,
-        })
+        };
+        Ok(writer)
     }
 
     /// The file's path.
