@@ -186,7 +186,7 @@ pub(crate) struct EvalArgs {
     /// gzipped
     #[arg(long, value_name = "FILE", requires = "robustness")]
     pub(crate) benign: Option<PathBuf>,
-    /// With --robustness: texts of each language, at most
+    /// With --robustness: texts of each language and of each kind that is made up, at most
     #[arg(
         long,
         value_name = "N",

@@ -137,6 +137,13 @@ fn errors_name_line_and_key() {
         ),
         ("kv_heads = 2", "kv_heads = 5", line("kv_heads"), "divisor"),
         (
+            // 16 times as many are 16, in 64 bits.
+            "heads = 4",
+            "heads = 1152921504606846977",
+            line("hidden"),
+            "a multiple of 16 x model.heads",
+        ),
+        (
             "validation_fraction = 0.04",
             "validation_fraction = 0.9",
             line("validation_fraction"),
