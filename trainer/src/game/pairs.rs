@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::game::proposal::Scored;
 use crate::game::seeds::Seed;
+use crate::recipe::ProposalKind;
 
 /// A proposal as the pairs see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub(crate) struct PreferencePair {
     pub seed: Arc<Seed>,
     /// Their language.
     pub language: String,
+    /// What was asked for.
+    pub kind: ProposalKind,
     /// The text to prefer.
     pub chosen: String,
     /// The text to prefer it to.

@@ -12,6 +12,7 @@ use crate::game::local_generator::LocalGenerator;
 use crate::game::prompt::PromptFormat;
 use crate::game::reference_judge::ReferenceJudge;
 use crate::model::decoder::Decoder;
+use crate::model::network::Classifier;
 use crate::model::teacher::Teacher;
 use crate::recipe::{EndpointRecipe, GameRecipe, JudgeRecipe, PlayersRecipe};
 use crate::setup::Setup;
@@ -46,8 +47,8 @@ pub(crate) enum JudgePlayer {
 ///
 /// # Errors
 /// A stage or a file that failed.
-pub(crate) fn prepare(
-    setup: &Setup<'_>,
+pub(crate) fn prepare<N: Classifier + Clone>(
+    setup: &Setup<'_, N>,
     game: &GameRecipe,
 ) -> Result<(GeneratorPlayer, JudgePlayer), TrainError> {
     match &game.players {
@@ -76,6 +77,14 @@ impl GeneratorPlayer {
         matches!(self, Self::Local(..))
     }
 
+    /// Whether it is told what to write, and may put more around a text than was asked for.
+    pub(crate) fn follows_instructions(&self) -> bool {
+        match self {
+            Self::Local(local) => local.format.chat().is_some(),
+            Self::Endpoint(..) => true,
+        }
+    }
+
     /// The generator, ready to write; `journal` keeps the completions of an endpoint.
     ///
     /// # Errors
@@ -100,7 +109,10 @@ impl JudgePlayer {
         !matches!(self, Self::Endpoint(..))
     }
 
-    fn prepare(setup: &Setup<'_>, recipe: &JudgeRecipe) -> Result<Self, TrainError> {
+    fn prepare<N: Classifier + Clone>(
+        setup: &Setup<'_, N>,
+        recipe: &JudgeRecipe,
+    ) -> Result<Self, TrainError> {
         Ok(match recipe {
             JudgeRecipe::Consistency {
                 least_agreement,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::TrainError;
 use crate::game::instructions::{parse_rating, rating_instruction};
 use crate::game::judge::{Judge, JudgeRequest, Rating, rating_of_probability};
+use crate::game::kind::Wanted;
 use crate::game::prompt::{ChatFormat, PromptFormat};
 use crate::model::decoder::Decoder;
 use crate::model::generate::{Prompt, generate};
@@ -73,7 +74,8 @@ impl ReferenceJudge<'_> {
     fn rate_by_likelihood(&self, requests: &[JudgeRequest<'_>]) -> Result<Vec<Rating>, TrainError> {
         let row = |request: &JudgeRequest<'_>, is_unsafe| -> Result<_, TrainError> {
             let (seed, language) = (request.seed_text, request.language);
-            let prompt = self.format.generation_prompt(seed, language, is_unsafe)?;
+            let wanted = Wanted::prompt(seed, language, is_unsafe);
+            let prompt = self.format.generation_prompt(&wanted)?;
             Ok((prompt, self.format.encode(request.text)))
         };
         let mut ratings = Vec::with_capacity(requests.len());
@@ -136,7 +138,7 @@ mod tests {
         for (request, found) in requests.iter().zip(found) {
             let likelihood = |is_unsafe| {
                 let prompt = format
-                    .generation_prompt("good bread", "de", is_unsafe)
+                    .generation_prompt(&Wanted::prompt("good bread", "de", is_unsafe))
                     .unwrap();
                 let text = format.encode(request.text);
                 host(&log_likelihood(&reference, &[(&prompt, &text)], format.end))[0]

@@ -9,7 +9,7 @@ use duoguard_eval::BenchmarkSet;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::data::rows::{Corpus, SeedRow, append_rows};
+use crate::data::rows::{Corpus, append_rows};
 use crate::data::validation::write_rows;
 use crate::error::TrainError;
 use crate::export::export_classifier;
@@ -17,31 +17,27 @@ use crate::files::{json_lines, write_atomically};
 use crate::game::answer::text_of;
 use crate::game::drafts::write_drafts;
 use crate::game::filters::Filters;
+use crate::game::growth::{SYNTHETIC, apply_reviews, joining, replayed, row_of};
 use crate::game::judge::{JudgeRequest, Rating};
 use crate::game::pairs::{Candidate, PreferencePair, choose_pair};
 use crate::game::players::{GeneratorPlayer, JudgePlayer};
-use crate::game::proposal::{
-    Classified, Draft, DropReason, Dropped, Proposal, Proposals, Rated, Scored,
-};
+use crate::game::proposal::{Classified, Draft, DropReason, Dropped, Proposals, Rated, Scored};
 use crate::game::reference_judge::TEXTS_AT_ONCE;
+use crate::game::reviewed::{REVIEWED_FILE, freeze_reviews, read_reviews};
 use crate::game::round_yield::check_yield;
 use crate::game::seeds::{Seed, draw_seeds};
 use crate::game::shared::Askers;
-use crate::game::summary::{PairKinds, Summary, exploitability};
-use crate::model::decoder::Decoder;
-use crate::model::weights::load_weights;
-use crate::recipe::{ClassifierStart, GameRecipe};
+use crate::game::summary::{Joined, PairKinds, Summary, exploitability};
+use crate::model::teacher::Teacher;
+use crate::recipe::{ClassifierStart, GameRecipe, ProposalKind};
 use crate::report::scores::score_bundle;
-use crate::setup::Setup;
+use crate::setup::{RoundClassifier, Setup};
 use crate::train::classifier::score_texts;
 
-/// The source of synthetic rows.
-pub(crate) const SYNTHETIC: &str = "synthetic";
-
 /// The two players as the last round left them, and the data that has grown so far.
-pub(crate) struct GameState {
+pub(crate) struct GameState<N> {
     /// The classifier.
-    pub classifier: Decoder,
+    pub classifier: N,
     /// The generator.
     pub generator: GeneratorPlayer,
     /// The seed data and every misclassified proposal so far.
@@ -49,9 +45,9 @@ pub(crate) struct GameState {
 }
 
 /// What stays the same from round to round.
-pub(crate) struct Game<'a> {
+pub(crate) struct Game<'a, N> {
     /// Data, tokenizer, teacher and base.
-    pub setup: &'a Setup<'a>,
+    pub setup: &'a Setup<'a, N>,
     /// How it is played.
     pub recipe: &'a GameRecipe,
     /// What no proposal may overlap, and every round is scored on; empty where the recipe names
@@ -61,7 +57,7 @@ pub(crate) struct Game<'a> {
     pub judge: JudgePlayer,
 }
 
-impl Game<'_> {
+impl<N: RoundClassifier> Game<'_, N> {
     /// Plays round `number`, from 1, in `folder`. Whatever step is finished there is not done
     /// again.
     ///
@@ -69,10 +65,10 @@ impl Game<'_> {
     /// Whatever stops a step; the round goes on from there when it is run again.
     pub(crate) fn play(
         &self,
-        mut state: GameState,
+        mut state: GameState<N>,
         number: usize,
         folder: &Path,
-    ) -> Result<GameState, TrainError> {
+    ) -> Result<GameState<N>, TrainError> {
         let group = &self.setup.group;
         if group.is_first() {
             fs::create_dir_all(folder).map_err(|e| TrainError::io("create", folder, e))?;
@@ -85,6 +81,7 @@ impl Game<'_> {
         if group.first_says(round.file("summary.json").exists()) {
             return round.restore(state);
         }
+        let reviewed = round.take_reviews(&mut state.data)?;
         let setup = self.setup;
         let (corpus, tokenizer) = (&setup.training, &setup.tokenizer);
         let seeds = draw_seeds(corpus, tokenizer, self.recipe, round.randomness());
@@ -92,16 +89,23 @@ impl Game<'_> {
         let (drafts, cleaned) = round.propose(&seeds, &mut state.generator)?;
         let (rated, dropped) = round.filter_and_rate(drafts)?;
         let proposals = round.classify(rated, dropped, &state.classifier)?;
-        let data = round.grow_data(&proposals.scored, &state.data)?;
+        let (data, mut joined) = round.grow_data(&proposals.scored, &state.data)?;
         let (pair_kinds, pairs) = round.build_pairs(&seeds, &proposals.scored)?;
         round.update_generator(&mut state.generator, &pairs)?;
-        let classifier = round.retrain(&data, &state.classifier)?;
+        let replayed = replayed(&data, self.recipe.replay, |texts| {
+            round.scores(&state.classifier, texts)
+        });
+        joined.copies = replayed.rows.len() - data.rows.len();
+        joined.reviewed = reviewed;
+        let classifier = round.retrain(&replayed, &state.classifier)?;
+        drop(replayed);
 
         export_classifier(setup, folder, &classifier, &data, number)?;
         if group.is_first() {
             score_bundle(folder, &setup.validation, self.benchmarks)?;
         }
         let summary = Summary {
+            joined,
             cleaned,
             exploitability: exploitability(
                 &proposals.scored,
@@ -122,13 +126,13 @@ impl Game<'_> {
 }
 
 /// What a round's steps share.
-struct Round<'a> {
-    game: &'a Game<'a>,
+struct Round<'a, N> {
+    game: &'a Game<'a, N>,
     number: usize,
     folder: &'a Path,
 }
 
-impl Round<'_> {
+impl<N: RoundClassifier> Round<'_, N> {
     fn randomness(&self) -> u64 {
         self.game.setup.recipe.seed ^ (self.number as u64).wrapping_mul(0xD1B5_4A32_D192_ED03)
     }
@@ -138,7 +142,7 @@ impl Round<'_> {
     }
 
     /// The scores of texts, in [0, 1], by a classifier that is not quantised yet.
-    fn scores(&self, classifier: &Decoder, texts: &[&str]) -> Vec<f32> {
+    fn scores(&self, classifier: &N, texts: &[&str]) -> Vec<f32> {
         let window = self.game.setup.recipe.classifier.window_tokens;
         let setup = self.game.setup;
         score_texts(classifier, (&setup.tokenizer, window), texts, &setup.group)
@@ -162,16 +166,29 @@ impl Round<'_> {
     }
 
     /// What a finished round left.
-    fn restore(&self, mut state: GameState) -> Result<GameState, TrainError> {
+    fn restore(&self, mut state: GameState<N>) -> Result<GameState<N>, TrainError> {
+        self.take_reviews(&mut state.data)?;
         if let GeneratorPlayer::Local(generator) = &mut state.generator {
             generator.restore(self.folder)?;
         }
-        let weights = self.file("classifier.weights");
-        load_weights(&weights, &mut state.classifier.weights)?;
         state.data.source(SYNTHETIC);
         let synthetic = self.file("synthetic.jsonl");
         append_rows(&synthetic, &mut state.data, |_, _| true)?;
+        // All its stages are finished: their weights are read, and nothing is learned.
+        state.classifier = self.train((&state.data, None), &state.classifier)?;
         Ok(state)
+    }
+
+    /// Takes over what people have said of proposals until the round began: how many answers.
+    fn take_reviews(&self, data: &mut Corpus) -> Result<usize, TrainError> {
+        let setup = self.game.setup;
+        if setup.group.is_first() {
+            freeze_reviews(&setup.run, self.folder)?;
+        }
+        setup.group.wait();
+        let reviews = read_reviews(&self.file(REVIEWED_FILE))?;
+        apply_reviews(data, &reviews);
+        Ok(reviews.len())
     }
 
     /// Step 1: k drafts for every seed and language, as they were written, and how many of them
@@ -182,7 +199,7 @@ impl Round<'_> {
         generator: &mut GeneratorPlayer,
     ) -> Result<(Vec<Draft>, usize), TrainError> {
         let journal = self.file("generator-journal.jsonl");
-        let answers = matches!(generator, GeneratorPlayer::Endpoint(..));
+        let answers = generator.follows_instructions();
         let askers = self.askers(generator.is_local());
         let mut generator = generator.open(self.randomness(), journal)?;
         let mut drafts = write_drafts(
@@ -221,7 +238,7 @@ impl Round<'_> {
         let all = drafts.len();
         for draft in drafts {
             let (seed, text) = (&draft.seed.row.text, draft.text.as_deref());
-            match filters.pass(seed, &draft.language, text) {
+            match filters.pass((seed, draft.kind), &draft.language, text) {
                 Ok(text) => {
                     let text = text.to_owned();
                     passed.push(draft.finished(text));
@@ -255,13 +272,13 @@ impl Round<'_> {
         Ok((rated, dropped))
     }
 
-    /// Step 3: does the classifier give a proposal the label of its seed? `proposals.jsonl` then
+    /// Step 3: does the classifier give a proposal the label that was asked for? `proposals.jsonl` then
     /// holds every proposal and its outcome.
     fn classify(
         &self,
         rated: Vec<Rated>,
         dropped: Vec<Dropped>,
-        classifier: &Decoder,
+        classifier: &N,
     ) -> Result<Proposals, TrainError> {
         let texts: Vec<&str> = rated.iter().map(|r| r.proposal.text.as_str()).collect();
         let scores = self.scores(classifier, &texts);
@@ -279,52 +296,58 @@ impl Round<'_> {
         Ok(proposals)
     }
 
-    /// Step 4: S(t) = S(t-1) and the misclassified ones, which take over their seed's label,
-    /// categories and group.
-    fn grow_data(&self, scored: &[Scored], before: &Corpus) -> Result<Corpus, TrainError> {
+    /// Step 4: S(t) = S(t-1) and the misclassified ones, with others that balance them where the
+    /// recipe wants it.
+    fn grow_data(
+        &self,
+        scored: &[Scored],
+        before: &Corpus,
+    ) -> Result<(Corpus, Joined), TrainError> {
         let mut data = before.clone();
         let source = data.source(SYNTHETIC);
-        let misclassified = scored
+        let joining = joining(scored, self.game.recipe.balance);
+        let misclassified = joining
             .iter()
-            .filter(|scored| scored.classified() == Classified::Misclassified);
-        let grown: Vec<SeedRow> = misclassified
-            .map(|Scored { proposal, .. }| SeedRow {
-                text: proposal.text.clone(),
-                lang: proposal.language.clone(),
-                source,
-                group: Some(proposal.seed.row.key().to_owned()),
-                ..proposal.seed.row.clone()
-            })
-            .collect();
+            .filter(|scored| scored.classified() == Classified::Misclassified)
+            .count();
+        let rows = joining.iter().map(|scored| row_of(scored, source));
         let synthetic = Corpus {
-            rows: grown.clone(),
+            rows: rows.collect(),
             sources: data.sources.clone(),
         };
         if self.game.setup.group.is_first() {
             write_rows(&self.file("synthetic.jsonl"), &synthetic)?;
         }
-        data.rows.extend(grown);
-        Ok(data)
+        data.rows.extend(synthetic.rows);
+        let joined = Joined {
+            misclassified,
+            for_balance: joining.len() - misclassified,
+            ..Joined::default()
+        };
+        Ok((data, joined))
     }
 
-    /// Step 5: at most one pair per seed and language, in `pairs.jsonl` too. Behind an endpoint
+    /// Step 5: at most one pair per seed, language and kind, in `pairs.jsonl` too. Behind an endpoint
     /// nobody here learns from them; the file is for whoever does.
     fn build_pairs(
         &self,
         seeds: &[Arc<Seed>],
         scored: &[Scored],
     ) -> Result<(PairKinds, Vec<PreferencePair>), TrainError> {
-        let mut groups: BTreeMap<(usize, &str), Vec<&Scored>> = BTreeMap::new();
+        let mut groups: BTreeMap<(usize, &str, ProposalKind), Vec<&Scored>> = BTreeMap::new();
         for proposal in scored {
-            let Proposal { seed, language, .. } = &proposal.proposal;
-            let key = (seed.number, language.as_str());
+            let of = &proposal.proposal;
+            let key = (of.seed.number, of.language.as_str(), of.kind);
             groups.entry(key).or_default().push(proposal);
         }
+        let recipe = self.game.recipe;
+        let kinds = |language| recipe.kinds.iter().map(move |&kind| (language, kind));
         let mut pair_kinds = PairKinds::new();
         let (mut pairs, mut lines) = (Vec::new(), Vec::new());
         for seed in seeds {
-            for language in &self.game.recipe.languages {
-                let group: &[&Scored] = match groups.get(&(seed.number, language.as_str())) {
+            let asked = recipe.languages.iter().flat_map(kinds);
+            for (language, asked) in asked.filter(|(_, k)| k.applies_to(seed.row.is_unsafe)) {
+                let group: &[&Scored] = match groups.get(&(seed.number, language.as_str(), asked)) {
                     Some(group) => group,
                     None => &[],
                 };
@@ -339,11 +362,12 @@ impl Round<'_> {
                 let (chosen, rejected) = (text(chosen), text(rejected));
                 lines.push(json!({
                     "seed": seed.row.text, "unsafe": seed.row.is_unsafe, "language": language,
-                    "kind": kind, "chosen": chosen, "rejected": rejected,
+                    "asked": asked, "kind": kind, "chosen": chosen, "rejected": rejected,
                 }));
                 pairs.push(PreferencePair {
                     seed: seed.clone(),
                     language: language.clone(),
+                    kind: asked,
                     chosen,
                     rejected,
                 });
@@ -370,13 +394,17 @@ impl Round<'_> {
 
     /// Step 7: a classifier of the data that have grown. Its teacher knows what they have become,
     /// as the classifier is to.
-    fn retrain(&self, data: &Corpus, previous: &Decoder) -> Result<Decoder, TrainError> {
+    fn retrain(&self, data: &Corpus, previous: &N) -> Result<N, TrainError> {
+        let teacher = self.game.setup.teacher_of(data);
+        self.train((data, teacher.as_ref()), previous)
+    }
+
+    fn train(&self, data: (&Corpus, Option<&Teacher>), previous: &N) -> Result<N, TrainError> {
         let setup = self.game.setup;
         let start = match self.game.recipe.classifier_from {
             ClassifierStart::Base => &setup.base,
             ClassifierStart::Previous => previous,
         };
-        let teacher = setup.teacher_of(data);
-        setup.train_classifier(self.folder, (data, teacher.as_ref()), start)
+        N::train(setup, self.folder, data, start)
     }
 }

@@ -10,7 +10,7 @@ use duoguard_eval::page::Page;
 
 use crate::error::TrainError;
 use crate::files::write_atomically;
-use crate::report::game::{exploitability, funnels, pair_kinds, preference, shares};
+use crate::report::game::{exploitability, funnels, joined, kinds, pair_kinds, preference, shares};
 use crate::report::quality::quality;
 use crate::report::rounds::Round;
 
@@ -56,6 +56,8 @@ fn page(name: &str, rounds: &[Round]) -> Result<String, TrainError> {
     for figure in funnels(rounds)? {
         page.figure(&figure);
     }
+    page.table(&kinds(rounds));
+    page.table(&joined(rounds));
     page.heading("Preferences");
     page.table(&pair_kinds(rounds));
     for (measure, title, caption) in [
