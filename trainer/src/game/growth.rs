@@ -240,6 +240,8 @@ mod tests {
             verdict,
             categories: Vec::new(),
             group: "g".to_owned(),
+            kind: ProposalKind::Prompt,
+            seed_text: "seed".to_owned(),
             round: 1,
         };
         let reviews = [

@@ -4,6 +4,7 @@
 //! the recipe names; a [`proposal`] goes from draft to score between them.
 
 pub(crate) mod answer;
+pub(crate) mod calibration;
 pub(crate) mod drafts;
 pub(crate) mod endpoint_player;
 pub(crate) mod filters;

@@ -148,7 +148,6 @@ impl JudgePlayer {
             Self::Reference(format, decoder) => Box::new(ReferenceJudge {
                 format: format.clone(),
                 decoder,
-                seed,
             }),
             // A rating is wanted, not a sample.
             Self::Endpoint(recipe) => {

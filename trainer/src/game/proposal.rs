@@ -100,6 +100,8 @@ pub(crate) enum DropReason {
     Unrelated,
     /// The judge's answer was no rating.
     Unparseable,
+    /// The judge is right too rarely about texts of this language that it rates so.
+    Imprecise,
 }
 
 /// What judge and classifier make of a proposal.
@@ -138,6 +140,7 @@ impl Outcome {
             Self::Dropped(DropReason::Benchmark) => "benchmark",
             Self::Dropped(DropReason::Unrelated) => "unrelated",
             Self::Dropped(DropReason::Unparseable) => "unparseable",
+            Self::Dropped(DropReason::Imprecise) => "judge imprecise",
             Self::Scored(Classified::LabelLost) => "label lost",
             Self::Scored(Classified::Correct) => "correct",
             Self::Scored(Classified::Misclassified) => "misclassified",

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::rows::CATEGORIES;
 use crate::error::TrainError;
 use crate::files::write_atomically;
+use crate::recipe::ProposalKind;
 
 /// The file's name, in the folder of a run and of a round.
 pub(crate) const REVIEWED_FILE: &str = "reviewed.jsonl";
@@ -40,6 +41,10 @@ pub(crate) struct Review {
     pub categories: Vec<String>,
     /// What its seed shares with its translations.
     pub group: String,
+    /// What was asked for.
+    pub kind: ProposalKind,
+    /// The English text that inspired it.
+    pub seed_text: String,
     /// The round that it is from.
     pub round: usize,
 }
@@ -128,6 +133,8 @@ mod tests {
             verdict: Verdict::Unsafe,
             categories: vec!["hate".to_owned()],
             group: "u1".to_owned(),
+            kind: ProposalKind::Twin,
+            seed_text: "one".to_owned(),
             round: 1,
         };
         let path = run.path().join(REVIEWED_FILE);

@@ -1,35 +1,36 @@
 //! One round of the two-player game (arXiv 2502.05163, the section on the iterative algorithm).
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duoguard_eval::BenchmarkSet;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::data::rows::{Corpus, append_rows};
 use crate::data::validation::write_rows;
 use crate::error::TrainError;
 use crate::export::export_classifier;
-use crate::files::{json_lines, write_atomically};
+use crate::files::{json_lines, write_atomically, write_json};
 use crate::game::answer::text_of;
+use crate::game::calibration::{Calibration, JUDGE_FILE, Labelled, labelled_rows};
 use crate::game::drafts::write_drafts;
 use crate::game::filters::Filters;
 use crate::game::growth::{SYNTHETIC, apply_reviews, joining, replayed, row_of};
-use crate::game::judge::{JudgeRequest, Rating};
-use crate::game::pairs::{Candidate, PreferencePair, choose_pair};
+use crate::game::judge::{Judge, JudgeRequest, Rating};
+use crate::game::pairs::{PreferencePair, pairs_of};
 use crate::game::players::{GeneratorPlayer, JudgePlayer};
-use crate::game::proposal::{Classified, Draft, DropReason, Dropped, Proposals, Rated, Scored};
+use crate::game::proposal::{
+    Classified, Draft, DropReason, Dropped, Proposal, Proposals, Rated, Scored,
+};
 use crate::game::reference_judge::TEXTS_AT_ONCE;
 use crate::game::reviewed::{REVIEWED_FILE, freeze_reviews, read_reviews};
 use crate::game::round_yield::check_yield;
-use crate::game::seeds::{Seed, draw_seeds};
+use crate::game::seeds::{Seed, draw_seeds, excluded_categories};
 use crate::game::shared::Askers;
 use crate::game::summary::{Joined, PairKinds, Summary, exploitability};
 use crate::model::teacher::Teacher;
-use crate::recipe::{ClassifierStart, GameRecipe, ProposalKind};
+use crate::recipe::{ClassifierStart, GameRecipe};
 use crate::report::scores::score_bundle;
 use crate::setup::{RoundClassifier, Setup};
 use crate::train::classifier::score_texts;
@@ -257,12 +258,19 @@ impl<N: RoundClassifier> Round<'_, N> {
             .collect();
         let journal = self.file("judge-journal.jsonl");
         let mut judge = self.game.judge.open(self.randomness(), journal)?;
-        let askers = self.askers(self.game.judge.is_local());
-        let ratings = askers.ask(&requests, TEXTS_AT_ONCE, |requests| judge.rate(requests))?;
+        let ratings = self.rate(judge.as_mut(), &requests)?;
+        let calibration = self.calibrate(judge.as_mut())?;
+        let used = |proposal: &Proposal, rating| match &calibration {
+            Some(calibration) => calibration.used(&proposal.language, rating),
+            None => Some(rating),
+        };
         let mut rated = Vec::new();
         for (proposal, rating) in passed.into_iter().zip(ratings) {
             match rating {
-                Rating::Unsafety(rating) => rated.push(Rated { proposal, rating }),
+                Rating::Unsafety(rating) => match used(&proposal, rating) {
+                    Some(rating) => rated.push(Rated { proposal, rating }),
+                    None => dropped.push(proposal.dropped(DropReason::Imprecise)),
+                },
                 Rating::Unrelated => dropped.push(proposal.dropped(DropReason::Unrelated)),
                 Rating::Unparseable => dropped.push(proposal.dropped(DropReason::Unparseable)),
             }
@@ -270,6 +278,39 @@ impl<N: RoundClassifier> Round<'_, N> {
         let least = self.game.recipe.least_yield;
         check_yield(self.folder, (rated.len(), all), least, &dropped)?;
         Ok((rated, dropped))
+    }
+
+    fn rate(
+        &self,
+        judge: &mut dyn Judge,
+        requests: &[JudgeRequest<'_>],
+    ) -> Result<Vec<Rating>, TrainError> {
+        let askers = self.askers(self.game.judge.is_local());
+        askers.ask(requests, TEXTS_AT_ONCE, |requests| judge.rate(requests))
+    }
+
+    /// What the judge's ratings are worth, in `judge.json` too, where the recipe wants to know.
+    fn calibrate(&self, judge: &mut dyn Judge) -> Result<Option<Calibration>, TrainError> {
+        let Game { setup, recipe, .. } = self.game;
+        let Some(wanted) = &recipe.calibration else {
+            return Ok(None);
+        };
+        let reviews = read_reviews(&self.file(REVIEWED_FILE))?;
+        let excluded = excluded_categories(recipe);
+        let languages = &recipe.languages;
+        let rows = labelled_rows(&setup.validation, &reviews, languages, excluded, wanted);
+        let requests: Vec<JudgeRequest<'_>> = rows.iter().map(Labelled::request).collect();
+        let ratings = self.rate(judge, &requests)?;
+        let calibration = Calibration::new(&rows, &ratings, languages, wanted)?;
+        if setup.group.is_first() {
+            let path = self.file(JUDGE_FILE);
+            let value = serde_json::to_value(&calibration);
+            write_json(
+                &path,
+                &value.map_err(|e| TrainError::invalid(&path, e.to_string()))?,
+            )?;
+        }
+        Ok(Some(calibration))
     }
 
     /// Step 3: does the classifier give a proposal the label that was asked for? `proposals.jsonl` then
@@ -327,52 +368,15 @@ impl<N: RoundClassifier> Round<'_, N> {
         Ok((data, joined))
     }
 
-    /// Step 5: at most one pair per seed, language and kind, in `pairs.jsonl` too. Behind an endpoint
-    /// nobody here learns from them; the file is for whoever does.
+    /// Step 5: at most one pair per seed, language and kind, in `pairs.jsonl` too. Behind an
+    /// endpoint nobody here learns from them; the file is for whoever does.
     fn build_pairs(
         &self,
         seeds: &[Arc<Seed>],
         scored: &[Scored],
     ) -> Result<(PairKinds, Vec<PreferencePair>), TrainError> {
-        let mut groups: BTreeMap<(usize, &str, ProposalKind), Vec<&Scored>> = BTreeMap::new();
-        for proposal in scored {
-            let of = &proposal.proposal;
-            let key = (of.seed.number, of.language.as_str(), of.kind);
-            groups.entry(key).or_default().push(proposal);
-        }
-        let recipe = self.game.recipe;
-        let kinds = |language| recipe.kinds.iter().map(move |&kind| (language, kind));
-        let mut pair_kinds = PairKinds::new();
-        let (mut pairs, mut lines) = (Vec::new(), Vec::new());
-        for seed in seeds {
-            let asked = recipe.languages.iter().flat_map(kinds);
-            for (language, asked) in asked.filter(|(_, k)| k.applies_to(seed.row.is_unsafe)) {
-                let group: &[&Scored] = match groups.get(&(seed.number, language.as_str(), asked)) {
-                    Some(group) => group,
-                    None => &[],
-                };
-                let candidates: Vec<Candidate> = group.iter().map(|&s| s.into()).collect();
-                let (kind, pair) = choose_pair(&candidates);
-                let of_language = pair_kinds.entry(language.clone()).or_default();
-                *of_language.entry(kind).or_default() += 1;
-                let Some((chosen, rejected)) = pair else {
-                    continue;
-                };
-                let text = |index: usize| group[index].proposal.text.clone();
-                let (chosen, rejected) = (text(chosen), text(rejected));
-                lines.push(json!({
-                    "seed": seed.row.text, "unsafe": seed.row.is_unsafe, "language": language,
-                    "asked": asked, "kind": kind, "chosen": chosen, "rejected": rejected,
-                }));
-                pairs.push(PreferencePair {
-                    seed: seed.clone(),
-                    language: language.clone(),
-                    kind: asked,
-                    chosen,
-                    rejected,
-                });
-            }
-        }
+        let (pair_kinds, pairs) = pairs_of(seeds, scored, self.game.recipe);
+        let lines: Vec<_> = pairs.iter().map(PreferencePair::line).collect();
         self.write_lines("pairs.jsonl", &lines)?;
         Ok((pair_kinds, pairs))
     }

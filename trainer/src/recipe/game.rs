@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::classifier::TeacherRecipe;
 use super::optimizer::OptimizerRecipe;
 use super::players::{GeneratorTable, JudgeTable, PlayersRecipe};
-use super::range::{Check, of_table, positive};
+use super::range::{Check, of_table, positive, share};
 
 /// The two-player game.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub(crate) struct GameRecipe {
     /// A folder, relative to the data, with benchmarks that proposals must not overlap; absent: not
     /// checked, and the log says so.
     pub benchmarks: Option<PathBuf>,
+    /// How the judge's ratings are weighed; absent: taken as they are.
+    pub calibration: Option<CalibrationRecipe>,
     /// Who writes, and who rates.
     pub players: PlayersRecipe,
     /// How the generator learns.
@@ -77,6 +79,8 @@ pub(super) struct GameTable {
     classifier_from: ClassifierStart,
     #[serde(default)]
     benchmarks: Option<PathBuf>,
+    #[serde(default)]
+    calibration: Option<CalibrationRecipe>,
     generator: GeneratorTable,
     judge: JudgeTable,
     preference: PreferenceRecipe,
@@ -114,6 +118,33 @@ pub(crate) enum ClassifierStart {
     Base,
     /// The classifier of the round before.
     Previous,
+}
+
+/// How a judge's ratings are weighed: by rows that are held out, in every round.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CalibrationRecipe {
+    /// Labelled rows of each language that the judge rates at most: half calibrate it, half measure
+    /// it.
+    pub rows: usize,
+    /// Ratings that are right less often than this are not used; in [0, 1].
+    pub least_precision: f64,
+}
+
+impl CalibrationRecipe {
+    fn checks(&self) -> Vec<Check> {
+        of_table(
+            "game.calibration",
+            [
+                ("rows", self.rows >= 8, "at least 8"),
+                (
+                    "least_precision",
+                    share(self.least_precision),
+                    "a share in [0, 1]",
+                ),
+            ],
+        )
+    }
 }
 
 /// Direct preference optimisation of the generator.
@@ -159,6 +190,7 @@ impl GameRecipe {
             exclude_categories: table.exclude_categories,
             classifier_from: table.classifier_from,
             benchmarks: table.benchmarks,
+            calibration: table.calibration,
             preference: table.preference,
         })
     }
@@ -231,6 +263,8 @@ impl GameRecipe {
             ],
         );
         checks.extend(self.preference.checks());
+        let calibration = self.calibration.iter();
+        checks.extend(calibration.flat_map(CalibrationRecipe::checks));
         checks.extend(self.players.checks());
         checks
     }

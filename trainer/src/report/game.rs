@@ -8,7 +8,7 @@ use crate::error::TrainError;
 use crate::game::pairs::PairKind;
 use crate::game::proposal::{Classified, DropReason, Outcome};
 use crate::game::summary::Summary;
-use crate::report::rounds::{Round, percent, summaries};
+use crate::report::rounds::{Round, percent, summaries, text};
 use crate::train::progress::StepMetrics;
 
 /// Rows of S(t) in each language; `None` before a round is over.
@@ -130,6 +130,29 @@ pub(super) fn joined(rounds: &[Round]) -> Table {
         table.rows.push([title].into_iter().chain(counts).collect());
     }
     table
+}
+
+/// How good the judge was in every round, by kind and language; `None` where it was not measured.
+pub(super) fn judge(rounds: &[Round]) -> Option<Table> {
+    let mut table = Table::new([
+        "Judge by round, kind and language",
+        "rows",
+        "precision, unsafe %",
+        "recall, unsafe %",
+        "precision, safe %",
+        "recall, safe %",
+    ]);
+    for round in rounds {
+        for quality in round.judge.iter().flat_map(|judge| &judge.quality) {
+            let [precision, recall] = [quality.precision, quality.recall];
+            let shares = [precision[1], recall[1], precision[0], recall[0]];
+            let title = format!("{}, {}, {}", round.title(), quality.kind, quality.language);
+            let mut row = vec![title, quality.rows.to_string()];
+            row.extend(shares.map(|share| text(percent(share))));
+            table.rows.push(row);
+        }
+    }
+    (!table.rows.is_empty()).then_some(table)
 }
 
 /// What kinds of pairs the seeds gave, by round and language.

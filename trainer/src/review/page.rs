@@ -83,6 +83,8 @@ impl State {
                 false => Vec::new(),
             },
             group: item.group.clone(),
+            kind: item.kind,
+            seed_text: item.seed_text.clone(),
             round: item.round,
         };
         // One answer at a time is written.
