@@ -82,6 +82,9 @@ pub(crate) trait RoundClassifier: Classifier + Clone {
         data: (&Corpus, Option<&Teacher>),
         start: &Self,
     ) -> Result<Self, TrainError>;
+
+    /// The network as a decoder, which can learn to write; an encoder cannot.
+    fn decoder(&self) -> Option<&Decoder>;
 }
 
 impl RoundClassifier for Decoder {
@@ -92,6 +95,10 @@ impl RoundClassifier for Decoder {
         start: &Self,
     ) -> Result<Self, TrainError> {
         setup.train_classifier(folder, data, start)
+    }
+
+    fn decoder(&self) -> Option<&Decoder> {
+        Some(self)
     }
 }
 

@@ -13,11 +13,10 @@ use crate::game::prompt::PromptFormat;
 use crate::model::decoder::Decoder;
 use crate::model::generate::{Prompt, generate};
 use crate::model::import;
-use crate::model::network::Classifier;
 use crate::model::sampler::SamplingSettings;
 use crate::model::weights::load_weights;
 use crate::recipe::{GameRecipe, LocalGeneratorRecipe, OwnGeneratorRecipe, Precision};
-use crate::setup::Setup;
+use crate::setup::{RoundClassifier, Setup};
 use crate::train::generator::GeneratorStage;
 use crate::train::preference::{PreferenceStage, TokenPair};
 use crate::train::stage::{StageSettings, run_stage};
@@ -39,7 +38,7 @@ impl LocalGenerator {
     ///
     /// # Errors
     /// A stage or a checkpoint that failed.
-    pub(crate) fn prepare<N: Classifier + Clone>(
+    pub(crate) fn prepare<N: RoundClassifier>(
         setup: &Setup<'_, N>,
         game: &GameRecipe,
         recipe: &LocalGeneratorRecipe,
@@ -89,7 +88,7 @@ impl LocalGenerator {
     ///
     /// # Errors
     /// As [`run_stage`]; a chat template that fails on a seed.
-    pub(crate) fn learn<N: Classifier + Clone>(
+    pub(crate) fn learn<N: RoundClassifier>(
         &mut self,
         setup: &Setup<'_, N>,
         game: &GameRecipe,
@@ -149,7 +148,7 @@ impl Generator for LocalGenerator {
 }
 
 /// The base, taught to write from an English text.
-fn train_own<N: Classifier + Clone>(
+fn train_own<N: RoundClassifier>(
     setup: &Setup<'_, N>,
     game: &GameRecipe,
     own: &OwnGeneratorRecipe,

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::game::proposal::Scored;
 use crate::game::seeds::Seed;
-use crate::game::summary::PairKinds;
 use crate::recipe::{GameRecipe, ProposalKind};
 
 /// A proposal as the pairs see it.
@@ -35,6 +34,9 @@ pub(crate) enum PairKind {
     /// No misclassified proposal keeps the label: the seed is skipped.
     NoChosen,
 }
+
+/// Language -> kind -> pairs looked for.
+pub(crate) type PairKinds = BTreeMap<String, BTreeMap<PairKind, usize>>;
 
 /// The indices of the (chosen, rejected) proposals, where there is a pair, and its kind. The first
 /// of a kind is taken: proposals are independent draws, so the first is as good a sample as any.

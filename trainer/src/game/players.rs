@@ -12,10 +12,9 @@ use crate::game::local_generator::LocalGenerator;
 use crate::game::prompt::PromptFormat;
 use crate::game::reference_judge::ReferenceJudge;
 use crate::model::decoder::Decoder;
-use crate::model::network::Classifier;
 use crate::model::teacher::Teacher;
 use crate::recipe::{EndpointRecipe, GameRecipe, JudgeRecipe, PlayersRecipe};
-use crate::setup::Setup;
+use crate::setup::{RoundClassifier, Setup};
 
 /// Who writes proposals.
 #[derive(Clone)]
@@ -47,7 +46,7 @@ pub(crate) enum JudgePlayer {
 ///
 /// # Errors
 /// A stage or a file that failed.
-pub(crate) fn prepare<N: Classifier + Clone>(
+pub(crate) fn prepare<N: RoundClassifier>(
     setup: &Setup<'_, N>,
     game: &GameRecipe,
 ) -> Result<(GeneratorPlayer, JudgePlayer), TrainError> {
@@ -109,7 +108,7 @@ impl JudgePlayer {
         !matches!(self, Self::Endpoint(..))
     }
 
-    fn prepare<N: Classifier + Clone>(
+    fn prepare<N: RoundClassifier>(
         setup: &Setup<'_, N>,
         recipe: &JudgeRecipe,
     ) -> Result<Self, TrainError> {

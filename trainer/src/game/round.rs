@@ -18,7 +18,7 @@ use crate::game::drafts::write_drafts;
 use crate::game::filters::Filters;
 use crate::game::growth::{SYNTHETIC, apply_reviews, joining, replayed, row_of};
 use crate::game::judge::{Judge, JudgeRequest, Rating};
-use crate::game::pairs::{PreferencePair, pairs_of};
+use crate::game::pairs::{PairKinds, PreferencePair, pairs_of};
 use crate::game::players::{GeneratorPlayer, JudgePlayer};
 use crate::game::proposal::{
     Classified, Draft, DropReason, Dropped, Proposal, Proposals, Rated, Scored,
@@ -28,7 +28,7 @@ use crate::game::reviewed::{REVIEWED_FILE, freeze_reviews, read_reviews};
 use crate::game::round_yield::check_yield;
 use crate::game::seeds::{Seed, draw_seeds, excluded_categories};
 use crate::game::shared::Askers;
-use crate::game::summary::{Joined, PairKinds, Summary, exploitability};
+use crate::game::summary::{Joined, Summary, exploitability};
 use crate::model::teacher::Teacher;
 use crate::recipe::{ClassifierStart, GameRecipe};
 use crate::report::scores::score_bundle;

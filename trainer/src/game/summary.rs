@@ -8,13 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::data::rows::Corpus;
 use crate::error::TrainError;
 use crate::files::write_json;
-use crate::game::pairs::PairKind;
+use crate::game::pairs::{PairKind, PairKinds};
 use crate::game::proposal::{Outcome, Proposals, Scored};
 use crate::game::theory::empirical_gain;
 use crate::recipe::ProposalKind;
-
-/// Language -> kind -> pairs looked for.
-pub(crate) type PairKinds = BTreeMap<String, BTreeMap<PairKind, usize>>;
 
 /// A round in numbers; its file is also the mark that the round is finished.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,7 +5,6 @@ use std::path::Path;
 use tch::Tensor;
 
 use crate::error::TrainError;
-use crate::model::decoder::Decoder;
 use crate::model::gradients::Gradients;
 use crate::model::layout::Weights;
 use crate::recipe::ComputeRecipe;
@@ -35,9 +34,6 @@ pub(crate) trait Classifier: Network {
     /// Logits `[B, outputs]` in 32 bits of B rows of T tokens, padded on the right; row b has
     /// `lengths[b]` real ones.
     fn logits(&self, ids: &[i32], lengths: &[i32], tokens: usize) -> Tensor;
-
-    /// The network as a decoder, which can learn to write; an encoder cannot.
-    fn decoder(&self) -> Option<&Decoder>;
 
     /// Draws the classifier anew.
     fn reset_classifier(&mut self, seed: u64);

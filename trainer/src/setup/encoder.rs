@@ -10,6 +10,7 @@ use crate::data::mixture::Mixture;
 use crate::data::rows::Corpus;
 use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
+use crate::model::decoder::Decoder;
 use crate::model::encoder::Encoder;
 use crate::model::encoder::folder::open_encoder;
 use crate::model::network::Classifier;
@@ -42,6 +43,10 @@ impl RoundClassifier for Encoder {
         }
         setup.train_language_head(folder, data.0, &mut classifier)?;
         Ok(classifier)
+    }
+
+    fn decoder(&self) -> Option<&Decoder> {
+        None
     }
 }
 

@@ -40,10 +40,6 @@ impl Classifier for Decoder {
         self.logits(ids, lengths, tokens)
     }
 
-    fn decoder(&self) -> Option<&Decoder> {
-        Some(self)
-    }
-
     fn reset_classifier(&mut self, seed: u64) {
         self.reset_score(seed);
     }

@@ -10,7 +10,6 @@ use super::folder::save_encoder;
 use super::parameters::normal;
 use super::{Encoder, affine};
 use crate::error::TrainError;
-use crate::model::decoder::Decoder;
 use crate::model::network::Classifier;
 
 impl Classifier for Encoder {
@@ -38,10 +37,6 @@ impl Classifier for Encoder {
         let real = padding.logical_not().to_kind(Kind::Float).view([b, 1, t]);
         let mean = real.matmul(&hidden).view([b, c]) / counts.to_kind(Kind::Float);
         affine(&self.dropped(mean), &self.classifier)
-    }
-
-    fn decoder(&self) -> Option<&Decoder> {
-        None
     }
 
     fn reset_classifier(&mut self, seed: u64) {
