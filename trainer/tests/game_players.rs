@@ -237,8 +237,7 @@ fn an_encoder_plays_against_a_language_model() {
     // Six harmful seeds with four kinds and six harmless ones with three, two languages, two each.
     let all: u64 = kinds
         .values()
-        .map(|of| of.as_object().unwrap().values())
-        .flatten()
+        .flat_map(|of| of.as_object().unwrap().values())
         .map(|count| count.as_u64().unwrap())
         .sum();
     assert_eq!(all, (6 * 4 + 6 * 3) * 2 * 2);

@@ -219,7 +219,11 @@ mod tests {
                 .iter()
                 .map(|(prompt, text)| {
                     let all: Vec<i32> = prompt.iter().chain(*text).copied().collect();
-                    host(&log_likelihood(&reference, &[(&all[..], &[][..])], format.end))[0]
+                    host(&log_likelihood(
+                        &reference,
+                        &[(&all[..], &[][..])],
+                        format.end,
+                    ))[0]
                 })
                 .collect();
             let weights: Vec<f32> = with_end
