@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Writes what a library is built of: a bill of materials and the licences.
 
-usage: scripts/sbom.py PACKAGE TARGET FOLDER
+usage: scripts/sbom.py PACKAGE TARGET FOLDER [WORKSPACE]
 
 FOLDER gets sbom.cdx.json (CycloneDX 1.5) and LICENSES, of every crate that is linked into PACKAGE
-for TARGET: what only builds, such as procedural macros, is left out.
+for TARGET: what only builds, such as procedural macros, is left out. WORKSPACE is the folder of
+PACKAGE's workspace, where that is not ours.
 """
 
 import json
@@ -17,15 +18,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 LICENCE_FILES = ("LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "UNLICENSE*")
 
 
-def cargo(*arguments):
+def cargo(workspace, *arguments):
     command = ["cargo", *arguments]
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(command, cwd=workspace, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def linked(package, target):
+def linked(workspace, package, target):
     """(name, version) of every crate that is linked, the package itself left out."""
     lines = cargo(
-        "tree", "--locked", "--package", package, "--target", target, "--edges", "normal,no-proc-macro",
+        workspace, "tree", "--locked", "--package", package, "--target", target, "--edges", "normal,no-proc-macro",
         "--prefix", "none", "--format", "{p}",
     ).splitlines()
     found = {tuple(line.split()[:2]) for line in lines[1:] if line}
@@ -62,17 +63,18 @@ def licences(crates):
 
 
 def main():
-    if len(sys.argv) != 4:
-        sys.exit("usage: scripts/sbom.py PACKAGE TARGET FOLDER")
+    if len(sys.argv) not in (4, 5):
+        sys.exit("usage: scripts/sbom.py PACKAGE TARGET FOLDER [WORKSPACE]")
     package, target, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
-    metadata = json.loads(cargo("metadata", "--locked", "--format-version", "1"))
+    workspace = ROOT.joinpath(*sys.argv[4:])
+    metadata = json.loads(cargo(workspace, "metadata", "--locked", "--format-version", "1"))
     packages = {(each["name"], each["version"]): each for each in metadata["packages"]}
-    crates = [packages[key] for key in linked(package, target)]
+    crates = [packages[key] for key in linked(workspace, package, target)]
     without = [crate["name"] for crate in crates if not crate["license"]]
     if not crates or without:
         sys.exit(f"scripts/sbom.py: {len(crates)} crates; without a licence: {without}")
     version = next(each["version"] for each in metadata["packages"] if each["name"] == package)
-    lock = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
+    lock = tomllib.loads((workspace / "Cargo.lock").read_text())["package"]
     checksums = {(each["name"], each["version"]): each.get("checksum") for each in lock}
     bill = {
         "bomFormat": "CycloneDX",

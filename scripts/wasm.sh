@@ -30,6 +30,7 @@ for kind in "$@"; do
     echo "$out/$kind.wasm: $(wc -c <"$out/$kind.wasm") bytes"
 done
 
+python3 scripts/sbom.py duoguard-js wasm32-unknown-unknown "$out" bindings/js
 # The bundle is an asset of its own; what it must be is part of the code.
 files=(manifest.json tokenizer.json model.onnx stream.onnx weights.data)
 {

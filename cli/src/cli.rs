@@ -186,7 +186,7 @@ pub(crate) struct EvalArgs {
     /// gzipped
     #[arg(long, value_name = "FILE", requires = "robustness")]
     pub(crate) benign: Option<PathBuf>,
-    /// With --robustness: texts of each language, at most
+    /// With --robustness: texts of each language and of each kind that is made up, at most
     #[arg(
         long,
         value_name = "N",
@@ -304,8 +304,8 @@ pub(crate) struct EnginesArgs {
 /// Which model, on what.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// The model's bundle [default: $DUOGUARD_MODEL, else models/mini beside the program, in a
-    /// folder above it, or here]
+    /// The model's bundle [default: $DUOGUARD_MODEL, else models/base, else models/mini, beside
+    /// the program, in a folder above it, or here]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
     /// Take the model only if it is signed: the public key's file, such as minisign.pub

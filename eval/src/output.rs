@@ -12,11 +12,13 @@ use crate::error::{EvalError, Result};
 /// A file being written. Until [`OutputFile::commit`] nothing is seen under its name, and dropped
 /// before that nothing stays.
 ///
-/// Create it before a long run: a path that cannot be written is better known at once.
+/// Create it before a long run: a path that cannot be written is better known at once. Nothing lies
+/// there until the first write, so that a run that is killed leaves nothing.
 #[derive(Debug)]
 pub struct OutputFile {
     path: PathBuf,
-    target: Target,
+    /// `None` for an ordinary file that nothing was written to yet.
+    target: Option<Target>,
 }
 
 #[derive(Debug)]
@@ -24,6 +26,12 @@ enum Target {
     Temporary(BufWriter<NamedTempFile>),
     /// A pipe or a device, which a rename would replace.
     Special(BufWriter<File>),
+}
+
+impl Target {
+    fn temporary(path: &Path) -> io::Result<Self> {
+        Ok(Self::Temporary(BufWriter::new(temporary_beside(path)?)))
+    }
 }
 
 impl OutputFile {
@@ -34,11 +42,26 @@ impl OutputFile {
         let special = fs::metadata(&real).is_ok_and(|found| !found.is_file());
         let target = if special {
             let file = File::options().write(true).open(&real).map_err(failed)?;
-            Target::Special(BufWriter::new(file))
+            Some(Target::Special(BufWriter::new(file)))
         } else {
-            Target::Temporary(BufWriter::new(temporary_beside(&real).map_err(failed)?))
+            // Made and removed, to see that it can be.
+            drop(temporary_beside(&real).map_err(failed)?);
+            None
         };
         Ok(Self { path: real, target })
+    }
+
+    /// Where bytes go.
+    fn writer(&mut self) -> io::Result<&mut dyn Write> {
+        let target = match &mut self.target {
+            Some(target) => target,
+            none => none.insert(Target::temporary(&self.path)?),
+        };
+        let writer: &mut dyn Write = match target {
+            Target::Temporary(writer) => writer,
+            Target::Special(writer) => writer,
+        };
+        Ok(writer)
     }
 
     /// The file's path.
@@ -61,7 +84,12 @@ impl OutputFile {
     /// Finishes the file and puts it in place of any older one.
     pub fn commit(self) -> Result<()> {
         let failed = |cause| EvalError::io(&self.path, "write", cause);
-        match self.target {
+        let target = match self.target {
+            Some(target) => target,
+            // One that nothing was written to is empty.
+            None => Target::temporary(&self.path).map_err(failed)?,
+        };
+        match target {
             Target::Special(mut writer) => writer.flush().map_err(failed),
             Target::Temporary(writer) => {
                 let file = writer.into_inner().map_err(|e| failed(e.into_error()))?;
@@ -75,17 +103,11 @@ impl OutputFile {
 
 impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.target {
-            Target::Temporary(writer) => writer.write(bytes),
-            Target::Special(writer) => writer.write(bytes),
-        }
+        self.writer()?.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match &mut self.target {
-            Target::Temporary(writer) => writer.flush(),
-            Target::Special(writer) => writer.flush(),
-        }
+        self.writer()?.flush()
     }
 }
 
@@ -112,6 +134,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.json");
         let mut file = OutputFile::create(&path).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         file.write_all(b"half").unwrap();
         drop(file);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -124,7 +124,7 @@ fn evenly<T>(items: Vec<T>, limit: usize) -> Vec<T> {
 }
 
 /// Measures every disguise on at most `limit` unsafe texts of each language that are flagged in
-/// plain, and the harmless texts as they are. White space in unsafe texts is made single spaces
+/// plain, as many harmless texts of each kind that is made up, and `benign` as they are. White space in unsafe texts is made single spaces
 /// first, because spelling words out letter by letter loses it. Calls `progress` before each group
 /// of texts with what comes next.
 pub fn measure(
@@ -178,7 +178,7 @@ pub fn measure(
     }
     for kind in HarmlessKind::all() {
         progress(kind.name());
-        found.short.push(short_rate(session, kind)?);
+        found.short.push(short_rate(session, kind, limit)?);
     }
     for texts in benign.chunk_by(|a, b| a.lang == b.lang) {
         let language = &texts[0].lang;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::error::{EvalError, Result};
 use crate::harmless::{HarmlessKind, HarmlessText, HarmlessTexts, Part};
 
-/// The seed of the harmless texts that are made up, and how many there are of each kind.
+/// The seed of the harmless texts that are made up, and how many there are of each kind at most.
 const SHORT_SEED: u64 = 20_261_128;
 const SHORT_TEXTS: usize = 200;
 /// How many flagged ones are shown of each kind.
@@ -30,12 +30,17 @@ pub struct ShortRate {
     pub examples: Vec<String>,
 }
 
-/// Checks harmless texts of one kind, none of which a recipe can have trained on.
-pub(crate) fn short_rate(session: &mut Session, kind: HarmlessKind) -> Result<ShortRate> {
-    let texts = HarmlessTexts::of_kinds([kind], Part::Measuring, SHORT_SEED).take(SHORT_TEXTS);
+/// Checks at most `limit` harmless texts of one kind, none of which a recipe can have trained on.
+pub(crate) fn short_rate(
+    session: &mut Session,
+    kind: HarmlessKind,
+    limit: usize,
+) -> Result<ShortRate> {
+    let count = limit.min(SHORT_TEXTS);
+    let texts = HarmlessTexts::of_kinds([kind], Part::Measuring, SHORT_SEED).take(count);
     let mut rate = ShortRate {
         kind: kind.name(),
-        texts: SHORT_TEXTS,
+        texts: count,
         flagged: 0,
         flagged_by_undoing: 0,
         changed: 0,

@@ -6,7 +6,12 @@ use duoguard::{Bundle, Input, Model, SessionOptions};
 use duoguard_fuzz::files;
 use libfuzzer_sys::fuzz_target;
 
-const NAMES: [&str; 4] = ["tokenizer.json", "model.onnx", "weights.data", "stream.onnx"];
+const NAMES: [&str; 4] = [
+    "tokenizer.json",
+    "model.onnx",
+    "weights.data",
+    "stream.onnx",
+];
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, bytes)) = data.split_first() else {

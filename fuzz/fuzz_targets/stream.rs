@@ -12,8 +12,11 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     session(|session| {
+        // To identify a language takes as long as all else, so that one in sixteen does.
+        let language = (debounce % 16 != 0).then_some("en");
         let options = StreamOptions {
             debounce_bytes: usize::from(*debounce),
+            language: language.map(str::to_owned),
             ..StreamOptions::default()
         };
         let mut stream = Stream::new(session, options);
@@ -35,7 +38,11 @@ fuzz_target!(|data: &[u8]| {
         match std::str::from_utf8(text) {
             Ok(text) => {
                 let verdict = stream.finish(session).expect("the text is whole");
-                assert_eq!(verdict, session.check(&Input::prompt(text)).expect("it has a verdict"));
+                let input = Input {
+                    language,
+                    ..Input::prompt(text)
+                };
+                assert_eq!(verdict, session.check(&input).expect("it has a verdict"));
             }
             Err(_) => assert!(stream.finish(session).is_err()),
         }

@@ -1,4 +1,5 @@
-//! What the fuzz targets share: the tests' bundle of five words.
+//! What the fuzz targets share: the tests' bundle of five words and random checkpoint, a server, and
+//! what the trainer reads, without the trainer, which would want libtorch.
 
 #[allow(dead_code)]
 #[path = "../../runtime/tests/runtime/decoder.rs"]
@@ -8,11 +9,29 @@ mod decoder;
 #[path = "../../runtime/tests/runtime/support.rs"]
 mod support;
 
+// The exporter's tests use more of it.
+#[allow(dead_code)]
+#[path = "../../export/tests/export/support.rs"]
+mod random_checkpoint;
+// The trainer uses more of these.
+#[allow(dead_code)]
+#[path = "../../trainer/src/game/answer.rs"]
+mod answer;
+#[allow(dead_code, unused_imports)]
+#[path = "../../trainer/src/recipe/mod.rs"]
+mod recipe;
+
+mod checkpoint;
+mod endpoint;
 mod server;
+
+pub use checkpoint::CheckpointFolder;
+pub use endpoint::pause;
 pub use server::ask;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use duoguard::{Model, Session, SessionOptions};
 
@@ -53,4 +72,28 @@ pub fn files(replaced: Option<(&str, &[u8])>) -> BTreeMap<String, Vec<u8>> {
         *file = bytes.to_vec();
     }
     files.seal()
+}
+
+/// Reads a recipe, as the trainer does.
+///
+/// # Errors
+/// Why it is refused, with the line where there is one.
+pub fn parse_recipe(text: &str) -> Result<(), (Option<usize>, String)> {
+    match recipe::Recipe::parse(Path::new("recipe.toml"), text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err((error.line, error.reason)),
+    }
+}
+
+/// The text in what a language model answered.
+pub fn text_in(answer: &str) -> Option<String> {
+    answer::text_of(answer).text
+}
+
+/// The text of the completion in an endpoint's answer, if it is one that was finished.
+///
+/// # Errors
+/// Why it is none.
+pub fn completion(bytes: &[u8]) -> Result<Option<String>, String> {
+    endpoint::completion(bytes)
 }

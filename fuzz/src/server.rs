@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
-use axum::Router;
 use duoguard::SessionOptions;
 use duoguard_serve::{Listen, ServeOptions, Server, UpstreamOptions};
 use tokio::runtime::{Builder, Runtime};
@@ -25,16 +25,25 @@ pub fn ask(path: &str, body: &[u8]) -> u16 {
             .body(Body::from(body.to_vec()))
             .expect("the paths are valid");
         runtime.block_on(async {
-            let response = router.clone().oneshot(request).await.expect("it always answers");
+            let response = router
+                .clone()
+                .oneshot(request)
+                .await
+                .expect("it always answers");
             let status = response.status().as_u16();
-            to_bytes(response.into_body(), usize::MAX).await.expect("it answers to the end");
+            to_bytes(response.into_body(), usize::MAX)
+                .await
+                .expect("it answers to the end");
             status
         })
     })
 }
 
 fn set_up() -> (Runtime, Router) {
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let options = ServeOptions {
         listen: Listen::Tcp(([127, 0, 0, 1], 0).into()),
         workers: NonZeroUsize::MIN,

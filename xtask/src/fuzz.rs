@@ -15,6 +15,9 @@ const TARGETS: &[(&str, u32)] = &[
     ("manifest", 4096),
     ("bodies", 512),
     ("gguf", 16_384),
+    ("checkpoint", 8192),
+    ("recipe", 4096),
+    ("answer", 1024),
 ];
 /// What is instrumented; in other crates nothing is looked for.
 const INSTRUMENTED: &[&str] = &[
@@ -27,6 +30,8 @@ const FLAGS: &str = r#"["-Cpasses=sancov-module", "-Cllvm-args=-sanitizer-covera
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
     "-Cllvm-args=-sanitizer-coverage-pc-table", "-Cllvm-args=-sanitizer-coverage-trace-compares",
     "-Cdebug-assertions", "-Coverflow-checks", "-Ccodegen-units=1"]"#;
+/// A folder in memory, where there is one: some targets write the file that they then read.
+const MEMORY: &str = "/dev/shm";
 /// Beyond these a run counts as a failure: seconds, and MiB in one allocation and in all.
 const LIMITS: &[&str] = &["-timeout=10", "-malloc_limit_mb=256", "-rss_limit_mb=2048"];
 
@@ -39,12 +44,20 @@ pub fn run(sh: &Shell, root: &Path, only: Option<&str>, minutes: f64) -> Result<
         "no such target; expected one of {TARGETS:?}"
     );
     build(sh, root)?;
+    let temporary = match Path::new(MEMORY).is_dir() {
+        true => MEMORY.into(),
+        false => std::env::temp_dir(),
+    };
+    let temporary = temporary.join("duoguard-fuzz");
+    sh.remove_path(&temporary)?;
+    sh.create_dir(&temporary)?;
+    let _temporary = sh.push_env("TMPDIR", &temporary);
     println!("| target | executions | seconds | a second | coverage | corpus, files |");
     println!("|---|---|---|---|---|---|");
     for (name, longest) in chosen {
         println!("{}", fuzz(sh, root, name, *longest, minutes)?);
     }
-    Ok(())
+    Ok(sh.remove_path(&temporary)?)
 }
 
 /// With the compiler at hand: coverage needs an option that only nightly ones have by themselves.
@@ -94,6 +107,7 @@ fn fuzz(sh: &Shell, root: &Path, name: &str, longest: u32, minutes: f64) -> Resu
 /// Keeps of the corpus the fewest inputs that reach as much; returns how many files these are.
 fn merge(sh: &Shell, program: &Path, work: &Path) -> Result<usize> {
     let (corpus, small) = (work.join("corpus"), work.join("small"));
+
     sh.remove_path(&small)?;
     sh.create_dir(&small)?;
     cmd!(sh, "{program} {LIMITS...} -merge=1 {small} {corpus}")

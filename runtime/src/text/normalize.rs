@@ -73,8 +73,7 @@ pub(crate) fn views(text: &str, tokens: Tokens<'_>) -> Views {
     pieces.extend(invisible::messages(text, seen));
     // What any other rule undid on top, such as an override that shows the text backwards, is a
     // guess at what is meant, beside which the text as it is written counts too.
-    let is_exact =
-        |undone: &Undone| matches!(undone.kind, ChangeKind::Escape | ChangeKind::ChatTemplate);
+    let is_exact = |undone: &Undone| undone.kind.is_exact();
     views.supersede = state.supersedes && state.undone.iter().all(is_exact);
     (views.normalized, views.undone) = (state.view, state.undone);
     if pieces.is_empty() {

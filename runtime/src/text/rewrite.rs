@@ -37,6 +37,24 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
+    /// Whether the text without it says exactly what the text with it does: it was encoded, or
+    /// stood in a chat template. All others are guesses at what is meant.
+    pub(crate) fn is_exact(self) -> bool {
+        match self {
+            Self::Base64 | Self::Hex | Self::Escape | Self::ChatTemplate => true,
+            Self::Invisible
+            | Self::Tag
+            | Self::VariationSelector
+            | Self::BidiControl
+            | Self::Compatibility
+            | Self::Confusable
+            | Self::CombiningMarks
+            | Self::SpacedLetters
+            | Self::Leet
+            | Self::Rot13 => false,
+        }
+    }
+
     /// The name in JSON and in tables.
     pub fn name(self) -> &'static str {
         match self {

@@ -235,7 +235,7 @@ const RETRY_AFTER_MS: &str = "retry-after-ms";
 
 /// How long the server wants to be left alone: milliseconds; seconds, of which some write
 /// fractions; or a date.
-fn retry_after(headers: &HeaderMap) -> Duration {
+pub(super) fn retry_after(headers: &HeaderMap) -> Duration {
     let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim().to_owned());
     let number = |text: &str, unit: f64| {
         let number: f64 = text.parse().ok()?;
@@ -276,7 +276,7 @@ struct Message {
 }
 
 /// Reads an answer; otherwise what is wrong with it.
-fn completion(bytes: &[u8]) -> Result<Completion, String> {
+pub(super) fn completion(bytes: &[u8]) -> Result<Completion, String> {
     let answer: Answer = serde_json::from_slice(bytes).map_err(|e| match e.is_data() {
         true => format!("the answer is not a chat completion ({e})"),
         false => format!("the answer is not JSON ({e})"),

@@ -10,13 +10,15 @@ use super::range::{Check, below_one, of_table, positive};
 
 /// A head's width is a multiple of this: ONNX Runtime's rotary attention takes no other.
 const HEAD_SIZE_STEP: usize = 16;
+/// The widest residual stream.
+const MAX_HIDDEN: usize = 65_536;
 
-/// A language model that somebody else trained.
+/// A network that is trained already.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BaseRecipe {
-    /// A Hugging Face folder or a GGUF file of the Qwen2 or Llama family, or with `encoder` a
-    /// folder of a `BertModel`, relative to the data.
+    /// A Hugging Face folder or a GGUF file of the Qwen2 or Llama family, the bundle of a decoder
+    /// that was trained here, or with `encoder` a folder of a `BertModel`; relative to the data.
     pub checkpoint: PathBuf,
     /// Said of encoders alone.
     #[serde(default)]
@@ -178,8 +180,9 @@ impl ModelRecipe {
     }
 
     fn checks(&self) -> Vec<Check> {
-        let heads = self.heads > 0
-            && self.hidden > 0
+        // Within these their product does not overflow.
+        let heads = (1..=MAX_HIDDEN).contains(&self.hidden)
+            && (1..=self.hidden).contains(&self.heads)
             && self.hidden.is_multiple_of(HEAD_SIZE_STEP * self.heads);
         of_table(
             "model",
@@ -187,7 +190,7 @@ impl ModelRecipe {
                 ("layers", (1..=256).contains(&self.layers), "1 to 256"),
                 (
                     "hidden",
-                    heads && self.hidden <= 65_536,
+                    heads,
                     "a multiple of 16 x model.heads, at most 65536",
                 ),
                 (
