@@ -105,7 +105,7 @@ enum Task {
 }
 
 /// How the C library is built, and where it goes.
-#[derive(Args)]
+#[derive(Args, Default)]
 struct InstallOptions {
     /// The folder to install into
     #[arg(long)]
@@ -231,19 +231,14 @@ fn lint(sh: &Shell) -> Result<()> {
     cmd!(sh, "cargo fmt --all --check").run().context(
         "run `cargo fmt --all`; where cargo has no fmt, install the rustup component rustfmt",
     )?;
-    cmd!(
-        sh,
-        "cargo clippy --release --workspace --all-targets -- -D warnings"
-    )
-    .run()
-    .context("where cargo has no clippy, install the rustup component clippy")?;
+    let all = ["--release", "--workspace", "--all-targets"];
+    cmd!(sh, "cargo clippy {all...} -- -D warnings")
+        .run()
+        .context("where cargo has no clippy, install the rustup component clippy")?;
     let _warnings = sh.push_env("RUSTDOCFLAGS", "-D warnings");
-    cmd!(sh, "cargo doc --release --workspace --no-deps").run()?;
-    cmd!(
-        sh,
-        "cargo doc --release --workspace --no-deps --document-private-items"
-    )
-    .run()?;
+    for private in [None, Some("--document-private-items")] {
+        cmd!(sh, "cargo doc --release --workspace --no-deps {private...}").run()?;
+    }
     Ok(())
 }
 
@@ -251,8 +246,7 @@ fn tests(sh: &Shell) -> Result<()> {
     let _warnings = sh.push_env("RUSTDOCFLAGS", "-D warnings");
     // Tests drive the programs and link the C library, which `cargo test` does not build for them.
     cmd!(sh, "cargo build --release --workspace --bins --lib").run()?;
-    cmd!(sh, "cargo test --release --workspace").run()?;
-    Ok(())
+    Ok(cmd!(sh, "cargo test --release --workspace").run()?)
 }
 
 /// Trains with several processes. The whole workspace is named so that cargo takes what its other
@@ -261,18 +255,14 @@ fn distributed(sh: &Shell, root: &Path) -> Result<()> {
     torch(sh, root)?;
     cmd!(sh, "scripts/debian.sh mpi").run()?;
     let features = ["--features", "duoguard-trainer/distributed"];
-    cmd!(
+    let test = ["--test", "distributed", "--", "--nocapture"];
+    cmd!(sh, "cargo test -r --workspace {features...} {test...}").run()?;
+    let all = ["--lib", "--bin", "duoguard-train", "--test", "distributed"];
+    Ok(cmd!(
         sh,
-        "cargo test --release --workspace {features...} --test distributed -- --nocapture"
+        "cargo clippy --release --workspace {features...} {all...} -- -D warnings"
     )
-    .run()?;
-    cmd!(
-        sh,
-        "cargo clippy --release --workspace {features...} --lib --bin duoguard-train
-         --test distributed -- -D warnings"
-    )
-    .run()?;
-    Ok(())
+    .run()?)
 }
 
 /// Measures beside PyTorch; `DUOGUARD_PYTHON` may name a Python that has it.
@@ -287,18 +277,15 @@ fn throughput(
     if device == "cuda" {
         cmd!(sh, "target/release/examples/device_check --device cuda").run()?;
     }
-    let python = match sh.var("DUOGUARD_PYTHON") {
-        Ok(python) => python,
-        Err(_) => cmd!(sh, "scripts/venv.sh torch torch").read()?,
-    };
+    let python = sh.var("DUOGUARD_PYTHON");
+    let python = python.or_else(|_| cmd!(sh, "scripts/venv.sh torch torch").read())?;
     let python = ["--python", &python];
     let how = ["--device", device, "--turns", turns, "--threads", threads];
-    cmd!(
+    Ok(cmd!(
         sh,
         "python3 scripts/throughput.py {python...} {how...} {only...}"
     )
-    .run()?;
-    Ok(())
+    .run()?)
 }
 
 /// Installs the library that is tested from other languages, and returns where.
@@ -306,8 +293,7 @@ fn install_for_tests(sh: &Shell, root: &Path) -> Result<PathBuf> {
     let options = InstallOptions {
         prefix: root.join("target/ctest/prefix"),
         profile: "release".to_owned(),
-        no_default_features: false,
-        target: None,
+        ..InstallOptions::default()
     };
     let prefix = options.prefix.clone();
     library::install(sh, options).map(|()| prefix)
@@ -325,8 +311,7 @@ fn ctest(sh: &Shell, root: &Path, full: bool) -> Result<()> {
     let scores = ["--package", "duoguard-ffi", "--example", "scores"];
     cmd!(sh, "cargo build --release {scores...}").run()?;
     let full = full.then_some("--full");
-    cmd!(sh, "python3 scripts/ctest.py {prefix} {full...}").run()?;
-    Ok(())
+    Ok(cmd!(sh, "python3 scripts/ctest.py {prefix} {full...}").run()?)
 }
 
 /// Tests the languages whose tools Debian has. The library is the one that `ctest` has built.
