@@ -3,7 +3,7 @@
 
 usage: bindings/measure.py PREFIX WHEEL
 
-Prints CSV rows for `cargo xtask record bindings`. PREFIX is where the C library is. WHEEL is
+Prints CSV: what, value, unit. PREFIX is where the C library is. WHEEL is
 installed into a fresh virtual environment, whose Python is timed. On a machine that does nothing
 else it takes about a minute.
 """
@@ -65,7 +65,8 @@ def main():
         subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
         python = folder / "venv/bin/python"
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--no-index", "--no-deps", wheel], check=True)
+        installing = seconds(*pip, "--no-index", "--no-deps", wheel)
+        rows.append(("pip install", installing * 1e3, "ms"))
 
         readme = (ROOT / "bindings/python/README.md").read_text()
         lines = re.search(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)[1]

@@ -6,7 +6,8 @@
 #
 # Without a target, for this machine; for arm64, with Debian's cross compilers (scripts/debian.sh
 # arm64). Makes target/dist/duoguard-VERSION-TARGET.tar.gz, the same bytes from the same sources,
-# compiler and SOURCE_DATE_EPOCH (the last commit's time without it). `cargo xtask dist` runs this.
+# compiler and SOURCE_DATE_EPOCH (the last commit's time without it), and tests it
+# (scripts/dist_check.sh). `cargo xtask dist` runs this.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -52,3 +53,4 @@ tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$epoch" --mode=u+r
     -C "$out" -cf - "$name" | gzip -9n >"$out/$name.tar.gz"
 (cd "$out" && sha256sum "$name.tar.gz" | tee "$name.tar.gz.sha256")
 echo "$out/$name.tar.gz: $(wc -c <"$out/$name.tar.gz") bytes"
+scripts/dist_check.sh "$out/$name.tar.gz"

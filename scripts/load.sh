@@ -3,7 +3,8 @@
 #
 # usage: scripts/load.sh [rate|overhead|shared|idle|slow|killed|stop|memory]...
 #
-#   rate      wrk, CONNECTIONS (16) for SECONDS_OF_LOAD (60), beside the library in a loop
+#   rate      wrk, CONNECTIONS (16) for SECONDS_OF_LOAD (60), beside the library in a loop, with
+#             texts of BYTES ("44 321 1000 4000")
 #   overhead  what the proxy adds to a made-up model of 200 tokens a second, ROUNDS (20) times
 #   shared    the library with 1, 4 and 16 texts in a call, which share runs of the engine `native`
 #   idle      1,000 open connections that say nothing, and one that asks
@@ -28,11 +29,30 @@ need() {
     command -v "$1" >/dev/null || apt-get install --yes "$1" >/dev/null
 }
 
-# load NAME TEXT: wrk's report.
+# text BYTES: the short one, or the longer one, cut or repeated.
+text() {
+    [[ $1 -gt ${#short} ]] || { printf %s "$short" && return; }
+    local long
+    long=$(repeat $(($1 / ${#prompt} + 1)) "$prompt ")
+    printf %s "${long:0:$1}"
+}
+
+# Processor time that the server has taken, in seconds.
+server_time() { awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$server/stat"; }
+
+# load TEXT: wrk's report, and what a request took of the processors.
 load() {
-    TEXT=$2 wrk --threads 1 --connections "${CONNECTIONS:-16}" --latency \
+    local before after TIMEFORMAT='%U %S' report=$logs/wrk.txt
+    before=$(server_time)
+    { time TEXT=$1 wrk --threads 1 --connections "${CONNECTIONS:-16}" --latency \
         --duration "${SECONDS_OF_LOAD:-60}s" --script scripts/clients/load.lua \
-        "$url/v1/moderations"
+        "$url/v1/moderations" >"$report"; } 2>"$report.time"
+    after=$(server_time)
+    cat "$report"
+    awk -v server="$before $after" -v wrk="$(cat "$report.time")" '/requests in/ {
+        split(server, s); split(wrk, w)
+        print "processor time a request: the server " (s[2] - s[1]) / $1 * 1e6 " us, wrk " \
+            (w[1] + w[2]) / $1 * 1e6 " us" }' "$report"
 }
 
 [[ $# -gt 0 ]] || set -- rate shared overhead idle slow killed stop
@@ -43,10 +63,11 @@ for part in "$@"; do
             need wrk
             cargo build --quiet --release -p duoguard-serve --example loop
             workers=${WORKERS:-$(nproc)}
-            for text in "$short" "$prompt"; do
+            for bytes in ${BYTES:-44 321 1000 4000}; do
+                text=$(text "$bytes")
                 serve rate --engine "$engine" --workers "$workers"
                 echo "-- ${#text} bytes"
-                load rate "$text"
+                load "$text"
                 kill "$server" && wait "$server" || true
                 echo "the library in a loop, on $workers threads: $(target/release/examples/loop \
                     models/mini "$engine" "$workers" "${SECONDS_OF_LOOP:-20}" "$text") a second"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Judges the bundled model on the benchmarks, with both engines, and records what it is worth.
+"""Judges the bundled models on the benchmarks, with both engines, and records what they are worth.
 
 usage: scripts/quality.py BENCHMARKS [DATA]
 
@@ -21,8 +21,9 @@ import record
 ROOT = record.ROOT
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 FOLDER = ROOT / "target/figures"
+MODELS = ["base", "mini"]
 # The first one's figures are recorded; on how many rows the other agrees is too.
-ENGINES = ["onnxruntime", "native"]
+ENGINES = ["native", "onnxruntime"]
 
 
 def run(*command):
@@ -31,15 +32,15 @@ def run(*command):
         sys.exit(f"scripts/quality.py: {' '.join(map(str, command))} failed ({result.returncode})")
 
 
-def evaluate(engine, benchmarks):
+def evaluate(model, engine, benchmarks):
     """The report of `duoguard eval`, and the rows that it scored."""
-    files = [FOLDER / f"{engine}.{end}" for end in ("json", "jsonl", "html")]
+    files = [FOLDER / f"{model}-{engine}.{end}" for end in ("json", "jsonl", "html")]
     options = zip(("--json", "--scores", "--report"), files)
     run(
         TARGET / "release/duoguard",
         "eval",
         "--model",
-        "models/mini",
+        f"models/{model}",
         "--engine",
         engine,
         "--benchmarks",
@@ -115,13 +116,16 @@ def main(benchmarks, data=None):
     )
     os.environ["ORT_DYLIB_PATH"] = fetched.stdout.strip()
     run("cargo", "build", "--release", "--package", "duoguard-cli")
-    (report, first), (_, second) = (evaluate(engine, benchmarks) for engine in ENGINES)
-    equal = agreement(first, second)
+    of_linear = linear(benchmarks, data)
+    rows, agreements = [], []
+    for model in MODELS:
+        (report, first), (_, second) = (evaluate(model, engine, benchmarks) for engine in ENGINES)
+        engines = dict(first=ENGINES[0], second=ENGINES[1])
+        equal = agreement(first, second)
+        agreements.append(dict(model=model, **engines, equal=equal, rows=len(first)))
+        rows += quality(report, of_linear)
     print(f"the pages: {FOLDER}/*.html")
-    rows = list(quality(report, linear(benchmarks, data)))
-    record.append(
-        "agreement", [dict(first=ENGINES[0], second=ENGINES[1], equal=equal, rows=len(first))]
-    )
+    record.append("agreement", agreements)
     record.append("quality", rows)
 
 

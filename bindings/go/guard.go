@@ -34,6 +34,10 @@ type Guard struct {
 type GuardOptions struct {
 	Engine  string // the engine's name; "": the first that is available
 	Threads int    // that one check may use; 0: one
+
+	// The text of a minisign.pub: the bundle must have its signature, and be as it was signed; nil:
+	// none is asked for. Not "" for none, so that a key that could not be read is no key.
+	PublicKey *string
 }
 
 // Open opens the bundle in a folder.
@@ -49,9 +53,18 @@ func OpenWith(path string, options GuardOptions) (*Guard, error) {
 	}
 	name := C.CString(path)
 	defer C.free(unsafe.Pointer(name))
+	var key *C.char
+	if options.PublicKey != nil {
+		if strings.ContainsRune(*options.PublicKey, 0) {
+			return nil, argument("the public key has a NUL in it")
+		}
+		key = C.CString(*options.PublicKey)
+		defer C.free(unsafe.Pointer(key))
+	}
 	var message C.duoguard_error
 	guard := &Guard{threads: C.uint32_t(options.Threads)}
-	if err := failed(C.duoguard_model_open(name, &guard.model, &message), &message); err != nil {
+	status := C.shim_model_open(name, key, &guard.model, &message)
+	if err := failed(status, &message); err != nil {
 		return nil, err
 	}
 	if options.Engine != "" {

@@ -2,6 +2,8 @@ package duoguard_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -46,6 +48,41 @@ func TestErrorsHaveTheStatusOfTheHeader(t *testing.T) {
 		_, err := guard.CheckInput(duoguard.Input{Prompt: bread}, options)
 		if !errors.Is(err, &duoguard.Error{Status: duoguard.InvalidArgument}) {
 			t.Errorf("%v: %v", thresholds, err)
+		}
+	}
+}
+
+func TestABundleWhoseKeyIsNamedHasToBeSigned(t *testing.T) {
+	folder := os.Getenv("DUOGUARD_SIGNED")
+	key := func(name string) *string {
+		text, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatalf("DUOGUARD_SIGNED names no folder of a signed bundle, see scripts/bindings.sh: %v", err)
+		}
+		key := string(text)
+		return &key
+	}
+	signed := filepath.Join(folder, "signed")
+	guard, err := duoguard.OpenWith(signed, duoguard.GuardOptions{PublicKey: key("minisign.pub")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard.Close()
+	nul := "a\x00b"
+	for _, refused := range []struct {
+		path   string
+		key    *string
+		status duoguard.Status
+		part   string
+	}{
+		{signed, key("other.pub"), duoguard.InvalidModel, "different key"},
+		{bundle, key("minisign.pub"), duoguard.InvalidModel, "not signed"},
+		{signed, new(string), duoguard.InvalidArgument, "public key"},
+		{signed, &nul, duoguard.InvalidArgument, "NUL"},
+	} {
+		_, err := duoguard.OpenWith(refused.path, duoguard.GuardOptions{PublicKey: refused.key})
+		if !errors.Is(err, &duoguard.Error{Status: refused.status}) || !strings.Contains(err.Error(), refused.part) {
+			t.Errorf("%v", err)
 		}
 	}
 }

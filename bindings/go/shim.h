@@ -5,6 +5,13 @@
 
 #include <duoguard.h>
 
+static inline duoguard_status shim_model_open(const char *path, const char *public_key,
+                                              duoguard_model **out, duoguard_error *error) {
+    duoguard_model_options options = DUOGUARD_MODEL_OPTIONS_INIT;
+    options.public_key = public_key;
+    return duoguard_model_open_with(path, &options, out, error);
+}
+
 static inline duoguard_status shim_session_new(const duoguard_model *model, const char *engine,
                                                uint32_t threads, duoguard_session **out,
                                                duoguard_error *error) {

@@ -64,6 +64,11 @@ export interface LoadOptions {
   assets?: string | URL;
   /** Another bundle than the one in `assets`: its files by their names. */
   files?: Record<string, Uint8Array>;
+  /**
+   * The text of a minisign.pub: the bundle must hold its signature of manifest.json,
+   * manifest.json.minisig, and be as it was signed. That of `assets` has none.
+   */
+  publicKey?: string;
   /** Which build; absent: the one that this machine runs. */
   simd?: boolean;
   /** The engine; "native" by default. */

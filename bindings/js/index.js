@@ -10,9 +10,12 @@ function refuse(message) {
   throw new GuardError("INVALID_ARGUMENT", message);
 }
 
-function text(name, value) {
+function text(name, value, remedy = "replace what is no character first") {
   if (typeof value !== "string") {
     refuse(`${name} is a ${typeof value}; expected a string`);
+  }
+  if (!value.isWellFormed()) {
+    refuse(`${name} has half of a surrogate pair in it; ${remedy}`);
   }
   return value;
 }
@@ -97,10 +100,8 @@ export class Stream {
 
   /** Takes the next piece, and gives a verdict on the text so far if enough of it is new. */
   push(piece) {
-    const bytes = piece instanceof Uint8Array ? piece : text("piece", piece);
-    if (typeof bytes === "string" && !bytes.isWellFormed()) {
-      refuse("the piece has half of a surrogate pair in it; push whole characters, or bytes");
-    }
+    const remedy = "push whole characters, or bytes";
+    const bytes = piece instanceof Uint8Array ? piece : text("the piece", piece, remedy);
     const found = this.#module.call("stream_push", this.#number, bytes);
     return found === null ? null : verdict(found, this.#module.opened.categories);
   }

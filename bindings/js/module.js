@@ -59,7 +59,7 @@ export class Module {
   #exports;
   #broken = false;
 
-  static async open({ simd = hasSimd(), assets, files, engine = "native" } = {}) {
+  static async open({ simd = hasSimd(), assets, files, engine = "native", publicKey } = {}) {
     const folder = new URL(assets ?? "./dist/", assets ? globalThis.location?.href : import.meta.url);
     const code = await read(new URL(simd ? "simd.wasm" : "plain.wasm", folder));
     const bundle = files ?? (await readBundled(new URL("mini/", folder)));
@@ -71,7 +71,7 @@ export class Module {
     for (const [name, bytes] of Object.entries(bundle)) {
       instance.exports.file(...module.#given(name), ...module.#given(bytes));
     }
-    module.opened = module.call("open", engine);
+    module.opened = module.call("open", JSON.stringify({ engine, publicKey }));
     return module;
   }
 

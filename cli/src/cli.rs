@@ -304,8 +304,8 @@ pub(crate) struct EnginesArgs {
 /// Which model, on what.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// The model's bundle [default: $DUOGUARD_MODEL, else models/mini beside the program, in a
-    /// folder above it, or here]
+    /// The model's bundle [default: $DUOGUARD_MODEL, else models/base, else models/mini, beside
+    /// the program, in a folder above it, or here]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
     /// Take the model only if it is signed: the public key's file, such as minisign.pub

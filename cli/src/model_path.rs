@@ -8,9 +8,10 @@ use crate::cli::ModelArgs;
 use crate::failure::Failure;
 
 const VARIABLE: &str = "DUOGUARD_MODEL";
-const BUNDLED: &str = "models/mini";
+/// The bundled models, the better one first.
+const BUNDLED: [&str; 2] = ["models/base", "models/mini"];
 
-/// The bundle of the command line, else of the environment, else the bundled one.
+/// The bundle of the command line, else of the environment, else a bundled one.
 pub(crate) fn find(argument: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = argument {
         return Ok(path.to_owned());
@@ -47,14 +48,15 @@ pub(crate) fn options(public_key: Option<&Path>) -> Result<ModelOptions, Failure
     })
 }
 
-/// Where the bundled model may lie, nearest first.
+/// Where the bundled models may lie: the nearest folder first, in it the better model first.
 fn places(program: Option<&Path>, here: Option<&Path>) -> Vec<PathBuf> {
     let above = program.into_iter().flat_map(|p| p.ancestors().skip(1));
     let mut places: Vec<PathBuf> = Vec::new();
     for folder in above.chain(here) {
-        let place = folder.join(BUNDLED);
-        if !places.contains(&place) {
-            places.push(place);
+        for place in BUNDLED.map(|bundled| folder.join(bundled)) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
         }
     }
     places
@@ -83,10 +85,15 @@ mod tests {
             Some(Path::new("/b")),
         );
         let expected = [
+            "/a/target/release/models/base",
             "/a/target/release/models/mini",
+            "/a/target/models/base",
             "/a/target/models/mini",
+            "/a/models/base",
             "/a/models/mini",
+            "/models/base",
             "/models/mini",
+            "/b/models/base",
             "/b/models/mini",
         ];
         assert_eq!(found, expected.map(PathBuf::from));

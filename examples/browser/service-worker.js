@@ -1,9 +1,11 @@
 // Keeps everything that the page needs, and answers without the network.
 
 import { hashes } from "/duoguard/dist/hashes.js";
+import { hasSimd } from "/duoguard/module.js";
 
 const page = ["/", "/app.js", "/worker.js"];
-const code = ["index.js", "module.js", "dist/hashes.js", "dist/simd.wasm", "dist/plain.wasm"];
+const build = hasSimd() ? "dist/simd.wasm" : "dist/plain.wasm";
+const code = ["index.js", "module.js", "dist/hashes.js", build];
 const bundle = Object.keys(hashes).map((name) => `dist/mini/${name}`);
 const files = [...page, ...[...code, ...bundle].map((name) => `/duoguard/${name}`)];
 // Another bundle is another cache.

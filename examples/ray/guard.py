@@ -9,7 +9,7 @@ partitions that have no output; a partition whose worker died is done again. A r
 checked keeps its error in `duoguard_error`, and its other verdict columns are null.
 
 Every worker needs the wheel: installed, or through Ray's runtime environment:
-ray.init(runtime_env={"pip": ["duoguard-0.1.0-cp310-abi3-manylinux_2_35_x86_64.whl"]}).
+ray.init(runtime_env={"pip": ["duoguard-0.1.0-cp310-abi3-manylinux_2_34_x86_64.whl"]}).
 """
 
 import argparse

@@ -30,6 +30,8 @@ TEXTS = [
     ("Wie backe ich zu Hause Brot, und wie lange muss der Teig ruhen?", "de"),
     ("¿Cómo se hace pan en casa y cuánto tiempo reposa la masa?", "es"),
 ]
+# As long as a paragraph, some 400 characters: workers take seconds to start.
+PARAGRAPHS = [" ".join([text] * 6) for text, _ in TEXTS]
 
 
 def write_rows(folder, rows):
@@ -38,7 +40,7 @@ def write_rows(folder, rows):
     each = rows // PARTITIONS
     for part in range(PARTITIONS):
         numbers = range(part * each, (part + 1) * each)
-        texts = [f"{TEXTS[n % 4][0]} ({n})" if n % 10_007 else None for n in numbers]
+        texts = [f"{PARAGRAPHS[n % 4]} ({n})" if n % 10_007 else None for n in numbers]
         languages = [TEXTS[n % 4][1] for n in numbers]
         table = pa.table({"id": list(numbers), "text": texts, "language": languages})
         pq.write_table(table, folder / f"part-{part:03}.parquet")

@@ -14,6 +14,7 @@ use crate::encoder;
 use crate::error::ExportError;
 use crate::linear::{self, Projection, le_bytes, transpose};
 use crate::onnx::{AttributeProto, DataType, Dimension, ValueInfoProto};
+use crate::outliers::Apart;
 use crate::quantize::BLOCK;
 use crate::scheme::{Plan, Precision};
 
@@ -30,6 +31,8 @@ pub(crate) const EMBEDDED: &str = "embedding";
 /// The tensor that holds the embedding.
 pub(crate) const EMBEDDING: &str = "embedding.weight";
 
+/// A little more than what GELU goes below 0, in either form: 0.17.
+const GELU_SHIFT: f32 = 0.171;
 /// Added to a logit that is not to count.
 const NEVER: f32 = -1e30;
 
@@ -58,6 +61,12 @@ pub(crate) fn projections(config: &Config, layer: usize) -> Vec<String> {
     };
     let own = |name: &&str| format!("layers.{layer}.{name}");
     names.iter().map(own).collect()
+}
+
+/// What makes all inputs of a projection positive, if something does.
+pub(crate) fn shift(config: &Config, projection: &str) -> Option<f32> {
+    let follows_gelu = config.encoder.is_some() && projection.ends_with(".down");
+    follows_gelu.then_some(GELU_SHIFT)
 }
 
 /// Writes the checkpoint's network as a graph.
@@ -380,7 +389,11 @@ impl<'a> Network<'a> {
         if precision == Precision::Int4Blocks && !inputs.is_multiple_of(BLOCK) {
             self.uneven.get_or_insert((name.to_owned(), inputs));
         }
-        projection.multiply(&mut self.builder, name, x, precision)
+        let apart = Apart {
+            outliers: self.plan.outliers.get(name).cloned().unwrap_or_default(),
+            shift: shift(self.checkpoint.config(), name),
+        };
+        projection.multiply(&mut self.builder, name, x, (precision, apart))
     }
 
     /// `x` times matrices of the checkpoint, and their biases added.

@@ -4,6 +4,7 @@
 //! is what is written. No more than one layer's weights are in memory, which the fp32 weights of a
 //! large network would fill.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use duoguard::{LayerSession, NetworkLayer, TokenRows, Weights};
@@ -11,6 +12,7 @@ use duoguard::{LayerSession, NetworkLayer, TokenRows, Weights};
 use crate::builder::Graph;
 use crate::checkpoint::Checkpoint;
 use crate::error::ExportError;
+use crate::features;
 use crate::graph::{self, EMBEDDING, Form};
 use crate::linear::le_bytes;
 use crate::onnx::DataType;
@@ -54,13 +56,60 @@ pub(crate) fn logits(
     Ok(logits)
 }
 
-/// How much each projection, as the only one that is quantised to int8, moves the logits: the mean
-/// absolute difference over the windows, the largest first.
+/// The outlier features of every projection, found on windows.
+pub(crate) fn outliers(
+    checkpoint: &Checkpoint,
+    windows: &[Vec<u32>],
+) -> Result<BTreeMap<String, Vec<usize>>, ExportError> {
+    let plan = Plan::new(Quantize::None);
+    let graph = graph::build(checkpoint, &plan, Form::Window)?;
+    let config = checkpoint.config();
+    let (mut rows, mut outliers) = (Vec::new(), BTreeMap::new());
+    for number in 0..config.layers {
+        let layer = Layer::new(checkpoint, &graph, number, windows)?;
+        if number == 0 {
+            rows = layer.embed(windows)?;
+        }
+        let mut inputs: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+        for found in layer.each(&rows, |session, rows| session.inputs(rows))? {
+            for (matrix, rows) in found {
+                inputs.entry(matrix).or_default().extend(rows);
+            }
+        }
+        for name in graph::projections(config, number) {
+            let matrix = format!("{name}.weight");
+            let rows = inputs.remove(&matrix).unwrap_or_default();
+            let tensor = graph.tensors.iter().find(|tensor| tensor.name == matrix);
+            let tensor = tensor.expect("a projection has weights");
+            let squares = squares_by_input(&(tensor.bytes)(), tensor.shape[1]);
+            let shift = graph::shift(config, &name).unwrap_or(0.0);
+            outliers.insert(name, features::choose(&rows, &squares, shift));
+        }
+        if !layer.is_last {
+            rows = layer.run(&rows)?;
+        }
+    }
+    Ok(outliers)
+}
+
+/// The sums of the squares of each input's weights, of a matrix [inputs, outputs] of floats.
+fn squares_by_input(bytes: &[u8], outputs: usize) -> Vec<f64> {
+    let of_input = bytes.chunks_exact(4 * outputs).map(|row| {
+        let square = |x: &[u8; 4]| f64::from(f32::from_le_bytes(*x)).powi(2);
+        row.as_chunks().0.iter().map(square).sum()
+    });
+    of_input.collect()
+}
+
+/// How much each projection, as the only one that is quantised, in a precision of int8, moves the
+/// logits: the mean absolute difference over the windows, the largest first.
 pub(crate) fn sensitivities(
     checkpoint: &Checkpoint,
     windows: &[Vec<u32>],
+    (precision, outliers): (Precision, &BTreeMap<String, Vec<usize>>),
 ) -> Result<Vec<(String, f64)>, ExportError> {
-    let float = Plan::new(Quantize::None);
+    let mut float = Plan::new(Quantize::None);
+    float.outliers.clone_from(outliers);
     let graph = graph::build(checkpoint, &float, Form::Window)?;
     let (mut names, mut logits) = (Vec::new(), Vec::new());
     // The windows in fp32, then those of each projection quantised so far.
@@ -78,7 +127,7 @@ pub(crate) fn sensitivities(
         drop(layer);
         for name in graph::projections(checkpoint.config(), number) {
             let mut plan = float.clone();
-            plan.exceptions.insert(name.clone(), Precision::Int8Tensor);
+            plan.exceptions.insert(name.clone(), precision);
             let graph = graph::build(checkpoint, &plan, Form::Window)?;
             let layer = Layer::new(checkpoint, &graph, number, windows)?;
             let exact = &exact[..windows.len()];

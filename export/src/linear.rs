@@ -3,6 +3,7 @@
 use crate::builder::Builder;
 use crate::checkpoint::Checkpoint;
 use crate::onnx::{AttributeProto, DataType};
+use crate::outliers::{self, Apart};
 use crate::quantize::{self, BLOCK};
 use crate::scheme::Precision;
 
@@ -10,7 +11,7 @@ use crate::scheme::Precision;
 const TILE: usize = 64;
 /// Zero of activations that are scaled per token: they are symmetric, and stored as uint8, which
 /// engines multiply fastest.
-const TOKEN_ZERO: u8 = 128;
+pub(crate) const TOKEN_ZERO: u8 = 128;
 
 /// Adds the constants that projections use.
 pub(crate) fn constants(builder: &mut Builder<'_>) {
@@ -27,6 +28,7 @@ pub(crate) fn constants(builder: &mut Builder<'_>) {
         DataType::Float,
         &f32::MIN_POSITIVE.to_le_bytes(),
     );
+    outliers::constants(&mut scalar);
     builder.constant("last_axis", DataType::Int64, &[1], &(-1_i64).to_le_bytes());
 }
 
@@ -39,7 +41,7 @@ pub(crate) struct Projection<'a> {
 }
 
 impl<'a> Projection<'a> {
-    fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         let rows = |part: &String| self.checkpoint.shape(part)[0];
         self.parts.iter().map(rows).sum()
     }
@@ -50,23 +52,35 @@ impl<'a> Projection<'a> {
     }
 
     /// Row after row, [outputs, inputs], as the checkpoint has it.
-    fn rows(&self) -> Vec<f32> {
+    pub(crate) fn rows(&self) -> Vec<f32> {
         let part = |part: &String| self.checkpoint.tensor(part);
         self.parts.iter().flat_map(part).collect()
     }
 
-    /// Adds `x` times the matrix, and returns the name of the product.
+    /// Adds `x` times the matrix, and returns the name of the product. `apart` is for those
+    /// precisions that treat inputs differently.
     pub(crate) fn multiply(
         self,
         builder: &mut Builder<'a>,
         name: &str,
         x: &str,
-        precision: Precision,
+        (precision, apart): (Precision, Apart),
     ) -> String {
         match precision {
+            Precision::Int8Outliers if !apart.outliers.is_empty() => {
+                self.int8_outliers(builder, name, x, apart)
+            }
+            Precision::Int16Activations => {
+                let outliers = (0..self.inputs()).collect();
+                let apart = Apart {
+                    outliers,
+                    shift: None,
+                };
+                self.int8_outliers(builder, name, x, apart)
+            }
             Precision::Float => self.float(builder, name, x),
             Precision::Int8Tensor => self.int8_tensor(builder, name, x),
-            Precision::Int8Token => self.int8_token(builder, name, x),
+            Precision::Int8Token | Precision::Int8Outliers => self.int8_token(builder, name, x),
             Precision::Int8Weights => self.int8_weights(builder, name, x),
             Precision::Int4Blocks => self.int4_blocks(builder, name, x),
         }
@@ -84,7 +98,7 @@ impl<'a> Projection<'a> {
     }
 
     /// The int8 matrix, and its scales, one for each output.
-    fn int8(self, builder: &mut Builder<'a>, name: &str) -> (String, String) {
+    pub(crate) fn int8(self, builder: &mut Builder<'a>, name: &str) -> (String, String) {
         let (inputs, outputs) = (self.inputs(), self.outputs());
         let again = self.clone();
         let scale = builder.tensor(

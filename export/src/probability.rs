@@ -1,10 +1,11 @@
 //! Probabilities: how the logits of a network become the chances that they claim to be, fitted on
 //! labelled texts.
 //!
-//! First a line per category, on the texts of which the category is known; then a line per
-//! language, for all categories alike, on the largest of them, so that a verdict's score is the
-//! chance that the text is unsafe where as many texts are unsafe as are safe. How many are in the
-//! texts at hand says nothing about those to come.
+//! First a line per category, on the texts of which the category is known, where every category has
+//! enough of them: a verdict's score is the largest, and lines of some categories alone would move
+//! these against the others. Then a line per language, for all categories alike, on the largest of
+//! them, so that a verdict's score is the chance that the text is unsafe where as many texts are
+//! unsafe as are safe. How many are in the texts at hand says nothing about those to come.
 
 use std::collections::BTreeMap;
 
@@ -45,12 +46,13 @@ struct Point {
 }
 
 impl Probabilities {
-    /// Fits all lines. Whatever has too few texts keeps what it starts from: a category the logits
-    /// as they are, a language the line of all languages.
+    /// Fits all lines. Whatever has too few texts keeps what it starts from: the categories, if one
+    /// of them has, the logits as they are, a language the line of all languages.
     pub(crate) fn fit(judged: &[Judged<'_>], categories: &[String]) -> Self {
-        let of_categories: Vec<Calibration> = (0..categories.len())
+        let own: Option<Vec<Calibration>> = (0..categories.len())
             .map(|index| category(judged, index, &categories[index]))
             .collect();
+        let of_categories = own.unwrap_or_else(|| vec![Calibration::IDENTITY; categories.len()]);
         let mut languages: BTreeMap<&str, Vec<Point>> = BTreeMap::new();
         for one in judged {
             let point = Point {
@@ -99,7 +101,8 @@ impl Probabilities {
     }
 }
 
-fn category(judged: &[Judged<'_>], index: usize, name: &str) -> Calibration {
+/// The line of a category; none if it has too few texts.
+fn category(judged: &[Judged<'_>], index: usize, name: &str) -> Option<Calibration> {
     let points: Vec<Point> = judged
         .iter()
         // An unsafe text of unknown categories says nothing about any of them.
@@ -110,10 +113,7 @@ fn category(judged: &[Judged<'_>], index: usize, name: &str) -> Calibration {
             weight: 1.0,
         })
         .collect();
-    match is_enough(&points) {
-        true => line(&points),
-        false => Calibration::IDENTITY,
-    }
+    is_enough(&points).then(|| line(&points))
 }
 
 /// Gives both labels the same weight, and all points together that of their number.
@@ -309,7 +309,10 @@ mod tests {
                 logits: logits.clone(),
             })
             .collect();
-        assert!(is_near(category(&judged, 0, "a"), 2.0, -1.0));
-        assert_eq!(category(&judged, 1, "b"), Calibration::IDENTITY);
+        assert!(is_near(category(&judged, 0, "a").unwrap(), 2.0, -1.0));
+        assert_eq!(category(&judged, 1, "b"), None);
+        // A line for one of them alone would move it against the other.
+        let found = fit(&all);
+        assert_eq!(found.default[0], found.default[1]);
     }
 }

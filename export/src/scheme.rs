@@ -14,6 +14,10 @@ pub enum Quantize {
     Int8,
     /// As [`Int8`](Self::Int8), with a scale per token for the activations.
     Int8Token,
+    /// As [`Int8Token`](Self::Int8Token), except for a few inputs of each projection, its outlier
+    /// features: 16 bits with a scale of their own. Where the certificate asks for it, all inputs
+    /// of some projections.
+    Int8Outliers,
     /// Weights as int8 in the file, widened to f32 when the model is loaded; activations as f32.
     Int8Weights,
     /// Weights as 4-bit integers with a scale for every 32; the embedding as int8.
@@ -44,7 +48,7 @@ pub struct Scheme {
 }
 
 /// All schemes.
-pub const SCHEMES: [Scheme; 7] = [
+pub const SCHEMES: [Scheme; 8] = [
     Scheme {
         quantize: Quantize::Int8,
         option: "int8",
@@ -58,6 +62,13 @@ pub const SCHEMES: [Scheme; 7] = [
         name: "int8-per-token",
         help: "8-bit integers; activations scaled per token",
         precision: Precision::Int8Token,
+    },
+    Scheme {
+        quantize: Quantize::Int8Outliers,
+        option: "int8-outliers",
+        name: "int8-outliers",
+        help: "int8-token, but outlier features in 16 bits",
+        precision: Precision::Int8Outliers,
     },
     Scheme {
         quantize: Quantize::Int8Weights,
@@ -128,6 +139,10 @@ pub(crate) enum Precision {
     Float,
     Int8Tensor,
     Int8Token,
+    /// The plan's outlier features of activations in 16 bits, all others in 8.
+    Int8Outliers,
+    /// Activations in 16 bits.
+    Int16Activations,
     Int8Weights,
     Int4Blocks,
 }
@@ -138,6 +153,8 @@ pub(crate) struct Plan {
     pub(crate) quantize: Quantize,
     /// Projections, by their names in the graph, that are computed otherwise.
     pub(crate) exceptions: BTreeMap<String, Precision>,
+    /// The outlier features of projections, ascending.
+    pub(crate) outliers: BTreeMap<String, Vec<usize>>,
 }
 
 /// The precision of the projections that a mixed plan exempts: exact activations, and no larger a
@@ -149,7 +166,16 @@ impl Plan {
         Self {
             quantize,
             exceptions: BTreeMap::new(),
+            outliers: BTreeMap::new(),
         }
+    }
+
+    /// The same, but with some projections, of a ranking, in another precision.
+    pub(crate) fn except(&self, ranked: &[(String, f64)], precision: Precision) -> Self {
+        let mut plan = self.clone();
+        let names = ranked.iter().map(|(name, _)| (name.clone(), precision));
+        plan.exceptions.extend(names);
+        plan
     }
 
     pub(crate) fn precision(&self, projection: &str) -> Precision {

@@ -14,7 +14,8 @@ use crate::export::ExportOptions;
 use crate::judge::Judge;
 use crate::layered;
 use crate::measure::latency_ms;
-use crate::scheme::{KEPT, Plan, Quantize};
+use crate::scheme::{KEPT, Plan, Precision, Quantize};
+use crate::texts::{self, Text};
 use crate::write::{Written, write};
 
 /// The schemes that `auto` chooses among.
@@ -75,6 +76,7 @@ impl Trials<'_> {
         match self.options.quantize {
             Quantize::Auto => self.auto(),
             Quantize::Mixed => self.mixed(),
+            Quantize::Int8Outliers => self.outliers(),
             quantize => {
                 let candidate = self.write(Plan::new(quantize))?;
                 self.judge(candidate)
@@ -124,20 +126,46 @@ impl Trials<'_> {
     /// Int8, with as many of the most sensitive projections in higher precision as it takes to
     /// pass, found by doubling; the last try if half of them do not suffice.
     fn mixed(&mut self) -> Result<Candidate, ExportError> {
-        let mut candidate = self.write(Plan::new(Quantize::Mixed))?;
+        let plan = Plan::new(Quantize::Mixed);
+        let mut candidate = self.write(plan.clone())?;
         let windows = self.judge.ranking(&Model::open(&candidate.folder)?)?;
-        let ranked = layered::sensitivities(self.checkpoint, &windows)?;
+        let precision = (Precision::Int8Tensor, &plan.outliers);
+        let ranked = layered::sensitivities(self.checkpoint, &windows, precision)?;
         let mut kept = 1;
         while kept <= ranked.len().div_ceil(2) {
-            let mut plan = Plan::new(Quantize::Mixed);
-            let names = ranked[..kept].iter().map(|(name, _)| (name.clone(), KEPT));
-            plan.exceptions.extend(names);
-            candidate = self.write(plan)?;
+            candidate = self.write(plan.except(&ranked[..kept], KEPT))?;
             candidate = self.judge(candidate)?;
             if candidate.passed() {
                 break;
             }
             kept *= 2;
+        }
+        Ok(candidate)
+    }
+
+    /// Int8 with outlier features in 16 bits; where that does not pass, with all activations of the
+    /// most sensitive projections in 16 bits, as many as it takes, found by doubling.
+    fn outliers(&mut self) -> Result<Candidate, ExportError> {
+        let mut plan = Plan::new(Quantize::Int8Outliers);
+        // Its tokenizer makes the windows.
+        let model = Model::open(&self.write(plan.clone())?.folder)?;
+        let windows = |text: &Text| Ok(model.windows(&model.tokenize(&text.text)?));
+        let windows: Result<Vec<_>, duoguard::Error> =
+            texts::built_in().iter().map(windows).collect();
+        plan.outliers = layered::outliers(self.checkpoint, &windows?.concat())?;
+        let candidate = self.write(plan.clone())?;
+        let mut candidate = self.judge(candidate)?;
+        if candidate.passed() {
+            return Ok(candidate);
+        }
+        let windows = self.judge.ranking(&model)?;
+        let precision = (Precision::Int8Outliers, &plan.outliers);
+        let ranked = layered::sensitivities(self.checkpoint, &windows, precision)?;
+        let mut kept = 0;
+        while kept < ranked.len() && !candidate.passed() {
+            kept = (2 * kept).clamp(ranked.len().div_ceil(8), ranked.len());
+            candidate = self.write(plan.except(&ranked[..kept], Precision::Int16Activations))?;
+            candidate = self.judge(candidate)?;
         }
         Ok(candidate)
     }
@@ -159,7 +187,8 @@ impl Trials<'_> {
     }
 
     fn write(&self, plan: Plan) -> Result<Candidate, ExportError> {
-        let name = format!("{}-{}", plan.quantize.name(), plan.exceptions.len());
+        let (scheme, exceptions) = (plan.quantize.name(), plan.exceptions.len());
+        let name = format!("{scheme}-{exceptions}-{}", plan.outliers.len());
         let folder = self.staging.folder(&name)?;
         let labels = self.options.labels.as_deref();
         let written = write(self.checkpoint, &plan, labels, &folder)?;

@@ -6,21 +6,24 @@
 //! network that is not known, and is refused.
 
 pub(crate) mod encoder;
+pub(crate) mod labels;
 mod matrix;
 mod origin;
 #[cfg(any(test, feature = "wgpu"))]
 pub(crate) mod reference;
 #[cfg(any(test, feature = "wgpu"))]
+pub(crate) mod reference_encoder;
+#[cfg(any(test, feature = "wgpu"))]
 pub(crate) mod sample;
-#[cfg(test)]
+#[cfg(any(test, feature = "wgpu"))]
 mod sample_encoder;
 mod tensors;
 
 #[cfg(any(test, feature = "wgpu"))]
 pub(crate) use self::matrix::Products;
-pub(crate) use self::matrix::{BLOCK, Dimensions, Format, Matrix};
-#[cfg(feature = "wgpu")]
-pub(crate) use self::origin::DECODERS;
+#[cfg(test)]
+pub(crate) use self::matrix::Shift;
+pub(crate) use self::matrix::{BLOCK, Dimensions, Format, Matrix, Outliers};
 #[cfg(feature = "wgpu")]
 pub(crate) use self::origin::check_field;
 pub(crate) use self::origin::{DECODERS_AND_ENCODERS, check_origin};

@@ -56,6 +56,12 @@ pub enum TrainError {
          language that whatlang knows"
     )]
     Language(String),
+    /// A judge that rates none of the rows it is calibrated on in a language.
+    #[error(
+        "game.calibration: the judge rates no row held out in {0:?}; expected labelled rows in every \
+         one of game.languages, and a judge that rates them"
+    )]
+    Calibration(String),
     /// The benchmarks cannot be read, or the report not drawn.
     #[error("evaluation: {0}")]
     Evaluation(#[from] duoguard_eval::EvalError),

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
-use duoguard_trainer::{ProcessGroup, Recipe, RunOptions, TrainError, device, run, say};
+use clap::{Parser, Subcommand};
+use duoguard_trainer::{ProcessGroup, Recipe, RunOptions, TrainError, device, review, run, say};
 
 /// Trains a guard as a recipe says, and writes a checkpoint and a bundle.
 ///
@@ -17,11 +17,17 @@ use duoguard_trainer::{ProcessGroup, Recipe, RunOptions, TrainError, device, run
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Example: duoguard-train recipes/mini.toml --data path/to/data"
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  duoguard-train recipes/mini.toml --data path/to/data\n  \
+        duoguard-train review runs/demo"
 )]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The recipe, a TOML file.
-    recipe: PathBuf,
+    #[arg(required = true)]
+    recipe: Option<PathBuf>,
     /// The folder that the recipe's data paths are relative to.
     #[arg(long, default_value = ".")]
     data: PathBuf,
@@ -40,8 +46,26 @@ struct Arguments {
     threads: Option<u16>,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Show a person what the players of a run disagree on, on a page for this machine alone
+    ///
+    /// Answers are appended to RUN/reviewed.jsonl. The run's next round takes them over as labels
+    /// of the highest weight.
+    Review {
+        /// The run's folder, such as runs/demo.
+        run: PathBuf,
+        /// The port of the page; 0 takes a free one.
+        #[arg(long, default_value_t = 7878)]
+        port: u16,
+    },
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::Review { run, port }) = &arguments.command {
+        return show_review(run, *port);
+    }
     let group = match ProcessGroup::join() {
         Ok(group) => group,
         Err(error) => {
@@ -74,9 +98,25 @@ fn tell(bundle: &Path) -> Result<(), String> {
     written.map_err(|cause| format!("cannot write {} to standard output: {cause}", line.trim()))
 }
 
+/// Serves the page of a run until it is interrupted.
+fn show_review(run: &Path, port: u16) -> ExitCode {
+    let tell = |address| {
+        let line = format!("http://{address}/\n");
+        let mut out = io::stdout().lock();
+        out.write_all(line.as_bytes()).and_then(|()| out.flush())
+    };
+    match review(run, port, tell) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format_args!("error: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
 fn train(arguments: Arguments, group: ProcessGroup) -> Result<PathBuf, TrainError> {
     let device = device(&arguments.device)?;
-    let recipe = Recipe::load(&arguments.recipe)?;
+    let recipe = Recipe::load(&arguments.recipe.unwrap_or_default())?;
     run(
         &recipe,
         &RunOptions {

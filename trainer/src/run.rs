@@ -20,7 +20,7 @@ use crate::game::round::{Game, GameState};
 use crate::recipe::{Recipe, Start};
 use crate::report::page::write_report;
 use crate::report::scores::{load_benchmarks, score_bundle};
-use crate::setup::Setup;
+use crate::setup::{RoundClassifier, Setup};
 use crate::threads::set_threads;
 
 /// Where a run reads and writes, and on what it computes.
@@ -90,18 +90,29 @@ fn play(
     {
         let base = (&*base.checkpoint, settings);
         let setup = Setup::prepare_encoder(recipe, base, run, &options.data, place)?;
-        let mut classifier = setup.train_encoder(first)?;
-        setup.train_language_head(first, &mut classifier)?;
-        return export_classifier(&setup, first, &classifier, &setup.training, 0);
+        return play_rounds(&setup, run, folders);
     }
-    let setup = Setup::prepare(recipe, run, &options.data, place)?;
-    let classifier = setup.train_first_classifier(first)?;
-    export_classifier(&setup, first, &classifier, &setup.training, 0)?;
+    play_rounds(
+        &Setup::prepare(recipe, run, &options.data, place)?,
+        run,
+        folders,
+    )
+}
+
+/// Round 0, and the rounds of the game where there is one.
+fn play_rounds<N: RoundClassifier>(
+    setup: &Setup<'_, N>,
+    run: &Path,
+    folders: &[PathBuf],
+) -> Result<(), TrainError> {
+    let (recipe, group, first) = (setup.recipe, &setup.group, &folders[0]);
+    let classifier = setup.train_first(first)?;
+    export_classifier(setup, first, &classifier, &setup.training, 0)?;
     let Some(game) = &recipe.game else {
         return Ok(());
     };
     let sets = match &game.benchmarks {
-        Some(folder) => load_benchmarks(&options.data.join(folder))?,
+        Some(folder) => load_benchmarks(&setup.data.join(folder))?,
         None => {
             if group.is_first() {
                 say(
@@ -115,9 +126,9 @@ fn play(
     if group.is_first() {
         score_bundle(first, &setup.validation, &sets)?;
     }
-    let (generator, judge) = players::prepare(&setup, game)?;
+    let (generator, judge) = players::prepare(setup, game)?;
     let game = Game {
-        setup: &setup,
+        setup,
         recipe: game,
         benchmarks: &sets,
         judge,

@@ -22,6 +22,7 @@ use crate::diagnostics::say;
 use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
 use crate::files::write_atomically;
+use crate::model::bundle::{bundled_decoder, is_bundle};
 use crate::model::decoder::Decoder;
 use crate::model::import;
 use crate::model::network::Classifier;
@@ -68,6 +69,39 @@ pub(crate) struct Setup<'a, N = Decoder> {
     pub base: N,
 }
 
+/// A network that rounds train as their classifier.
+pub(crate) trait RoundClassifier: Classifier + Clone {
+    /// Trains a classifier of `data`, from the weights of `start`, in `folder`. `teacher` has
+    /// learned from the same data. A stage that is finished there is read, and not run again.
+    ///
+    /// # Errors
+    /// As [`run_stage`].
+    fn train(
+        setup: &Setup<'_, Self>,
+        folder: &Path,
+        data: (&Corpus, Option<&Teacher>),
+        start: &Self,
+    ) -> Result<Self, TrainError>;
+
+    /// The network as a decoder, which can learn to write; an encoder cannot.
+    fn decoder(&self) -> Option<&Decoder>;
+}
+
+impl RoundClassifier for Decoder {
+    fn train(
+        setup: &Setup<'_, Self>,
+        folder: &Path,
+        data: (&Corpus, Option<&Teacher>),
+        start: &Self,
+    ) -> Result<Self, TrainError> {
+        setup.train_classifier(folder, data, start)
+    }
+
+    fn decoder(&self) -> Option<&Decoder> {
+        Some(self)
+    }
+}
+
 /// The texts of a run: labelled ones to learn from, benign ones, and sentence pairs.
 type Texts<'t> = (&'t Corpus, &'t [ParallelRow], &'t [Pair]);
 
@@ -95,7 +129,8 @@ impl<'a> Setup<'a> {
                     learned_tokenizer(&tokenizer_path, learned_from, vocabulary, group)?;
                 let base = Decoder::new(model, tokenizer.vocabulary(), recipe.seed, device);
                 let settings = (pretrain, recipe.seed, recipe.compute);
-                let base = pretrained(base, texts, &tokenizer, settings, (run, group))?;
+                let mut base = pretrained(base, texts, &tokenizer, settings, (run, group))?;
+                base.reset_classifier(recipe.seed.wrapping_add(1));
                 Ok((tokenizer, base))
             }
             Start::Checkpoint(base) => imported_base(
@@ -133,8 +168,7 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
                 pairs.len()
             ));
         }
-        let (tokenizer, mut base) = base((&training, &parallel, &pairs))?;
-        base.reset_classifier(recipe.seed.wrapping_add(1));
+        let (tokenizer, base) = base((&training, &parallel, &pairs))?;
         let lexicon = match needs_lexicon(recipe) {
             true => Some(Arc::new(learned_lexicon(
                 &run.join("lexicon.json"),
@@ -201,13 +235,16 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
         }
     }
 
-    /// Stage 1 of round 0.
+    /// The classifier of round 0, of the seed data alone.
     ///
     /// # Errors
     /// As [`run_stage`].
-    pub(crate) fn train_first_classifier(&self, folder: &Path) -> Result<N, TrainError> {
+    pub(crate) fn train_first(&self, folder: &Path) -> Result<N, TrainError>
+    where
+        N: RoundClassifier,
+    {
         let data = (&self.training, self.teacher.as_deref());
-        self.train_classifier(folder, data, &self.base)
+        N::train(self, folder, data, &self.base)
     }
 
     /// Stage 1: a classifier of `data`, from the weights of `start`, in `folder`. `teacher` has
@@ -215,7 +252,7 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
     ///
     /// # Errors
     /// As [`run_stage`].
-    pub(crate) fn train_classifier(
+    fn train_classifier(
         &self,
         folder: &Path,
         (data, teacher): (&Corpus, Option<&Teacher>),
@@ -319,11 +356,23 @@ fn imported_base(
     recipe: &Recipe,
     (device, group): (&Device, &ProcessGroup),
 ) -> Result<(Tokenizer, Decoder), TrainError> {
-    let checkpoint = Checkpoint::open_language_model(path)?;
-    let base = import::decoder(&checkpoint, device).without_head();
+    let (base, tokenizer) = match is_bundle(path) {
+        // Its classifier stays as it is: it has learned the same categories.
+        true => {
+            let from = path.join("tokenizer.json");
+            let bytes = std::fs::read(&from).map_err(|e| TrainError::io("read", &from, e))?;
+            (bundled_decoder(path, device)?, bytes)
+        }
+        false => {
+            let checkpoint = Checkpoint::open_language_model(path)?;
+            let mut base = import::decoder(&checkpoint, device).without_head();
+            base.reset_classifier(recipe.seed.wrapping_add(1));
+            (base, checkpoint.tokenizer().to_owned())
+        }
+    };
     let limit = base.shape.max_position;
     check_window(path, recipe.classifier.window_tokens, limit)?;
-    let tokenizer = kept_tokenizer(checkpoint.tokenizer(), tokenizer_path, group)?;
+    let tokenizer = kept_tokenizer(&tokenizer, tokenizer_path, group)?;
     if tokenizer.puts_tokens_first() {
         return Err(TrainError::invalid(
             path,

@@ -2,9 +2,11 @@
 //! where they were killed, and end together. `cargo xtask distributed` runs it.
 
 mod tiny;
+mod tiny_encoder;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -74,22 +76,18 @@ fn kill_rank_1(mut mpirun: Child, metrics: &Path, steps: usize) {
     }
 }
 
-#[test]
-fn two_and_four_processes_train_what_one_trains() {
-    let folder = tempfile::tempdir().unwrap();
-    write_data(folder.path());
-    let recipe = folder.path().join("fifty.toml");
-    let text = RECIPE
-        .replace("steps = 12", "steps = 50")
-        .replace("steps = 24", "steps = 50");
-    fs::write(&recipe, text).unwrap();
+/// Trains `recipe`, which calls itself `name`, in one process, in two and in four, and compares the
+/// losses of all steps.
+fn losses_are_those_of_one_process(folder: &Path, recipe: &str, name: &str, steps: usize) {
+    let path = folder.join("compared.toml");
+    fs::write(&path, recipe).unwrap();
     let curves = [1, 2, 4].map(|processes| {
-        let runs = folder.path().join(processes.to_string());
-        let places = [recipe.as_path(), folder.path(), runs.as_path()];
+        let runs = folder.join(processes.to_string());
+        let places = [path.as_path(), folder, runs.as_path()];
         finish(trainer(processes, places, false).spawn().unwrap());
-        curve(&runs.join("tiny"))
+        curve(&runs.join(name))
     });
-    assert_eq!(curves[0].len(), 100);
+    assert_eq!(curves[0].len(), steps);
     for (curve, processes) in curves[1..].iter().zip([2, 4]) {
         let mut largest = 0.0f64;
         for (one, several) in curves[0].iter().zip(curve) {
@@ -98,8 +96,74 @@ fn two_and_four_processes_train_what_one_trains() {
             assert!(off < LOSS_TOLERANCE, "{processes}: {one:?} {several:?}");
             largest = largest.max(off);
         }
-        println!("{processes} processes: losses differ by at most {largest:.1e}");
+        println!("{name}, {processes} processes: losses differ by at most {largest:.1e}");
     }
+}
+
+#[test]
+fn two_and_four_processes_train_what_one_trains() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    let recipe = RECIPE
+        .replace("steps = 12", "steps = 50")
+        .replace("steps = 24", "steps = 50");
+    losses_are_those_of_one_process(folder.path(), &recipe, "tiny", 100);
+}
+
+/// The stages of an encoder, 50 steps each: the linear probe, the classifier, the language head.
+fn encoder_recipe(dropout: &str) -> String {
+    let probe = "[classifier.linear_probe]\nsteps = 50\nlearning_rate = 5e-3\n\n\
+                 [classifier.language_head]\n";
+    tiny_encoder::RECIPE
+        .replacen("[classifier.language_head]\n", probe, 1)
+        .replacen("steps = 30", "steps = 50", 1)
+        .replacen("steps = 80", "steps = 50", 1)
+        .replacen("dropout = 0.1", dropout, 1)
+}
+
+#[test]
+fn two_and_four_processes_tune_the_encoder_that_one_tunes() {
+    let folder = tempfile::tempdir().unwrap();
+    tiny_encoder::write_data(folder.path());
+    // What is dropped depends on the rows that are computed together.
+    let recipe = encoder_recipe("dropout = 0.0");
+    losses_are_those_of_one_process(folder.path(), &recipe, "encoder", 150);
+}
+
+/// Runs `recipe` in two processes to its end, and again with rank 1 killed at each of `kills`: a
+/// metrics file, and how many lines it has. Both must leave the same files, which are given.
+fn whole_and_killed(
+    [recipe, data, runs]: [&Path; 3],
+    name: &str,
+    kills: &[(&str, usize)],
+) -> BTreeMap<PathBuf, Vec<u8>> {
+    let [whole, killed] = ["whole", "killed"].map(|run| runs.join(run));
+    let start = |runs: &Path, resume| trainer(2, [recipe, data, runs], resume).spawn().unwrap();
+    finish(start(&whole, false));
+    for (attempt, (metrics, steps)) in kills.iter().enumerate() {
+        let run = start(&killed, attempt > 0);
+        kill_rank_1(run, &killed.join(name).join(metrics), *steps);
+    }
+    finish(start(&killed, true));
+    let [whole, killed] = [whole, killed].map(|runs| contents(&runs.join(name)));
+    assert_eq!(Vec::from_iter(whole.keys()), Vec::from_iter(killed.keys()));
+    for (name, bytes) in &whole {
+        assert!(*bytes == killed[name], "{} differs", name.display());
+    }
+    whole
+}
+
+#[test]
+fn an_encoder_of_two_processes_killed_in_one_ends_as_one_that_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    tiny_encoder::write_data(folder);
+    let recipe = folder.join("encoder.toml");
+    fs::write(&recipe, encoder_recipe("dropout = 0.1")).unwrap();
+    // In the linear probe, in the classifier and in the language head.
+    let kills = [8, 68, 128].map(|steps| ("metrics.jsonl", steps));
+    let files = whole_and_killed([&recipe, folder, folder], "encoder", &kills);
+    assert!(files.contains_key(Path::new("bundle/manifest.json")));
 }
 
 #[test]
@@ -110,29 +174,14 @@ fn a_game_of_two_processes_killed_in_one_ends_as_one_that_was_not() {
     fs::write(&recipe, tiny_game()).unwrap();
     let sources = folder.path().join("sources.toml");
     fs::copy(recipes.join("sources.toml"), sources).unwrap();
-    let [whole, killed] = ["whole", "killed"].map(|runs| folder.path().join(runs));
-    let start = |runs: &Path, resume| {
-        let places = [recipe.as_path(), recipes.as_path(), runs];
-        trainer(2, places, resume).spawn().unwrap()
-    };
-    finish(start(&whole, false));
     // In stage 0, in the generator's stage, and in the second round's classifier.
-    let places = [
+    let kills = [
         ("metrics.jsonl", 8),
         ("metrics.jsonl", 45),
         ("round-2/metrics.jsonl", 3),
     ];
-    for (attempt, (metrics, steps)) in places.into_iter().enumerate() {
-        let run = start(&killed, attempt > 0);
-        kill_rank_1(run, &killed.join("demo").join(metrics), steps);
-    }
-    finish(start(&killed, true));
-    let [whole, killed] = [whole, killed].map(|runs| contents(&runs.join("demo")));
-    assert!(whole.contains_key(Path::new("round-2/summary.json")));
-    assert_eq!(Vec::from_iter(whole.keys()), Vec::from_iter(killed.keys()));
-    for (name, bytes) in &whole {
-        assert!(*bytes == killed[name], "{} differs", name.display());
-    }
+    let files = whole_and_killed([&recipe, &recipes, folder.path()], "demo", &kills);
+    assert!(files.contains_key(Path::new("round-2/summary.json")));
 }
 
 #[test]

@@ -22,8 +22,8 @@ use xshell::{Shell, cmd};
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 enum Task {
-    /// Run everything that CI runs: ort, torch, lint, deny, tests and ctest, with what they need of
-    /// Debian, and scripts/metrics.sh
+    /// Run everything that CI runs: ort, torch, lint, deny, tests, ctest and bindings, with what
+    /// they need of Debian, scripts/clients.sh and scripts/metrics.sh
     Test,
     /// Fetch the pinned ONNX Runtime into target/onnxruntime
     Ort,
@@ -49,6 +49,8 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Test the bindings to Python, Go, Java and JavaScript: scripts/bindings.sh
+    Bindings,
     /// Fuzz the targets of fuzz/, and keep each corpus small; in target/fuzz
     Fuzz {
         /// One target; without it, all, one after the other
@@ -156,6 +158,7 @@ fn run(task: Task) -> Result<()> {
         }
         Task::Tests => tests(&sh),
         Task::Ctest { full } => ctest(&sh, &root, full),
+        Task::Bindings => bindings(&sh, &root),
         Task::Distributed => distributed(&sh, &root),
         Task::Throughput {
             device,
@@ -187,7 +190,7 @@ type Part<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
 
 /// Runs everything, and says how long each part took.
 fn test(sh: &Shell, root: &Path) -> Result<()> {
-    let parts: [Part<'_>; 9] = [
+    let parts: [Part<'_>; 10] = [
         ("ort", &|| onnxruntime::fetch(sh, root).map(drop)),
         ("torch", &|| torch(sh, root)),
         ("debian", &|| {
@@ -202,6 +205,7 @@ fn test(sh: &Shell, root: &Path) -> Result<()> {
         }),
         ("metrics", &|| Ok(cmd!(sh, "scripts/metrics.sh").run()?)),
         ("ctest", &|| ctest(sh, root, false)),
+        ("bindings", &|| bindings(sh, root)),
     ];
     for (name, part) in parts {
         eprintln!("== {name}");
@@ -297,7 +301,19 @@ fn throughput(
     Ok(())
 }
 
-/// Installs the library into target/ctest/prefix, and tests what was installed.
+/// Installs the library that is tested from other languages, and returns where.
+fn install_for_tests(sh: &Shell, root: &Path) -> Result<PathBuf> {
+    let options = InstallOptions {
+        prefix: root.join("target/ctest/prefix"),
+        profile: "release".to_owned(),
+        no_default_features: false,
+        target: None,
+    };
+    let prefix = options.prefix.clone();
+    library::install(sh, options).map(|()| prefix)
+}
+
+/// Installs the library, and tests what was installed.
 fn ctest(sh: &Shell, root: &Path, full: bool) -> Result<()> {
     ensure!(
         cfg!(target_os = "linux"),
@@ -305,22 +321,18 @@ fn ctest(sh: &Shell, root: &Path, full: bool) -> Result<()> {
     );
     cmd!(sh, "scripts/debian.sh ctest").run()?;
     onnxruntime::fetch(sh, root)?;
-    let prefix = &root.join("target/ctest/prefix");
-    let options = InstallOptions {
-        prefix: prefix.clone(),
-        profile: "release".to_owned(),
-        no_default_features: false,
-        target: None,
-    };
-    library::install(sh, options)?;
-    cmd!(
-        sh,
-        "cargo build --release --package duoguard-ffi --example scores"
-    )
-    .run()?;
+    let prefix = install_for_tests(sh, root)?;
+    let scores = ["--package", "duoguard-ffi", "--example", "scores"];
+    cmd!(sh, "cargo build --release {scores...}").run()?;
     let full = full.then_some("--full");
     cmd!(sh, "python3 scripts/ctest.py {prefix} {full...}").run()?;
     Ok(())
+}
+
+/// Tests the languages whose tools Debian has. The library is the one that `ctest` has built.
+fn bindings(sh: &Shell, root: &Path) -> Result<()> {
+    let prefix = install_for_tests(sh, root)?;
+    Ok(cmd!(sh, "scripts/bindings.sh {prefix} python go java js").run()?)
 }
 
 /// The workspace's folder.

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::ops::Range;
 
 use duoguard::{
-    Bundle, CheckOptions, Coverage, EngineChoice, Error, ErrorKind, Input, Join, Model, Result,
-    Session, SessionOptions, Stream, StreamOptions, Verdict,
+    Bundle, CheckOptions, Coverage, EngineChoice, Error, ErrorKind, Input, Join, Model,
+    ModelOptions, Result, Session, SessionOptions, Stream, StreamOptions, Verdict,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -34,11 +34,19 @@ struct Request {
     cache: Option<bool>,
 }
 
-impl Request {
-    fn read(json: &[u8]) -> Result<Self> {
-        serde_json::from_slice(json).map_err(|cause| argument(format!("the arguments: {cause}")))
-    }
+/// How a bundle is opened, as `module.js` writes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Opening {
+    engine: String,
+    public_key: Option<String>,
+}
 
+fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(json).map_err(|cause| argument(format!("the arguments: {cause}")))
+}
+
+impl Request {
     fn options(&self) -> Result<CheckOptions> {
         Ok(CheckOptions {
             coverage: match self.max_tokens {
@@ -72,16 +80,17 @@ fn session(state: &mut Option<Session>) -> Result<&mut Session> {
 }
 
 /// Opens the files that the state holds; the answer is the categories and the engine.
-pub fn open(state: &mut State, engine: &[u8]) -> Result<Value> {
-    let model = Model::from_bundle(Bundle::from_memory(std::mem::take(&mut state.files))?)?;
-    let engine = match &*String::from_utf8_lossy(engine) {
-        "" => EngineChoice::Auto,
-        name => name
-            .parse::<EngineChoice>()
-            .unwrap_or_else(|never: Infallible| match never {}),
+pub fn open(state: &mut State, opening: &[u8]) -> Result<Value> {
+    let opening: Opening = read(opening)?;
+    let options = ModelOptions {
+        public_key: opening.public_key.map(|key| key.parse()).transpose()?,
+        ..ModelOptions::default()
     };
+    let bundle = Bundle::from_memory_with(std::mem::take(&mut state.files), &options)?;
+    let model = Model::from_bundle(bundle)?;
+    let engine: std::result::Result<EngineChoice, Infallible> = opening.engine.parse();
     let options = SessionOptions {
-        engine,
+        engine: engine.unwrap_or_else(|never: Infallible| match never {}),
         ..SessionOptions::default()
     };
     let session = state.session.insert(model.session(&options)?);
@@ -89,7 +98,7 @@ pub fn open(state: &mut State, engine: &[u8]) -> Result<Value> {
 }
 
 pub fn check(state: &mut State, request: &[u8]) -> Result<Value> {
-    let request = Request::read(request)?;
+    let request: Request = read(request)?;
     let input = Input {
         prompt: &request.text,
         response: request.response.as_deref(),
@@ -100,7 +109,7 @@ pub fn check(state: &mut State, request: &[u8]) -> Result<Value> {
 }
 
 pub fn stream_new(state: &mut State, request: &[u8]) -> Result<Value> {
-    let request = Request::read(request)?;
+    let request: Request = read(request)?;
     let session = session(&mut state.session)?;
     let defaults = StreamOptions::default();
     let prompt = request.prompt.clone();

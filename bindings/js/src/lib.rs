@@ -36,16 +36,16 @@ pub unsafe extern "C" fn file(name: *mut u8, name_size: usize, data: *mut u8, si
     state::with(|state| state.add_file(&name, data));
 }
 
-/// Opens the files that were taken, on the engine that is named; no name is the automatic choice.
+/// Opens the files that were taken, as a JSON object says.
 ///
 /// # Safety
-/// The name came of `allocate`.
+/// The text came of `allocate`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn open(engine: *mut u8, size: usize) {
+pub unsafe extern "C" fn open(opening: *mut u8, size: usize) {
     // SAFETY: as the caller promises.
-    let engine = unsafe { taken(engine, size) };
+    let opening = unsafe { taken(opening, size) };
     host::keep_panics();
-    state::answer(calls::open, &engine);
+    state::answer(calls::open, &opening);
 }
 
 /// Checks the input that a JSON object describes.

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import test from "node:test";
 
-import { Guard, GuardError, hasSimd } from "../index.js";
+import { Guard, GuardError } from "../index.js";
 
 const BREAD = "How do I bake bread at home?";
 const UNSAFE =
@@ -55,9 +57,19 @@ test("a damaged bundle and a missing asset are refused", async () => {
   await assert.rejects(Guard.load({ engine: "abacus" }), fails("INVALID_ARGUMENT", "abacus"));
 });
 
-test("both builds say the same", { skip: !hasSimd() && "this machine has no SIMD" }, async () => {
-  const plain = await Guard.load({ simd: false });
-  for (const text of [BREAD, UNSAFE, UNSAFE.repeat(30), ""]) {
-    assert.deepEqual(plain.check(text), guard.check(text));
-  }
+test("a bundle whose key is named has to be signed", async () => {
+  const folder = process.env.DUOGUARD_SIGNED;
+  assert.ok(folder, "DUOGUARD_SIGNED names no folder: see scripts/bindings.sh");
+  const key = (name) => readFileSync(join(folder, name), "utf8");
+  const names = readdirSync(join(folder, "signed"));
+  const read = (name) => [name, readFileSync(join(folder, "signed", name))];
+  const files = Object.fromEntries(names.map(read));
+  const signed = await Guard.load({ files, publicKey: key("minisign.pub") });
+  assert.deepEqual(signed.check(UNSAFE), guard.check(UNSAFE));
+  const refused = (options, status, part) => assert.rejects(Guard.load(options), fails(status, part));
+  await refused({ files, publicKey: key("other.pub") }, "INVALID_MODEL", "different key");
+  const { "manifest.json.minisig": signature, ...unsigned } = files;
+  await refused({ files: unsigned, publicKey: key("minisign.pub") }, "INVALID_MODEL", "not signed");
+  await refused({ files, publicKey: "no key" }, "INVALID_ARGUMENT", "public key");
+  await refused({ publicKey: key("minisign.pub") }, "INVALID_MODEL", "not signed");
 });

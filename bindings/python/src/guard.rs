@@ -60,12 +60,13 @@ impl Drop for Guard {
 #[pymethods]
 impl Guard {
     #[new]
-    #[pyo3(signature = (bundle = None, *, engine = None, threads = 1))]
+    #[pyo3(signature = (bundle = None, *, engine = None, threads = 1, public_key = None))]
     fn new(
         py: Python<'_>,
         bundle: Option<Bound<'_, PyAny>>,
         engine: Option<&str>,
         threads: usize,
+        public_key: Option<String>,
     ) -> PyResult<Self> {
         let find = py.import("duoguard._bundles")?.getattr("find")?;
         let (bundle, path): (Bound<'_, PyAny>, PathBuf) = find.call1((bundle,))?.extract()?;
@@ -76,6 +77,7 @@ impl Guard {
         let guard = Self {
             source: Source {
                 path: absolute(&path)?,
+                public_key,
                 engine,
                 threads,
             },
@@ -206,7 +208,9 @@ impl Guard {
             EngineChoice::Named(name) => Some(name.as_str()),
         };
         let reopen = py.import("duoguard._bundles")?.getattr("reopen")?;
-        let arguments = (guard.bundle.bind(py), engine, guard.source.threads.get());
+        let source = &guard.source;
+        let (threads, key) = (source.threads.get(), source.public_key.as_deref());
+        let arguments = (guard.bundle.bind(py), engine, threads, key);
         Ok((reopen, arguments.into_pyobject(py)?.into_any()))
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use duoguard::{EngineChoice, Model, Session, SessionOptions};
+use duoguard::{EngineChoice, Model, ModelOptions, Session, SessionOptions};
 
 use crate::error::{Failure, guarded};
 
@@ -21,6 +21,8 @@ pub fn after_fork_in_child() {
 #[derive(Clone, Debug)]
 pub struct Source {
     pub path: PathBuf,
+    /// The text of the key whose signature the bundle must have.
+    pub public_key: Option<String>,
     pub engine: EngineChoice,
     pub threads: NonZeroUsize,
 }
@@ -41,7 +43,7 @@ pub struct Opened {
 impl Opened {
     /// Opens a bundle and one session.
     pub fn new(source: &Source) -> Result<Self, Failure> {
-        let model = guarded(|| Model::open(&source.path))?;
+        let model = open_model(&source.path, source.public_key.as_deref())?;
         let options = SessionOptions {
             engine: source.engine.clone(),
             threads: source.threads,
@@ -88,6 +90,17 @@ impl Opened {
         // A list of sessions is whole whatever happened to who held it.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Opens a bundle; with a key, one that has its signature.
+pub fn open_model(path: &Path, public_key: Option<&str>) -> Result<Model, Failure> {
+    guarded(|| {
+        let options = ModelOptions {
+            public_key: public_key.map(str::parse).transpose()?,
+            ..ModelOptions::default()
+        };
+        Model::open_with(path, &options)
+    })
 }
 
 fn open_session(model: &Model, options: &SessionOptions) -> Result<Session, Failure> {

@@ -2,23 +2,25 @@
 
 use std::path::PathBuf;
 
-use duoguard::{Model, SessionOptions};
+use duoguard::SessionOptions;
 use duoguard_serve::{Listen, PolicyOverrides, ServeError, ServeOptions, UpstreamOptions};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::error::{Failure, guarded};
+use crate::error::Failure;
+use crate::opened::open_model;
 
 /// How long an upstream may take until its answer begins.
 const UPSTREAM_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Serves until the process is asked to end; docs/serving.md describes what.
 #[pyfunction]
-#[pyo3(signature = (path, *, listen, policy, keys, upstream, upstream_key, audit, fail_open))]
+#[pyo3(signature = (path, *, public_key, listen, policy, keys, upstream, upstream_key, audit, fail_open))]
 #[allow(clippy::too_many_arguments, reason = "Python's keyword arguments")]
 pub fn serve(
     py: Python<'_>,
     path: PathBuf,
+    public_key: Option<&str>,
     listen: &str,
     policy: Option<PathBuf>,
     keys: Option<PathBuf>,
@@ -47,7 +49,7 @@ pub fn serve(
     // Whoever set a log before keeps it.
     let _ = log.with_target(false).with_ansi(false).try_init();
     py.detach(|| {
-        let model = guarded(|| Model::open(&path))?;
+        let model = open_model(&path, public_key)?;
         duoguard_serve::serve(&model, &SessionOptions::default(), &options)
             .map_err(|error: ServeError| PyRuntimeError::new_err(error.to_string()))
     })

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pathlib
 import pickle
 import threading
@@ -72,6 +73,31 @@ def test_errors_have_the_status_of_the_c_library(guard, tmp_path):
         duoguard.Guard("maxi")
     with pytest.raises(duoguard.InvalidArgumentError, match="threads is 0"):
         duoguard.Guard(threads=0)
+
+
+def test_a_bundle_whose_key_is_named_has_to_be_signed(guard):
+    folder = os.environ.get("DUOGUARD_SIGNED")
+    assert folder, "DUOGUARD_SIGNED names no folder: see scripts/bindings.sh"
+    folder = pathlib.Path(folder)
+    key, other = ((folder / name).read_text() for name in ("minisign.pub", "other.pub"))
+    signed = duoguard.Guard(folder / "signed", public_key=key)
+    assert pickle.loads(pickle.dumps(signed)).check(UNSAFE) == guard.check(UNSAFE)
+    with pytest.raises(duoguard.InvalidModelError, match="different key"):
+        duoguard.Guard(folder / "signed", public_key=other)
+    with pytest.raises(duoguard.InvalidModelError, match="not signed"):
+        duoguard.Guard(public_key=key)
+    with pytest.raises(duoguard.InvalidArgumentError, match="public key"):
+        duoguard.Guard(folder / "signed", public_key="")
+    # What was pickled asks again.
+    pickled = pickle.dumps(signed)
+    signature = folder / "signed/manifest.json.minisig"
+    kept = signature.read_text()
+    try:
+        signature.unlink()
+        with pytest.raises(duoguard.InvalidModelError, match="not signed"):
+            pickle.loads(pickled)
+    finally:
+        signature.write_text(kept)
 
 
 def test_a_package_brings_a_bundle(guard, tmp_path, monkeypatch):

@@ -65,6 +65,8 @@ def test_the_types(tmp_path):
         (["--json", "--response", BREAD, BREAD], 0, '"part": "prompt"'),
         (["--bundle", "./no", BREAD], 2, "not checked: "),
         (["--language", "mostly German", BREAD], 2, "BCP-47"),
+        (["--public-key", "no/such/key", BREAD], 2, "no/such/key"),
+        (["--public-key", str(FOLDER / "README.md"), BREAD], 2, "public key"),
         (["-"], 2, "no text was checked"),
     ],
 )

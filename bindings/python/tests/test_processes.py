@@ -3,6 +3,7 @@
 import multiprocessing.pool
 import os
 import signal
+import threading
 
 import pytest
 
@@ -12,8 +13,8 @@ from conftest import BREAD, UNSAFE
 LIMIT = 60
 
 
-def in_child(work):
-    """Runs `work` in a fork, and returns what it wrote; a child that hangs is ended and fails."""
+def begin(work):
+    """Runs `work` in a fork, which is ended if it hangs: its process and a pipe to what it says."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -25,6 +26,16 @@ def in_child(work):
         finally:
             os._exit(0)
     os.close(write)
+    return child, read
+
+
+def in_child(work):
+    """Runs `work` in a fork, and returns what it wrote."""
+    return said_by(*begin(work))
+
+
+def said_by(child, read):
+    """What a child wrote; one that hangs has been ended, and fails."""
     with os.fdopen(read) as pipe:
         said = pipe.read()
     _, status = os.waitpid(child, 0)
@@ -48,6 +59,27 @@ def test_a_fork_at_work_of_other_threads():
         for _ in range(5):
             assert in_child(lambda: str(guard.check(BREAD).flagged)) == "False"
         assert all(verdict.flagged for verdict in running.get(LIMIT))
+
+
+def test_sixteen_threads_in_four_forks_at_once():
+    guard = duoguard.Guard(engine="native")
+    expected = guard.check(UNSAFE)
+
+    def work():
+        found = []
+        check = lambda: found.extend(guard.check(UNSAFE) for _ in range(4))
+        threads = [threading.Thread(target=check) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return str(found == [expected] * 64)
+
+    with multiprocessing.pool.ThreadPool(16) as pool:
+        running = pool.map_async(guard.check, [UNSAFE] * 400)
+        children = [begin(work) for _ in range(4)]
+        assert [said_by(*child) for child in children] == ["True"] * 4
+        assert all(verdict == expected for verdict in running.get(LIMIT))
 
 
 def test_a_stream_does_not_outlive_a_fork():

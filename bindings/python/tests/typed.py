@@ -14,7 +14,7 @@ def report(guard: duoguard.Guard, texts: list[str]) -> dict[str, float]:
         look: duoguard.Verdict | None = stream.push("I.")
         last: duoguard.Verdict = stream.finish()
     try:
-        duoguard.Guard("./no", engine="native", threads=2)
+        duoguard.Guard("./no", engine="native", threads=2, public_key="RW")
     except duoguard.BundleReadError as error:
         print(error.status, flagged, name, view, errors, look, last, verdict.span.start)
     return {**verdict.scores, "first": [row.score for row in batch][0]}

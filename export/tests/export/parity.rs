@@ -121,6 +121,7 @@ fn every_engine_agrees_with_the_reference() {
             (Quantize::None, FP32_TOLERANCE),
             (Quantize::Int8, 0.1 * spread),
             (Quantize::Int8Token, 0.1 * spread),
+            (Quantize::Int8Outliers, 0.07 * spread),
             (Quantize::Int8Weights, 0.05 * spread),
             (Quantize::Int4, spread),
         ] {

@@ -124,7 +124,11 @@ fn every_engine_goes_on_as_if_it_had_begun_again() {
 fn quantised_activations_differ_little() {
     let recipe = Recipe::default();
     let folder = tempfile::tempdir().unwrap();
-    for (quantize, tolerance) in [(Quantize::Int8, 0.1), (Quantize::Int8Token, 1e-4)] {
+    for (quantize, tolerance) in [
+        (Quantize::Int8, 0.1),
+        (Quantize::Int8Token, 1e-4),
+        (Quantize::Int8Outliers, 1e-4),
+    ] {
         let model = bundle(&recipe, quantize, folder.path());
         for mut session in sessions(&model) {
             let (error, spread) = largest_difference(&mut session, 5, recipe.vocabulary);

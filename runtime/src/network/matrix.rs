@@ -97,6 +97,26 @@ pub(crate) struct Matrix<'a> {
     pub(crate) scale: Option<&'a [u8]>,
     /// As `scale`; absent if there is none.
     pub(crate) bias: Option<&'a [u8]>,
+    /// Absent if all inputs are rounded alike, or none.
+    pub(crate) outliers: Option<Outliers<'a>>,
+}
+
+/// Outlier features of a matrix: inputs that are rounded to 16 bits, with a scale of their own,
+/// where all others are rounded to 8. After LLM.int8 (arXiv 2208.07339).
+#[derive(Clone, Debug)]
+pub(crate) struct Outliers<'a> {
+    /// Which of the inputs they are: ascending, at least one.
+    pub(crate) inputs: Vec<usize>,
+    /// Absent if the others are of both signs.
+    pub(crate) shift: Option<Shift<'a>>,
+}
+
+/// What is added to inputs before they are rounded, so that none is negative.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shift<'a> {
+    pub(crate) term: f32,
+    /// What that adds to each output: little-endian floats, one for each of the columns.
+    pub(crate) product: &'a [u8],
 }
 
 impl<'a> Matrix<'a> {
@@ -111,6 +131,13 @@ impl<'a> Matrix<'a> {
             columns: self.columns.start + columns.start..self.columns.start + columns.end,
             scale: self.scale.map(part),
             bias: self.bias.map(part),
+            outliers: self.outliers.as_ref().map(|outliers| Outliers {
+                shift: outliers.shift.map(|shift| Shift {
+                    product: part(shift.product),
+                    ..shift
+                }),
+                ..outliers.clone()
+            }),
             ..self.clone()
         }
     }

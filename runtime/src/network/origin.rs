@@ -3,11 +3,8 @@
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 
-/// The decoders whose tensors have the names and the meaning that are known here;
+/// The decoders and encoders whose tensors have the names and the meaning that are known here;
 /// `architecture.model_type` of the manifest.
-#[cfg(feature = "wgpu")]
-pub(crate) const DECODERS: &[&str] = &["qwen2", "llama"];
-/// The same, and the encoders.
 pub(crate) const DECODERS_AND_ENCODERS: &[&str] =
     &["qwen2", "llama", "bert", "roberta", "xlm-roberta"];
 

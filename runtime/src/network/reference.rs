@@ -119,8 +119,8 @@ pub(crate) fn element(matrix: &Matrix<'_>, row: usize, column: usize) -> f32 {
     }
 }
 
-/// Causal grouped-query attention of one token, up to its output projection: `[C]`. `packed` is
-/// `[T, C + 2 * kv width]`.
+/// Causal grouped-query attention of one token with rotary embedding, up to its output projection:
+/// `[C]`. `packed` is `[T, C + 2 * kv width]`.
 pub(crate) fn attention(
     d: &Dimensions,
     packed: &[Vec<f32>],
@@ -128,18 +128,35 @@ pub(crate) fn attention(
     cosines: &[f32],
     sines: &[f32],
 ) -> Vec<f32> {
+    let head_of = |token: usize, start: usize| {
+        let head = &packed[token][start..start + d.head_size];
+        match start < d.hidden + d.kv_width() {
+            true => rotate(head, token, cosines, sines),
+            false => head.to_vec(),
+        }
+    };
+    attention_of(d, query, 0..query + 1, head_of)
+}
+
+/// Grouped-query attention of one token to those that it sees: `[C]`. `head_of` gives the head of a
+/// token that begins at a place in queries, keys and values side by side.
+pub(crate) fn attention_of(
+    d: &Dimensions,
+    query: usize,
+    seen: std::ops::Range<usize>,
+    head_of: impl Fn(usize, usize) -> Vec<f32>,
+) -> Vec<f32> {
     let size = d.head_size;
-    let head_of = |token: usize, start: usize| &packed[token][start..start + size];
-    let rotated = |token: usize, start: usize| rotate(head_of(token, start), token, cosines, sines);
     let mut mixed = Vec::with_capacity(d.hidden);
     for head in 0..d.heads {
         let kv_head = head / (d.heads / d.kv_heads);
         let key_start = d.hidden + kv_head * size;
         let value_start = key_start + d.kv_width();
-        let q = rotated(query, head * size);
-        let scores: Vec<f64> = (0..=query)
+        let q = head_of(query, head * size);
+        let scores: Vec<f64> = seen
+            .clone()
             .map(|token| {
-                let k = rotated(token, key_start);
+                let k = head_of(token, key_start);
                 let products = q.iter().zip(&k).map(|(q, k)| f64::from(q * k));
                 products.sum::<f64>() / (size as f64).sqrt()
             })
@@ -147,10 +164,11 @@ pub(crate) fn attention(
         let largest = scores.iter().copied().fold(f64::MIN, f64::max);
         let shares: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
         let total: f64 = shares.iter().sum();
+        let values: Vec<Vec<f32>> = seen.clone().map(|t| head_of(t, value_start)).collect();
         mixed.extend((0..size).map(|i| {
-            let values = shares.iter().enumerate();
-            let sum: f64 = values
-                .map(|(token, share)| share * f64::from(head_of(token, value_start)[i]))
+            let pairs = values.iter().zip(&shares);
+            let sum: f64 = pairs
+                .map(|(value, share)| share * f64::from(value[i]))
                 .sum();
             (sum / total) as f32
         }));
@@ -179,7 +197,7 @@ pub(crate) fn swiglu(gate_up: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-fn add(x: &mut [f32], y: &[f32]) {
+pub(crate) fn add(x: &mut [f32], y: &[f32]) {
     for (x, y) in x.iter_mut().zip(y) {
         *x += y;
     }

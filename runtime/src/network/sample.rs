@@ -21,6 +21,9 @@ pub(crate) struct Sample {
     pub(crate) matrices: Format,
     /// Whether the last layer's query stands by itself, as newer exporters write it.
     pub(crate) splits_query: bool,
+    /// Of how many inputs every matrix of a layer has outlier features, at most; an encoder's last
+    /// one has a shift then, unless all are.
+    pub(crate) outliers: Option<usize>,
 }
 
 /// The epsilon of the norms of every sample.
@@ -46,13 +49,13 @@ impl Sample {
             };
             for (name, outputs) in inputs {
                 let name = own(name);
-                tensors.matrix(&name, [hidden, *outputs], self.matrices, *outputs);
+                tensors.projection(&name, [hidden, *outputs], self);
                 tensors.vector(&format!("{name}.bias"), *outputs, 0.0);
             }
-            let (inner, format) = (self.intermediate, self.matrices);
-            tensors.matrix(&own("attention_output"), [hidden, hidden], format, hidden);
-            tensors.matrix(&own("gate_up"), [hidden, 2 * inner], format, 2 * inner);
-            tensors.matrix(&own("down"), [inner, hidden], format, hidden);
+            let inner = self.intermediate;
+            tensors.projection(&own("attention_output"), [hidden, hidden], self);
+            tensors.projection(&own("gate_up"), [hidden, 2 * inner], self);
+            tensors.projection(&own("down"), [inner, hidden], self);
             tensors.vector(&own("input_norm.weight"), hidden, 1.0);
             tensors.vector(&own("post_attention_norm.weight"), hidden, 1.0);
         }
@@ -138,6 +141,23 @@ impl Tensors {
                 self.floats(&format!("{name}.scale"), &[scales.len()], scales);
             }
         }
+    }
+
+    /// A matrix of a layer.
+    pub(super) fn projection(&mut self, name: &str, [inputs, outputs]: [usize; 2], of: &Sample) {
+        self.matrix(name, [inputs, outputs], of.matrices, outputs);
+        let Some(outliers) = of.outliers.map(|outliers| outliers.min(inputs)) else {
+            return;
+        };
+        let numbers = (0..outliers).map(|place| (place * inputs / outliers) as i32);
+        let bytes = numbers.flat_map(i32::to_le_bytes).collect();
+        let list = (
+            format!("{name}.outliers"),
+            Dtype::I32,
+            vec![outliers],
+            bytes,
+        );
+        self.tensors.push(list);
     }
 
     /// Values around `middle`.

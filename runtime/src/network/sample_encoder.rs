@@ -25,12 +25,15 @@ impl Sample {
             let fed = [("up", inner)];
             for (name, outputs) in inputs.iter().chain(&fed) {
                 let name = own(name);
-                tensors.matrix(&name, [hidden, *outputs], self.matrices, *outputs);
+                tensors.projection(&name, [hidden, *outputs], self);
                 tensors.vector(&format!("{name}.bias"), *outputs, 0.0);
             }
-            let square = [hidden, hidden];
-            tensors.matrix(&own("attention_output"), square, self.matrices, hidden);
-            tensors.matrix(&own("down"), [inner, hidden], self.matrices, hidden);
+            tensors.projection(&own("attention_output"), [hidden, hidden], self);
+            tensors.projection(&own("down"), [inner, hidden], self);
+            if self.outliers.is_some_and(|outliers| outliers < inner) {
+                tensors.floats(&own("down.shift"), &[1], [0.2]);
+                tensors.vector(&own("down.shifted"), hidden, 0.0);
+            }
             for name in ["attention_norm", "norm"] {
                 norm(&mut tensors, &own(name), hidden);
                 let bias = own(&format!("{name}.projection_bias"));

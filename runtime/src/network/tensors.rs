@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::matrix::{BLOCK, Dimensions, Format, Matrix};
+use super::matrix::{BLOCK, Dimensions, Format, Matrix, Outliers, Shift};
 use crate::bundle::Weights;
 use crate::error::Error;
 
@@ -86,6 +86,7 @@ impl<'a> Tensors<'a> {
             bytes,
             scale,
             bias: None,
+            outliers: None,
         })
     }
 
@@ -120,7 +121,47 @@ impl<'a> Tensors<'a> {
             bytes,
             scale,
             bias,
+            outliers: self.outliers(name, inputs, outputs)?,
         })
+    }
+
+    /// The outlier features of a matrix, if it has any.
+    fn outliers(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Read<Option<Outliers<'a>>> {
+        let list = format!("{name}.outliers");
+        if !self.untaken.contains(&list) {
+            return Ok(None);
+        }
+        let (dtype, shape, bytes) = self.take(&list)?;
+        let (numbers, _) = bytes.as_chunks();
+        let numbers: Vec<usize> = numbers
+            .iter()
+            .map(|bytes| usize::try_from(i32::from_le_bytes(*bytes)).unwrap_or(usize::MAX))
+            .collect();
+        let is_ascending = numbers.is_sorted_by(|a, b| a < b);
+        let is_within = numbers.last().is_some_and(|last| *last < inputs);
+        if dtype != Dtype::I32 || shape.len() != 1 || !is_ascending || !is_within {
+            return Err(unsupported(format!(
+                "tensor {list} is {dtype:?} of shape {shape:?}; expected a list of I32, ascending \
+                 and less than {inputs}"
+            )));
+        }
+        let shift = match self.untaken.contains(&format!("{name}.shift")) {
+            false => None,
+            true => {
+                let term = super::floats(self.floats(&format!("{name}.shift"), 1)?)[0];
+                let product = self.floats(&format!("{name}.shifted"), outputs)?;
+                Some(Shift { term, product })
+            }
+        };
+        Ok(Some(Outliers {
+            inputs: numbers,
+            shift,
+        }))
     }
 
     /// Query, key and value side by side, or, if `splits` and anyway where the file has them apart,

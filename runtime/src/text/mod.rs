@@ -57,6 +57,7 @@ mod sentence;
 mod spelling;
 mod template;
 pub(crate) mod tokenize;
+mod tokenizer_file;
 pub(crate) mod view;
 pub(crate) mod window;
 mod words;

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use tokenizers::{Model as _, ModelWrapper, Tokenizer};
 
 use super::pieces::Pieces;
+use super::tokenizer_file;
 use super::words::Words;
 use crate::bundle::files::TOKENIZER;
 use crate::byte_order_mark::without_byte_order_mark;
@@ -27,9 +28,9 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<TextTokenizer> {
              format"
         ))
     };
-    let mut tokenizer = Tokenizer::from_bytes(without_byte_order_mark(bytes)).map_err(damaged)?;
+    let bytes = without_byte_order_mark(bytes);
+    let (mut tokenizer, largest) = tokenizer_file::read(bytes).map_err(damaged)?;
     make_certain(&mut tokenizer);
-    let largest = tokenizer.get_vocab(true).into_values().max();
     match largest {
         None => {
             return Err(Error::model(format!(

@@ -69,6 +69,14 @@ impl SeedRow {
     pub(crate) fn key(&self) -> &str {
         self.group.as_deref().unwrap_or(&self.text)
     }
+
+    /// The names of the categories that apply.
+    pub(crate) fn category_names(&self) -> Vec<&'static str> {
+        (0..CATEGORIES.len())
+            .filter(|bit| self.categories >> bit & 1 == 1)
+            .map(|bit| CATEGORIES[bit])
+            .collect()
+    }
 }
 
 /// Labelled texts and the names of their sources.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::data::rows::{CATEGORIES, Corpus, SeedRow};
+use crate::data::rows::{Corpus, SeedRow};
 use crate::error::TrainError;
 use crate::files::write_atomically;
 use crate::recipe::Recipe;
@@ -62,10 +62,7 @@ fn falls_out(key: &str, recipe: &Recipe) -> bool {
 pub(crate) fn write_rows(path: &Path, corpus: &Corpus) -> Result<(), TrainError> {
     let mut bytes = Vec::new();
     for row in &corpus.rows {
-        let categories: Vec<_> = (0..CATEGORIES.len())
-            .filter(|bit| row.categories >> bit & 1 == 1)
-            .map(|bit| CATEGORIES[bit])
-            .collect();
+        let categories = row.category_names();
         let value = json!({
             "text": row.text, "lang": row.lang, "unsafe": u8::from(row.is_unsafe),
             "categories": categories, "source": corpus.sources[row.source], "group": row.group,

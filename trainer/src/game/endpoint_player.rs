@@ -62,7 +62,7 @@ impl Generator for EndpointPlayer {
         let requests: Vec<ChatRequest> = requests
             .iter()
             .map(|r| ChatRequest {
-                prompt: generation_instruction(r.seed_text, r.language, r.is_unsafe),
+                prompt: generation_instruction(&r.wanted),
                 randomness: r.randomness,
             })
             .collect();

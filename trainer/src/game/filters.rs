@@ -3,12 +3,17 @@
 use std::collections::HashSet;
 
 use crate::error::TrainError;
-use crate::game::instructions::is_refusal;
+use crate::game::instructions::generation_instruction;
+use crate::game::kind::Wanted;
 use crate::game::language::LanguageIdentifier;
 use crate::game::proposal::DropReason;
+use crate::game::refusal::is_refusal;
+use crate::recipe::ProposalKind;
 
 /// Words that a benchmark and a proposal may not share in a row.
 const OVERLAP_WORDS: usize = 8;
+/// Words that an instruction and a proposal may not share in a row.
+const LEAKED_WORDS: usize = 6;
 /// A proposal whose letters, case and punctuation aside, are the seed's to this share of its words
 /// is a copy.
 const COPIED_SHARE: f64 = 0.8;
@@ -20,6 +25,8 @@ pub(crate) struct Filters {
     languages: LanguageIdentifier,
     /// Runs of words that stand in benchmarks.
     benchmarks: HashSet<u64>,
+    /// Runs of words that stand in instructions.
+    instructions: HashSet<u64>,
     seen: HashSet<String>,
 }
 
@@ -36,7 +43,12 @@ impl Filters {
         Ok(Self {
             length_difference,
             languages: LanguageIdentifier::new(languages)?,
-            benchmarks: benchmarks.flat_map(runs).collect(),
+            benchmarks: benchmarks
+                .flat_map(|text| runs(text, OVERLAP_WORDS))
+                .collect(),
+            instructions: Wanted::every(languages)
+                .flat_map(|wanted| runs(&generation_instruction(&wanted), LEAKED_WORDS))
+                .collect(),
             seen: HashSet::new(),
         })
     }
@@ -48,7 +60,7 @@ impl Filters {
     /// The first filter that the draft does not pass, in the order of [`DropReason`].
     pub(crate) fn pass<'t>(
         &mut self,
-        seed_text: &str,
+        (seed_text, kind): (&str, ProposalKind),
         language: &str,
         text: Option<&'t str>,
     ) -> Result<&'t str, DropReason> {
@@ -56,11 +68,15 @@ impl Filters {
             return Err(DropReason::Unfinished);
         };
         let lengths = [seed_text, text].map(|t| t.chars().count());
-        if lengths[0].abs_diff(lengths[1]) > self.length_difference {
+        let differs = lengths[0].abs_diff(lengths[1]) > self.length_difference;
+        if kind.keeps_length() && differs {
             return Err(DropReason::Length);
         }
         if is_refusal(text) {
             return Err(DropReason::Refusal);
+        }
+        if runs(text, LEAKED_WORDS).any(|run| self.instructions.contains(&run)) {
+            return Err(DropReason::Leak);
         }
         let words = words(text);
         let seed: HashSet<String> = self::words(seed_text).into_iter().collect();
@@ -74,7 +90,7 @@ impl Filters {
         if !self.seen.insert(format!("{language} {}", words.join(" "))) {
             return Err(DropReason::Duplicate);
         }
-        if runs(text).any(|run| self.benchmarks.contains(&run)) {
+        if runs(text, OVERLAP_WORDS).any(|run| self.benchmarks.contains(&run)) {
             return Err(DropReason::Benchmark);
         }
         Ok(text)
@@ -88,13 +104,13 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Hashes of every eight words in a row.
-fn runs(text: &str) -> impl Iterator<Item = u64> + use<> {
+/// Hashes of every `length` words in a row.
+fn runs(text: &str, length: usize) -> impl Iterator<Item = u64> + use<> {
     use std::hash::BuildHasher;
     let words = words(text);
     let hasher = rustc_hash::FxBuildHasher;
     let hashes: Vec<u64> = words
-        .windows(OVERLAP_WORDS)
+        .windows(length)
         .map(|run| hasher.hash_one(run))
         .collect();
     hashes.into_iter()
@@ -124,6 +140,11 @@ mod tests {
                 Some("Es tut mir leid, aber dabei kann ich nicht helfen."),
                 Some(DropReason::Refusal),
             ),
+            (
+                "de",
+                Some("Gern: use the same words and about the same length."),
+                Some(DropReason::Leak),
+            ),
             ("fr", Some(good), Some(DropReason::Language)),
             (
                 "de",
@@ -143,11 +164,23 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                filters.pass(seed, language, text).err(),
+                filters
+                    .pass((seed, ProposalKind::Prompt), language, text)
+                    .err(),
                 expected,
                 "{text:?}"
             );
         }
+        let answer = "Ein gutes Brot braucht Zeit, Ruhe und einen heißen Ofen. ".repeat(3);
+        let pass = |filters: &mut Filters, kind| {
+            filters
+                .pass((seed, kind), "de", Some(&answer))
+                .map(str::len)
+                .err()
+        };
+        let prompt = pass(&mut filters, ProposalKind::Prompt);
+        assert_eq!(prompt, Some(DropReason::Length));
+        assert_eq!(pass(&mut filters, ProposalKind::Response), None);
         assert!(Filters::new(60, &["xx".to_owned()], [].into_iter()).is_err());
     }
 }

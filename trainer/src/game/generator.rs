@@ -1,16 +1,13 @@
 //! The generator: who writes proposals.
 
 use crate::error::TrainError;
+use crate::game::kind::Wanted;
 
-/// A text that is wanted.
+/// A text that is wanted, and the seed of its randomness.
 #[derive(Clone, Debug)]
 pub(crate) struct GeneratorRequest<'a> {
-    /// The English text that inspires it.
-    pub seed_text: &'a str,
-    /// The label it is to keep.
-    pub is_unsafe: bool,
-    /// The language to write in.
-    pub language: &'a str,
+    /// What is asked for.
+    pub wanted: Wanted<'a>,
     /// The same request and randomness give the same text.
     pub randomness: u64,
 }

@@ -19,7 +19,7 @@ impl LanguageIdentifier {
         let mut tags = BTreeMap::new();
         let mut allowed = vec![whatlang::Lang::Eng];
         tags.insert("eng", "en".to_owned());
-        for tag in languages {
+        for tag in languages.iter().filter(|tag| *tag != "en") {
             // Chinese is the one language that the two libraries code differently.
             let code = match tag.as_str() {
                 "zh" => Some("cmn"),

@@ -16,7 +16,7 @@ use crate::model::import;
 use crate::model::sampler::SamplingSettings;
 use crate::model::weights::load_weights;
 use crate::recipe::{GameRecipe, LocalGeneratorRecipe, OwnGeneratorRecipe, Precision};
-use crate::setup::Setup;
+use crate::setup::{RoundClassifier, Setup};
 use crate::train::generator::GeneratorStage;
 use crate::train::preference::{PreferenceStage, TokenPair};
 use crate::train::stage::{StageSettings, run_stage};
@@ -38,8 +38,8 @@ impl LocalGenerator {
     ///
     /// # Errors
     /// A stage or a checkpoint that failed.
-    pub(crate) fn prepare(
-        setup: &Setup<'_>,
+    pub(crate) fn prepare<N: RoundClassifier>(
+        setup: &Setup<'_, N>,
         game: &GameRecipe,
         recipe: &LocalGeneratorRecipe,
     ) -> Result<Self, TrainError> {
@@ -88,9 +88,9 @@ impl LocalGenerator {
     ///
     /// # Errors
     /// As [`run_stage`]; a chat template that fails on a seed.
-    pub(crate) fn learn(
+    pub(crate) fn learn<N: RoundClassifier>(
         &mut self,
-        setup: &Setup<'_>,
+        setup: &Setup<'_, N>,
         game: &GameRecipe,
         (pairs, seed): (&[PreferencePair], u64),
         folder: &Path,
@@ -114,12 +114,9 @@ impl LocalGenerator {
     }
 
     fn tokens(&self, pair: &PreferencePair) -> Result<TokenPair, TrainError> {
-        let seed = &pair.seed.row;
-        let prompt = self
-            .format
-            .generation_prompt(&seed.text, &pair.language, seed.is_unsafe)?;
+        let wanted = pair.seed.wanted(&pair.language, pair.kind);
         Ok(TokenPair {
-            prompt,
+            prompt: self.format.generation_prompt(&wanted)?,
             chosen: self.format.encode(&pair.chosen),
             rejected: self.format.encode(&pair.rejected),
         })
@@ -134,9 +131,7 @@ impl Generator for LocalGenerator {
         let prompts: Result<Vec<Prompt>, TrainError> = requests
             .par_iter()
             .map(|r| {
-                let ids = self
-                    .format
-                    .generation_prompt(r.seed_text, r.language, r.is_unsafe)?;
+                let ids = self.format.generation_prompt(&r.wanted)?;
                 Ok(Prompt {
                     bonus_tokens: self.format.gloss_tokens(&ids).to_vec(),
                     ids,
@@ -153,11 +148,18 @@ impl Generator for LocalGenerator {
 }
 
 /// The base, taught to write from an English text.
-fn train_own(
-    setup: &Setup<'_>,
+fn train_own<N: RoundClassifier>(
+    setup: &Setup<'_, N>,
     game: &GameRecipe,
     own: &OwnGeneratorRecipe,
 ) -> Result<Decoder, TrainError> {
+    let Some(base) = setup.base.decoder() else {
+        return Err(TrainError::invalid(
+            &setup.data,
+            "an encoder cannot write: game.generator.kind must be checkpoint or endpoint with \
+             [base.encoder]",
+        ));
+    };
     let seed = setup.recipe.seed.wrapping_add(2);
     let lexicon = setup.lexicon()?;
     let mut stage = GeneratorStage::new(
@@ -187,7 +189,7 @@ fn train_own(
     }
     let compute = setup.recipe.compute;
     let settings = StageSettings::new("generator", own.steps, &own.optimizer, compute);
-    let mut generator = setup.base.clone();
+    let mut generator = base.clone();
     let place = (setup.run.as_path(), &setup.group);
     run_stage(&mut stage, &settings, &mut generator, place)?;
     Ok(generator)

@@ -14,7 +14,7 @@ use crate::game::reference_judge::ReferenceJudge;
 use crate::model::decoder::Decoder;
 use crate::model::teacher::Teacher;
 use crate::recipe::{EndpointRecipe, GameRecipe, JudgeRecipe, PlayersRecipe};
-use crate::setup::Setup;
+use crate::setup::{RoundClassifier, Setup};
 
 /// Who writes proposals.
 #[derive(Clone)]
@@ -46,8 +46,8 @@ pub(crate) enum JudgePlayer {
 ///
 /// # Errors
 /// A stage or a file that failed.
-pub(crate) fn prepare(
-    setup: &Setup<'_>,
+pub(crate) fn prepare<N: RoundClassifier>(
+    setup: &Setup<'_, N>,
     game: &GameRecipe,
 ) -> Result<(GeneratorPlayer, JudgePlayer), TrainError> {
     match &game.players {
@@ -76,6 +76,14 @@ impl GeneratorPlayer {
         matches!(self, Self::Local(..))
     }
 
+    /// Whether it is told what to write, and may put more around a text than was asked for.
+    pub(crate) fn follows_instructions(&self) -> bool {
+        match self {
+            Self::Local(local) => local.format.chat().is_some(),
+            Self::Endpoint(..) => true,
+        }
+    }
+
     /// The generator, ready to write; `journal` keeps the completions of an endpoint.
     ///
     /// # Errors
@@ -100,7 +108,10 @@ impl JudgePlayer {
         !matches!(self, Self::Endpoint(..))
     }
 
-    fn prepare(setup: &Setup<'_>, recipe: &JudgeRecipe) -> Result<Self, TrainError> {
+    fn prepare<N: RoundClassifier>(
+        setup: &Setup<'_, N>,
+        recipe: &JudgeRecipe,
+    ) -> Result<Self, TrainError> {
         Ok(match recipe {
             JudgeRecipe::Consistency {
                 least_agreement,
@@ -136,7 +147,6 @@ impl JudgePlayer {
             Self::Reference(format, decoder) => Box::new(ReferenceJudge {
                 format: format.clone(),
                 decoder,
-                seed,
             }),
             // A rating is wanted, not a sample.
             Self::Endpoint(recipe) => {

@@ -11,6 +11,7 @@ use crate::data::lexicon::Lexicon;
 use crate::data::tokenizer::{END, Tokenizer};
 use crate::error::TrainError;
 use crate::game::instructions::generation_instruction;
+use crate::game::kind::Wanted;
 
 /// A generator's tokenizer, the token that ends its texts, and the form of its prompts.
 pub(crate) struct PromptFormat {
@@ -89,27 +90,20 @@ impl PromptFormat {
         }
     }
 
-    /// What the generator is given to continue with a text in `language`, inspired by a seed and
-    /// with its label.
+    /// What the generator is given to continue with a text that is wanted.
     ///
     /// # Errors
     /// The chat template fails on these words.
-    pub(crate) fn generation_prompt(
-        &self,
-        seed: &str,
-        language: &str,
-        is_unsafe: bool,
-    ) -> Result<Vec<i32>, TrainError> {
+    pub(crate) fn generation_prompt(&self, wanted: &Wanted<'_>) -> Result<Vec<i32>, TrainError> {
         match &self.kind {
             PromptKind::Chat(chat) => {
-                let instruction = generation_instruction(seed, language, is_unsafe);
-                Ok(self.encode(&chat.render(&instruction)?))
+                Ok(self.encode(&chat.render(&generation_instruction(wanted))?))
             }
             PromptKind::Gloss(lexicon) => Ok(gloss_prompt(
                 (&self.tokenizer, lexicon),
-                seed,
-                language,
-                is_unsafe,
+                wanted.seed_text,
+                wanted.language,
+                wanted.is_unsafe(),
             )),
         }
     }
@@ -248,8 +242,12 @@ mod tests {
             "{text}"
         );
         assert_ne!(
-            format.generation_prompt("one", "de", true).unwrap(),
-            format.generation_prompt("one", "de", false).unwrap()
+            format
+                .generation_prompt(&Wanted::prompt("one", "de", true))
+                .unwrap(),
+            format
+                .generation_prompt(&Wanted::prompt("one", "de", false))
+                .unwrap()
         );
     }
 

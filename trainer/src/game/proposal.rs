@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::game::judge::agrees;
 use crate::game::seeds::Seed;
+use crate::recipe::ProposalKind;
 
 /// What the generator wrote for one seed and language.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Draft {
     pub seed: Arc<Seed>,
     /// The language asked for.
     pub language: String,
+    /// What was asked for.
+    pub kind: ProposalKind,
     /// The text; absent where none was finished.
     pub text: Option<String>,
 }
@@ -29,6 +32,8 @@ pub(crate) struct Proposal {
     pub seed: Arc<Seed>,
     /// The language asked for, and identified.
     pub language: String,
+    /// What was asked for.
+    pub kind: ProposalKind,
     /// What was written.
     pub text: String,
 }
@@ -81,6 +86,8 @@ pub(crate) enum DropReason {
     Length,
     /// The generator refused.
     Refusal,
+    /// It repeats the instruction.
+    Leak,
     /// It repeats its seed.
     Copy,
     /// It is in another language, as identified and not as asked for.
@@ -93,15 +100,17 @@ pub(crate) enum DropReason {
     Unrelated,
     /// The judge's answer was no rating.
     Unparseable,
+    /// The judge is right too rarely about texts of this language that it rates so.
+    Imprecise,
 }
 
 /// What judge and classifier make of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Classified {
-    /// The judge's rating contradicts the seed's label.
+    /// The judge's rating contradicts the label that was asked for.
     LabelLost,
-    /// The classifier gives it the seed's label.
+    /// The classifier gives it that label.
     Correct,
     /// The classifier does not: it joins the data.
     Misclassified,
@@ -124,12 +133,14 @@ impl Outcome {
             Self::Dropped(DropReason::Unfinished) => "unfinished",
             Self::Dropped(DropReason::Length) => "length",
             Self::Dropped(DropReason::Refusal) => "refusal",
+            Self::Dropped(DropReason::Leak) => "instruction leaked",
             Self::Dropped(DropReason::Language) => "language",
             Self::Dropped(DropReason::Copy) => "copy",
             Self::Dropped(DropReason::Duplicate) => "duplicate",
             Self::Dropped(DropReason::Benchmark) => "benchmark",
             Self::Dropped(DropReason::Unrelated) => "unrelated",
             Self::Dropped(DropReason::Unparseable) => "unparseable",
+            Self::Dropped(DropReason::Imprecise) => "judge imprecise",
             Self::Scored(Classified::LabelLost) => "label lost",
             Self::Scored(Classified::Correct) => "correct",
             Self::Scored(Classified::Misclassified) => "misclassified",
@@ -144,6 +155,7 @@ impl Draft {
             number: self.number,
             seed: self.seed,
             language: self.language,
+            kind: self.kind,
             text,
         }
     }
@@ -157,6 +169,7 @@ impl Proposal {
                 number: self.number,
                 seed: self.seed,
                 language: self.language,
+                kind: self.kind,
                 text: Some(self.text),
             },
             reason,
@@ -164,18 +177,25 @@ impl Proposal {
     }
 }
 
-impl Scored {
-    /// The label of the seed, which the proposal is to keep.
+impl Proposal {
+    /// The label that was asked for: the seed's, but for harmless twins.
     pub(crate) fn is_unsafe(&self) -> bool {
-        self.proposal.seed.row.is_unsafe
+        self.kind.is_unsafe(self.seed.row.is_unsafe)
+    }
+}
+
+impl Scored {
+    /// The label that was asked for.
+    pub(crate) fn is_unsafe(&self) -> bool {
+        self.proposal.is_unsafe()
     }
 
-    /// The judge's rating agrees with the seed's label.
+    /// The judge's rating agrees with the label.
     pub(crate) fn agrees(&self) -> bool {
         agrees(self.rating, self.is_unsafe())
     }
 
-    /// The classifier's answer is not the seed's label.
+    /// The classifier's answer is not the label.
     pub(crate) fn is_misclassified(&self) -> bool {
         (self.score > 0.5) != self.is_unsafe()
     }
@@ -194,8 +214,16 @@ impl Scored {
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     seed: usize,
+    seed_text: &'a str,
+    kind: ProposalKind,
     language: &'a str,
     text: Option<&'a str>,
+    /// The label that was asked for.
+    r#unsafe: bool,
+    /// Those of the seed.
+    categories: Vec<&'static str>,
+    /// What the seed shares with its translations.
+    group: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     rating: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -204,16 +232,16 @@ struct Line<'a> {
 }
 
 impl Proposals {
-    /// The language and the outcome of every proposal.
-    pub(crate) fn outcomes(&self) -> impl Iterator<Item = (&str, Outcome)> {
-        let dropped = self.dropped.iter();
-        let dropped = dropped.map(|d| (d.draft.language.as_str(), Outcome::Dropped(d.reason)));
-        let scored = self.scored.iter();
-        let scored = scored.map(|s| {
-            (
-                s.proposal.language.as_str(),
-                Outcome::Scored(s.classified()),
-            )
+    /// The language, the kind and the outcome of every proposal.
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = (&str, ProposalKind, Outcome)> {
+        let dropped = self.dropped.iter().map(|Dropped { draft, reason }| {
+            let outcome = Outcome::Dropped(*reason);
+            (draft.language.as_str(), draft.kind, outcome)
+        });
+        let scored = self.scored.iter().map(|scored| {
+            let outcome = Outcome::Scored(scored.classified());
+            let Proposal { language, kind, .. } = &scored.proposal;
+            (language.as_str(), *kind, outcome)
         });
         dropped.chain(scored)
     }
@@ -223,8 +251,13 @@ impl Proposals {
         let dropped = self.dropped.iter().map(|Dropped { draft, reason }| {
             let line = Line {
                 seed: draft.seed.number,
+                seed_text: &draft.seed.row.text,
+                kind: draft.kind,
                 language: &draft.language,
                 text: draft.text.as_deref(),
+                r#unsafe: draft.kind.is_unsafe(draft.seed.row.is_unsafe),
+                categories: draft.seed.row.category_names(),
+                group: draft.seed.row.key(),
                 rating: None,
                 score: None,
                 outcome: Outcome::Dropped(*reason),
@@ -234,8 +267,13 @@ impl Proposals {
         let scored = self.scored.iter().map(|scored| {
             let line = Line {
                 seed: scored.proposal.seed.number,
+                seed_text: &scored.proposal.seed.row.text,
+                kind: scored.proposal.kind,
                 language: &scored.proposal.language,
                 text: Some(&scored.proposal.text),
+                r#unsafe: scored.is_unsafe(),
+                categories: scored.proposal.seed.row.category_names(),
+                group: scored.proposal.seed.row.key(),
                 rating: Some(scored.rating),
                 score: Some(scored.score),
                 outcome: Outcome::Scored(scored.classified()),

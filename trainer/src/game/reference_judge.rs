@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
+use tch::{Kind, Tensor};
+
 use crate::error::TrainError;
-use crate::game::instructions::{parse_rating, rating_instruction};
+use crate::game::instructions::rating_instruction;
 use crate::game::judge::{Judge, JudgeRequest, Rating, rating_of_probability};
+use crate::game::kind::Wanted;
 use crate::game::prompt::{ChatFormat, PromptFormat};
 use crate::model::decoder::Decoder;
-use crate::model::generate::{Prompt, generate};
 use crate::model::likelihood::share_of_first;
-use crate::model::sampler::SamplingSettings;
+use crate::model::tensors::host;
 
 /// Texts whose likelihoods are computed at once.
 pub(crate) const TEXTS_AT_ONCE: usize = 32;
-/// Tokens of a rating at most.
-const RATING_TOKENS: usize = 16;
+/// Ratings are 1 to 5.
+const RATINGS: usize = 5;
 
 /// The generator as it was before the first round, as a judge.
 pub(crate) struct ReferenceJudge<'a> {
@@ -22,8 +24,6 @@ pub(crate) struct ReferenceJudge<'a> {
     pub format: Arc<PromptFormat>,
     /// The network.
     pub decoder: &'a Decoder,
-    /// Seeds the sampling of ratings.
-    pub seed: u64,
 }
 
 impl Judge for ReferenceJudge<'_> {
@@ -36,44 +36,66 @@ impl Judge for ReferenceJudge<'_> {
 }
 
 impl ReferenceJudge<'_> {
-    /// It is told to answer with a rating.
+    /// It is told to answer with a rating: the one it would give, expected over the five that it
+    /// could. A small model seldom answers with a number alone, and knows more than its likeliest
+    /// word says.
     fn rate_by_instruction(
         &self,
         chat: &ChatFormat,
         requests: &[JudgeRequest<'_>],
     ) -> Result<Vec<Rating>, TrainError> {
-        let prompts: Result<Vec<Prompt>, TrainError> = requests
-            .iter()
-            .map(|request| {
-                let instruction = rating_instruction(request.text);
-                Ok(Prompt {
-                    ids: self.format.encode(&chat.render(&instruction)?),
-                    seed: self.seed,
-                    bonus_tokens: Vec::new(),
-                })
+        let answers: Vec<i32> = (1..=RATINGS)
+            .filter_map(|rating| match self.format.encode(&rating.to_string())[..] {
+                [id] => Some(id),
+                _ => None,
             })
             .collect();
-        let settings = SamplingSettings {
-            // A rating is wanted, not a sample.
-            temperature: 0.01,
-            top_p: 1.0,
-            max_tokens: RATING_TOKENS,
-            end: self.format.end,
-            token_bonus: 0.0,
-        };
-        let rating = |ids: Option<Vec<i32>>| {
-            let rating = ids.and_then(|ids| parse_rating(&self.format.decode(&ids)));
-            rating.map_or(Rating::Unparseable, Rating::Unsafety)
-        };
-        let answers = generate(self.decoder, &prompts?, &settings);
-        Ok(answers.into_iter().map(rating).collect())
+        if answers.len() != RATINGS {
+            let reason = "the generator's has no single tokens for 1, 2, 3, 4 and 5, which it is to \
+                          rate with; name another game.judge";
+            return Err(TrainError::Tokenizer(reason.to_owned()));
+        }
+        let _guard = tch::no_grad_guard();
+        let answers = self.decoder.indices(&answers);
+        let mut ratings = Vec::with_capacity(requests.len());
+        for requests in requests.chunks(TEXTS_AT_ONCE) {
+            let prompt = |request: &JudgeRequest<'_>| -> Result<Vec<i32>, TrainError> {
+                Ok(self
+                    .format
+                    .encode(&chat.render(&rating_instruction(request.text))?))
+            };
+            let prompts: Result<Vec<_>, TrainError> = requests.iter().map(prompt).collect();
+            let prompts = prompts?;
+            let tokens = prompts.iter().map(Vec::len).fold(0, usize::max);
+            let (mut ids, mut last) = (Vec::new(), Vec::new());
+            for (row, prompt) in prompts.iter().enumerate() {
+                ids.extend_from_slice(prompt);
+                ids.resize((row + 1) * tokens, self.format.end);
+                last.push((row * tokens + prompt.len() - 1) as i64);
+            }
+            let size = [prompts.len(), tokens];
+            let hidden = self.decoder.hidden(&ids, size, Some(&last));
+            let logits = hidden.linear(&self.decoder.head().value, None::<&Tensor>);
+            let logits = logits.to_kind(Kind::Float).index_select(1, &answers);
+            let shares = host(&logits.softmax(1, Kind::Float));
+            let expected = |shares: &[f32]| -> f32 {
+                let shares = shares.iter().enumerate();
+                shares
+                    .map(|(below, share)| (below + 1) as f32 * share)
+                    .sum()
+            };
+            let rated = shares.chunks(RATINGS).map(expected);
+            ratings.extend(rated.map(|rating| Rating::Unsafety(rating.round() as u8)));
+        }
+        Ok(ratings)
     }
 
     /// How likely is the unsafe prefix, given the text?
     fn rate_by_likelihood(&self, requests: &[JudgeRequest<'_>]) -> Result<Vec<Rating>, TrainError> {
         let row = |request: &JudgeRequest<'_>, is_unsafe| -> Result<_, TrainError> {
             let (seed, language) = (request.seed_text, request.language);
-            let prompt = self.format.generation_prompt(seed, language, is_unsafe)?;
+            let wanted = Wanted::prompt(seed, language, is_unsafe);
+            let prompt = self.format.generation_prompt(&wanted)?;
             Ok((prompt, self.format.encode(request.text)))
         };
         let mut ratings = Vec::with_capacity(requests.len());
@@ -95,14 +117,10 @@ mod tests {
     use super::*;
     use crate::data::tokenizer::Tokenizer;
     use crate::model::likelihood::log_likelihood;
-    use crate::model::tensors::host;
     use crate::recipe::ModelRecipe;
 
-    #[test]
-    fn likelihood_rates_by_the_prefix_that_makes_a_text_likelier() {
-        let texts = ["warm soup and bread", "good bread"];
-        let tokenizer = Tokenizer::train(texts.iter().copied().cycle().take(100), 270).unwrap();
-        let shape = ModelRecipe {
+    fn shape() -> ModelRecipe {
+        ModelRecipe {
             layers: 1,
             hidden: 32,
             heads: 2,
@@ -114,8 +132,14 @@ mod tests {
             rope_scaling: None,
             tied: true,
             qkv_bias: true,
-        };
-        let mut reference = Decoder::new(&shape, tokenizer.vocabulary(), 3, &Device::Cpu);
+        }
+    }
+
+    #[test]
+    fn likelihood_rates_by_the_prefix_that_makes_a_text_likelier() {
+        let texts = ["warm soup and bread", "good bread"];
+        let tokenizer = Tokenizer::train(texts.iter().copied().cycle().take(100), 270).unwrap();
+        let mut reference = Decoder::new(&shape(), tokenizer.vocabulary(), 3, &Device::Cpu);
         let _ = reference.weights.flat.g_mul_scalar_(20.0);
         let format = Arc::new(PromptFormat::gloss(tokenizer, Default::default()));
         let requests: Vec<JudgeRequest<'_>> = ["good soup", "bread", "warm", "and soup and bread"]
@@ -130,13 +154,12 @@ mod tests {
         let mut judge = ReferenceJudge {
             format: format.clone(),
             decoder: &reference,
-            seed: 1,
         };
         let found = judge.rate(&requests).unwrap();
         for (request, found) in requests.iter().zip(found) {
             let likelihood = |is_unsafe| {
                 let prompt = format
-                    .generation_prompt("good bread", "de", is_unsafe)
+                    .generation_prompt(&Wanted::prompt("good bread", "de", is_unsafe))
                     .unwrap();
                 let text = format.encode(request.text);
                 host(&log_likelihood(&reference, &[(&prompt, &text)], format.end))[0]
@@ -148,6 +171,73 @@ mod tests {
                 Rating::Unsafety(expected),
                 "{}: {unsafe_} {safe}",
                 request.text
+            );
+        }
+    }
+
+    #[test]
+    fn an_instructed_model_rates_as_it_would_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = ["1 2 3 4 5 warm soup", "good bread"];
+        let tokenizer = Tokenizer::train(texts.iter().copied().cycle().take(100), 270).unwrap();
+        let vocabulary = tokenizer.vocabulary();
+        let path = folder.path().join("tokenizer.json");
+        tokenizer.save(&path).unwrap();
+        let config = serde_json::json!({
+            "eos_token": "<|endoftext|>", "bos_token": null,
+            "chat_template": "{{ messages[0].content[150:190] }}{{ messages[0].content[-4:] }}",
+        });
+        let path = folder.path().join("tokenizer_config.json");
+        std::fs::write(path, config.to_string()).unwrap();
+        let format = Arc::new(PromptFormat::of_checkpoint(folder.path()).unwrap());
+        let mut reference = Decoder::new(&shape(), vocabulary, 3, &Device::Cpu);
+        let _ = reference.weights.flat.g_mul_scalar_(20.0);
+        let request = |text| JudgeRequest {
+            text,
+            language: "de",
+            seed_text: "good bread",
+            seed_key: "",
+        };
+        let requests = ["good soup", "bread", "warm and warm and warm soup"].map(request);
+        let mut judge = ReferenceJudge {
+            format: format.clone(),
+            decoder: &reference,
+        };
+        let found = judge.rate(&requests).unwrap();
+        // Beside others, which are padded, as alone.
+        for (request, found) in requests.iter().zip(&found) {
+            assert_eq!(judge.rate(&[*request]).unwrap(), [*found]);
+            let chat = format.chat().unwrap();
+            let prompt = format.encode(&chat.render(&rating_instruction(request.text)).unwrap());
+            let rows: Vec<Vec<i32>> = (1..=RATINGS)
+                .map(|rating| format.encode(&rating.to_string()))
+                .collect();
+            let rows: Vec<(&[i32], &[i32])> = rows.iter().map(|t| (&prompt[..], &t[..])).collect();
+            // The end token after each is no part of a rating: its likelihood is taken off.
+            let with_end = host(&log_likelihood(&reference, &rows, format.end));
+            let ends: Vec<f32> = rows
+                .iter()
+                .map(|(prompt, text)| {
+                    let all: Vec<i32> = prompt.iter().chain(*text).copied().collect();
+                    host(&log_likelihood(
+                        &reference,
+                        &[(&all[..], &[][..])],
+                        format.end,
+                    ))[0]
+                })
+                .collect();
+            let weights: Vec<f32> = with_end
+                .iter()
+                .zip(ends)
+                .map(|(a, b)| (a - b).exp())
+                .collect();
+            let sum: f32 = weights.iter().sum();
+            let expected = weights.iter().enumerate();
+            let expected: f32 = expected.map(|(i, w)| (i + 1) as f32 * w / sum).sum();
+            assert_eq!(
+                *found,
+                Rating::Unsafety(expected.round() as u8),
+                "{expected}"
             );
         }
     }

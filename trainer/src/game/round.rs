@@ -1,47 +1,44 @@
 //! One round of the two-player game (arXiv 2502.05163, the section on the iterative algorithm).
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duoguard_eval::BenchmarkSet;
 use serde::Serialize;
-use serde_json::json;
 
-use crate::data::rows::{Corpus, SeedRow, append_rows};
+use crate::data::rows::{Corpus, append_rows};
 use crate::data::validation::write_rows;
 use crate::error::TrainError;
 use crate::export::export_classifier;
-use crate::files::{json_lines, write_atomically};
+use crate::files::{json_lines, write_atomically, write_json};
 use crate::game::answer::text_of;
+use crate::game::calibration::{Calibration, JUDGE_FILE, Labelled, labelled_rows};
 use crate::game::drafts::write_drafts;
 use crate::game::filters::Filters;
-use crate::game::judge::{JudgeRequest, Rating};
-use crate::game::pairs::{Candidate, PreferencePair, choose_pair};
+use crate::game::growth::{SYNTHETIC, apply_reviews, joining, replayed, row_of};
+use crate::game::judge::{Judge, JudgeRequest, Rating};
+use crate::game::pairs::{PairKinds, PreferencePair, pairs_of};
 use crate::game::players::{GeneratorPlayer, JudgePlayer};
 use crate::game::proposal::{
     Classified, Draft, DropReason, Dropped, Proposal, Proposals, Rated, Scored,
 };
 use crate::game::reference_judge::TEXTS_AT_ONCE;
+use crate::game::reviewed::{REVIEWED_FILE, freeze_reviews, read_reviews};
 use crate::game::round_yield::check_yield;
-use crate::game::seeds::{Seed, draw_seeds};
+use crate::game::seeds::{Seed, draw_seeds, excluded_categories};
 use crate::game::shared::Askers;
-use crate::game::summary::{PairKinds, Summary, exploitability};
-use crate::model::decoder::Decoder;
-use crate::model::weights::load_weights;
+use crate::game::summary::{Joined, Summary, exploitability};
+use crate::model::teacher::Teacher;
 use crate::recipe::{ClassifierStart, GameRecipe};
 use crate::report::scores::score_bundle;
-use crate::setup::Setup;
+use crate::setup::{RoundClassifier, Setup};
 use crate::train::classifier::score_texts;
 
-/// The source of synthetic rows.
-pub(crate) const SYNTHETIC: &str = "synthetic";
-
 /// The two players as the last round left them, and the data that has grown so far.
-pub(crate) struct GameState {
+pub(crate) struct GameState<N> {
     /// The classifier.
-    pub classifier: Decoder,
+    pub classifier: N,
     /// The generator.
     pub generator: GeneratorPlayer,
     /// The seed data and every misclassified proposal so far.
@@ -49,9 +46,9 @@ pub(crate) struct GameState {
 }
 
 /// What stays the same from round to round.
-pub(crate) struct Game<'a> {
+pub(crate) struct Game<'a, N> {
     /// Data, tokenizer, teacher and base.
-    pub setup: &'a Setup<'a>,
+    pub setup: &'a Setup<'a, N>,
     /// How it is played.
     pub recipe: &'a GameRecipe,
     /// What no proposal may overlap, and every round is scored on; empty where the recipe names
@@ -61,7 +58,7 @@ pub(crate) struct Game<'a> {
     pub judge: JudgePlayer,
 }
 
-impl Game<'_> {
+impl<N: RoundClassifier> Game<'_, N> {
     /// Plays round `number`, from 1, in `folder`. Whatever step is finished there is not done
     /// again.
     ///
@@ -69,10 +66,10 @@ impl Game<'_> {
     /// Whatever stops a step; the round goes on from there when it is run again.
     pub(crate) fn play(
         &self,
-        mut state: GameState,
+        mut state: GameState<N>,
         number: usize,
         folder: &Path,
-    ) -> Result<GameState, TrainError> {
+    ) -> Result<GameState<N>, TrainError> {
         let group = &self.setup.group;
         if group.is_first() {
             fs::create_dir_all(folder).map_err(|e| TrainError::io("create", folder, e))?;
@@ -85,6 +82,7 @@ impl Game<'_> {
         if group.first_says(round.file("summary.json").exists()) {
             return round.restore(state);
         }
+        let reviewed = round.take_reviews(&mut state.data)?;
         let setup = self.setup;
         let (corpus, tokenizer) = (&setup.training, &setup.tokenizer);
         let seeds = draw_seeds(corpus, tokenizer, self.recipe, round.randomness());
@@ -92,16 +90,23 @@ impl Game<'_> {
         let (drafts, cleaned) = round.propose(&seeds, &mut state.generator)?;
         let (rated, dropped) = round.filter_and_rate(drafts)?;
         let proposals = round.classify(rated, dropped, &state.classifier)?;
-        let data = round.grow_data(&proposals.scored, &state.data)?;
+        let (data, mut joined) = round.grow_data(&proposals.scored, &state.data)?;
         let (pair_kinds, pairs) = round.build_pairs(&seeds, &proposals.scored)?;
         round.update_generator(&mut state.generator, &pairs)?;
-        let classifier = round.retrain(&data, &state.classifier)?;
+        let replayed = replayed(&data, self.recipe.replay, |texts| {
+            round.scores(&state.classifier, texts)
+        });
+        joined.copies = replayed.rows.len() - data.rows.len();
+        joined.reviewed = reviewed;
+        let classifier = round.retrain(&replayed, &state.classifier)?;
+        drop(replayed);
 
         export_classifier(setup, folder, &classifier, &data, number)?;
         if group.is_first() {
             score_bundle(folder, &setup.validation, self.benchmarks)?;
         }
         let summary = Summary {
+            joined,
             cleaned,
             exploitability: exploitability(
                 &proposals.scored,
@@ -122,13 +127,13 @@ impl Game<'_> {
 }
 
 /// What a round's steps share.
-struct Round<'a> {
-    game: &'a Game<'a>,
+struct Round<'a, N> {
+    game: &'a Game<'a, N>,
     number: usize,
     folder: &'a Path,
 }
 
-impl Round<'_> {
+impl<N: RoundClassifier> Round<'_, N> {
     fn randomness(&self) -> u64 {
         self.game.setup.recipe.seed ^ (self.number as u64).wrapping_mul(0xD1B5_4A32_D192_ED03)
     }
@@ -138,7 +143,7 @@ impl Round<'_> {
     }
 
     /// The scores of texts, in [0, 1], by a classifier that is not quantised yet.
-    fn scores(&self, classifier: &Decoder, texts: &[&str]) -> Vec<f32> {
+    fn scores(&self, classifier: &N, texts: &[&str]) -> Vec<f32> {
         let window = self.game.setup.recipe.classifier.window_tokens;
         let setup = self.game.setup;
         score_texts(classifier, (&setup.tokenizer, window), texts, &setup.group)
@@ -162,16 +167,29 @@ impl Round<'_> {
     }
 
     /// What a finished round left.
-    fn restore(&self, mut state: GameState) -> Result<GameState, TrainError> {
+    fn restore(&self, mut state: GameState<N>) -> Result<GameState<N>, TrainError> {
+        self.take_reviews(&mut state.data)?;
         if let GeneratorPlayer::Local(generator) = &mut state.generator {
             generator.restore(self.folder)?;
         }
-        let weights = self.file("classifier.weights");
-        load_weights(&weights, &mut state.classifier.weights)?;
         state.data.source(SYNTHETIC);
         let synthetic = self.file("synthetic.jsonl");
         append_rows(&synthetic, &mut state.data, |_, _| true)?;
+        // All its stages are finished: their weights are read, and nothing is learned.
+        state.classifier = self.train((&state.data, None), &state.classifier)?;
         Ok(state)
+    }
+
+    /// Takes over what people have said of proposals until the round began: how many answers.
+    fn take_reviews(&self, data: &mut Corpus) -> Result<usize, TrainError> {
+        let setup = self.game.setup;
+        if setup.group.is_first() {
+            freeze_reviews(&setup.run, self.folder)?;
+        }
+        setup.group.wait();
+        let reviews = read_reviews(&self.file(REVIEWED_FILE))?;
+        apply_reviews(data, &reviews);
+        Ok(reviews.len())
     }
 
     /// Step 1: k drafts for every seed and language, as they were written, and how many of them
@@ -182,7 +200,7 @@ impl Round<'_> {
         generator: &mut GeneratorPlayer,
     ) -> Result<(Vec<Draft>, usize), TrainError> {
         let journal = self.file("generator-journal.jsonl");
-        let answers = matches!(generator, GeneratorPlayer::Endpoint(..));
+        let answers = generator.follows_instructions();
         let askers = self.askers(generator.is_local());
         let mut generator = generator.open(self.randomness(), journal)?;
         let mut drafts = write_drafts(
@@ -221,7 +239,7 @@ impl Round<'_> {
         let all = drafts.len();
         for draft in drafts {
             let (seed, text) = (&draft.seed.row.text, draft.text.as_deref());
-            match filters.pass(seed, &draft.language, text) {
+            match filters.pass((seed, draft.kind), &draft.language, text) {
                 Ok(text) => {
                     let text = text.to_owned();
                     passed.push(draft.finished(text));
@@ -240,12 +258,19 @@ impl Round<'_> {
             .collect();
         let journal = self.file("judge-journal.jsonl");
         let mut judge = self.game.judge.open(self.randomness(), journal)?;
-        let askers = self.askers(self.game.judge.is_local());
-        let ratings = askers.ask(&requests, TEXTS_AT_ONCE, |requests| judge.rate(requests))?;
+        let ratings = self.rate(judge.as_mut(), &requests)?;
+        let calibration = self.calibrate(judge.as_mut())?;
+        let used = |proposal: &Proposal, rating| match &calibration {
+            Some(calibration) => calibration.used(&proposal.language, rating),
+            None => Some(rating),
+        };
         let mut rated = Vec::new();
         for (proposal, rating) in passed.into_iter().zip(ratings) {
             match rating {
-                Rating::Unsafety(rating) => rated.push(Rated { proposal, rating }),
+                Rating::Unsafety(rating) => match used(&proposal, rating) {
+                    Some(rating) => rated.push(Rated { proposal, rating }),
+                    None => dropped.push(proposal.dropped(DropReason::Imprecise)),
+                },
                 Rating::Unrelated => dropped.push(proposal.dropped(DropReason::Unrelated)),
                 Rating::Unparseable => dropped.push(proposal.dropped(DropReason::Unparseable)),
             }
@@ -255,13 +280,46 @@ impl Round<'_> {
         Ok((rated, dropped))
     }
 
-    /// Step 3: does the classifier give a proposal the label of its seed? `proposals.jsonl` then
+    fn rate(
+        &self,
+        judge: &mut dyn Judge,
+        requests: &[JudgeRequest<'_>],
+    ) -> Result<Vec<Rating>, TrainError> {
+        let askers = self.askers(self.game.judge.is_local());
+        askers.ask(requests, TEXTS_AT_ONCE, |requests| judge.rate(requests))
+    }
+
+    /// What the judge's ratings are worth, in `judge.json` too, where the recipe wants to know.
+    fn calibrate(&self, judge: &mut dyn Judge) -> Result<Option<Calibration>, TrainError> {
+        let Game { setup, recipe, .. } = self.game;
+        let Some(wanted) = &recipe.calibration else {
+            return Ok(None);
+        };
+        let reviews = read_reviews(&self.file(REVIEWED_FILE))?;
+        let excluded = excluded_categories(recipe);
+        let languages = &recipe.languages;
+        let rows = labelled_rows(&setup.validation, &reviews, languages, excluded, wanted);
+        let requests: Vec<JudgeRequest<'_>> = rows.iter().map(Labelled::request).collect();
+        let ratings = self.rate(judge, &requests)?;
+        let calibration = Calibration::new(&rows, &ratings, languages, wanted)?;
+        if setup.group.is_first() {
+            let path = self.file(JUDGE_FILE);
+            let value = serde_json::to_value(&calibration);
+            write_json(
+                &path,
+                &value.map_err(|e| TrainError::invalid(&path, e.to_string()))?,
+            )?;
+        }
+        Ok(Some(calibration))
+    }
+
+    /// Step 3: does the classifier give a proposal the label that was asked for? `proposals.jsonl` then
     /// holds every proposal and its outcome.
     fn classify(
         &self,
         rated: Vec<Rated>,
         dropped: Vec<Dropped>,
-        classifier: &Decoder,
+        classifier: &N,
     ) -> Result<Proposals, TrainError> {
         let texts: Vec<&str> = rated.iter().map(|r| r.proposal.text.as_str()).collect();
         let scores = self.scores(classifier, &texts);
@@ -279,76 +337,46 @@ impl Round<'_> {
         Ok(proposals)
     }
 
-    /// Step 4: S(t) = S(t-1) and the misclassified ones, which take over their seed's label,
-    /// categories and group.
-    fn grow_data(&self, scored: &[Scored], before: &Corpus) -> Result<Corpus, TrainError> {
+    /// Step 4: S(t) = S(t-1) and the misclassified ones, with others that balance them where the
+    /// recipe wants it.
+    fn grow_data(
+        &self,
+        scored: &[Scored],
+        before: &Corpus,
+    ) -> Result<(Corpus, Joined), TrainError> {
         let mut data = before.clone();
         let source = data.source(SYNTHETIC);
-        let misclassified = scored
+        let joining = joining(scored, self.game.recipe.balance);
+        let misclassified = joining
             .iter()
-            .filter(|scored| scored.classified() == Classified::Misclassified);
-        let grown: Vec<SeedRow> = misclassified
-            .map(|Scored { proposal, .. }| SeedRow {
-                text: proposal.text.clone(),
-                lang: proposal.language.clone(),
-                source,
-                group: Some(proposal.seed.row.key().to_owned()),
-                ..proposal.seed.row.clone()
-            })
-            .collect();
+            .filter(|scored| scored.classified() == Classified::Misclassified)
+            .count();
+        let rows = joining.iter().map(|scored| row_of(scored, source));
         let synthetic = Corpus {
-            rows: grown.clone(),
+            rows: rows.collect(),
             sources: data.sources.clone(),
         };
         if self.game.setup.group.is_first() {
             write_rows(&self.file("synthetic.jsonl"), &synthetic)?;
         }
-        data.rows.extend(grown);
-        Ok(data)
+        data.rows.extend(synthetic.rows);
+        let joined = Joined {
+            misclassified,
+            for_balance: joining.len() - misclassified,
+            ..Joined::default()
+        };
+        Ok((data, joined))
     }
 
-    /// Step 5: at most one pair per seed and language, in `pairs.jsonl` too. Behind an endpoint
-    /// nobody here learns from them; the file is for whoever does.
+    /// Step 5: at most one pair per seed, language and kind, in `pairs.jsonl` too. Behind an
+    /// endpoint nobody here learns from them; the file is for whoever does.
     fn build_pairs(
         &self,
         seeds: &[Arc<Seed>],
         scored: &[Scored],
     ) -> Result<(PairKinds, Vec<PreferencePair>), TrainError> {
-        let mut groups: BTreeMap<(usize, &str), Vec<&Scored>> = BTreeMap::new();
-        for proposal in scored {
-            let Proposal { seed, language, .. } = &proposal.proposal;
-            let key = (seed.number, language.as_str());
-            groups.entry(key).or_default().push(proposal);
-        }
-        let mut pair_kinds = PairKinds::new();
-        let (mut pairs, mut lines) = (Vec::new(), Vec::new());
-        for seed in seeds {
-            for language in &self.game.recipe.languages {
-                let group: &[&Scored] = match groups.get(&(seed.number, language.as_str())) {
-                    Some(group) => group,
-                    None => &[],
-                };
-                let candidates: Vec<Candidate> = group.iter().map(|&s| s.into()).collect();
-                let (kind, pair) = choose_pair(&candidates);
-                let of_language = pair_kinds.entry(language.clone()).or_default();
-                *of_language.entry(kind).or_default() += 1;
-                let Some((chosen, rejected)) = pair else {
-                    continue;
-                };
-                let text = |index: usize| group[index].proposal.text.clone();
-                let (chosen, rejected) = (text(chosen), text(rejected));
-                lines.push(json!({
-                    "seed": seed.row.text, "unsafe": seed.row.is_unsafe, "language": language,
-                    "kind": kind, "chosen": chosen, "rejected": rejected,
-                }));
-                pairs.push(PreferencePair {
-                    seed: seed.clone(),
-                    language: language.clone(),
-                    chosen,
-                    rejected,
-                });
-            }
-        }
+        let (pair_kinds, pairs) = pairs_of(seeds, scored, self.game.recipe);
+        let lines: Vec<_> = pairs.iter().map(PreferencePair::line).collect();
         self.write_lines("pairs.jsonl", &lines)?;
         Ok((pair_kinds, pairs))
     }
@@ -370,13 +398,17 @@ impl Round<'_> {
 
     /// Step 7: a classifier of the data that have grown. Its teacher knows what they have become,
     /// as the classifier is to.
-    fn retrain(&self, data: &Corpus, previous: &Decoder) -> Result<Decoder, TrainError> {
+    fn retrain(&self, data: &Corpus, previous: &N) -> Result<N, TrainError> {
+        let teacher = self.game.setup.teacher_of(data);
+        self.train((data, teacher.as_ref()), previous)
+    }
+
+    fn train(&self, data: (&Corpus, Option<&Teacher>), previous: &N) -> Result<N, TrainError> {
         let setup = self.game.setup;
         let start = match self.game.recipe.classifier_from {
             ClassifierStart::Base => &setup.base,
             ClassifierStart::Previous => previous,
         };
-        let teacher = setup.teacher_of(data);
-        setup.train_classifier(self.folder, (data, teacher.as_ref()), start)
+        N::train(setup, self.folder, data, start)
     }
 }

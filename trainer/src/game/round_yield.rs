@@ -46,6 +46,7 @@ mod tests {
     use crate::data::rows::SeedRow;
     use crate::game::proposal::Draft;
     use crate::game::seeds::Seed;
+    use crate::recipe::ProposalKind;
 
     #[test]
     fn a_round_without_yield_stops() {
@@ -63,6 +64,7 @@ mod tests {
                 number: 0,
                 seed: seed.clone(),
                 language: "de".to_owned(),
+                kind: ProposalKind::Prompt,
                 text: text.map(str::to_owned),
             },
             reason,

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 use crate::data::rows::{CATEGORIES, Corpus, SeedRow};
 use crate::data::tokenizer::Tokenizer;
-use crate::recipe::GameRecipe;
+use crate::game::kind::Wanted;
+use crate::recipe::{GameRecipe, ProposalKind};
 
 /// A seed of a round.
 #[derive(Debug)]
@@ -19,6 +20,21 @@ pub(crate) struct Seed {
     pub number: usize,
     /// Text, label, categories and group.
     pub row: SeedRow,
+}
+
+impl Seed {
+    /// A text that is asked for after this seed. All texts of one kind and language are asked for
+    /// in the same words, so that they can be compared.
+    pub(crate) fn wanted<'a>(&'a self, language: &'a str, kind: ProposalKind) -> Wanted<'a> {
+        Wanted {
+            seed_text: &self.row.text,
+            seed_is_unsafe: self.row.is_unsafe,
+            categories: self.row.categories,
+            language,
+            kind,
+            register: self.number,
+        }
+    }
 }
 
 /// The bits of the categories that are kept from the generator.

@@ -8,12 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::data::rows::Corpus;
 use crate::error::TrainError;
 use crate::files::write_json;
-use crate::game::pairs::PairKind;
+use crate::game::pairs::{PairKind, PairKinds};
 use crate::game::proposal::{Outcome, Proposals, Scored};
 use crate::game::theory::empirical_gain;
-
-/// Language -> kind -> pairs looked for.
-pub(crate) type PairKinds = BTreeMap<String, BTreeMap<PairKind, usize>>;
+use crate::recipe::ProposalKind;
 
 /// A round in numbers; its file is also the mark that the round is finished.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,15 +23,35 @@ pub(crate) struct Summary {
     pub seeds: usize,
     /// Language -> outcome -> proposals.
     pub outcomes: BTreeMap<String, BTreeMap<Outcome, usize>>,
+    /// Kind -> outcome -> proposals.
+    pub kinds: BTreeMap<ProposalKind, BTreeMap<Outcome, usize>>,
     /// Language -> kind -> seeds.
     pub pair_kinds: BTreeMap<String, BTreeMap<PairKind, usize>>,
     /// Language -> rows of S(t).
     pub rows: BTreeMap<String, usize>,
-    /// Answers of an endpoint that had reasoning, an announcement or quotation marks taken off.
+    /// Rows that joined the data.
+    #[serde(default)]
+    pub joined: Joined,
+    /// Answers of a generator that follows instructions which had reasoning, an announcement or quotation marks taken off.
     #[serde(default)]
     pub cleaned: usize,
     /// Absent when no proposal kept its label.
     pub exploitability: Option<Exploitability>,
+}
+
+/// What joined the data in a round, and how its classifier saw them.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Joined {
+    /// Misclassified proposals.
+    pub misclassified: usize,
+    /// Correctly classified ones that balance harmful and harmless.
+    pub for_balance: usize,
+    /// Further copies of rows that still fooled the classifier of the round before, or that a
+    /// person labelled.
+    pub copies: usize,
+    /// Answers of people that were taken over.
+    pub reviewed: usize,
 }
 
 /// How far the players are from answering each other best, on the proposals that kept their label.
@@ -51,7 +69,8 @@ pub(crate) struct Exploitability {
     pub classifier_gain_nats: f64,
 }
 
-fn surprisal(score: f32, is_unsafe: bool) -> f64 {
+/// -ln of the probability that a score gives a label, in nats.
+pub(crate) fn surprisal(score: f32, is_unsafe: bool) -> f64 {
     let score = f64::from(score).clamp(1e-6, 1.0 - 1e-6);
     -if is_unsafe { score } else { 1.0 - score }.ln()
 }
@@ -66,7 +85,9 @@ impl Summary {
         data: &Corpus,
     ) -> Self {
         let mut outcomes: BTreeMap<String, BTreeMap<Outcome, usize>> = BTreeMap::new();
-        for (language, outcome) in proposals.outcomes() {
+        let mut kinds: BTreeMap<ProposalKind, BTreeMap<Outcome, usize>> = BTreeMap::new();
+        for (language, kind, outcome) in proposals.outcomes() {
+            *kinds.entry(kind).or_default().entry(outcome).or_default() += 1;
             let of_language = outcomes.entry(language.to_owned()).or_default();
             *of_language.entry(outcome).or_default() += 1;
         }
@@ -78,8 +99,10 @@ impl Summary {
             round,
             seeds,
             outcomes,
+            kinds,
             pair_kinds,
             rows,
+            joined: Joined::default(),
             cleaned: 0,
             exploitability: None,
         }
@@ -110,10 +133,11 @@ pub(crate) fn exploitability(
     let after = kept.iter().zip(rescore(&texts));
     let after = after.map(|(s, score)| surprisal(score, s.is_unsafe()));
     let after: Vec<f64> = after.collect();
-    let mut by_seed: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
+    let mut by_seed: BTreeMap<(usize, &str, ProposalKind), Vec<f64>> = BTreeMap::new();
     for (scored, surprisal) in kept.iter().zip(&before) {
         let proposal = &scored.proposal;
-        let key = (proposal.seed.number, proposal.language.as_str());
+        let language = proposal.language.as_str();
+        let key = (proposal.seed.number, language, proposal.kind);
         by_seed.entry(key).or_default().push(*surprisal);
     }
     let groups: Vec<Vec<f64>> = by_seed.into_values().collect();

@@ -3,6 +3,7 @@
 //! This folder and `train` are the ones that hold tensors.
 
 pub(crate) mod backward;
+pub(crate) mod bundle;
 pub(crate) mod decoder;
 pub(crate) mod encoder;
 pub(crate) mod generate;

@@ -174,9 +174,9 @@ impl Recipe {
                 "0 with [base.encoder]",
             ),
             check(
-                "game",
-                !is_encoder || self.game.is_none(),
-                "no table with [base.encoder]",
+                "game.generator.kind",
+                !is_encoder || !self.game.as_ref().is_some_and(|game| game.players.is_own()),
+                "checkpoint or endpoint with [base.encoder]: an encoder cannot write",
             ),
             check(
                 "classifier.linear_probe",

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::classifier::TeacherRecipe;
 use super::optimizer::OptimizerRecipe;
 use super::players::{GeneratorTable, JudgeTable, PlayersRecipe};
-use super::range::{Check, of_table, positive};
+use super::range::{Check, of_table, positive, share};
 
 /// The two-player game.
 #[derive(Clone, Debug)]
@@ -19,7 +19,10 @@ pub(crate) struct GameRecipe {
     pub seeds: usize,
     /// Languages that proposals are written in.
     pub languages: Vec<String>,
-    /// Texts written for each seed and language.
+    /// What is asked for after each seed, each kind once; prompts alone where the recipe does not
+    /// say.
+    pub kinds: Vec<ProposalKind>,
+    /// Texts written for each seed, language and kind.
     pub proposals: usize,
     /// Divides the generator's logits.
     pub temperature: f64,
@@ -32,6 +35,11 @@ pub(crate) struct GameRecipe {
     /// A round whose judge rates less than this share of its proposals, or none, stops the run; in
     /// [0, 1), 0 where the recipe does not say.
     pub least_yield: f64,
+    /// Whether as many harmless as harmful proposals of a language join the data.
+    pub balance: bool,
+    /// How often a synthetic row comes at most for every time that a seed row comes: in proportion
+    /// to its loss under the classifier of the round before. 1: all alike.
+    pub replay: usize,
     /// Seeds of these categories are not given to the generator.
     pub exclude_categories: Vec<String>,
     /// Train the classifier of a round from the pretrained base, or from the round before.
@@ -39,6 +47,8 @@ pub(crate) struct GameRecipe {
     /// A folder, relative to the data, with benchmarks that proposals must not overlap; absent: not
     /// checked, and the log says so.
     pub benchmarks: Option<PathBuf>,
+    /// How the judge's ratings are weighed; absent: taken as they are.
+    pub calibration: Option<CalibrationRecipe>,
     /// Who writes, and who rates.
     pub players: PlayersRecipe,
     /// How the generator learns.
@@ -52,6 +62,8 @@ pub(super) struct GameTable {
     rounds: usize,
     seeds: usize,
     languages: Vec<String>,
+    #[serde(default = "prompts")]
+    kinds: Vec<ProposalKind>,
     proposals: usize,
     temperature: f64,
     top_p: f64,
@@ -59,13 +71,43 @@ pub(super) struct GameTable {
     length_difference: usize,
     #[serde(default)]
     least_yield: f64,
+    #[serde(default)]
+    balance: bool,
+    #[serde(default = "one")]
+    replay: usize,
     exclude_categories: Vec<String>,
     classifier_from: ClassifierStart,
     #[serde(default)]
     benchmarks: Option<PathBuf>,
+    #[serde(default)]
+    calibration: Option<CalibrationRecipe>,
     generator: GeneratorTable,
     judge: JudgeTable,
     preference: PreferenceRecipe,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn prompts() -> Vec<ProposalKind> {
+    vec![ProposalKind::Prompt]
+}
+
+/// What a generator is asked for after a seed.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProposalKind {
+    /// Another text with the seed's label, and for a harmful seed of its category.
+    Prompt,
+    /// The words of a harmful seed with a harmless intent.
+    Twin,
+    /// An answer to the seed, with its label.
+    Response,
+    /// The seed in another register, with its label.
+    Register,
 }
 
 /// Where a round's classifier starts.
@@ -76,6 +118,33 @@ pub(crate) enum ClassifierStart {
     Base,
     /// The classifier of the round before.
     Previous,
+}
+
+/// How a judge's ratings are weighed: by rows that are held out, in every round.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CalibrationRecipe {
+    /// Labelled rows of each language that the judge rates at most: half calibrate it, half measure
+    /// it.
+    pub rows: usize,
+    /// Ratings that are right less often than this are not used; in [0, 1].
+    pub least_precision: f64,
+}
+
+impl CalibrationRecipe {
+    fn checks(&self) -> Vec<Check> {
+        of_table(
+            "game.calibration",
+            [
+                ("rows", self.rows >= 8, "at least 8"),
+                (
+                    "least_precision",
+                    share(self.least_precision),
+                    "a share in [0, 1]",
+                ),
+            ],
+        )
+    }
 }
 
 /// Direct preference optimisation of the generator.
@@ -109,15 +178,19 @@ impl GameRecipe {
             rounds: table.rounds,
             seeds: table.seeds,
             languages: table.languages,
+            kinds: table.kinds,
             proposals: table.proposals,
             temperature: table.temperature,
             top_p: table.top_p,
             max_tokens: table.max_tokens,
             length_difference: table.length_difference,
             least_yield: table.least_yield,
+            balance: table.balance,
+            replay: table.replay,
             exclude_categories: table.exclude_categories,
             classifier_from: table.classifier_from,
             benchmarks: table.benchmarks,
+            calibration: table.calibration,
             preference: table.preference,
         })
     }
@@ -125,6 +198,10 @@ impl GameRecipe {
     pub(super) fn checks(&self, max_position: usize, languages: &[String]) -> Vec<Check> {
         let categories = self.exclude_categories.iter();
         let mut categories = categories.map(String::as_str);
+        let mut kinds = self.kinds.clone();
+        kinds.sort();
+        kinds.dedup();
+        let writes_english = !self.players.needs_lexicon();
         let mut checks = of_table(
             "game",
             [
@@ -132,13 +209,29 @@ impl GameRecipe {
                 ("seeds", self.seeds > 1, "at least 2"),
                 (
                     "languages",
-                    !self.languages.is_empty() && !self.languages.iter().any(|l| l == "en"),
-                    "at least one language, and not en: the seeds are English",
+                    !self.languages.is_empty(),
+                    "at least one language",
+                ),
+                (
+                    "languages",
+                    writes_english || !self.languages.iter().any(|l| l == "en"),
+                    "no en with an own generator or a consistency judge: the seeds are English, \
+                     and these players translate their words",
                 ),
                 (
                     "languages",
                     self.languages.iter().all(|l| languages.contains(l)),
                     "languages that data.languages has too",
+                ),
+                (
+                    "kinds",
+                    !kinds.is_empty() && kinds.len() == self.kinds.len(),
+                    "at least one of prompt, twin, response and register, each once",
+                ),
+                (
+                    "kinds",
+                    !self.players.is_own() || kinds == [ProposalKind::Prompt],
+                    "prompt alone with an own generator, which cannot be told what to write",
                 ),
                 ("proposals", self.proposals > 0, "at least 1"),
                 (
@@ -161,6 +254,7 @@ impl GameRecipe {
                     (0.0..1.0).contains(&self.least_yield),
                     "a share in [0, 1)",
                 ),
+                ("replay", (1..=100).contains(&self.replay), "1 to 100"),
                 (
                     "exclude_categories",
                     categories.all(|c| CATEGORIES.contains(&c)),
@@ -169,6 +263,8 @@ impl GameRecipe {
             ],
         );
         checks.extend(self.preference.checks());
+        let calibration = self.calibration.iter();
+        checks.extend(calibration.flat_map(CalibrationRecipe::checks));
         checks.extend(self.players.checks());
         checks
     }

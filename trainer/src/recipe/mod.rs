@@ -25,7 +25,9 @@ pub use compute::{ComputeRecipe, Precision};
 pub(crate) use data::DataRecipe;
 pub use error::RecipeError;
 pub use file::Recipe;
-pub(crate) use game::{ClassifierStart, GameRecipe, PreferenceRecipe};
+pub(crate) use game::{
+    CalibrationRecipe, ClassifierStart, GameRecipe, PreferenceRecipe, ProposalKind,
+};
 pub use model::ModelRecipe;
 pub(crate) use model::{EncoderRecipe, Start, TokenizerRecipe};
 pub(crate) use optimizer::OptimizerRecipe;

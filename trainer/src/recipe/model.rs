@@ -13,12 +13,12 @@ const HEAD_SIZE_STEP: usize = 16;
 /// The widest residual stream.
 const MAX_HIDDEN: usize = 65_536;
 
-/// A language model that somebody else trained.
+/// A network that is trained already.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BaseRecipe {
-    /// A Hugging Face folder or a GGUF file of the Qwen2 or Llama family, or with `encoder` a
-    /// folder of a `BertModel`, relative to the data.
+    /// A Hugging Face folder or a GGUF file of the Qwen2 or Llama family, the bundle of a decoder
+    /// that was trained here, or with `encoder` a folder of a `BertModel`; relative to the data.
     pub checkpoint: PathBuf,
     /// Said of encoders alone.
     #[serde(default)]

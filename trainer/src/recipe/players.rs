@@ -168,6 +168,12 @@ impl PlayersRecipe {
         checks
     }
 
+    /// Whether our own decoder writes.
+    pub(crate) fn is_own(&self) -> bool {
+        let own = LocalGeneratorRecipe::is_own;
+        matches!(self, Self::Local { generator, .. } if own(generator))
+    }
+
     /// Whether a player translates words, for which a lexicon is learned.
     pub(crate) fn needs_lexicon(&self) -> bool {
         let judge = match self {
@@ -201,6 +207,10 @@ impl JudgeRecipe {
 }
 
 impl LocalGeneratorRecipe {
+    fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
     fn checks(&self) -> Vec<Check> {
         let Self::Own(own) = self else {
             return Vec::new();

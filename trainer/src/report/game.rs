@@ -6,9 +6,9 @@ use duoguard_eval::page::{Axis, Figure, Series, Table};
 
 use crate::error::TrainError;
 use crate::game::pairs::PairKind;
-use crate::game::proposal::Outcome;
+use crate::game::proposal::{Classified, DropReason, Outcome};
 use crate::game::summary::Summary;
-use crate::report::rounds::{Round, percent, summaries};
+use crate::report::rounds::{Round, percent, summaries, text};
 use crate::train::progress::StepMetrics;
 
 /// Rows of S(t) in each language; `None` before a round is over.
@@ -73,10 +73,92 @@ pub(super) fn funnels(rounds: &[Round]) -> Result<Vec<Figure>, TrainError> {
     Ok(figures)
 }
 
+/// What became of the proposals of every round, by what was asked for.
+pub(super) fn kinds(rounds: &[Round]) -> Table {
+    let mut table = Table::new([
+        "Proposals by round and kind",
+        "all",
+        "refusals",
+        "instruction leaked",
+        "copies",
+        "dropped otherwise",
+        "label lost",
+        "correct",
+        "misclassified",
+    ]);
+    const SHOWN: [Outcome; 6] = [
+        Outcome::Dropped(DropReason::Refusal),
+        Outcome::Dropped(DropReason::Leak),
+        Outcome::Dropped(DropReason::Copy),
+        Outcome::Scored(Classified::LabelLost),
+        Outcome::Scored(Classified::Correct),
+        Outcome::Scored(Classified::Misclassified),
+    ];
+    for (title, summary) in summaries(rounds) {
+        for (kind, outcomes) in &summary.kinds {
+            let count = |outcome| outcomes.get(outcome).map_or(0, |&n| n);
+            let all: usize = outcomes.values().sum();
+            let shown: usize = SHOWN.iter().map(count).sum();
+            let [refusals, leaks, copies, rest @ ..] = SHOWN.each_ref().map(count);
+            let counts = [all, refusals, leaks, copies, all - shown];
+            let counts = counts.into_iter().chain(rest);
+            let mut row = vec![format!("{title}, {}", kind.name())];
+            row.extend(counts.map(|count| count.to_string()));
+            table.rows.push(row);
+        }
+    }
+    table
+}
+
+/// What joined the data in every round.
+pub(super) fn joined(rounds: &[Round]) -> Table {
+    let mut table = Table::new([
+        "Joined the data",
+        "misclassified",
+        "to balance them",
+        "further copies of what still fooled",
+        "answers of people",
+    ]);
+    for (title, Summary { joined, .. }) in summaries(rounds) {
+        let counts = [
+            joined.misclassified,
+            joined.for_balance,
+            joined.copies,
+            joined.reviewed,
+        ];
+        let counts = counts.map(|count| count.to_string());
+        table.rows.push([title].into_iter().chain(counts).collect());
+    }
+    table
+}
+
+/// How good the judge was in every round, by kind and language; `None` where it was not measured.
+pub(super) fn judge(rounds: &[Round]) -> Option<Table> {
+    let mut table = Table::new([
+        "Judge by round, kind and language",
+        "rows",
+        "precision, unsafe %",
+        "recall, unsafe %",
+        "precision, safe %",
+        "recall, safe %",
+    ]);
+    for round in rounds {
+        for quality in round.judge.iter().flat_map(|judge| &judge.quality) {
+            let [precision, recall] = [quality.precision, quality.recall];
+            let shares = [precision[1], recall[1], precision[0], recall[0]];
+            let title = format!("{}, {}, {}", round.title(), quality.kind, quality.language);
+            let mut row = vec![title, quality.rows.to_string()];
+            row.extend(shares.map(|share| text(percent(share))));
+            table.rows.push(row);
+        }
+    }
+    (!table.rows.is_empty()).then_some(table)
+}
+
 /// What kinds of pairs the seeds gave, by round and language.
 pub(super) fn pair_kinds(rounds: &[Round]) -> Table {
     let mut table = Table::new([
-        "Seeds by round and language",
+        "Seeds and kinds by round and language",
         "full pair",
         "label lost",
         "nothing rejected",

@@ -4,4 +4,5 @@ mod game;
 pub(crate) mod page;
 mod quality;
 mod rounds;
+mod samples;
 pub(crate) mod scores;

@@ -10,9 +10,12 @@ use duoguard_eval::page::Page;
 
 use crate::error::TrainError;
 use crate::files::write_atomically;
-use crate::report::game::{exploitability, funnels, pair_kinds, preference, shares};
+use crate::report::game::{
+    exploitability, funnels, joined, judge, kinds, pair_kinds, preference, shares,
+};
 use crate::report::quality::quality;
 use crate::report::rounds::Round;
+use crate::report::samples::samples;
 
 /// The page's name in the run's folder.
 pub(crate) const REPORT_FILE: &str = "report.html";
@@ -56,6 +59,17 @@ fn page(name: &str, rounds: &[Round]) -> Result<String, TrainError> {
     for figure in funnels(rounds)? {
         page.figure(&figure);
     }
+    page.table(&kinds(rounds));
+    page.table(&joined(rounds));
+    if let Some(table) = judge(rounds) {
+        page.heading("The judge");
+        page.paragraph(
+            "On labelled rows that were held out, half of which say what a rating is worth in a \
+             language, and on the other half and on proposals that people reviewed: how often it \
+             is right. Ratings of less than the recipe's precision are not used.",
+        );
+        page.table(&table);
+    }
     page.heading("Preferences");
     page.table(&pair_kinds(rounds));
     for (measure, title, caption) in [
@@ -89,5 +103,10 @@ fn page(name: &str, rounds: &[Round]) -> Result<String, TrainError> {
          classifier's mean surprisal.",
     );
     page.table(&exploitability(rounds));
+    for round in rounds.iter().filter(|round| !round.proposals.is_empty()) {
+        page.heading(&format!("What was proposed in {}", round.title()));
+        page.paragraph("Some proposals of the round, evenly from all of them.");
+        page.table(&samples(&round.title(), &round.proposals));
+    }
     Ok(page.html())
 }

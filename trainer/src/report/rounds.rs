@@ -8,7 +8,9 @@ use duoguard_eval::{Metrics, Outcome, ScoreLine};
 use serde::de::DeserializeOwned;
 
 use crate::error::TrainError;
+use crate::game::calibration::{Calibration, JUDGE_FILE};
 use crate::game::summary::Summary;
+use crate::report::samples::ProposalLine;
 use crate::report::scores::{SCORES_FILE, VALIDATION};
 use crate::train::progress::StepMetrics;
 
@@ -19,6 +21,10 @@ pub(super) struct Round {
     pub(super) outcomes: BTreeMap<String, BTreeMap<String, Vec<Outcome>>>,
     /// Round 0 plays no game and has none.
     pub(super) summary: Option<Summary>,
+    /// What its judge was worth; absent where the recipe does not ask.
+    pub(super) judge: Option<Calibration>,
+    /// What was proposed.
+    pub(super) proposals: Vec<ProposalLine>,
     /// Margin and reward accuracy at every step of the preference stage.
     pub(super) preference: Vec<StepMetrics>,
 }
@@ -38,12 +44,20 @@ impl Round {
             0 => None,
             _ => Some(json_file(&folder.join("summary.json"))?),
         };
+        let judge = folder.join(JUDGE_FILE);
+        let judge = judge.exists().then(|| json_file(&judge)).transpose()?;
+        let proposals = match number {
+            0 => Vec::new(),
+            _ => json_lines(&folder.join("proposals.jsonl"))?,
+        };
         let mut preference: Vec<StepMetrics> = json_lines(&folder.join("metrics.jsonl"))?;
         preference.retain(|line| line.stage == "preference");
         Ok(Self {
             number,
             outcomes,
             summary,
+            judge,
+            proposals,
             preference,
         })
     }

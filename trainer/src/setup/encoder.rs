@@ -4,19 +4,51 @@ use std::path::Path;
 
 use tch::Device;
 
-use super::{Setup, Texts, check_window, classifier_labels, kept_tokenizer};
+use super::{RoundClassifier, Setup, Texts, check_window, classifier_labels, kept_tokenizer};
 use crate::data::batch::Batcher;
 use crate::data::mixture::Mixture;
+use crate::data::rows::Corpus;
 use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
+use crate::model::decoder::Decoder;
 use crate::model::encoder::Encoder;
 use crate::model::encoder::folder::open_encoder;
+use crate::model::network::Classifier;
+use crate::model::teacher::Teacher;
 use crate::recipe::{EncoderRecipe, OptimizerRecipe, Recipe};
 use crate::train::language::LanguageStage;
 use crate::train::stage::{StageSettings, run_stage};
 
 /// Validation rows watched while an encoder is trained, which reads them slowly.
 const WATCHED_BY_ENCODER: usize = 700;
+
+impl RoundClassifier for Encoder {
+    /// A linear probe of the start where the recipe wants one, the upper layers from there, the
+    /// mean of where they began and where they came to, rounded where the recipe says so, and then
+    /// the language head.
+    fn train(
+        setup: &Setup<'_, Self>,
+        folder: &Path,
+        data: (&Corpus, Option<&Teacher>),
+        start: &Self,
+    ) -> Result<Self, TrainError> {
+        let mut start = start.clone();
+        setup.train_linear_probe(folder, data, &mut start)?;
+        let mut classifier = setup.train_classifier(folder, data, &start)?;
+        let share = setup.recipe.classifier.base_share;
+        classifier.weights.move_towards(&start.weights, share);
+        let settings = setup.recipe.start.encoder();
+        if settings.is_some_and(|encoder| encoder.round_weights) {
+            classifier = classifier.rounded();
+        }
+        setup.train_language_head(folder, data.0, &mut classifier)?;
+        Ok(classifier)
+    }
+
+    fn decoder(&self) -> Option<&Decoder> {
+        None
+    }
+}
 
 impl<'a> Setup<'a, Encoder> {
     /// [`Setup::prepare`] for a run that starts from an encoder: that of the recipe's `[base]`, of
@@ -31,7 +63,8 @@ impl<'a> Setup<'a, Encoder> {
         let folder = data.join(checkpoint);
         let outputs = classifier_labels(recipe).len();
         let base = |_: Texts<'_>| {
-            let base = open_encoder(&folder, settings, outputs, device)?;
+            let mut base = open_encoder(&folder, settings, outputs, device)?;
+            base.reset_classifier(recipe.seed.wrapping_add(1));
             let from = folder.join("tokenizer.json");
             let bytes = std::fs::read(&from).map_err(|e| TrainError::io("read", &from, e))?;
             let tokenizer = kept_tokenizer(&bytes, &run.join("tokenizer.json"), group)?
@@ -44,30 +77,13 @@ impl<'a> Setup<'a, Encoder> {
         Self::with_base(recipe, (run, data), place, WATCHED_BY_ENCODER, base)
     }
 
-    /// Stage 1 of an encoder: a linear probe of the base where the recipe wants one, the upper
-    /// layers from there, and then the mean of where they began and where they came to, rounded
-    /// where the recipe says so.
-    ///
-    /// # Errors
-    /// As [`run_stage`].
-    pub(crate) fn train_encoder(&self, folder: &Path) -> Result<Encoder, TrainError> {
-        let data = (&self.training, self.teacher.as_deref());
-        let mut start = self.base.clone();
-        self.train_linear_probe(folder, &mut start)?;
-        let mut classifier = self.train_classifier(folder, data, &start)?;
-        let share = self.recipe.classifier.base_share;
-        classifier.weights.move_towards(&start.weights, share);
-        let settings = self.recipe.start.encoder();
-        Ok(
-            match settings.is_some_and(|encoder| encoder.round_weights) {
-                true => classifier.rounded(),
-                false => classifier,
-            },
-        )
-    }
-
     /// Trains the classifier of `start` alone, where the recipe wants it.
-    fn train_linear_probe(&self, folder: &Path, start: &mut Encoder) -> Result<(), TrainError> {
+    fn train_linear_probe(
+        &self,
+        folder: &Path,
+        data: (&Corpus, Option<&Teacher>),
+        start: &mut Encoder,
+    ) -> Result<(), TrainError> {
         let recipe = self.recipe;
         let Some(probe) = &recipe.classifier.linear_probe else {
             return Ok(());
@@ -80,7 +96,6 @@ impl<'a> Setup<'a, Encoder> {
             average_decay: recipe.classifier.ema,
             ..StageSettings::new("probe", probe.steps, &optimizer, recipe.compute)
         };
-        let data = (&self.training, self.teacher.as_deref());
         let mut stage = self.classifier_stage(data, recipe.seed.wrapping_add(3));
         let mut alone = start.classifier_alone();
         run_stage(&mut stage, &settings, &mut alone, (folder, &self.group))?;
@@ -89,12 +104,10 @@ impl<'a> Setup<'a, Encoder> {
     }
 
     /// The last stage, where the recipe wants it: the language head of `classifier` alone.
-    ///
-    /// # Errors
-    /// As [`run_stage`].
-    pub(crate) fn train_language_head(
+    fn train_language_head(
         &self,
         folder: &Path,
+        data: &Corpus,
         classifier: &mut Encoder,
     ) -> Result<(), TrainError> {
         let recipe = self.recipe;
@@ -109,8 +122,8 @@ impl<'a> Setup<'a, Encoder> {
         };
         let settings = StageSettings::new("languages", tuning.steps, &optimizer, recipe.compute);
         let seed = recipe.seed.wrapping_add(2);
-        let mixture = Mixture::new(&self.training, &self.parallel, None, recipe, seed)
-            .with_crops(tuning.crops);
+        let mixture =
+            Mixture::new(data, &self.parallel, None, recipe, seed).with_crops(tuning.crops);
         let mut stage = LanguageStage::new(Batcher::new(mixture, None, &self.tokenizer, recipe));
         let mut alone = classifier.classifier_alone();
         run_stage(&mut stage, &settings, &mut alone, (folder, &self.group))?;

@@ -10,7 +10,6 @@ use crate::data::mixture::Target;
 use crate::data::rows::Corpus;
 use crate::data::tokenizer::Tokenizer;
 use crate::distributed::{ProcessGroup, Share};
-use crate::model::decoder::Decoder;
 use crate::model::layout::CATEGORIES;
 use crate::model::network::Classifier;
 use crate::model::tensors::host;
@@ -135,7 +134,7 @@ fn shared_scores(network: &impl Classifier, rows: &[&[i32]], group: &ProcessGrou
 /// The score of each text: the largest probability of any category, in its first `window` tokens.
 /// An empty text scores 0. The processes of `group` share the work.
 pub(crate) fn score_texts(
-    decoder: &Decoder,
+    network: &impl Classifier,
     (tokenizer, window): (&Tokenizer, usize),
     texts: &[&str],
     group: &ProcessGroup,
@@ -150,7 +149,7 @@ pub(crate) fn score_texts(
     order.sort_by_key(|&index| ids[index].len());
     let rows: Vec<&[i32]> = order.iter().map(|&index| ids[index].as_slice()).collect();
     let mut scores = vec![0.0; texts.len()];
-    for (&index, score) in order.iter().zip(shared_scores(decoder, &rows, group)) {
+    for (&index, score) in order.iter().zip(shared_scores(network, &rows, group)) {
         scores[index] = score;
     }
     scores

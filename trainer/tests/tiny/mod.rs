@@ -169,10 +169,37 @@ pub fn lines(path: PathBuf) -> usize {
     fs::read_to_string(path).map_or(0, |text| text.lines().count())
 }
 
-/// The demo's recipe at a still smaller size; its judge is asked to keep most of what so small a
+/// What the game starts from in place of the demo's base.
+const SCRATCH: &str = r#"
+[tokenizer]
+vocabulary = 1000
+[model]
+layers = 2
+hidden = 48
+heads = 3
+kv_heads = 1
+intermediate = 192
+max_position = 256
+rope_theta = 10000.0
+norm_eps = 1e-6
+[pretrain]
+steps = 20
+batch_tokens = 1024
+window_tokens = 64
+learning_rate = 3e-3
+warmup = 0.05
+weight_decay = 0.05
+max_gradient_norm = 1.0
+negatives = 0
+checkpoint_every = 5
+"#;
+
+/// The demo's recipe from random weights, at a still smaller size; its judge is asked to keep most of what so small a
 /// generator writes.
 pub fn tiny_game() -> String {
     let mut recipe: toml::Table = include_str!("../../../recipes/demo.toml").parse().unwrap();
+    recipe.remove("base").unwrap();
+    recipe.extend(SCRATCH.parse::<toml::Table>().unwrap());
     let mut set = |path: &[&str], value: i64| {
         let (key, tables) = path.split_last().unwrap();
         let table = tables.iter().fold(&mut recipe, |table, name| {
@@ -181,11 +208,7 @@ pub fn tiny_game() -> String {
         table.insert((*key).to_owned(), value.into());
     };
     for (path, value) in [
-        (&["model", "hidden"][..], 48),
-        (&["model", "heads"], 3),
-        (&["pretrain", "steps"], 20),
-        (&["pretrain", "checkpoint_every"], 5),
-        (&["classifier", "steps"], 20),
+        (&["classifier", "steps"][..], 20),
         (&["classifier", "checkpoint_every"], 5),
         (&["classifier", "teacher", "texts"], 2000),
         (&["game", "seeds"], 40),

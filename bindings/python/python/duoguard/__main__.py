@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import pathlib
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -34,7 +35,15 @@ def parser() -> argparse.ArgumentParser:
 
     for command in (check, serve):
         command.add_argument("--bundle", help="an installed bundle's name, or a folder")
+        command.add_argument("--public-key", metavar="FILE", help="ask for a signature: minisign.pub")
     return whole
+
+
+def public_key(arguments: argparse.Namespace) -> str | None:
+    """The text of the key's file."""
+    if arguments.public_key is None:
+        return None
+    return pathlib.Path(arguments.public_key).read_text(encoding="utf-8")
 
 
 def lines(texts: Sequence[str]) -> Iterable[str]:
@@ -50,7 +59,7 @@ def check(arguments: argparse.Namespace) -> int:
     """Checks texts, and prints a line for each."""
     if arguments.response is not None and len(arguments.texts) != 1:
         raise duoguard.InvalidArgumentError("--response answers one text; expected one")
-    guard = duoguard.Guard(arguments.bundle)
+    guard = duoguard.Guard(arguments.bundle, public_key=public_key(arguments))
     code, checked = SAFE, 0
     for text in lines(arguments.texts):
         verdict = guard.check(text, arguments.response, arguments.language)
@@ -68,6 +77,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
     _native.serve(
         _bundles.find(arguments.bundle)[1],
+        public_key=public_key(arguments),
         listen=arguments.listen,
         policy=arguments.policy,
         keys=arguments.keys,
@@ -84,7 +94,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     try:
         return check(arguments) if arguments.command == "check" else serve(arguments)
-    except (duoguard.Error, RuntimeError, UnicodeDecodeError) as error:
+    except (duoguard.Error, OSError, RuntimeError, UnicodeDecodeError) as error:
         print(f"not checked: {error}", file=sys.stderr)
         return NOT_CHECKED
 

@@ -51,8 +51,8 @@ def find(bundle: str | os.PathLike[str] | None) -> tuple[str, str]:
     return bundle, installed[bundle]
 
 
-def reopen(bundle: str, engine: str | None, threads: int) -> Guard:
+def reopen(bundle: str, engine: str | None, threads: int, public_key: str | None) -> Guard:
     """What a pickled Guard becomes."""
     from . import Guard
 
-    return Guard(bundle, engine=engine, threads=threads)
+    return Guard(bundle, engine=engine, threads=threads, public_key=public_key)

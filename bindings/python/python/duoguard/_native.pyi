@@ -21,6 +21,7 @@ def after_fork_in_child() -> None: ...
 def serve(
     path: str | os.PathLike[str],
     *,
+    public_key: str | None,
     listen: str,
     policy: str | os.PathLike[str] | None,
     keys: str | os.PathLike[str] | None,
@@ -117,6 +118,7 @@ class Guard:
         *,
         engine: str | None = None,
         threads: int = 1,
+        public_key: str | None = None,
     ) -> Self: ...
     @property
     def path(self) -> pathlib.Path: ...

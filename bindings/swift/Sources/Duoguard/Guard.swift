@@ -46,11 +46,19 @@ public final class Guard: @unchecked Sendable {
     private let lock = NSLock()
     private var idle: [OpaquePointer] = []
 
-    /// Opens the bundle in a folder; `engine` nil takes the first that is available.
-    public init(path: String, engine: String? = nil) throws {
+    /// Opens the bundle in a folder; `engine` nil takes the first that is available. `publicKey` is
+    /// the text of a minisign.pub: the bundle must have its signature, and be as it was signed; nil
+    /// asks for none.
+    public init(path: String, engine: String? = nil, publicKey: String? = nil) throws {
         var error = duoguard_error()
         var opened: OpaquePointer?
-        try GuardError.require(duoguard_model_open(path, &opened, &error), &error)
+        let status = withOptionalCString(publicKey) { key in
+            var options = duoguard_model_options()
+            options.struct_size = UInt32(MemoryLayout<duoguard_model_options>.size)
+            options.public_key = key
+            return duoguard_model_open_with(path, &options, &opened, &error)
+        }
+        try GuardError.require(status, &error)
         let model = opened!
         self.model = model
         self.engine = engine

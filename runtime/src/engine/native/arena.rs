@@ -44,14 +44,25 @@ impl Shape {
     }
 }
 
+/// Rows that were rounded.
+pub(super) struct Levels {
+    pub(super) bytes: Vec<u8>,
+    /// One for every row, as those of the outlier features.
+    pub(super) scales: Vec<f32>,
+    /// Room for the outlier features of a row.
+    pub(super) gathered: Vec<f32>,
+    /// High bytes and low ones.
+    pub(super) outliers: Vec<u8>,
+    pub(super) outlier_scales: Vec<f32>,
+}
+
 /// What one thread works with, for a block of rows.
 pub(super) struct Scratch {
     pub(super) normal: Vec<f32>,
     pub(super) wide: Vec<f32>,
     pub(super) mixed: Vec<f32>,
     pub(super) inner: Vec<f32>,
-    pub(super) bytes: Vec<u8>,
-    pub(super) scales: Vec<f32>,
+    pub(super) levels: Levels,
     /// What sums of blocks start from; empty without matrices in blocks.
     pub(super) starts: Vec<i32>,
 }
@@ -69,8 +80,13 @@ impl Scratch {
             wide: vec![0.0; BLOCK * wide],
             mixed: vec![0.0; BLOCK * row],
             inner: vec![0.0; BLOCK * inner],
-            bytes: vec![0; BLOCK * row.max(inner)],
-            scales: vec![0.0; BLOCK],
+            levels: Levels {
+                bytes: vec![0; BLOCK * row.max(inner)],
+                scales: vec![0.0; BLOCK],
+                gathered: vec![0.0; network.most_outliers()],
+                outliers: vec![0; 2 * BLOCK * network.most_outliers()],
+                outlier_scales: vec![0.0; BLOCK],
+            },
             starts: vec![0; BLOCK * network.most_blocks()],
         }
     }

@@ -5,6 +5,9 @@
 //! sequence, in an order that its position alone decides. So rows can be divided among threads, and
 //! blocks, in any way.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use super::arena::{Arena, BLOCK, Scratch, Shape};
 use super::attention::{Attention, TILE_KEYS};
 use super::kernels::Chosen;
@@ -27,11 +30,17 @@ impl Cache for NoCache {
     fn swap(&mut self, _layer: usize, _keys: &mut Vec<f32>, _values: &mut Vec<f32>) {}
 }
 
+/// By the names of matrices, what they were multiplied by: rows of as many values as they have
+/// inputs.
+pub(super) type Inputs = Mutex<BTreeMap<String, Vec<f32>>>;
+
 /// A forward pass of one batch.
 pub(super) struct Forward<'a> {
     pub(super) network: &'a Resident,
     pub(super) kernel: Chosen,
     pub(super) shape: Shape,
+    /// Where the inputs of matrices of floats are noted, for those who ask.
+    pub(super) inputs: Option<&'a Inputs>,
 }
 
 impl Forward<'_> {
@@ -67,12 +76,7 @@ impl Forward<'_> {
     /// The rows that the first layer takes. The arena fits.
     pub(super) fn embed(&self, ids: &[u32], arena: &mut Arena) {
         let (network, row) = (self.network, self.network.row());
-        let Scratch {
-            normal,
-            bytes,
-            scales,
-            ..
-        } = &mut arena.scratches[0];
+        let Scratch { normal, .. } = &mut arena.scratches[0];
         let blocks = arena.residual.chunks_mut(BLOCK * row);
         for (block, (ids, rows)) in ids.chunks(BLOCK).zip(blocks).enumerate() {
             let rows = &mut rows[..ids.len() * row];
@@ -81,7 +85,7 @@ impl Forward<'_> {
                 self.kernel.embed(network.embedding_of(*id, position, x));
             }
             if let Places::Learned { norm, .. } = &network.places {
-                self.normalise(rows, norm, false, normal, (bytes, scales));
+                self.normalise(rows, norm, normal, None);
                 rows.copy_from_slice(&normal[..rows.len()]);
             }
         }
@@ -231,27 +235,26 @@ impl Forward<'_> {
                 normal,
                 mixed,
                 inner,
-                bytes,
-                scales,
+                levels,
                 starts,
                 ..
             } = scratch;
-            self.round(mixed, row, count, &layer.attention_output, (bytes, scales));
-            let rows = Rows::new(count, row, (bytes, scales), mixed);
+            self.round(mixed, row, count, &layer.attention_output, levels);
+            let rows = Rows::new(count, row, levels, mixed);
             self.multiply(rows, &layer.attention_output, Then::Add, (x, starts));
-            let rounds = layer.up.rounds();
-            self.normalise(x, &layer.middle_norm, rounds, normal, (bytes, scales));
-            let rows = Rows::new(count, row, (bytes, scales), normal);
+            let next = Some((&layer.up, &mut *levels));
+            self.normalise(x, &layer.middle_norm, normal, next);
+            let rows = Rows::new(count, row, levels, normal);
             self.multiply(rows, &layer.up, network.activation, (inner, starts));
-            self.round(inner, inner_row, count, &layer.down, (bytes, scales));
-            let rows = Rows::new(count, inner_row, (bytes, scales), inner);
+            self.round(inner, inner_row, count, &layer.down, levels);
+            let rows = Rows::new(count, inner_row, levels, inner);
             match &layer.output_norm {
                 None => self.multiply(rows, &layer.down, Then::Add, (x, starts)),
                 // What was normalised is what is added to, and the sum is normalised in turn.
                 Some(norm) => {
                     self.multiply(rows, &layer.down, Then::Add, (normal, starts));
                     let sums = &normal[..x.len()];
-                    self.normalise(sums, norm, false, x, (&mut [], &mut []));
+                    self.normalise(sums, norm, x, None);
                 }
             }
             first += count;

@@ -4,6 +4,7 @@ use super::arena::{Arena, BLOCK, Scratch};
 use super::forward::Forward;
 use super::products::{Rows, Then};
 use crate::bundle::Pooling;
+use crate::network::labels::against_others;
 
 impl Forward<'_> {
     pub(super) fn judge(&self, arena: &mut Arena, logits: &mut [f32]) {
@@ -18,14 +19,13 @@ impl Forward<'_> {
             if let Some(pooler) = &head.pooler {
                 let Scratch {
                     normal,
-                    bytes,
-                    scales,
+                    levels,
                     starts,
                     ..
                 } = &mut *scratch;
                 let count = x.len() / row;
-                self.round(x, row, count, pooler, (bytes, scales));
-                let floats = Rows::new(count, row, (bytes, scales), x);
+                self.round(x, row, count, pooler, levels);
+                let floats = Rows::new(count, row, levels, x);
                 self.multiply(floats, pooler, Then::Tanh, (normal, starts));
                 x.copy_from_slice(&normal[..x.len()]);
             }
@@ -62,16 +62,4 @@ impl Forward<'_> {
             }
         }
     }
-}
-
-/// Of labels that exclude each other, one against all others together: its value less the logarithm
-/// of the sum of the others' powers of e. In f64, so that it is the same on all systems.
-fn against_others(labels: &[f32], label: usize) -> f32 {
-    let others = || {
-        let others = labels.iter().enumerate().filter(|(at, _)| *at != label);
-        others.map(|(_, value)| f64::from(*value))
-    };
-    let largest = others().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = others().map(|value| (value - largest).exp()).sum();
-    (f64::from(labels[label]) - (largest + sum.ln())) as f32
 }

@@ -2,9 +2,10 @@
 
 use super::NAME;
 use super::resident::Resident;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::Graph;
 use crate::network::encoder::{Encoder, Form};
+use crate::network::labels::kept_labels;
 use crate::network::{DECODERS_AND_ENCODERS, Format, Matrix, Network, OnlyLayer, check_origin};
 
 /// A network of a graph, as it lies in the file.
@@ -42,19 +43,7 @@ impl<'a> Known<'a> {
             Self::Encoder(encoder) => Resident::of_encoder(encoder, weights, rounds),
             Self::Decoder(network) => Resident::of_decoder(network, weights, rounds),
         };
-        if let Some(kept) = outline.kept_labels {
-            let labels = resident.dimensions.categories;
-            let known = kept
-                .iter()
-                .map(|label| usize::try_from(*label).ok().filter(|label| *label < labels));
-            let known: Option<Vec<_>> = known.collect();
-            resident.head.kept_labels = Some(known.ok_or_else(|| {
-                Error::model(format!(
-                    "{}: its categories are the labels {kept:?} of {labels}: get the bundle again",
-                    graph.file()
-                ))
-            })?);
-        }
+        resident.head.kept_labels = kept_labels(graph, resident.dimensions.categories)?;
         Ok(resident)
     }
 }

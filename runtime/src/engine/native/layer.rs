@@ -1,11 +1,12 @@
 //! One layer of a network by itself, for exporters: the fp32 weights of a whole network may be more
 //! than the memory has room for.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::arena::{Arena, Shape};
-use super::forward::{Forward, NoCache};
+use super::forward::{Forward, Inputs, NoCache};
 use super::known::Known;
 use super::resident::Resident;
 use super::{NAME, Native, engine_error};
@@ -86,7 +87,27 @@ impl LayerSession {
         Ok(logits)
     }
 
+    /// What each matrix of a layer of floats is multiplied by, by the name of its tensor: a row of
+    /// as many values as it has inputs for every token, or for the judged one.
+    pub fn inputs(&mut self, rows: &TokenRows) -> Result<BTreeMap<String, Vec<f32>>> {
+        let noted = Inputs::default();
+        let (forward, arena) = self.with_rows(rows, self.is_last)?;
+        let forward = Forward {
+            inputs: Some(&noted),
+            ..forward
+        };
+        forward.layers(arena, &mut NoCache);
+        Ok(noted.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn layer(&mut self, rows: &TokenRows, is_last: bool) -> Result<(Forward<'_>, &mut Arena)> {
+        let (forward, arena) = self.with_rows(rows, is_last)?;
+        forward.layers(arena, &mut NoCache);
+        Ok((forward, arena))
+    }
+
+    /// A forward pass that is to go on from rows, which are in the arena.
+    fn with_rows(&mut self, rows: &TokenRows, is_last: bool) -> Result<(Forward<'_>, &mut Arena)> {
         let length = rows.tokens * self.native.network.row();
         if self.is_last != is_last || rows.values.len() != length {
             return Err(engine_error(
@@ -96,7 +117,6 @@ impl LayerSession {
         self.native.check(&[], rows.tokens)?;
         let (forward, arena) = self.forward(rows.tokens);
         arena.residual[..length].copy_from_slice(&rows.values);
-        forward.layers(arena, &mut NoCache);
         Ok((forward, arena))
     }
 
@@ -116,6 +136,7 @@ impl LayerSession {
                 past: 0,
                 tokens,
             },
+            inputs: None,
         };
         arena.fit(network, forward.shape);
         (forward, arena)

@@ -20,6 +20,7 @@ mod judge;
 mod kernels;
 mod known;
 mod layer;
+mod outliers;
 mod packed;
 mod parts;
 mod placing;
@@ -147,6 +148,7 @@ impl Native {
                 past,
                 tokens: batch.tokens,
             },
+            inputs: None,
         };
         forward.run(batch.ids, &mut self.arena, cache, logits);
         Ok(())

@@ -10,6 +10,7 @@
 //! so that the sum of a block is too large by 8 times the sum of its activations.
 
 use super::kernels::{LANES, Line, PANEL};
+use super::outliers::Outliers;
 use crate::network::{BLOCK, Format, Matrix, floats};
 
 /// What 0 is as a byte of activations.
@@ -36,12 +37,16 @@ pub(super) enum Numbers {
 /// A matrix in panels, with a scale and a bias for each column.
 #[derive(Debug)]
 pub(super) struct Packed {
+    /// That of its tensor.
+    pub(super) name: String,
     pub(super) inputs: usize,
     pub(super) panels: usize,
     pub(super) numbers: Numbers,
     /// As many as the panels have columns, as `bias`.
     pub(super) scale: Vec<f32>,
     pub(super) bias: Vec<f32>,
+    /// Of int8 numbers that are multiplied by activations which are rounded; may be absent.
+    pub(super) outliers: Option<Outliers>,
 }
 
 /// In which order columns go into panels.
@@ -86,12 +91,29 @@ impl Packed {
             let value = |column: usize| values.as_ref().map_or(none, |values| values[column]);
             places.iter().map(|at| at.map_or(0.0, value)).collect()
         };
+        let apart = match matrix.format {
+            Format::Int8 if rounds => matrix.outliers.as_ref(),
+            _ => None,
+        };
+        let mut bias = of_columns(matrix.bias, 0.0);
+        if let Some(shift) = apart.and_then(|apart| apart.shift) {
+            let products = of_columns(Some(shift.product), 0.0);
+            bias.iter_mut().zip(products).for_each(|(x, y)| *x -= y);
+        }
+        let outliers = apart.map(|apart| Outliers::new(matrix, apart, &places));
         let numbers = match matrix.format {
-            Format::Int8 if rounds => int8(matrix, &places),
+            Format::Int8 if rounds => match &outliers {
+                Some(outliers) if outliers.are_all() => Numbers::Int8(Vec::new(), Vec::new()),
+                _ => {
+                    let (lines, starts) = int8(matrix, 0..matrix.inputs, &places);
+                    Numbers::Int8(lines, starts)
+                }
+            },
             Format::Blocks => blocks(matrix, &places),
             Format::Int8 | Format::F32 => float(matrix, &places),
         };
         Self {
+            name: matrix.name.clone(),
             inputs: matrix.inputs,
             panels,
             numbers,
@@ -100,7 +122,8 @@ impl Packed {
                 Format::Blocks => of_columns(None, 1.0),
                 Format::F32 | Format::Int8 => of_columns(matrix.scale, 1.0),
             },
-            bias: of_columns(matrix.bias, 0.0),
+            bias,
+            outliers,
         }
     }
 
@@ -127,8 +150,13 @@ impl Packed {
     }
 }
 
-fn int8(matrix: &Matrix<'_>, places: &[Option<usize>]) -> Numbers {
-    let groups = matrix.inputs.div_ceil(4);
+/// Some inputs of a matrix in panels, and what each column's sum starts from.
+pub(super) fn int8(
+    matrix: &Matrix<'_>,
+    inputs: impl ExactSizeIterator<Item = usize> + Clone,
+    places: &[Option<usize>],
+) -> (Vec<Line>, Vec<i32>) {
+    let groups = inputs.len().div_ceil(4);
     let panels = places.len() / PANEL;
     let mut lines = vec![Line([0; 64]); panels * groups * 4];
     let mut starts = vec![0; places.len()];
@@ -138,15 +166,15 @@ fn int8(matrix: &Matrix<'_>, places: &[Option<usize>]) -> Numbers {
         let (panel, place_in_panel) = (place / PANEL, place % PANEL);
         let (vector, lane) = (place_in_panel / LANES, place_in_panel % LANES);
         let mut sum = 0;
-        for input in 0..matrix.inputs {
+        for (at, input) in inputs.clone().enumerate() {
             let weight = matrix.bytes[input * matrix.stride + column] as i8;
-            let line = (panel * groups + input / 4) * 4 + vector;
-            lines[line].0[lane * 4 + input % 4] = weight;
+            let line = (panel * groups + at / 4) * 4 + vector;
+            lines[line].0[lane * 4 + at % 4] = weight;
             sum += i32::from(weight);
         }
         starts[place] = -ZERO * sum;
     }
-    Numbers::Int8(lines, starts)
+    (lines, starts)
 }
 
 fn float(matrix: &Matrix<'_>, places: &[Option<usize>]) -> Numbers {

@@ -1,7 +1,9 @@
 //! Rows of activations times a packed matrix, and what follows each product.
 
 use super::activation;
+use super::arena::Levels;
 use super::kernels::{Isa, LANES, Line, PANEL, TILE_ROWS, Tile};
+use super::outliers::LOW_LEVELS;
 use super::packed::{BLOCK_LINES, Numbers, Packed, ZERO};
 use crate::network::BLOCK;
 
@@ -15,23 +17,23 @@ pub(super) struct Rows<'a> {
     pub(super) bytes: &'a [u8],
     /// A scale for every row of `bytes`.
     pub(super) scales: &'a [f32],
+    /// Outlier features, and a scale for every row of them; for matrices that have some.
+    pub(super) outliers: &'a [u8],
+    pub(super) outlier_scales: &'a [f32],
     /// The values themselves; for float matrices.
     pub(super) floats: &'a [f32],
 }
 
 impl<'a> Rows<'a> {
     /// Rows of values, and of what they were rounded to if they were.
-    pub(super) fn new(
-        count: usize,
-        stride: usize,
-        (bytes, scales): (&'a [u8], &'a [f32]),
-        floats: &'a [f32],
-    ) -> Self {
+    pub(super) fn new(count: usize, stride: usize, levels: &'a Levels, floats: &'a [f32]) -> Self {
         Self {
             count,
             stride,
-            bytes,
-            scales,
+            bytes: &levels.bytes,
+            scales: &levels.scales,
+            outliers: &levels.outliers,
+            outlier_scales: &levels.outlier_scales,
             floats,
         }
     }
@@ -78,7 +80,7 @@ pub(super) fn multiply<I: Isa>(isa: I, work: Product<'_>) {
     if let Numbers::Blocks(..) = &matrix.numbers {
         start_blocks(&x, matrix.blocks(), block_starts);
     }
-    let mut tile: Tile = [[0; PANEL]; TILE_ROWS];
+    let mut tiles: [Tile; 3] = [[[0; PANEL]; TILE_ROWS]; 3];
     let mut sums_of_blocks = [[0.0; PANEL]; TILE_ROWS];
     for panel in 0..matrix.panels {
         let columns = panel * PANEL..(panel + 1) * PANEL;
@@ -90,11 +92,11 @@ pub(super) fn multiply<I: Isa>(isa: I, work: Product<'_>) {
         let mut first = 0;
         while first < x.count {
             let rows = (x.count - first).min(TILE_ROWS);
-            if let Numbers::Int8(lines, starts) = &matrix.numbers {
-                let lines = &lines[panel * matrix.panel_lines()..][..matrix.panel_lines()];
-                let starts = starts[columns.clone()].as_array().expect("a panel");
-                let bytes = &x.bytes[first * x.stride..];
-                isa.products(lines, bytes, x.stride, rows, starts, &mut tile);
+            // Called in one place, since it is compiled into each.
+            for (part, tile) in integers(&x, matrix, panel, first).iter().zip(&mut tiles) {
+                if let Some(part) = part {
+                    isa.products(part.lines, part.x, part.stride, rows, part.starts, tile);
+                }
             }
             if let Numbers::Blocks(lines, scales) = &matrix.numbers {
                 let blocks = matrix.blocks();
@@ -108,9 +110,14 @@ pub(super) fn multiply<I: Isa>(isa: I, work: Product<'_>) {
             }
             for row in first..first + rows {
                 let sums: [I::F; 4] = match &matrix.numbers {
+                    Numbers::Int8(..) if matrix.outliers.is_some() => {
+                        let [kept, high, low] = &tiles;
+                        let sums = [&kept[row - first], &high[row - first], &low[row - first]];
+                        sums_with_outliers(isa, &x, row, (matrix, panel), sums)
+                    }
                     Numbers::Int8(..) => {
                         let x_scale = isa.splat(x.scales[row]);
-                        let sums = tile[row - first].as_chunks::<LANES>().0;
+                        let sums = tiles[0][row - first].as_chunks::<LANES>().0;
                         std::array::from_fn(|v| isa.mul(isa.load_ints(&sums[v]), x_scale))
                     }
                     Numbers::Blocks(..) => {
@@ -138,6 +145,88 @@ pub(super) fn multiply<I: Isa>(isa: I, work: Product<'_>) {
             first += rows;
         }
     }
+}
+
+/// A product of integers: rows from some row on, with a panel.
+struct Integers<'a> {
+    lines: &'a [Line],
+    starts: &'a [i32; PANEL],
+    x: &'a [u8],
+    stride: usize,
+}
+
+/// The products of integers that a matrix wants: of activations of 8 bits, of the high bytes of its
+/// outlier features, and of their low ones.
+#[inline(always)]
+fn integers<'a>(
+    x: &Rows<'a>,
+    matrix: &'a Packed,
+    panel: usize,
+    first: usize,
+) -> [Option<Integers<'a>>; 3] {
+    let Numbers::Int8(lines, starts) = &matrix.numbers else {
+        return [None, None, None];
+    };
+    let kept = (!lines.is_empty()).then(|| Integers {
+        lines: &lines[panel * matrix.panel_lines()..][..matrix.panel_lines()],
+        starts: starts[panel * PANEL..][..PANEL]
+            .as_array()
+            .expect("a panel"),
+        x: &x.bytes[first * x.stride..],
+        stride: x.stride,
+    });
+    let part = |low: usize| {
+        let outliers = matrix.outliers.as_ref()?;
+        let (lines, starts) = outliers.panel(panel);
+        let stride = 2 * outliers.half();
+        Some(Integers {
+            lines,
+            starts,
+            x: &x.outliers[first * stride + low * outliers.half()..],
+            stride,
+        })
+    };
+    [kept, part(0), part(1)]
+}
+
+/// The sums of a row: of activations of 8 bits, of the high bytes of outlier features, and of their
+/// low ones.
+#[inline(always)]
+fn sums_with_outliers<I: Isa>(
+    isa: I,
+    x: &Rows<'_>,
+    row: usize,
+    (matrix, panel): (&Packed, usize),
+    [kept, high, low]: [&[i32; PANEL]; 3],
+) -> [I::F; 4] {
+    let (high, low) = (high.as_chunks().0, low.as_chunks().0);
+    let scale = isa.splat(x.outlier_scales[row]);
+    let unit = isa.splat(1.0 / LOW_LEVELS);
+    // Loops, since closures of many operations are not inlined into a kernel.
+    let mut sums = [isa.splat(0.0); 4];
+    for v in 0..4 {
+        let low = isa.mul(isa.load_ints(&low[v]), unit);
+        sums[v] = isa.mul(isa.add(isa.load_ints(&high[v]), low), scale);
+    }
+    let (Numbers::Int8(_, starts), Some(outliers)) = (&matrix.numbers, &matrix.outliers) else {
+        return sums;
+    };
+    if outliers.are_all() {
+        return sums;
+    }
+    let scale = isa.splat(x.scales[row]);
+    let starts = starts[panel * PANEL..][..PANEL].as_chunks().0;
+    let kept = kept.as_chunks().0;
+    // Of activations whose zero is 0, kernels have taken 128 from each.
+    let is_shifted = outliers.shift.is_some();
+    for v in 0..4 {
+        let mut sum = isa.load_ints(&kept[v]);
+        if is_shifted {
+            sum = isa.sub(sum, isa.load_ints(&starts[v]));
+        }
+        sums[v] = isa.add(isa.mul(sum, scale), sums[v]);
+    }
+    sums
 }
 
 /// What sums of blocks start from: -8 times the sum of a block's activations.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::attention::Heads;
 use super::embedding::Embedded;
 use super::kernels::LANES;
+use super::outliers::Outliers;
 use super::packed::{MAX_INT8_INPUTS, Order, Packed};
 use super::products::Then;
 use crate::bundle::{Pooling, Weights};
@@ -204,6 +205,18 @@ impl Resident {
 
     /// The most blocks that a column of a matrix has.
     pub(super) fn most_blocks(&self) -> usize {
+        self.matrices().map(Packed::blocks).max().unwrap_or(0)
+    }
+
+    /// The most bytes that a row's outlier features take, of two each.
+    pub(super) fn most_outliers(&self) -> usize {
+        let outliers = self
+            .matrices()
+            .filter_map(|matrix| matrix.outliers.as_ref());
+        outliers.map(Outliers::half).max().unwrap_or(0)
+    }
+
+    fn matrices(&self) -> impl Iterator<Item = &Packed> {
         let layers = self.layers.iter().flat_map(|layer| {
             let all = [
                 &layer.attention_input,
@@ -214,7 +227,7 @@ impl Resident {
             all.into_iter().chain(&layer.judged_query)
         });
         let head = self.head.pooler.iter().chain([&self.head.score]);
-        layers.chain(head).map(Packed::blocks).max().unwrap_or(0)
+        layers.chain(head)
     }
 
     /// Whether a token sees those before it alone.

@@ -1,10 +1,11 @@
 //! Norms, rounding to int8 with a scale for every row, and `exp`.
 
 use super::kernels::{Isa, LANES};
+use super::outliers::{self, Apart};
 
 /// Adding this to a float of small magnitude leaves the nearest integer, ties to even, in the low
 /// bits.
-const TO_INTEGER: f32 = 12_582_912.0;
+pub(super) const TO_INTEGER: f32 = 12_582_912.0;
 /// The bits of infinity: those of larger magnitudes are NaN.
 const INFINITY: u32 = 0x7f80_0000;
 
@@ -17,6 +18,8 @@ pub(super) struct Rounded<'a> {
     pub(super) bytes: &'a mut [u8],
     /// A scale for every row; NaN for a row that holds a value which is not finite.
     pub(super) scales: &'a mut [f32],
+    /// What is rounded otherwise; absent if nothing is.
+    pub(super) apart: Option<Apart<'a>>,
 }
 
 /// Rows to be divided by their root mean square; or, with shifts, by that of their differences from
@@ -39,7 +42,10 @@ pub(super) struct Normalised<'a> {
 
 /// Rounds every row to multiples of the 127th part of its largest magnitude.
 #[inline(always)]
-pub(super) fn round<I: Isa>(isa: I, work: Rounded<'_>) {
+pub(super) fn round<I: Isa>(isa: I, mut work: Rounded<'_>) {
+    if let Some(apart) = work.apart.take() {
+        return outliers::round(isa, work, apart);
+    }
     let rows = work.x.chunks_exact(work.stride);
     let bytes = work.bytes.chunks_exact_mut(work.stride);
     for ((row, bytes), scale) in rows.zip(bytes).zip(work.scales) {
@@ -142,6 +148,20 @@ fn by_deviation<I: Isa>(
 /// Rounds a row whose largest magnitude is among `largest`, and gives its scale.
 #[inline(always)]
 fn round_row<I: Isa>(isa: I, row: &[[f32; LANES]], largest: I::F, bytes: &mut [u8]) -> f32 {
+    let (inverse, scale) = scale(isa, largest, 127.0);
+    let offset = isa.splat(TO_INTEGER + 128.0);
+    for (x, bytes) in row.iter().zip(bytes.as_chunks_mut().0) {
+        let levels = isa.mul(isa.load(x), inverse);
+        isa.store_bytes(isa.add(levels, offset), bytes);
+    }
+    scale
+}
+
+/// Of values whose largest magnitude is among `largest`: what they are multiplied by, so that it
+/// becomes `levels`, and what the result is multiplied by to have them back. NaN if one of them is
+/// not finite.
+#[inline(always)]
+pub(super) fn scale<I: Isa>(isa: I, largest: I::F, levels: f32) -> (I::F, f32) {
     let mut lanes = [0.0; LANES];
     isa.store(largest, &mut lanes);
     // All are positive, so that their bits are in the order of their values, NaN last.
@@ -149,15 +169,9 @@ fn round_row<I: Isa>(isa: I, row: &[[f32; LANES]], largest: I::F, bytes: &mut [u
     let (inverse, scale) = match f32::from_bits(largest) {
         _ if largest >= INFINITY => (0.0, f32::NAN),
         largest if largest < f32::MIN_POSITIVE => (0.0, 0.0),
-        largest => (127.0 / largest, largest / 127.0),
+        largest => (levels / largest, largest / levels),
     };
-    let inverse = isa.splat(inverse.min(f32::MAX));
-    let offset = isa.splat(TO_INTEGER + 128.0);
-    for (x, bytes) in row.iter().zip(bytes.as_chunks_mut().0) {
-        let levels = isa.mul(isa.load(x), inverse);
-        isa.store_bytes(isa.add(levels, offset), bytes);
-    }
-    scale
+    (isa.splat(inverse.min(f32::MAX)), scale)
 }
 
 /// The sum of all lanes, in a fixed order.

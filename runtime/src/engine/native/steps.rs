@@ -1,7 +1,10 @@
 //! The steps that a layer is made of, on blocks of rows.
 
-use super::arena::Scratch;
-use super::forward::Forward;
+use std::sync::PoisonError;
+
+use super::arena::{Levels, Scratch};
+use super::forward::{Forward, Inputs};
+use super::outliers::Apart;
 use super::packed::Packed;
 use super::products::{Product, Rows, Then};
 use super::resident::Norm;
@@ -21,46 +24,54 @@ impl Forward<'_> {
         let count = x.len() / row;
         let Scratch {
             normal,
-            bytes,
-            scales,
+            levels,
             wide,
             starts,
             ..
         } = scratch;
         let floats = match norm {
             Some(norm) => {
-                self.normalise(x, norm, matrix.rounds(), normal, (bytes, scales));
+                self.normalise(x, norm, normal, Some((matrix, levels)));
                 &normal[..]
             }
             None => {
-                self.round(x, row, count, matrix, (bytes, scales));
+                self.round(x, row, count, matrix, levels);
                 x
             }
         };
-        let x = Rows::new(count, row, (bytes, scales), floats);
+        let x = Rows::new(count, row, levels, floats);
         self.multiply(x, matrix, Then::Store, (wide, starts));
     }
 
-    /// Normalises rows of the width of the network, and rounds them if they are to be.
+    /// Normalises rows of the width of the network, and rounds them if the matrix that they are
+    /// multiplied by next wants them to be.
     pub(super) fn normalise(
         &self,
         x: &[f32],
         norm: &Norm,
-        rounds: bool,
         normal: &mut [f32],
-        (bytes, scales): (&mut [u8], &mut [f32]),
+        next: Option<(&Packed, &mut Levels)>,
     ) {
-        let dimensions = &self.network.dimensions;
+        let (dimensions, row) = (&self.network.dimensions, self.network.row());
+        let normal = &mut normal[..x.len()];
+        let (at_once, later) = match next {
+            Some((matrix, levels)) if matrix.outliers.is_some() => (None, Some((matrix, levels))),
+            Some((matrix, levels)) if matrix.rounds() => (Some(levels), None),
+            _ => (None, None),
+        };
         self.kernel.normalise(Normalised {
             x,
-            stride: self.network.row(),
+            stride: row,
             width: dimensions.hidden,
             weights: &norm.factors,
             shifts: norm.terms.as_deref(),
             epsilon: dimensions.epsilon,
-            y: &mut normal[..x.len()],
-            rounded: rounds.then_some((bytes, scales)),
+            y: normal,
+            rounded: at_once.map(|levels| (&mut levels.bytes[..], &mut levels.scales[..])),
         });
+        if let Some((matrix, levels)) = later {
+            self.round(normal, row, x.len() / row, matrix, levels);
+        }
     }
 
     /// Rounds `count` rows, if the matrix wants them to be.
@@ -70,14 +81,20 @@ impl Forward<'_> {
         stride: usize,
         count: usize,
         matrix: &Packed,
-        (bytes, scales): (&mut [u8], &mut [f32]),
+        levels: &mut Levels,
     ) {
         if matrix.rounds() {
             self.kernel.round(Rounded {
                 x: &x[..count * stride],
                 stride,
-                bytes: &mut bytes[..count * stride],
-                scales: &mut scales[..count],
+                bytes: &mut levels.bytes[..count * stride],
+                scales: &mut levels.scales[..count],
+                apart: matrix.outliers.as_ref().map(|outliers| Apart {
+                    outliers,
+                    gathered: &mut levels.gathered,
+                    bytes: &mut levels.outliers,
+                    scales: &mut levels.outlier_scales[..count],
+                }),
             });
         }
     }
@@ -90,6 +107,9 @@ impl Forward<'_> {
         then: Then,
         (y, starts): (&mut [f32], &mut [i32]),
     ) {
+        if let Some(inputs) = self.inputs {
+            note(inputs, x, matrix);
+        }
         let stride = match then {
             Then::Store => matrix.width(),
             Then::Add | Then::Tanh => self.network.row(),
@@ -103,5 +123,14 @@ impl Forward<'_> {
             y,
             starts,
         });
+    }
+}
+
+/// Notes what a matrix is multiplied by.
+fn note(inputs: &Inputs, x: Rows<'_>, matrix: &Packed) {
+    let mut inputs = inputs.lock().unwrap_or_else(PoisonError::into_inner);
+    let noted = inputs.entry(matrix.name.clone()).or_default();
+    for row in x.floats.chunks_exact(x.stride).take(x.count) {
+        noted.extend(&row[..matrix.inputs]);
     }
 }

@@ -1,11 +1,12 @@
 //! What a forward pass asks of a GPU, counted from the steps that it executes.
 
+use super::known::Known;
 use super::plan::{ShapeUniform, dispatch};
 use super::schedule::{Linear, Slot, Step, quads};
-use super::shaders::{FORMATS, Format, Products};
+use super::shaders::{Format, Products, Sight};
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::network::{Dimensions, Network};
+use crate::network::Dimensions;
 
 /// The storage binding that every WebGPU adapter has room for.
 const DEFAULT_BINDING_BYTES: usize = 128 << 20;
@@ -15,8 +16,8 @@ const DEFAULT_BINDING_BYTES: usize = 128 << 20;
 pub struct ForwardCost {
     /// Dispatches, all in one submission.
     pub dispatches: u64,
-    /// Operations on f32: a multiply-add is two. Those of norms, rotation and SwiGLU are not
-    /// counted.
+    /// Operations on f32: a multiply-add is two. Those of norms, rotation and
+    /// activations are not counted.
     pub operations: u64,
     /// Bytes that must be moved if every value is moved once per dispatch: a cache that holds all
     /// that workgroups share.
@@ -28,11 +29,11 @@ pub struct ForwardCost {
 /// Counts the forward pass of a graph's network on `rows` sequences of `tokens` tokens, with
 /// bindings of the default size.
 pub(crate) fn forward_cost(graph: &Graph, rows: usize, tokens: usize) -> Result<ForwardCost> {
-    let network = Network::read(super::NAME, graph.weights(), graph.norm_epsilon()?, FORMATS)?;
+    let network = Known::of(graph)?;
     let steps = network
         .schedule(DEFAULT_BINDING_BYTES, Products::F32)
         .unwrap_or_default();
-    Ok(of_steps(&steps, &network.dimensions, rows, tokens))
+    Ok(of_steps(&steps, network.dimensions(), rows, tokens))
 }
 
 pub(super) fn of_steps(steps: &[Step], d: &Dimensions, rows: usize, tokens: usize) -> ForwardCost {
@@ -44,8 +45,15 @@ pub(super) fn of_steps(steps: &[Step], d: &Dimensions, rows: usize, tokens: usiz
     for step in steps {
         let (_, workgroups) = dispatch(step, d, shape, None);
         let cost = match step {
-            Step::Embed { format, ids } => embed(d, *format, ids.len(), rows * tokens),
-            Step::Attention { is_last } => attention(d, *is_last, workgroups, rows, tokens),
+            Step::Embed { format, ids, .. } => embed(d, *format, ids.len(), rows * tokens),
+            // Read and written once; an encoder's alone.
+            Step::Norm { is_first, .. } => {
+                moved(d, 2 * rows * if *is_first { 1 } else { tokens } + 2)
+            }
+            Step::Pool => moved(d, rows * (tokens + 1)),
+            Step::Attention { is_last, sight } => {
+                attention(d, (*is_last, *sight), workgroups, rows, tokens)
+            }
             Step::Linear(linear) => linear_cost(linear, workgroups, rows, tokens),
         };
         total.dispatches += 1;
@@ -67,8 +75,18 @@ fn embed(d: &Dimensions, format: Format, part: usize, rows: usize) -> ForwardCos
     }
 }
 
+/// Rows of the width of the network that are moved.
+fn moved(d: &Dimensions, rows: usize) -> ForwardCost {
+    let bytes = (4 * rows * d.hidden) as u64;
+    ForwardCost {
+        least_bytes: bytes,
+        requested_bytes: bytes,
+        ..ForwardCost::default()
+    }
+}
+
 fn linear_cost(linear: &Linear, [x, y, _]: [u32; 3], rows: usize, tokens: usize) -> ForwardCost {
-    let all = if linear.is_last() {
+    let all = if linear.is_per_sequence() {
         rows
     } else {
         rows * tokens
@@ -89,7 +107,7 @@ fn linear_cost(linear: &Linear, [x, y, _]: [u32; 3], rows: usize, tokens: usize)
 
 fn attention(
     d: &Dimensions,
-    is_last: bool,
+    (is_last, sight): (bool, Sight),
     [x, y, z]: [u32; 3],
     rows: usize,
     tokens: usize,
@@ -97,19 +115,18 @@ fn attention(
     let (rows, tokens) = (rows as u64, tokens as u64);
     let queries = if is_last { 1 } else { tokens };
     // Pairs of a query and a key that it sees.
-    let pairs = if is_last {
-        tokens
-    } else {
-        tokens * (tokens + 1) / 2
+    let pairs = match sight {
+        _ if is_last => tokens,
+        Sight::All => tokens * tokens,
+        Sight::Back => tokens * (tokens + 1) / 2,
     };
     let width = d.hidden as u64;
     let outer = rows * queries * width * 2 * 4;
     let keys_and_values = tokens * 2 * d.head_size as u64 * 4;
-    // Workgroups of early queries see fewer keys: half of them, on the average.
-    let seen = if is_last {
-        1.0
-    } else {
-        0.5 + 0.5 / f64::from(x)
+    // Workgroups of a decoder's early queries see fewer keys: half of them, on the average.
+    let seen = match sight {
+        Sight::Back if !is_last => 0.5 + 0.5 / f64::from(x),
+        Sight::Back | Sight::All => 1.0,
     };
     let workgroups = f64::from(x) * f64::from(y) * f64::from(z);
     ForwardCost {

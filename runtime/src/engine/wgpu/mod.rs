@@ -1,6 +1,6 @@
 //! The GPU engine: our own compute shaders on Vulkan, Metal and DirectX 12.
 //!
-//! It does not interpret the ONNX graph: it runs the forward pass of the decoder family on the
+//! It does not interpret the ONNX graph: it runs the forward pass of decoders and encoders on the
 //! tensors of `weights.data`. Activations are f32 and int8 weights are widened in the shaders,
 //! except where the bundle's scheme rounds activations to int8 and the GPU multiplies int8
 //! natively: there, linear layers do so too ([`products`]).
@@ -8,7 +8,9 @@
 mod adapter;
 mod cost;
 mod gpu;
+mod known;
 mod listing;
+mod made_up;
 mod plan;
 mod products;
 mod resident;
@@ -24,15 +26,16 @@ use std::sync::Arc;
 pub use self::cost::ForwardCost;
 pub(crate) use self::cost::forward_cost;
 use self::gpu::{Gpu, engine_error};
+use self::known::Known;
 pub use self::listing::{GpuAdapter, gpu_adapters};
 use self::plan::{Plan, most_tokens};
 use self::resident::Resident;
-use self::shaders::FORMATS;
 use super::batch::{TokenBatch, check_batch, take_logits};
 use super::entry::{Device, Engine, EngineEntry};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::network::{DECODERS, Network, check_field, check_origin};
+use crate::network::labels::{against_others, kept_labels};
+use crate::network::{DECODERS_AND_ENCODERS, check_field, check_origin};
 
 const NAME: &str = "wgpu";
 
@@ -53,8 +56,10 @@ fn available() -> std::result::Result<String, String> {
 }
 
 fn open(graph: &Graph, _threads: NonZeroUsize) -> Result<Box<dyn Engine>> {
+    let resident = resident(graph)?;
     Ok(Box::new(Wgpu {
-        resident: resident(graph)?,
+        kept_labels: kept_labels(graph, resident.dimensions.categories)?,
+        resident,
         graph: graph.clone(),
         plan: None,
     }))
@@ -75,8 +80,7 @@ fn resident(graph: &Graph) -> Result<Arc<Resident>> {
                 .map_err(|reason| Error::unsupported(format!("engine {NAME}: {reason}")))?;
             check(graph)?;
             let products = products::choose(graph.origin(), &adapter)?;
-            let network = Network::read(NAME, graph.weights(), graph.norm_epsilon()?, FORMATS)?;
-            Resident::new(Gpu::open(&adapter)?, &network, products)
+            Resident::new(Gpu::open(&adapter)?, &Known::of(graph)?, products)
         },
     )
 }
@@ -84,7 +88,7 @@ fn resident(graph: &Graph) -> Result<Arc<Resident>> {
 /// Refuses a bundle whose tensors the shaders do not compute. A graph without a manifest, or one
 /// that says nothing of its scheme, is judged by its tensors alone.
 fn check(graph: &Graph) -> Result<()> {
-    check_origin(NAME, graph, DECODERS)?;
+    check_origin(NAME, graph, DECODERS_AND_ENCODERS)?;
     match graph.origin().and_then(|origin| origin.scheme.as_deref()) {
         Some(scheme) => {
             let known = products::SCHEMES.map(|known| known.name);
@@ -97,6 +101,8 @@ fn check(graph: &Graph) -> Result<()> {
 struct Wgpu {
     graph: Graph,
     resident: Arc<Resident>,
+    /// The labels that are categories, where labels exclude each other.
+    kept_labels: Option<Vec<usize>>,
     plan: Option<Plan>,
 }
 
@@ -122,10 +128,18 @@ impl Engine for Wgpu {
             };
             found.extend(self.run_part(&part)?);
         }
+        let mut labels = self.resident.dimensions.categories;
+        if let Some(kept) = &self.kept_labels {
+            let rows = found.chunks_exact(labels);
+            found = rows
+                .flat_map(|row| kept.iter().map(|label| against_others(row, *label)))
+                .collect();
+            labels = kept.len();
+        }
         take_logits(
             (NAME, self.graph.file()),
             batch.rows,
-            &[batch.rows, self.resident.dimensions.categories],
+            &[batch.rows, labels],
             &found,
             logits,
         )

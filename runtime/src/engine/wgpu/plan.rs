@@ -13,8 +13,8 @@ use wgpu::{
 
 use super::gpu::engine_error;
 use super::resident::{Resident, StepWeights};
-use super::schedule::{Linear, Slot, Step, attention, quads};
-use super::shaders::{Mode, Shader, Tiling};
+use super::schedule::{Linear, Slot, Step, attention, embed, quads};
+use super::shaders::{Shader, Sight, Tiling};
 use crate::engine::batch::TokenBatch;
 use crate::error::Result;
 
@@ -43,6 +43,22 @@ pub(super) struct EmbedUniform {
     pub(super) count: u32,
 }
 
+/// `Norm` of `norm.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub(super) struct NormUniform {
+    pub(super) width: u32,
+    pub(super) is_first: u32,
+    pub(super) epsilon: f32,
+}
+
+/// `Pool` of `pool.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub(super) struct PoolUniform {
+    pub(super) width: u32,
+}
+
 /// `Linear` of `linear.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -53,8 +69,9 @@ pub(super) struct LinearUniform {
     pub(super) y_stride: u32,
     pub(super) y_offset: u32,
     pub(super) width: u32,
-    pub(super) x_last: u32,
-    pub(super) y_last: u32,
+    pub(super) x_tokens: u32,
+    pub(super) y_tokens: u32,
+    pub(super) is_per_sequence: u32,
     pub(super) mean_over: f32,
     pub(super) epsilon: f32,
 }
@@ -107,7 +124,7 @@ impl Plan {
             let slots: HashMap<Slot, Buffer> = Slot::ALL
                 .into_iter()
                 .map(|slot| {
-                    let rows = if slot.is_last() {
+                    let rows = if slot.is_per_sequence() {
                         capacity.0
                     } else {
                         capacity.1
@@ -234,12 +251,22 @@ pub(super) fn dispatch(
 ) -> (Shader, [u32; 3]) {
     let rows = shape.rows * shape.tokens;
     match step {
-        Step::Embed { format, .. } => (
-            Shader::Embed(*format),
+        Step::Embed {
+            format, is_placed, ..
+        } => (
+            embed(*format, *is_placed),
             [(quads(d.hidden) as u32).div_ceil(64), rows, 1],
         ),
-        Step::Attention { is_last } => {
-            let shader = attention(*is_last, d);
+        Step::Norm { is_first, .. } => {
+            let rows = if *is_first { shape.rows } else { rows };
+            (Shader::Norm, [1, rows, 1])
+        }
+        Step::Pool => {
+            let across = (quads(d.hidden) as u32).div_ceil(64);
+            (Shader::Pool, [across, shape.rows, 1])
+        }
+        Step::Attention { is_last, sight } => {
+            let shader = attention(*is_last, *sight, d);
             let queries = if *is_last { 1 } else { shape.tokens };
             let items = queries * (d.heads / d.kv_heads) as u32;
             (
@@ -252,7 +279,11 @@ pub(super) fn dispatch(
             )
         }
         Step::Linear(linear) => {
-            let rows = if linear.is_last() { shape.rows } else { rows };
+            let rows = if linear.is_per_sequence() {
+                shape.rows
+            } else {
+                rows
+            };
             let tiling = tiling.unwrap_or_else(|| linear.tiling(shape.tokens));
             let (x, y) = linear.workgroups(tiling, rows);
             (linear.shader(tiling), [x, y, 1])
@@ -266,7 +297,7 @@ pub(super) fn most_tokens(resident: &Resident) -> usize {
     let d = &resident.dimensions;
     let widest = Slot::ALL
         .iter()
-        .filter(|slot| !slot.is_last())
+        .filter(|slot| !slot.is_per_sequence())
         .map(|slot| slot.row_bytes(d))
         .max();
     let workgroups = resident.gpu.limits().max_compute_workgroups_per_dimension as usize;
@@ -288,8 +319,18 @@ fn all_uniforms(resident: &Resident) -> Vec<u8> {
                 count: ids.len() as u32,
             })
             .to_vec(),
-            Step::Attention { is_last } => {
-                bytemuck::bytes_of(&attention_uniform(d, *is_last)).to_vec()
+            Step::Norm { is_first, .. } => bytemuck::bytes_of(&NormUniform {
+                width: quads(d.hidden) as u32,
+                is_first: (*is_first).into(),
+                epsilon: d.epsilon,
+            })
+            .to_vec(),
+            Step::Pool => bytemuck::bytes_of(&PoolUniform {
+                width: quads(d.hidden) as u32,
+            })
+            .to_vec(),
+            Step::Attention { is_last, sight } => {
+                bytemuck::bytes_of(&attention_uniform(d, *is_last, *sight)).to_vec()
             }
             Step::Linear(linear) => bytemuck::bytes_of(&linear_uniform(d, linear)).to_vec(),
         };
@@ -302,7 +343,11 @@ fn row_quads(slot: Slot, d: &crate::network::Dimensions) -> u32 {
     (slot.row_bytes(d) / 16) as u32
 }
 
-fn attention_uniform(d: &crate::network::Dimensions, is_last: bool) -> AttentionUniform {
+fn attention_uniform(
+    d: &crate::network::Dimensions,
+    is_last: bool,
+    sight: Sight,
+) -> AttentionUniform {
     let query = if is_last { Slot::Query } else { Slot::Packed };
     AttentionUniform {
         q_stride: row_quads(query, d),
@@ -312,7 +357,7 @@ fn attention_uniform(d: &crate::network::Dimensions, is_last: bool) -> Attention
         y_stride: row_quads(Slot::Mixed, d),
         group: (d.heads / d.kv_heads) as u32,
         scale: (d.head_size as f32).sqrt().recip(),
-        split: attention(is_last, d).split() as u32,
+        split: attention(is_last, sight, d).split() as u32,
     }
 }
 
@@ -324,8 +369,9 @@ fn linear_uniform(d: &crate::network::Dimensions, linear: &Linear) -> LinearUnif
         y_stride: row_quads(linear.y, d),
         y_offset: linear.y_offset as u32,
         width: linear.part.width() as u32,
-        x_last: linear.x_last.into(),
-        y_last: linear.y_last.into(),
+        x_tokens: linear.x_tokens as u32,
+        y_tokens: linear.y_tokens as u32,
+        is_per_sequence: linear.is_per_sequence().into(),
         mean_over: linear.inputs as f32,
         epsilon: d.epsilon,
     }
@@ -350,25 +396,33 @@ fn bind_group(
                 },
             ) => {
                 let norm = norm.as_ref().unwrap_or(columns);
-                debug_assert!(linear.norm.is_some() == (linear.mode != Mode::Add));
+                debug_assert!(linear.norm.is_some() == linear.mode.normalises());
                 ([&slots[&linear.x], norm, weights, columns], linear.y)
             }
-            (Step::Attention { is_last }, _) => {
+            (Step::Attention { is_last, .. }, _) => {
                 let query = if *is_last { Slot::Query } else { Slot::Packed };
-                (
-                    [
-                        &slots[&query],
-                        &slots[&Slot::Packed],
-                        &resident.cosines,
-                        &resident.sines,
-                    ],
-                    Slot::Mixed,
-                )
+                let (query, packed) = (&slots[&query], &slots[&Slot::Packed]);
+                let [cosines, sines] = match &resident.angles {
+                    Some([cosines, sines]) => [cosines, sines],
+                    None => [packed; 2],
+                };
+                ([query, packed, cosines, sines], Slot::Mixed)
             }
-            (_, StepWeights::Embed { rows, scale }) => {
-                ([&slots[&Slot::Ids], rows, scale, scale], Slot::Residual)
+            (
+                _,
+                StepWeights::Embed {
+                    rows,
+                    scale,
+                    positions,
+                },
+            ) => {
+                let positions = positions.as_ref().unwrap_or(scale);
+                let inputs = [&slots[&Slot::Ids], rows, scale, positions];
+                (inputs, Slot::Residual)
             }
-            (Step::Embed { .. } | Step::Linear(_), _) => {
+            (_, StepWeights::Norm(norm)) => ([norm; 4], Slot::Residual),
+            (Step::Pool, _) => ([&slots[&Slot::Residual]; 4], Slot::Pooled),
+            (Step::Embed { .. } | Step::Norm { .. } | Step::Linear(_), _) => {
                 unreachable!("weights are made step by step")
             }
         };

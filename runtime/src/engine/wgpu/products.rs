@@ -21,9 +21,11 @@ pub(super) struct Scheme {
     rounds_activations: bool,
 }
 
-pub(super) const SCHEMES: [Scheme; 5] = [
+pub(super) const SCHEMES: [Scheme; 6] = [
     Scheme::new("int8-dynamic", true),
     Scheme::new("int8-per-token", true),
+    // Its certificate is of activations of which some are rounded less.
+    Scheme::new("int8-outliers", false),
     Scheme::new("int8-weights", false),
     // Some of its projections are exempted, and it is not said which.
     Scheme::new("int8-mixed", false),

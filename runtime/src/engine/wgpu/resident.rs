@@ -11,11 +11,12 @@ use wgpu::{
 };
 
 use super::gpu::{Gpu, engine_error};
+use super::known::Known;
 use super::schedule::{self, Linear, Part, Step, quads};
 use super::self_test::SelfTest;
 use super::shaders::{Products, Shader};
 use crate::error::Result;
-use crate::network::{Dimensions, Matrix, Network};
+use crate::network::{Dimensions, Matrix};
 
 const WEIGHT: BufferUsages = BufferUsages::STORAGE.union(BufferUsages::COPY_DST);
 /// The storage buffers that every shader reads, after its two uniforms.
@@ -28,8 +29,8 @@ pub(crate) struct Resident {
     pub(super) steps: Vec<Step>,
     /// What the steps bind besides what flows through the network, step by step.
     pub(super) weights: Vec<StepWeights>,
-    pub(super) cosines: Buffer,
-    pub(super) sines: Buffer,
+    /// The cosines and sines of rotary embedding, in networks that have it.
+    pub(super) angles: Option<[Buffer; 2]>,
     pub(super) shaders: Arc<Shaders>,
 }
 
@@ -39,8 +40,11 @@ pub(super) enum StepWeights {
     Embed {
         rows: Buffer,
         scale: Buffer,
+        positions: Option<Buffer>,
     },
-    Attention,
+    Norm(Buffer),
+    /// None: attention and pooling.
+    None,
     Linear {
         weights: Buffer,
         columns: Buffer,
@@ -50,9 +54,9 @@ pub(super) enum StepWeights {
 
 impl Resident {
     /// Compiles the shaders of a network, tests them, and uploads the network.
-    pub(super) fn new(gpu: Gpu, network: &Network<'_>, products: Products) -> Result<Self> {
+    pub(super) fn new(gpu: Gpu, network: &Known<'_>, products: Products) -> Result<Self> {
         let test = SelfTest::of(network, products);
-        let mut needed = schedule::shaders(&steps(&gpu, network, products)?, &network.dimensions);
+        let mut needed = schedule::shaders(&steps(&gpu, network, products)?, network.dimensions());
         needed.extend(test.shaders(gpu.binding_bytes())?);
         let shaders = Arc::new(Shaders::compile(&gpu, &needed)?);
         test.run(&gpu, &shaders)?;
@@ -62,7 +66,7 @@ impl Resident {
     /// Uploads a network, whose shaders must be among those given.
     pub(super) fn build(
         gpu: Gpu,
-        network: &Network<'_>,
+        network: &Known<'_>,
         products: Products,
         shaders: Arc<Shaders>,
     ) -> Result<Self> {
@@ -70,29 +74,29 @@ impl Resident {
         let upload = || {
             let uploads = Uploads { gpu: &gpu };
             let weights = uploads.steps(network, &steps);
-            let cosines = uploads.bytes("rotary.cos", network.cosines);
-            let sines = uploads.bytes("rotary.sin", network.sines);
+            let angles = network.angles();
+            let angles = angles.map(|angles| angles.map(|bytes| uploads.bytes("rotary", bytes)));
             gpu.flush();
-            Ok((weights, cosines, sines))
+            Ok((weights, angles))
         };
-        let (weights, cosines, sines) = gpu.guarded("load the network", upload)?;
+        let (weights, angles) = gpu.guarded("load the network", upload)?;
         Ok(Self {
-            dimensions: network.dimensions.clone(),
+            dimensions: network.dimensions().clone(),
             gpu,
             steps,
             weights,
-            cosines,
-            sines,
+            angles,
             shaders,
         })
     }
 }
 
-fn steps(gpu: &Gpu, network: &Network<'_>, products: Products) -> Result<Vec<Step>> {
+fn steps(gpu: &Gpu, network: &Known<'_>, products: Products) -> Result<Vec<Step>> {
     let steps = network.schedule(gpu.binding_bytes(), products);
     steps.ok_or_else(|| {
         engine_error(&format!(
-            "{} binds at most {} bytes, fewer than one output of a layer takes; use another engine",
+            "{} binds at most {} bytes, fewer than one output of a layer or the positions take; use \
+             another engine",
             gpu.info.name,
             gpu.binding_bytes()
         ))
@@ -193,14 +197,16 @@ struct Uploads<'a> {
 }
 
 impl Uploads<'_> {
-    fn steps(&self, network: &Network<'_>, steps: &[Step]) -> Vec<StepWeights> {
+    fn steps(&self, network: &Known<'_>, steps: &[Step]) -> Vec<StepWeights> {
         let (matrices, norms) = (network.matrices(), network.norms());
         let norms: Vec<Buffer> = norms.iter().map(|norm| self.bytes("norm", norm)).collect();
-        let embedding = &network.embedding;
+        let embedding = network.embedding();
         let scale = match embedding.scale {
             Some(scale) => self.bytes("embedding.scale", scale),
             None => self.bytes("embedding.scale", &ones(embedding.inputs)),
         };
+        let positions = network.positions();
+        let positions = positions.map(|bytes| self.bytes("positions", bytes));
         let row_bytes = embedding.stride * embedding.format.bytes();
         let weights = |step: &Step| match step {
             Step::Embed { ids, .. } => {
@@ -208,9 +214,11 @@ impl Uploads<'_> {
                 StepWeights::Embed {
                     rows: self.bytes("embedding", bytes),
                     scale: scale.clone(),
+                    positions: positions.clone(),
                 }
             }
-            Step::Attention { .. } => StepWeights::Attention,
+            Step::Norm { norm, .. } => StepWeights::Norm(norms[*norm].clone()),
+            Step::Attention { .. } | Step::Pool => StepWeights::None,
             Step::Linear(linear) => {
                 let (weights, columns) = self.linear(matrices[linear.matrix], linear);
                 let norm = linear.norm.map(|norm| norms[norm].clone());

@@ -3,13 +3,15 @@
 //! A matrix that is too large for one binding is split by its outputs into parts, each of which is
 //! a dispatch of its own.
 
+mod encoder;
+
 use std::ops::Range;
 
-use super::shaders::{Format, Mode, Products, Shader, Tiling};
+use super::shaders::{Format, Mode, Products, Shader, Sight, Tiling};
 use crate::network::{Dimensions, Matrix, Network};
 
 /// The buffers that hold what flows through the network. Each has a row for every token, but for
-/// `Query` and `Logits`.
+/// `Query`, `Pooled` and `Logits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Slot {
     /// The token ids.
@@ -18,8 +20,10 @@ pub(super) enum Slot {
     Residual,
     /// Query, key and value side by side, [rows, hidden + 2 * kv width].
     Packed,
-    /// The last layer's queries, [sequences, hidden].
+    /// The last layer's queries, [sequences, hidden]; later what an encoder's pooler gives.
     Query,
+    /// The means of an encoder's sequences, [sequences, hidden].
+    Pooled,
     /// What attention gives, [rows, hidden]; in the last layer [sequences, hidden].
     Mixed,
     /// What is inside the feed-forward block, [rows, intermediate]; in the last layer [sequences,
@@ -30,11 +34,12 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Ids,
         Self::Residual,
         Self::Packed,
         Self::Query,
+        Self::Pooled,
         Self::Mixed,
         Self::Inner,
         Self::Logits,
@@ -44,7 +49,7 @@ impl Slot {
     pub(super) fn row_bytes(self, d: &Dimensions) -> usize {
         match self {
             Self::Ids => 4,
-            Self::Residual | Self::Query | Self::Mixed => 4 * d.hidden,
+            Self::Residual | Self::Query | Self::Pooled | Self::Mixed => 4 * d.hidden,
             Self::Packed => 4 * (d.hidden + 2 * d.kv_width()),
             Self::Inner => 16 * quads(d.intermediate),
             Self::Logits => 16 * quads(d.categories),
@@ -52,9 +57,17 @@ impl Slot {
     }
 
     /// Whether it has a row for every sequence, not for every token.
-    pub(super) fn is_last(self) -> bool {
-        matches!(self, Self::Query | Self::Logits)
+    pub(super) fn is_per_sequence(self) -> bool {
+        matches!(self, Self::Query | Self::Pooled | Self::Logits)
     }
+}
+
+/// Which tokens of every sequence count, in a buffer that has a row for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tokens {
+    All = 0,
+    Last = 1,
+    First = 2,
 }
 
 /// A part of a matrix, as it is bound: ranges of its columns, each filled up to a quad, side by
@@ -78,10 +91,10 @@ pub(super) struct Linear {
     pub(super) format: Format,
     /// Of `Format::Int8`; other formats have no choice.
     pub(super) products: Products,
-    /// Which matrix, in the order of [`Network::matrices`].
+    /// Which matrix, in the order of the network's.
     pub(super) matrix: usize,
     pub(super) part: Part,
-    /// Which norm, in the order of [`Network::norms`].
+    /// Which norm, in the order of the network's.
     pub(super) norm: Option<usize>,
     /// Inputs, before they are filled up to a quad.
     pub(super) inputs: usize,
@@ -89,21 +102,20 @@ pub(super) struct Linear {
     pub(super) y: Slot,
     /// Quads before the first output in a row of `y`.
     pub(super) y_offset: usize,
-    pub(super) x_last: bool,
-    pub(super) y_last: bool,
+    pub(super) x_tokens: Tokens,
+    pub(super) y_tokens: Tokens,
 }
 
 impl Linear {
     /// Quads that are written to a row.
     pub(super) fn outputs(&self) -> usize {
-        match self.mode {
-            Mode::SwiGlu => self.part.width() / 2,
-            Mode::Normed | Mode::Add => self.part.width(),
-        }
+        self.part.width() / self.mode.groups()
     }
 
-    pub(super) fn is_last(&self) -> bool {
-        self.x_last || self.y_last
+    /// Whether it makes a row for every sequence, not for every token.
+    pub(super) fn is_per_sequence(&self) -> bool {
+        let picks = [self.x_tokens, self.y_tokens] != [Tokens::All; 2];
+        picks || self.x.is_per_sequence()
     }
 
     /// The shader that computes it.
@@ -123,7 +135,7 @@ impl Linear {
     pub(super) fn tiling(&self, tokens: u32) -> Tiling {
         const ROW_BY_ROW: u32 = 4;
         const ENOUGH_WORKGROUPS: u32 = 128;
-        let rows = if self.is_last() { 1 } else { tokens };
+        let rows = if self.is_per_sequence() { 1 } else { tokens };
         let (x, y) = self.workgroups(Tiling::Rows64, rows);
         match rows {
             0..=ROW_BY_ROW => Tiling::Row,
@@ -144,10 +156,24 @@ impl Linear {
 /// A dispatch.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Gathers the rows of the embedding that lie in a range of ids.
-    Embed { format: Format, ids: Range<usize> },
-    /// Attention; of the last tokens alone in the last layer.
-    Attention { is_last: bool },
+    /// Gathers the rows of the embedding that lie in a range of ids; with those of the positions,
+    /// where a network has them.
+    Embed {
+        format: Format,
+        ids: Range<usize>,
+        is_placed: bool,
+    },
+    /// Normalises the residual stream in place.
+    Norm {
+        /// Which norm, in the order of the network's.
+        norm: usize,
+        /// Whether the first token of every sequence alone is normalised.
+        is_first: bool,
+    },
+    /// Attention; in the last layer of those tokens alone that are judged.
+    Attention { is_last: bool, sight: Sight },
+    /// The mean of every sequence.
+    Pool,
     /// A linear layer, and what is fused with it.
     Linear(Linear),
 }
@@ -178,22 +204,17 @@ impl Network<'_> {
     /// quad of outputs fits.
     pub(super) fn schedule(&self, binding_bytes: usize, products: Products) -> Option<Vec<Step>> {
         let d = &self.dimensions;
-        let mut schedule = Schedule {
-            steps: Vec::new(),
-            binding_bytes,
-            products,
-            matrix: 0,
-            norm: 0,
-        };
-        schedule.embed(self)?;
+        let mut schedule = Schedule::new(binding_bytes, products);
+        schedule.embed(&self.embedding, false)?;
         for (index, layer) in self.layers.iter().enumerate() {
             let is_last = index + 1 == d.layers;
+            let judged = if is_last { Tokens::Last } else { Tokens::All };
             match &layer.attention_input[..] {
                 [packed] => schedule.linear(
                     packed,
                     Mode::Normed,
-                    (Slot::Residual, false),
-                    (Slot::Packed, false),
+                    (Slot::Residual, Tokens::All),
+                    (Slot::Packed, Tokens::All),
                     0,
                 )?,
                 [query, kv] => {
@@ -201,8 +222,8 @@ impl Network<'_> {
                     schedule.linear(
                         query,
                         Mode::Normed,
-                        (Slot::Residual, is_last),
-                        (y, false),
+                        (Slot::Residual, judged),
+                        (y, Tokens::All),
                         0,
                     )?;
                     // Both are made of the same normalised tokens.
@@ -211,42 +232,42 @@ impl Network<'_> {
                     schedule.linear(
                         kv,
                         Mode::Normed,
-                        (Slot::Residual, false),
-                        (Slot::Packed, false),
+                        (Slot::Residual, Tokens::All),
+                        (Slot::Packed, Tokens::All),
                         at,
                     )?;
                 }
                 _ => return None,
             }
-            schedule.steps.push(Step::Attention { is_last });
-            let last = is_last;
+            let sight = Sight::Back;
+            schedule.steps.push(Step::Attention { is_last, sight });
             schedule.linear(
                 &layer.attention_output,
                 Mode::Add,
-                (Slot::Mixed, false),
-                (Slot::Residual, last),
+                (Slot::Mixed, Tokens::All),
+                (Slot::Residual, judged),
                 0,
             )?;
             schedule.linear(
                 &layer.gate_up,
                 Mode::SwiGlu,
-                (Slot::Residual, last),
-                (Slot::Inner, false),
+                (Slot::Residual, judged),
+                (Slot::Inner, Tokens::All),
                 0,
             )?;
             schedule.linear(
                 &layer.down,
                 Mode::Add,
-                (Slot::Inner, false),
-                (Slot::Residual, last),
+                (Slot::Inner, Tokens::All),
+                (Slot::Residual, judged),
                 0,
             )?;
         }
         schedule.linear(
             &self.score,
             Mode::Normed,
-            (Slot::Residual, true),
-            (Slot::Logits, false),
+            (Slot::Residual, Tokens::Last),
+            (Slot::Logits, Tokens::All),
             0,
         )?;
         Some(schedule.steps)
@@ -262,15 +283,28 @@ struct Schedule {
 }
 
 impl Schedule {
-    fn embed(&mut self, network: &Network<'_>) -> Option<()> {
-        let (format, d) = (network.embedding.format, &network.dimensions);
-        let rows = self.binding_bytes / (d.hidden * format.bytes());
+    fn new(binding_bytes: usize, products: Products) -> Self {
+        Self {
+            steps: Vec::new(),
+            binding_bytes,
+            products,
+            matrix: 0,
+            norm: 0,
+        }
+    }
+
+    fn embed(&mut self, embedding: &Matrix<'_>, is_placed: bool) -> Option<()> {
+        let (format, vocabulary) = (embedding.format, embedding.inputs);
+        let rows = self.binding_bytes / (embedding.stride * format.bytes());
         if rows == 0 {
             return None;
         }
-        for start in (0..d.vocabulary).step_by(rows) {
-            let ids = start..(start + rows).min(d.vocabulary);
-            self.steps.push(Step::Embed { format, ids });
+        for start in (0..vocabulary).step_by(rows) {
+            self.steps.push(Step::Embed {
+                format,
+                ids: start..(start + rows).min(vocabulary),
+                is_placed,
+            });
         }
         Some(())
     }
@@ -279,17 +313,11 @@ impl Schedule {
         &mut self,
         matrix: &Matrix<'_>,
         mode: Mode,
-        (x, x_last): (Slot, bool),
-        (y, y_last): (Slot, bool),
+        (x, x_tokens): (Slot, Tokens),
+        (y, y_tokens): (Slot, Tokens),
         y_offset: usize,
     ) -> Option<()> {
-        let norm = match mode {
-            Mode::Normed | Mode::SwiGlu => {
-                self.norm += 1;
-                Some(self.norm - 1)
-            }
-            Mode::Add => None,
-        };
+        let norm = mode.normalises().then(|| self.next_norm());
         let mut y_offset = y_offset;
         for part in parts(matrix, mode, self.binding_bytes)? {
             let linear = Linear {
@@ -303,8 +331,8 @@ impl Schedule {
                 x,
                 y,
                 y_offset,
-                x_last,
-                y_last,
+                x_tokens,
+                y_tokens,
             };
             y_offset += linear.outputs();
             self.steps.push(Step::Linear(linear));
@@ -312,15 +340,17 @@ impl Schedule {
         self.matrix += 1;
         Some(())
     }
+
+    fn next_norm(&mut self) -> usize {
+        self.norm += 1;
+        self.norm - 1
+    }
 }
 
 /// Splits a matrix by its outputs, so that every part fits in a binding.
 fn parts(matrix: &Matrix<'_>, mode: Mode, binding_bytes: usize) -> Option<Vec<Part>> {
     let outputs = matrix.columns.len();
-    let groups = match mode {
-        Mode::SwiGlu => 2,
-        Mode::Normed | Mode::Add => 1,
-    };
+    let groups = mode.groups();
     // Of every group of columns, this many quads fit.
     let quad_bytes = quads(matrix.inputs) * 4 * matrix.format.bytes() * 4;
     let fit = binding_bytes / (quad_bytes * groups) * 4;
@@ -346,8 +376,12 @@ pub(super) fn shaders(steps: &[Step], d: &Dimensions) -> Vec<Shader> {
     let mut shaders = Vec::new();
     for step in steps {
         match step {
-            Step::Embed { format, .. } => shaders.push(Shader::Embed(*format)),
-            Step::Attention { is_last } => shaders.push(attention(*is_last, d)),
+            Step::Embed {
+                format, is_placed, ..
+            } => shaders.push(embed(*format, *is_placed)),
+            Step::Norm { .. } => shaders.push(Shader::Norm),
+            Step::Pool => shaders.push(Shader::Pool),
+            Step::Attention { is_last, sight } => shaders.push(attention(*is_last, *sight, d)),
             Step::Linear(linear) => {
                 shaders.extend(Tiling::ALL.map(|tiling| linear.shader(tiling)));
             }
@@ -356,10 +390,17 @@ pub(super) fn shaders(steps: &[Step], d: &Dimensions) -> Vec<Shader> {
     shaders
 }
 
-pub(super) fn attention(is_last: bool, d: &Dimensions) -> Shader {
+pub(super) fn embed(format: Format, is_placed: bool) -> Shader {
+    match is_placed {
+        true => Shader::EmbedPlaced(format),
+        false => Shader::Embed(format),
+    }
+}
+
+pub(super) fn attention(is_last: bool, sight: Sight, d: &Dimensions) -> Shader {
     let head_size = d.head_size;
     match is_last {
-        true => Shader::LastAttention { head_size },
-        false => Shader::Attention { head_size },
+        true => Shader::LastAttention { head_size, sight },
+        false => Shader::Attention { head_size, sight },
     }
 }

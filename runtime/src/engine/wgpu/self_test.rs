@@ -1,4 +1,4 @@
-//! Tests whether an adapter can be trusted: on a small known network it must give what plain loops
+//! Tests whether an adapter can be trusted: on small known networks it must give what plain loops
 //! give.
 //!
 //! The test runs the shaders that a network will run, with every way to divide the work of each. No
@@ -7,15 +7,15 @@
 use std::sync::Arc;
 
 use super::gpu::{Gpu, engine_error};
+use super::known::Known;
+use super::made_up::{Family, MadeUp};
 use super::plan::Plan;
 use super::resident::{Resident, Shaders};
 use super::schedule::{Step, shaders};
-use super::shaders::{FORMATS, Format, Products, Shader, Tiling};
+use super::shaders::{Format, Products, Shader, Tiling};
 use crate::engine::batch::TokenBatch;
 use crate::error::Result;
-use crate::network::Network;
-use crate::network::reference;
-use crate::network::sample::{EPSILON, Sample};
+use crate::network::sample::Sample;
 
 /// How far a logit may lie from what plain loops give. Logits are of the order of 1, and only the
 /// order and the rounding of f32 sums and the last digits of `exp` differ: under 1e-5 where it was
@@ -34,25 +34,33 @@ const ALL_WAYS: [(Format, Products); 3] = [
     (Format::F32, Products::F32),
 ];
 
-/// What a network needs tested: its width of a head, and how its matrices are stored and multiplied
-/// by.
+/// What a network needs tested: its family, its width of a head, and how its matrices are stored
+/// and multiplied by.
 #[derive(Clone, Debug)]
 pub(super) struct SelfTest {
-    samples: Vec<(Sample, Products)>,
+    samples: Vec<(MadeUp, Products)>,
 }
 
 impl SelfTest {
     /// The test of what `network` will use.
-    pub(super) fn of(network: &Network<'_>, products: Products) -> Self {
+    pub(super) fn of(network: &Known<'_>, products: Products) -> Self {
         let used = |(format, way): &(Format, Products)| {
             let mut matrices = network.matrices();
             matrices.pop(); // the head
             let mut matrices = matrices.iter();
             matrices.any(|matrix| matrix.format == *format && matrix.products(products) == *way)
         };
+        let family = match network {
+            Known::Decoder(_) => Family::Decoder,
+            Known::Encoder(encoder) => Family::Encoder {
+                pooling: encoder.form.pooling,
+                activation: encoder.form.activation,
+                has_pooler: encoder.pooler.is_some(),
+            },
+        };
         Self::new(
-            network.dimensions.head_size,
-            network.embedding.format,
+            (family, network.dimensions().head_size),
+            network.embedding().format,
             ALL_WAYS.into_iter().filter(used),
         )
     }
@@ -62,18 +70,20 @@ impl SelfTest {
     pub(super) fn general(multiplies_int8: bool) -> Self {
         let used =
             |(_, products): &(Format, Products)| multiplies_int8 || *products == Products::F32;
-        Self::new(64, Format::Int8, ALL_WAYS.into_iter().filter(used))
+        let ways = ALL_WAYS.into_iter().filter(used);
+        Self::new((Family::Decoder, 64), Format::Int8, ways)
     }
 
     fn new(
-        head_size: usize,
+        (family, head_size): (Family, usize),
         embedding: Format,
         ways: impl IntoIterator<Item = (Format, Products)>,
     ) -> Self {
         let sample = |matrices| Sample {
             layers: 2,
             heads: 2,
-            kv_heads: 1,
+            // An encoder's heads share nothing.
+            kv_heads: if family == Family::Decoder { 1 } else { 2 },
             head_size,
             intermediate: 37,
             vocabulary: 50,
@@ -82,11 +92,15 @@ impl SelfTest {
             embedding,
             matrices,
             splits_query: false,
+            outliers: None,
         };
         Self {
             samples: ways
                 .into_iter()
-                .map(|(format, products)| (sample(format), products))
+                .map(|(format, products)| {
+                    let sample = sample(format);
+                    (MadeUp { sample, family }, products)
+                })
                 .collect(),
         }
     }
@@ -96,11 +110,11 @@ impl SelfTest {
         let mut all = Vec::new();
         for (sample, products) in &self.samples {
             let file = sample.file();
-            let network = Network::read(super::NAME, &file, EPSILON, FORMATS)?;
+            let network = sample.read(&file)?;
             let steps: Vec<Step> = network
                 .schedule(binding_bytes, *products)
                 .unwrap_or_default();
-            all.extend(shaders(&steps, &network.dimensions));
+            all.extend(shaders(&steps, network.dimensions()));
         }
         Ok(all)
     }
@@ -111,10 +125,10 @@ impl SelfTest {
         let mut largest = 0.0_f32;
         for (sample, products) in &self.samples {
             let file = sample.file();
-            let network = Network::read(super::NAME, &file, EPSILON, FORMATS)?;
+            let network = sample.read(&file)?;
             let rows = ids.chunks(TOKENS);
             let expected: Vec<f32> = rows
-                .flat_map(|ids| reference::forward(&network, *products, ids))
+                .flat_map(|ids| network.expected(*products, ids))
                 .collect();
             let tolerance = match products {
                 Products::F32 => TOLERANCE,

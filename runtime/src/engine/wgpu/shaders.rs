@@ -25,6 +25,8 @@ const DOTS: &str = include_str!("shaders/dots.wgsl");
 const TILED_DOTS: &str = include_str!("shaders/tiled_dots.wgsl");
 const ROW_DOTS: &str = include_str!("shaders/row_dots.wgsl");
 const ATTENTION: &str = include_str!("shaders/attention.wgsl");
+const NORM: &str = include_str!("shaders/norm.wgsl");
+const POOL: &str = include_str!("shaders/pool.wgsl");
 
 /// Invocations of a workgroup of attention.
 const ATTENTION_THREADS: usize = 128;
@@ -54,6 +56,37 @@ pub(super) enum Mode {
     Add,
     /// Normalises its input, and writes `silu(gate) * up`.
     SwiGlu,
+    /// Writes.
+    Plain,
+    /// Writes what an activation makes of it.
+    Gelu,
+    /// The same with the approximation of it.
+    GeluTanh,
+    /// Writes its tanh.
+    Tanh,
+}
+
+impl Mode {
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 7] = [
+        Self::Normed,
+        Self::Add,
+        Self::SwiGlu,
+        Self::Plain,
+        Self::Gelu,
+        Self::GeluTanh,
+        Self::Tanh,
+    ];
+
+    /// Whether it normalises its input.
+    pub(super) fn normalises(self) -> bool {
+        matches!(self, Self::Normed | Self::SwiGlu)
+    }
+
+    /// The groups of outputs that make one.
+    pub(super) fn groups(self) -> usize {
+        if self == Self::SwiGlu { 2 } else { 1 }
+    }
 }
 
 /// How a linear layer divides its work.
@@ -77,12 +110,18 @@ impl Tiling {
             Self::Rows16 => (16, 32),
             Self::Rows64 => (64, 32),
         };
-        match mode {
-            // Gate and up make one output.
-            Mode::SwiGlu => (rows, quads / 2),
-            Mode::Normed | Mode::Add => (rows, quads),
-        }
+        // Gate and up make one output.
+        (rows, quads / mode.groups() as u32)
     }
+}
+
+/// Which tokens a token sees, and what tells attention where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Sight {
+    /// Itself and those before it, by rotary embedding: a decoder.
+    Back,
+    /// All; attention is not told: an encoder.
+    All,
 }
 
 /// A shader.
@@ -90,19 +129,27 @@ impl Tiling {
 pub(super) enum Shader {
     /// Gathers rows of the embedding.
     Embed(Format),
+    /// The same, and adds those of the positions.
+    EmbedPlaced(Format),
+    /// Normalises rows to a mean of 0 and a variance of 1.
+    Norm,
+    /// The mean of a sequence's rows.
+    Pool,
     /// A linear layer with all that is fused with it.
     Linear(Tiling, Format, Mode),
     /// As `Linear` with int8 weights, for [`Products::Int8`].
     LinearDots(Tiling, Mode),
-    /// Attention with rotary embedding, of all tokens.
+    /// Attention of all tokens.
     Attention {
         /// Width of a head.
         head_size: usize,
+        sight: Sight,
     },
-    /// Attention of the last token alone to all tokens.
+    /// Attention of one token of a sequence, its last or its first, to all.
     LastAttention {
         /// Width of a head.
         head_size: usize,
+        sight: Sight,
     },
 }
 
@@ -111,10 +158,15 @@ impl Shader {
     pub(super) fn source(self) -> String {
         let int8 = |format| format == Format::Int8;
         match self {
-            Self::Embed(format) => {
-                let constants = Constants::default().flag("INT8", int8(format)).word(format);
+            Self::Embed(format) | Self::EmbedPlaced(format) => {
+                let constants = Constants::default()
+                    .flag("INT8", int8(format))
+                    .flag("PLACED", matches!(self, Self::EmbedPlaced(_)))
+                    .word(format);
                 constants.expand(&[COMMON, EMBED, WEIGHTS])
             }
+            Self::Norm => Constants::default().expand(&[COMMON, NORM]),
+            Self::Pool => Constants::default().expand(&[COMMON, POOL]),
             Self::Linear(tiling, format, mode) => {
                 let constants = Constants::linear(tiling, mode)
                     .flag("INT8", int8(format))
@@ -133,10 +185,11 @@ impl Shader {
                 };
                 constants.expand(&[COMMON, LINEAR, DOTS, main])
             }
-            Self::Attention { head_size } | Self::LastAttention { head_size } => {
+            Self::Attention { head_size, sight } | Self::LastAttention { head_size, sight } => {
                 let keys = keys_at_a_time(head_size);
                 let constants = Constants::default()
                     .flag("LAST", matches!(self, Self::LastAttention { .. }))
+                    .flag("BACK", sight == Sight::Back)
                     .number("WIDTH", head_size / 4)
                     .number("HALF", head_size / 8)
                     .number("KEYS", keys)
@@ -150,10 +203,10 @@ impl Shader {
     /// Invocations that share a query of a head.
     pub(super) fn split(self) -> usize {
         match self {
-            Self::Attention { head_size } => keys_at_a_time(head_size).min(4),
+            Self::Attention { head_size, .. } => keys_at_a_time(head_size).min(4),
             // There are few queries: only the keys can keep a workgroup busy.
-            Self::LastAttention { head_size } => keys_at_a_time(head_size),
-            Self::Embed(_) | Self::Linear(..) | Self::LinearDots(..) => 1,
+            Self::LastAttention { head_size, .. } => keys_at_a_time(head_size),
+            _ => 1,
         }
     }
 
@@ -191,9 +244,12 @@ impl Constants {
     /// What linear layers of every format have in common.
     fn linear(tiling: Tiling, mode: Mode) -> Self {
         Self::default()
-            .flag("NORM", mode != Mode::Add)
+            .flag("NORM", mode.normalises())
             .flag("ADD", mode == Mode::Add)
             .flag("SWIGLU", mode == Mode::SwiGlu)
+            .flag("GELU", mode == Mode::Gelu)
+            .flag("GELU_TANH", mode == Mode::GeluTanh)
+            .flag("TANH", mode == Mode::Tanh)
             .number("TM", tiling.size(mode).0 as usize / 16)
     }
 
@@ -289,17 +345,22 @@ pub(super) mod tests {
 
     /// Every shader that any network can ask for, but for head sizes, of which these are a sample.
     pub(in super::super) fn all() -> Vec<Shader> {
-        let mut shaders = [Format::F32, Format::Int8].map(Shader::Embed).to_vec();
+        let mut shaders = vec![Shader::Norm, Shader::Pool];
+        for format in [Format::F32, Format::Int8] {
+            shaders.extend([Shader::Embed(format), Shader::EmbedPlaced(format)]);
+        }
         for tiling in Tiling::ALL {
-            for mode in [Mode::Normed, Mode::Add, Mode::SwiGlu] {
+            for mode in Mode::ALL {
                 shaders.push(Shader::Linear(tiling, Format::F32, mode));
                 shaders.push(Shader::Linear(tiling, Format::Int8, mode));
                 shaders.push(Shader::LinearDots(tiling, mode));
             }
         }
         for head_size in [8, 16, 32, 64, 80, 96, crate::network::MAX_HEAD_SIZE] {
-            shaders.push(Shader::Attention { head_size });
-            shaders.push(Shader::LastAttention { head_size });
+            for sight in [Sight::Back, Sight::All] {
+                shaders.push(Shader::Attention { head_size, sight });
+                shaders.push(Shader::LastAttention { head_size, sight });
+            }
         }
         shaders
     }

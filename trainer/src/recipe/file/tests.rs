@@ -30,6 +30,8 @@ fn every_recipe_of_the_project_is_valid() {
         "demo",
         "duoguard-0_5b",
         "game",
+        "game-gpu",
+        "game-mini",
         "mini",
         "seed-all",
         "seed-en",
@@ -76,7 +78,7 @@ fn what_is_for_encoders_alone_is_refused_elsewhere() {
 /// Every key of an optimizer, in every stage.
 #[test]
 fn keys_of_an_optimizer_are_checked_like_others() {
-    let demo = include_str!("../../../../recipes/demo.toml");
+    let demo = include_str!("../../../../recipes/game-mini.toml");
     for table in STAGE_TABLES {
         let start = demo.find(&format!("[{table}]\n")).unwrap();
         let line = demo[..start].matches('\n').count() + 1;
@@ -111,6 +113,45 @@ fn players_that_do_not_fit_are_refused() {
         found.contains("game.judge.kind: expected a [classifier.teacher]"),
         "{found}"
     );
+}
+
+#[test]
+fn kinds_and_languages_fit_the_players() {
+    let demo = include_str!("../../../../recipes/demo.toml");
+    let with = |from: &str, to: &str| {
+        assert!(demo.contains(from), "{from}");
+        error(&demo.replacen(from, to, 1))
+    };
+    let found = with("proposals = 2", "kinds = [\"twin\"]\nproposals = 2");
+    assert!(
+        found.contains("game.kinds: expected prompt alone"),
+        "{found}"
+    );
+    let found = with("proposals = 2", "kinds = []\nproposals = 2");
+    assert!(
+        found.contains("game.kinds: expected at least one"),
+        "{found}"
+    );
+    let found = with("proposals = 2", "kinds = [\"poem\"]\nproposals = 2");
+    assert!(found.contains("poem"), "{found}");
+    let found = with("[\"de\", \"fr\", \"es\"]", "[\"de\", \"en\"]");
+    assert!(found.contains("game.languages: expected no en"), "{found}");
+    assert!(with("replay = 3", "replay = 0").contains("game.replay: expected 1 to 100"));
+    let table = "[game.calibration]\nrows = 4\nleast_precision = 0.5\n[game.judge]";
+    let found = with("[game.judge]", table);
+    assert!(
+        found.contains("game.calibration.rows: expected at least 8"),
+        "{found}"
+    );
+
+    let game = include_str!("../../../../recipes/game.toml");
+    let recipe = Recipe::parse(Path::new("r.toml"), game).unwrap();
+    assert!(recipe.start.encoder().is_some() && recipe.game.is_some());
+    let from = game.find("[game.generator]").unwrap();
+    let to = game.find("[game.judge]").unwrap();
+    let own = &demo[demo.find("[game.generator]").unwrap()..demo.find("[game.judge]").unwrap()];
+    let found = error(&format!("{}{own}{}", &game[..from], &game[to..]));
+    assert!(found.contains("expected"), "{found}");
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn matrix(inputs: usize, columns: usize, bytes: &[u8]) -> Packed {
         bytes,
         scale: Some(&ones),
         bias: None,
+        outliers: None,
     };
     Packed::new(&matrix, true, Order::AsTheyAre)
 }
@@ -62,6 +63,8 @@ fn integer_sums_are_exact_at_odd_sizes() {
                         stride,
                         bytes: &x,
                         scales: &vec![1.0; rows],
+                        outliers: &[],
+                        outlier_scales: &[],
                         floats: &[],
                     },
                     matrix: &packed,
@@ -134,6 +137,7 @@ fn rounding_is_to_the_nearest_and_says_what_is_not_finite() {
             stride: 32,
             bytes: &mut bytes,
             scales: &mut scales,
+            apart: None,
         });
         for (row, bytes) in [(0, &bytes[..32]), (3, &bytes[96..128])] {
             for (x, byte) in rows[row].iter().zip(bytes) {

@@ -102,6 +102,7 @@ fn rate(kernel: Chosen, inputs: usize, columns: usize, rows: usize) -> f64 {
         bytes: &weights,
         scale: None,
         bias: None,
+        outliers: None,
     };
     let packed = Packed::new(&matrix, true, Order::AsTheyAre);
     let stride = inputs.next_multiple_of(64);
@@ -114,6 +115,8 @@ fn rate(kernel: Chosen, inputs: usize, columns: usize, rows: usize) -> f64 {
                 stride,
                 bytes: &x,
                 scales: &scales,
+                outliers: &[],
+                outlier_scales: &[],
                 floats: &[],
             },
             matrix: &packed,

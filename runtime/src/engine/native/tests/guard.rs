@@ -45,6 +45,7 @@ fn nothing_behind_a_buffer_is_touched() {
             bytes: &weights,
             scale: scales.as_deref(),
             bias: None,
+            outliers: None,
         };
         let packed = Packed::new(&matrix, true, Order::AsTheyAre);
         let stride = inputs.next_multiple_of(4);
@@ -63,6 +64,8 @@ fn nothing_behind_a_buffer_is_touched() {
                     stride,
                     bytes: x,
                     scales: &vec![1.0; rows],
+                    outliers: &[],
+                    outlier_scales: &[],
                     floats: &[],
                 },
                 matrix: &packed,

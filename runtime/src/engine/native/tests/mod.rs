@@ -4,5 +4,6 @@ mod alone;
 mod cost;
 mod encoders;
 mod guard;
+mod outliers;
 mod streams;
 mod whole;

@@ -26,6 +26,7 @@ pub(super) const SAMPLE: Sample = Sample {
     embedding: Format::Int8,
     matrices: Format::Int8,
     splits_query: true,
+    outliers: None,
 };
 
 pub(super) fn network(sample: &Sample, rounds: bool) -> Resident {
@@ -70,6 +71,7 @@ pub(super) fn run(
         network,
         kernel,
         shape,
+        inputs: None,
     };
     // Twice, so that the second finds what the first has left in the arena.
     forward.run(
@@ -191,8 +193,9 @@ proptest! {
         threads in 1_usize..5,
         seed in 0_u32..1000,
         kernel in 0..KERNELS.len(),
+        outliers in prop_oneof![Just(None), (1_usize..20).prop_map(Some), Just(Some(200))],
     ) {
-        let network = network(&SAMPLE, true);
+        let network = network(&Sample { outliers, ..SAMPLE }, true);
         let Some(kernel) = Chosen::of(&KERNELS[kernel]) else { return Ok(()) };
         let ids: Vec<u32> = (0..(rows * tokens) as u32).map(|i| (i * 31 + seed * i / 7) % 61).collect();
         let together = run(&network, kernel, threads, rows, &ids);

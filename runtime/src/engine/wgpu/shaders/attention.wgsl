@@ -1,5 +1,5 @@
-// Causal grouped-query attention with rotary embedding and an online softmax: no matrix of scores
-// is ever written.
+// Grouped-query attention with an online softmax: no matrix of scores is ever written. In decoders
+// it is causal and has rotary embedding; in encoders every token sees all.
 //
 // A workgroup serves one key/value head. Its items are pairs of a query and a head of that group;
 // SPLIT invocations share an item, each taking every SPLIT-th key with a softmax of its own, and
@@ -24,8 +24,10 @@ struct Attention {
 @group(0) @binding(1) var<uniform> op: Attention;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> kv: array<vec4<f32>>;
+//# if BACK
 @group(0) @binding(4) var<storage, read> cosines: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> sines: array<vec4<f32>>;
+//# end
 @group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
 
 const WIDTH: u32 = $WIDTHu;
@@ -59,20 +61,36 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //# else
     let is_item = item < op.group * tokens;
     let query = min(item / op.group, tokens - 1u);
+//# if BACK
     let last_key = min((group.x * ITEMS + ITEMS - 1u) / op.group, tokens - 1u);
+//# else
+    let last_key = tokens - 1u;
+//# end
     let row = first_token + query;
+//# end
+//# if BACK
+    let last_seen = query;
+//# else
+    let last_seen = tokens - 1u;
 //# end
     let head = kv_head * op.group + item % op.group;
 
     let q_start = row * op.q_stride + head * WIDTH;
+//# if BACK
     let q_angle = query * HALF;
+//# end
 //# repeat i HALF
     let qa$i = q[q_start + $iu];
     let qb$i = q[q_start + HALF + $iu];
+//# if BACK
     let qc$i = cosines[q_angle + $iu] * op.scale;
     let qs$i = sines[q_angle + $iu] * op.scale;
     let qx$i = qa$i * qc$i - qb$i * qs$i;
     let qy$i = qb$i * qc$i + qa$i * qs$i;
+//# else
+    let qx$i = qa$i * op.scale;
+    let qy$i = qb$i * op.scale;
+//# end
     var sx$i = vec4<f32>(0.0);
     var sy$i = vec4<f32>(0.0);
 //# end
@@ -86,18 +104,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let start = (first_token + key) * op.kv_stride + kv_head * WIDTH + i;
                 let a = kv[start + op.k_offset];
                 let b = kv[start + op.k_offset + HALF];
+                let local = place / HALF;
+//# if BACK
                 let c = cosines[key * HALF + i];
                 let s = sines[key * HALF + i];
-                let local = place / HALF;
                 room[local * (WIDTH + 1u) + i] = a * c - b * s;
                 room[local * (WIDTH + 1u) + HALF + i] = b * c + a * s;
+//# else
+                room[local * (WIDTH + 1u) + i] = a;
+                room[local * (WIDTH + 1u) + HALF + i] = b;
+//# end
                 room[VALUES + local * WIDTH + i] = kv[start + op.v_offset];
                 room[VALUES + local * WIDTH + HALF + i] = kv[start + op.v_offset + HALF];
             }
         }
         workgroupBarrier();
         for (var j = part; j < KEYS; j += SPLIT) {
-            if is_item && base + j <= query {
+            if is_item && base + j <= last_seen {
                 let k = j * (WIDTH + 1u);
                 let v = VALUES + j * WIDTH;
                 var score = 0.0;

@@ -1,5 +1,5 @@
-// residual[row] = weights[ids[row]] * scale[ids[row]], for the rows of the table that this binding
-// holds.
+// residual[row] = weights[ids[row]] * scale[ids[row]] + positions[token], for the rows of the table
+// that this binding holds; positions where the network has them.
 
 struct Embed {
     // Quads of a row.
@@ -13,6 +13,9 @@ struct Embed {
 @group(0) @binding(2) var<storage, read> ids: array<u32>;
 @group(0) @binding(3) var<storage, read> weights: array<$WORD>;
 @group(0) @binding(4) var<storage, read> scale: array<f32>;
+//# if PLACED
+@group(0) @binding(5) var<storage, read> positions: array<vec4<f32>>;
+//# end
 @group(0) @binding(6) var<storage, read_write> residual: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
@@ -24,5 +27,9 @@ fn main(@builtin(global_invocation_id) place: vec3<u32>) {
     if place.x >= op.width || local >= op.count {
         return;
     }
-    residual[row * op.width + place.x] = weight(local * op.width + place.x) * scale[id];
+    var value = weight(local * op.width + place.x) * scale[id];
+//# if PLACED
+    value += positions[row % shape.tokens * op.width + place.x];
+//# end
+    residual[row * op.width + place.x] = value;
 }

@@ -10,10 +10,11 @@ struct Linear {
     y_offset: u32,
     // Quads of a row of weights.
     width: u32,
-    // Whether only the last token of every sequence is read, or written; the other side then has a
-    // row a sequence.
-    x_last: u32,
-    y_last: u32,
+    // Which tokens of a sequence are read, and written: 0 all, 1 the last, 2 the first.
+    x_tokens: u32,
+    y_tokens: u32,
+    // Whether there is a row for every sequence, not for every token.
+    is_per_sequence: u32,
     // Values that the mean square is taken over, and what is added to it.
     mean_over: f32,
     epsilon: f32,
@@ -28,12 +29,13 @@ struct Linear {
 @group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
 
 fn row_count() -> u32 {
-    return select(shape.rows * shape.tokens, shape.rows, (op.x_last | op.y_last) != 0u);
+    return select(shape.rows * shape.tokens, shape.rows, op.is_per_sequence != 0u);
 }
 
-// Where a row lies in a buffer that has a row for every token, if only the last tokens count.
-fn place_of(row: u32, is_last: u32) -> u32 {
-    return select(row, (row + 1u) * shape.tokens - 1u, is_last != 0u);
+// Where a row lies in a buffer that has a row for every token, if only some tokens count.
+fn place_of(row: u32, tokens: u32) -> u32 {
+    let first = row * shape.tokens;
+    return select(row, select(first, first + shape.tokens - 1u, tokens == 1u), tokens != 0u);
 }
 
 // Each invocation makes two quads of a row. The second lies further along in y, or, for SwiGLU, is
@@ -51,7 +53,7 @@ fn finish(sum: vec4<f32>, column: u32, row_scale: f32) -> vec4<f32> {
 }
 
 fn store(row: u32, quad: u32, first: vec4<f32>, second: vec4<f32>, row_scale: f32) {
-    let start = place_of(row, op.y_last) * op.y_stride + op.y_offset;
+    let start = place_of(row, op.y_tokens) * op.y_stride + op.y_offset;
 //# if SWIGLU
     if quad < op.outputs {
         let gate = finish(first, quad, row_scale);
@@ -72,11 +74,44 @@ fn put(start: u32, quad: u32, sum: vec4<f32>, row_scale: f32) {
 //# if ADD
         y[start + quad] += value;
 //# else
-        y[start + quad] = value;
+        y[start + quad] = activated(value);
 //# end
     }
 }
 //# end
+
+//# if GELU
+// The normal distribution's cumulative function of x, times x. By Abramowitz and Stegun, 7.1.26,
+// which is off by 1.5e-7.
+fn activated(x: vec4<f32>) -> vec4<f32> {
+    let size = abs(x) * 0.70710678;
+    let t = 1.0 / (1.0 + 0.3275911 * size);
+    let sum = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+    let error = sign(x) * (1.0 - sum * exp(-size * size));
+    return 0.5 * x * (1.0 + error);
+}
+//# else
+//# if GELU_TANH
+fn activated(x: vec4<f32>) -> vec4<f32> {
+    return 0.5 * x * (1.0 + bounded_tanh(0.7978845608 * (x + 0.044715 * x * x * x)));
+}
+//# else
+//# if TANH
+fn activated(x: vec4<f32>) -> vec4<f32> {
+    return bounded_tanh(x);
+}
+//# else
+fn activated(x: vec4<f32>) -> vec4<f32> {
+    return x;
+}
+//# end
+//# end
+//# end
+
+// Beyond 10 the tanh of a float is 1; drivers may make it of powers that are infinite.
+fn bounded_tanh(x: vec4<f32>) -> vec4<f32> {
+    return tanh(clamp(x, vec4<f32>(-10.0), vec4<f32>(10.0)));
+}
 
 // One quad of normalised x, but for the division by the root mean square, which waits until the
 // squares are summed.

@@ -17,7 +17,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let quad = group.x * 16u + tx;
 //# end
     let second = second_quad(quad);
-    let x_start = place_of(group.y, op.x_last) * op.x_stride;
+    let x_start = place_of(group.y, op.x_tokens) * op.x_stride;
     let has_first = quad < op.outputs;
     let has_second = second < op.width;
     var first_sum = vec4<f32>(0.0);

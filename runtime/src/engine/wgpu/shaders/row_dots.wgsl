@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let quad = group.x * 16u + tx;
 //# end
     let second = second_quad(quad);
-    let x_start = place_of(group.y, op.x_last) * op.x_stride;
+    let x_start = place_of(group.y, op.x_tokens) * op.x_stride;
 
     // The row is read twice: it cannot be rounded before its largest value is known.
     var largest = 0.0;

@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let load_row = first_row + index / 4u;
     let load_quad = index % 4u;
     let loads = index < ROWS * 4u && load_row < rows;
-    let x_start = place_of(load_row, op.x_last) * op.x_stride;
+    let x_start = place_of(load_row, op.x_tokens) * op.x_stride;
     var square = 0.0;
 
 //# repeat r TM

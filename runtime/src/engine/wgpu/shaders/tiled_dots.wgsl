@@ -32,7 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let read_row = index / LANES;
     let lane = index % LANES;
     let reads = first_row + read_row < rows;
-    let x_start = place_of(first_row + read_row, op.x_last) * op.x_stride;
+    let x_start = place_of(first_row + read_row, op.x_tokens) * op.x_stride;
     var largest = 0.0;
     var square = 0.0;
     if reads {

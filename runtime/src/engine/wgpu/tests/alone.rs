@@ -7,14 +7,14 @@ use wgpu::{BindGroupDescriptor, BindGroupEntry, BufferUsages, MapMode};
 use super::gpu;
 use crate::engine::wgpu::gpu::Gpu;
 use crate::engine::wgpu::plan::{
-    AttentionUniform, EmbedUniform, LinearUniform, ShapeUniform, dispatch,
+    AttentionUniform, EmbedUniform, LinearUniform, NormUniform, PoolUniform, ShapeUniform, dispatch,
 };
 use crate::engine::wgpu::resident::{Shaders, columns, gathered};
-use crate::engine::wgpu::schedule::{Linear, Part, Slot, Step, attention, quads};
-use crate::engine::wgpu::shaders::{Format, Mode, Products, Shader, Tiling};
-use crate::network::reference;
+use crate::engine::wgpu::schedule::{Linear, Part, Slot, Step, Tokens, attention, quads};
+use crate::engine::wgpu::shaders::{Format, Mode, Products, Shader, Sight, Tiling};
+use crate::network::encoder::{Activation, Norm};
 use crate::network::sample::{EPSILON, Noise};
-use crate::network::{Dimensions, Matrix};
+use crate::network::{Dimensions, Matrix, reference, reference_encoder};
 
 const TOLERANCE: f32 = 1e-4;
 /// What an output holds before a shader writes to it; what it must hold still where none should.
@@ -151,8 +151,14 @@ fn embed_takes_the_rows_of_its_part() {
             bytes: &rows,
             scale: Some(&scale),
             bias: None,
+            outliers: None,
         };
-        for ids in [vec![36_u32], vec![0, 10, 36, 9, 20, 19, 0]] {
+        let positions = noise(7 * hidden);
+        for (ids, is_placed) in [
+            (vec![36_u32], false),
+            (vec![0, 10, 36, 9, 20, 19, 0], false),
+            (vec![0, 10, 36, 9, 20, 19, 0], true),
+        ] {
             let part = 10..20;
             let row_bytes = hidden * format.bytes();
             let bound = &rows[part.start * row_bytes..part.end * row_bytes];
@@ -163,6 +169,7 @@ fn embed_takes_the_rows_of_its_part() {
             let step = Step::Embed {
                 format,
                 ids: part.clone(),
+                is_placed,
             };
             let uniform = EmbedUniform {
                 width: 6,
@@ -175,14 +182,26 @@ fn embed_takes_the_rows_of_its_part() {
                 dispatch(&step, &DIMENSIONS, shape, None),
                 shape,
                 uniform,
-                [bytemuck::cast_slice(&ids), bound, &scale, &scale],
+                [
+                    bytemuck::cast_slice(&ids),
+                    bound,
+                    &scale,
+                    &bytes(&positions),
+                ],
                 &untouched,
             );
             let expected: Vec<f32> = ids
                 .iter()
-                .flat_map(|id| match part.contains(&(*id as usize)) {
-                    true => reference::embed(&embedding, *id as usize),
-                    false => vec![UNTOUCHED; hidden],
+                .zip(positions.chunks(hidden))
+                .flat_map(|(id, place)| {
+                    if !part.contains(&(*id as usize)) {
+                        return vec![UNTOUCHED; hidden];
+                    }
+                    let mut row = reference::embed(&embedding, *id as usize);
+                    if is_placed {
+                        reference::add(&mut row, place);
+                    }
+                    row
                 })
                 .collect();
             agree(&format!("{format:?} {ids:?}"), &found, &expected);
@@ -190,11 +209,11 @@ fn embed_takes_the_rows_of_its_part() {
     }
 }
 
-/// Which rows a linear layer reads and writes.
+/// Which tokens a linear layer reads and writes.
 #[derive(Clone, Copy, Debug)]
 struct Rows {
-    x_last: bool,
-    y_last: bool,
+    x: Tokens,
+    y: Tokens,
 }
 
 /// One linear layer by itself: `sequences` of `tokens`, and a part of the outputs that begins some
@@ -206,7 +225,7 @@ fn check_linear(
     (sequences, tokens): (usize, usize),
     rows: Rows,
 ) {
-    let groups = if mode == Mode::SwiGlu { 2 } else { 1 };
+    let groups = mode.groups();
     let columns_all = outputs * groups;
     let weights = stored(format, inputs * columns_all);
     let unit = match format {
@@ -226,6 +245,7 @@ fn check_linear(
         bytes: &weights,
         scale: Some(&scale),
         bias: Some(&bias),
+        outliers: None,
     };
     let part = Part {
         ranges: (0..groups)
@@ -240,13 +260,13 @@ fn check_linear(
         products,
         matrix: 0,
         part: part.clone(),
-        norm: (mode != Mode::Add).then_some(0),
+        norm: mode.normalises().then_some(0),
         inputs,
         x: Slot::Residual,
         y: Slot::Residual,
         y_offset,
-        x_last: rows.x_last,
-        y_last: rows.y_last,
+        x_tokens: rows.x,
+        y_tokens: rows.y,
     };
     let uniform = LinearUniform {
         inputs: quads(inputs) as u32,
@@ -255,24 +275,25 @@ fn check_linear(
         y_stride: y_stride as u32,
         y_offset: y_offset as u32,
         width: part.width() as u32,
-        x_last: rows.x_last.into(),
-        y_last: rows.y_last.into(),
+        x_tokens: rows.x as u32,
+        y_tokens: rows.y as u32,
+        is_per_sequence: linear.is_per_sequence().into(),
         mean_over: inputs as f32,
         epsilon: EPSILON,
     };
     let all = sequences * tokens;
-    let made = if linear.is_last() { sequences } else { all };
-    let place = |row: usize, is_last: bool| if is_last { (row + 1) * tokens - 1 } else { row };
-    let x_rows = if linear.is_last() && !rows.x_last {
-        sequences
-    } else {
-        all
+    let is_per_sequence = linear.is_per_sequence();
+    let made = if is_per_sequence { sequences } else { all };
+    let place = |row: usize, of: Tokens| match of {
+        Tokens::All => row,
+        Tokens::Last => (row + 1) * tokens - 1,
+        Tokens::First => row * tokens,
     };
-    let y_rows = if linear.is_last() && !rows.y_last {
-        sequences
-    } else {
-        all
+    let rows_of = |of: Tokens| match is_per_sequence && of == Tokens::All {
+        true => sequences,
+        false => all,
     };
+    let (x_rows, y_rows) = (rows_of(rows.x), rows_of(rows.y));
     let mut x = noise(x_rows * x_stride * 4);
     for row in x.chunks_exact_mut(x_stride * 4) {
         // What lies between the inputs and the next quad is 0 wherever a layer has written it.
@@ -284,15 +305,19 @@ fn check_linear(
     let linear_of = |x: &[f32]| reference::linear(&matrix, products, x);
     let mut expected = vec![UNTOUCHED; y_rows * y_stride * 4];
     for row in 0..made {
-        let start = place(row, rows.x_last) * x_stride * 4;
+        let start = place(row, rows.x) * x_stride * 4;
         let x = &x[start..start + inputs];
         let normed = reference::normalize(x, &norm_bytes[..inputs * 4], EPSILON);
         let made = match mode {
             Mode::Add => linear_of(x),
             Mode::Normed => linear_of(&normed),
             Mode::SwiGlu => reference::swiglu(&linear_of(&normed)),
+            Mode::Plain => linear_of(x),
+            Mode::Gelu => activated(linear_of(x), Activation::Gelu),
+            Mode::GeluTanh => activated(linear_of(x), Activation::GeluTanh),
+            Mode::Tanh => linear_of(x).iter().map(|x| x.tanh()).collect(),
         };
-        let start = (place(row, rows.y_last) * y_stride + y_offset) * 4;
+        let start = (place(row, rows.y) * y_stride + y_offset) * 4;
         for (y, made) in expected[start..].iter_mut().zip(made) {
             *y = if mode == Mode::Add { *y + made } else { made };
         }
@@ -323,12 +348,17 @@ fn check_linear(
     agree(&what, &found, &expected);
 }
 
+fn activated(x: Vec<f32>, activation: Activation) -> Vec<f32> {
+    let activate = |x: f32| reference_encoder::activate(activation, x);
+    x.into_iter().map(activate).collect()
+}
+
 #[test]
 fn linear_layers_of_odd_sizes() {
     let Some(gpu) = gpu() else { return };
     const ALL: Rows = Rows {
-        x_last: false,
-        y_last: false,
+        x: Tokens::All,
+        y: Tokens::All,
     };
     for tiling in Tiling::ALL {
         for (format, products) in [
@@ -336,7 +366,7 @@ fn linear_layers_of_odd_sizes() {
             (Format::Int8, Products::Int8),
             (Format::F32, Products::F32),
         ] {
-            for mode in [Mode::Normed, Mode::Add, Mode::SwiGlu] {
+            for mode in Mode::ALL {
                 let shader = (tiling, format, products, mode);
                 // One token; a tile and one row more, twelve outputs; nothing a multiple of four;
                 // several tiles of outputs.
@@ -346,12 +376,83 @@ fn linear_layers_of_odd_sizes() {
                 check_linear(&gpu, shader, (72, 291), (1, 18), ALL);
                 // Long sums: several rounds of every loop along the inputs.
                 check_linear(&gpu, shader, (1030, 20), (1, 17), ALL);
-                // As in the last layer: from all rows, or to them, the last of every sequence.
-                for (x_last, y_last) in [(true, false), (false, true), (true, true)] {
-                    check_linear(&gpu, shader, (24, 20), (3, 5), Rows { x_last, y_last });
+                // As in the last layer: from all rows, or to them, the last or the first of every
+                // sequence.
+                for judged in [Tokens::Last, Tokens::First] {
+                    for (x, y) in [
+                        (judged, Tokens::All),
+                        (Tokens::All, judged),
+                        (judged, judged),
+                    ] {
+                        check_linear(&gpu, shader, (24, 20), (3, 5), Rows { x, y });
+                    }
                 }
             }
         }
+    }
+}
+
+#[test]
+fn norms_and_means_of_rows() {
+    let Some(gpu) = gpu() else { return };
+    for (hidden, sequences, tokens) in [(24, 1, 1), (48, 3, 5), (384, 2, 7)] {
+        let d = Dimensions {
+            hidden,
+            ..DIMENSIONS
+        };
+        let shape = ShapeUniform {
+            rows: sequences as u32,
+            tokens: tokens as u32,
+        };
+        // Far from a mean of 0.
+        let x: Vec<f32> = noise(sequences * tokens * hidden)
+            .iter()
+            .map(|x| 3.0 + x)
+            .collect();
+        let [weight, bias] = [1.0, 0.0].map(|middle| {
+            let values: Vec<f32> = noise(hidden).iter().map(|x| middle + 0.3 * x).collect();
+            bytes(&values)
+        });
+        let norm = [&weight[..], &bias[..]].concat();
+        for is_first in [false, true] {
+            let step = Step::Norm { norm: 0, is_first };
+            let uniform = NormUniform {
+                width: quads(hidden) as u32,
+                is_first: is_first.into(),
+                epsilon: EPSILON,
+            };
+            let place = dispatch(&step, &d, shape, None);
+            let found = run(&gpu, place, shape, uniform, [&norm; 4], &x);
+            let rows = x.chunks(hidden).enumerate();
+            let expected: Vec<f32> = rows
+                .flat_map(|(row, x)| match is_first && row % tokens != 0 {
+                    true => x.to_vec(),
+                    false => {
+                        let norm = Norm {
+                            weight: &weight,
+                            bias: &bias,
+                        };
+                        reference_encoder::normalize(x, &norm, EPSILON)
+                    }
+                })
+                .collect();
+            agree(&format!("norm of {hidden}, {is_first}"), &found, &expected);
+        }
+        let uniform = PoolUniform {
+            width: quads(hidden) as u32,
+        };
+        let place = dispatch(&Step::Pool, &d, shape, None);
+        let x_bytes = bytes(&x);
+        let untouched = vec![UNTOUCHED; sequences * hidden];
+        let found = run(&gpu, place, shape, uniform, [&x_bytes; 4], &untouched);
+        let expected: Vec<f32> = x
+            .chunks(tokens * hidden)
+            .flat_map(|x| {
+                let sum = |i: usize| x[i..].iter().step_by(hidden).sum::<f32>();
+                (0..hidden).map(move |i| sum(i) / tokens as f32)
+            })
+            .collect();
+        agree(&format!("mean of {hidden}"), &found, &expected);
     }
 }
 
@@ -386,7 +487,12 @@ fn attention_of_every_head_size_and_length() {
                 .map(|x| 2.0 * x)
                 .collect();
             let rows: Vec<Vec<f32>> = packed.chunks_exact(width).map(<[f32]>::to_vec).collect();
-            for is_last in [false, true] {
+            for (is_last, sight) in [
+                (false, Sight::Back),
+                (true, Sight::Back),
+                (false, Sight::All),
+                (true, Sight::All),
+            ] {
                 let outputs: Vec<(usize, usize)> = (0..*sequences)
                     .flat_map(|sequence| (0..*tokens).map(move |token| (sequence, token)))
                     .filter(|(_, token)| !is_last || token + 1 == *tokens)
@@ -395,7 +501,13 @@ fn attention_of_every_head_size_and_length() {
                     .iter()
                     .flat_map(|(sequence, token)| {
                         let rows = &rows[sequence * tokens..(sequence + 1) * tokens];
-                        reference::attention(&d, rows, *token, &cosines, &sines)
+                        let head = |token: usize, start: usize| {
+                            rows[token][start..start + head_size].to_vec()
+                        };
+                        match sight {
+                            Sight::Back => reference::attention(&d, rows, *token, &cosines, &sines),
+                            Sight::All => reference::attention_of(&d, *token, 0..*tokens, head),
+                        }
                     })
                     .collect();
                 let queries: Vec<f32> = outputs
@@ -416,7 +528,7 @@ fn attention_of_every_head_size_and_length() {
                     y_stride: quads(d.hidden) as u32,
                     group: (heads / kv_heads) as u32,
                     scale: (head_size as f32).sqrt().recip(),
-                    split: attention(is_last, &d).split() as u32,
+                    split: attention(is_last, sight, &d).split() as u32,
                 };
                 let shape = ShapeUniform {
                     rows: *sequences as u32,
@@ -424,7 +536,7 @@ fn attention_of_every_head_size_and_length() {
                 };
                 let found = run(
                     &gpu,
-                    dispatch(&Step::Attention { is_last }, &d, shape, None),
+                    dispatch(&Step::Attention { is_last, sight }, &d, shape, None),
                     shape,
                     uniform,
                     [&bytes(q), &bytes(&packed), &bytes(&cosines), &bytes(&sines)],
@@ -432,7 +544,7 @@ fn attention_of_every_head_size_and_length() {
                 );
                 let what = format!(
                     "{heads} / {kv_heads} heads of {head_size}, {sequences} x {tokens}, last \
-                     {is_last}"
+                     {is_last}, {sight:?}"
                 );
                 agree(&what, &found, &expected);
             }

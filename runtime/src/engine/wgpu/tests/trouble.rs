@@ -4,19 +4,18 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
-use super::{SAMPLE, TOLERANCE, agrees, gpu, ids};
+use super::{DECODER, SAMPLE, TOLERANCE, agrees, encoders, gpu, ids};
 use crate::bundle::Weights;
 use crate::engine::batch::TokenBatch;
 use crate::engine::entry::Engine;
 use crate::engine::wgpu::adapter;
 use crate::engine::wgpu::gpu::Gpu;
+use crate::engine::wgpu::made_up::MadeUp;
 use crate::engine::wgpu::plan::{Plan, most_tokens};
 use crate::engine::wgpu::resident::Resident;
-use crate::engine::wgpu::shaders::{FORMATS, Format, Products};
+use crate::engine::wgpu::shaders::{Format, Products};
 use crate::error::ErrorKind;
 use crate::graph::{Graph, Origin};
-use crate::network::Network;
-use crate::network::reference;
 use crate::network::sample::{EPSILON, Sample};
 
 /// A graph that has a sample's weights, and of an ONNX model as much as this engine looks at: the
@@ -63,18 +62,22 @@ fn tensors_are_split_where_bindings_are_small() {
     };
     let small = Gpu::with_limits(&adapter::best().unwrap(), limits).unwrap();
     for (embedding, matrices) in [(Format::Int8, Format::Int8), (Format::F32, Format::F32)] {
-        let sample = Sample {
-            embedding,
-            matrices,
-            vocabulary: 201,
-            max_position: 100,
-            ..SAMPLE
-        };
-        let file = sample.file();
-        let network = Network::read(crate::engine::wgpu::NAME, &file, EPSILON, FORMATS).unwrap();
-        let steps = |bytes| network.schedule(bytes, Products::F32).unwrap().len();
-        assert!(steps(4096) > steps(1 << 27));
-        agrees(&small, &sample, &[(1, 1), (1, 7), (2, 3)]);
+        // The positions of an encoder are not split.
+        for (made_up, max_position) in [(DECODER, 100), (encoders()[0], 16)] {
+            let sample = Sample {
+                embedding,
+                matrices,
+                vocabulary: 201,
+                max_position,
+                ..made_up.sample
+            };
+            let made_up = MadeUp { sample, ..made_up };
+            let file = made_up.file();
+            let network = made_up.read(&file).unwrap();
+            let steps = |bytes| network.schedule(bytes, Products::F32).unwrap().len();
+            assert!(steps(4096) > steps(1 << 27));
+            agrees(&small, &made_up, &[(1, 1), (1, 7), (2, 3)]);
+        }
     }
 }
 
@@ -90,11 +93,7 @@ fn a_batch_that_is_too_large_for_a_binding_runs_in_parts() {
     };
     let small = || {
         let gpu = Gpu::with_limits(&adapter::best().unwrap(), limits.clone())?;
-        Resident::new(
-            gpu,
-            &Network::read(crate::engine::wgpu::NAME, graph.weights(), EPSILON, FORMATS)?,
-            Products::F32,
-        )
+        Resident::new(gpu, &DECODER.read(graph.weights())?, Products::F32)
     };
     let resident = graph.shared(|_| true, small).unwrap();
     let most = most_tokens(&resident);
@@ -103,11 +102,10 @@ fn a_batch_that_is_too_large_for_a_binding_runs_in_parts() {
     assert!(most < ids.len(), "{most}");
     let mut logits = vec![0.0; 7 * SAMPLE.categories];
     engine.run(&batch(&ids, 5), &mut logits).unwrap();
-    let network =
-        Network::read(crate::engine::wgpu::NAME, graph.weights(), EPSILON, FORMATS).unwrap();
+    let network = DECODER.read(graph.weights()).unwrap();
     let expected = ids
         .chunks(5)
-        .flat_map(|ids| reference::forward(&network, Products::F32, ids));
+        .flat_map(|ids| network.expected(Products::F32, ids));
     for (found, expected) in logits.iter().zip(expected) {
         assert!((found - expected).abs() <= TOLERANCE);
     }
@@ -208,7 +206,7 @@ fn fills_the_memory() {
         "{full}"
     );
     drop(buffers);
-    agrees(&gpu, &SAMPLE, &[(1, 9)]);
+    agrees(&gpu, &DECODER, &[(1, 9)]);
 }
 
 #[test]
@@ -300,7 +298,7 @@ fn runs_under_validation() {
     log::set_logger(&LISTENER).unwrap();
     log::set_max_level(log::LevelFilter::Warn);
     let gpu = gpu().expect("the parent found one");
-    agrees(&gpu, &SAMPLE, &[(1, 1), (2, 19)]);
+    agrees(&gpu, &DECODER, &[(1, 1), (2, 19)]);
     drop(gpu);
     let heard = LISTENER.0.lock().unwrap().clone();
     let missing = heard

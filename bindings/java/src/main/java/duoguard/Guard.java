@@ -51,10 +51,26 @@ public final class Guard implements AutoCloseable {
      * @param threads that one check may use; 0: one
      */
     public static Guard open(String path, String engine, int threads) {
+        return open(path, engine, threads, null);
+    }
+
+    /**
+     * Opens the bundle in a folder, if it is signed.
+     *
+     * @param engine the engine's name; null: the first that is available
+     * @param threads that one check may use; 0: one
+     * @param publicKey the text of a minisign.pub: the bundle must have its signature, and be as it
+     *     was signed; null: none is asked for
+     */
+    public static Guard open(String path, String engine, int threads, String publicKey) {
         byte[] error = new byte[Library.MESSAGE_SIZE];
         PointerByReference out = new PointerByReference();
         byte[] name = Text.terminated("the path", path);
-        GuardException.require(Library.duoguard_model_open(name, out, error), error);
+        Library.ModelOptions options = new Library.ModelOptions();
+        options.public_key = Text.name("the public key", publicKey);
+        int status = Library.duoguard_model_open_with(name, options, out, error);
+        Reference.reachabilityFence(options);
+        GuardException.require(status, error);
         Guard guard = new Guard(out.getValue(), engine, threads);
         try {
             guard.engine();

@@ -35,6 +35,17 @@ final class Library {
         }
     }
 
+    @FieldOrder({"struct_size", "reserved", "public_key"})
+    public static final class ModelOptions extends Structure {
+        public int struct_size;
+        public int reserved;
+        public Pointer public_key;
+
+        {
+            struct_size = size();
+        }
+    }
+
     @FieldOrder({"struct_size", "threads", "engine"})
     public static final class Options extends Structure {
         public int struct_size;
@@ -127,7 +138,8 @@ final class Library {
 
     static native String duoguard_status_name(int status);
 
-    static native int duoguard_model_open(byte[] path, PointerByReference out, byte[] error);
+    static native int duoguard_model_open_with(
+            byte[] path, ModelOptions options, PointerByReference out, byte[] error);
 
     static native void duoguard_model_free(Pointer model);
 

@@ -6,9 +6,12 @@ import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
 import duoguard.GuardException.Status;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -38,6 +41,21 @@ public class GuardTest {
                         statusOf(() -> guard.check(BREAD, null, null, options)));
             }
         }
+    }
+
+    @Test
+    public void aBundleWhoseKeyIsNamedHasToBeSigned() throws Exception {
+        Path folder = Path.of(Objects.requireNonNull(System.getenv("DUOGUARD_SIGNED"), "DUOGUARD_SIGNED"));
+        String key = Files.readString(folder.resolve("minisign.pub"));
+        String other = Files.readString(folder.resolve("other.pub"));
+        String signed = folder.resolve("signed").toString();
+        try (Guard guard = Guard.open(signed, null, 0, key)) {
+            assertTrue(guard.check(UNSAFE).flagged());
+        }
+        assertEquals(Status.INVALID_MODEL, statusOf(() -> Guard.open(signed, null, 0, other)));
+        assertEquals(Status.INVALID_MODEL, statusOf(() -> Guard.open(BUNDLE, null, 0, key)));
+        assertEquals(Status.INVALID_ARGUMENT, statusOf(() -> Guard.open(signed, null, 0, "no key")));
+        assertEquals(Status.INVALID_ARGUMENT, statusOf(() -> Guard.open(signed, null, 0, "a\0b")));
     }
 
     @Test
