@@ -117,7 +117,8 @@ fn answers_are_written_down_and_shown_again() {
         .map(|item| item["text"].as_str().unwrap())
         .collect();
     assert_eq!(texts, ["Geh weg, du <b>Plage</b>.", "Niemand mag dich."]);
-    assert_eq!(found["items"][0]["reasons"], json!(["unsure_judge"]));
+    let reasons = json!(["unsure_judge", "classifier_against_label"]);
+    assert_eq!(found["items"][0]["reasons"], reasons);
     assert_eq!(found["answers"], json!({}));
 
     const JSON: &str = "application/json";
