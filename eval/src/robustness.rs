@@ -124,9 +124,9 @@ fn evenly<T>(items: Vec<T>, limit: usize) -> Vec<T> {
 }
 
 /// Measures every disguise on at most `limit` unsafe texts of each language that are flagged in
-/// plain, as many harmless texts of each kind that is made up, and `benign` as they are. White space in unsafe texts is made single spaces
-/// first, because spelling words out letter by letter loses it. Calls `progress` before each group
-/// of texts with what comes next.
+/// plain, as many harmless texts of each kind that is made up, and `benign` as they are. White
+/// space in unsafe texts is made single spaces first, because spelling words out letter by letter
+/// loses it. Calls `progress` before each group of texts with what comes next.
 pub fn measure(
     session: &mut Session,
     sets: &[BenchmarkSet],

@@ -1,5 +1,5 @@
-//! A checkpoint with one of its files replaced by any bytes: refused, or its tensors can be computed
-//! with. The first byte chooses the file.
+//! A checkpoint with one of its files replaced by any bytes: refused, or its tensors can be
+//! computed with. The first byte chooses the file.
 #![no_main]
 
 use std::cell::RefCell;

@@ -1,5 +1,5 @@
-//! What the fuzz targets share: the tests' bundle of five words and random checkpoint, a server, and
-//! what the trainer reads, without the trainer, which would want libtorch.
+//! What the fuzz targets share: the tests' bundle of five words and random checkpoint, a server,
+//! and what the trainer reads, without the trainer, which would want libtorch.
 
 #[allow(dead_code)]
 #[path = "../../runtime/tests/runtime/decoder.rs"]

@@ -23,7 +23,7 @@ mod tensors;
 pub(crate) use self::matrix::Products;
 #[cfg(test)]
 pub(crate) use self::matrix::Shift;
-pub(crate) use self::matrix::{BLOCK, Dimensions, Format, Matrix, Outliers};
+pub(crate) use self::matrix::{BLOCK, Dimensions, Format, Matrix, Outliers, floats};
 #[cfg(feature = "wgpu")]
 pub(crate) use self::origin::check_field;
 pub(crate) use self::origin::{DECODERS_AND_ENCODERS, check_origin};
@@ -195,12 +195,4 @@ impl<'a> Tensors<'a> {
             down: self.matrix(&own("down"), d.intermediate, d.hidden)?,
         })
     }
-}
-
-/// The floats of little-endian bytes.
-pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
-    let floats = bytes.chunks_exact(4);
-    floats
-        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-        .collect()
 }

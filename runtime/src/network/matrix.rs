@@ -142,3 +142,11 @@ impl<'a> Matrix<'a> {
         }
     }
 }
+
+/// The floats of little-endian bytes.
+pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
+    let floats = bytes.chunks_exact(4);
+    floats
+        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        .collect()
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::matrix::{BLOCK, Dimensions, Format, Matrix, Outliers, Shift};
+use super::matrix::{BLOCK, Dimensions, Format, Matrix, Outliers, Shift, floats};
 use crate::bundle::Weights;
 use crate::error::Error;
 
@@ -153,7 +153,7 @@ impl<'a> Tensors<'a> {
         let shift = match self.untaken.contains(&format!("{name}.shift")) {
             false => None,
             true => {
-                let term = super::floats(self.floats(&format!("{name}.shift"), 1)?)[0];
+                let term = floats(self.floats(&format!("{name}.shift"), 1)?)[0];
                 let product = self.floats(&format!("{name}.shifted"), outputs)?;
                 Some(Shift { term, product })
             }

@@ -2,8 +2,8 @@
 //! from, in every language.
 //!
 //! Of the rows held out in a language, half say how likely each rating is to stand for an unsafe
-//! text, and the other half how often the judge is then right. Ratings that are right too rarely are
-//! not used.
+//! text, and the other half how often the judge is then right. Ratings that are right too rarely
+//! are not used.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -69,8 +69,8 @@ impl<'a> Labelled<'a> {
     }
 }
 
-/// The rows that a judge is calibrated and measured on: of each language as many as the recipe says,
-/// half of them unsafe where there are enough, and what people reviewed.
+/// The rows that a judge is calibrated and measured on: of each language as many as the recipe
+/// says, half of them unsafe where there are enough, and what people reviewed.
 pub(crate) fn labelled_rows<'a>(
     held_out: &'a Corpus,
     reviews: &'a [Review],
@@ -280,7 +280,8 @@ mod tests {
         };
         let labelled = labelled_rows(&corpus, &[], &languages, 0, &recipe);
         assert_eq!(labelled.len(), 200);
-        // In German the judge says 2 of all that is harmful and 1 of the rest; in French it guesses.
+        // In German the judge says 2 of all that is harmful and 1 of the rest; in French it
+        // guesses.
         let ratings: Vec<Rating> = labelled
             .iter()
             .enumerate()

@@ -101,8 +101,8 @@ pub(crate) fn append_review(path: &Path, review: &Review) -> Result<(), TrainErr
     file.sync_data().map_err(failed)
 }
 
-/// Keeps in a round's folder what `run` holds when the round begins: a round that is resumed goes on
-/// with that, whatever was answered meanwhile.
+/// Keeps in a round's folder what `run` holds when the round begins: a round that is resumed goes
+/// on with that, whatever was answered meanwhile.
 ///
 /// # Errors
 /// A file that cannot be read or written.

@@ -313,8 +313,8 @@ impl<N: RoundClassifier> Round<'_, N> {
         Ok(Some(calibration))
     }
 
-    /// Step 3: does the classifier give a proposal the label that was asked for? `proposals.jsonl` then
-    /// holds every proposal and its outcome.
+    /// Step 3: does the classifier give a proposal the label that was asked for? `proposals.jsonl`
+    /// then holds every proposal and its outcome.
     fn classify(
         &self,
         rated: Vec<Rated>,

@@ -32,7 +32,8 @@ pub(crate) struct Summary {
     /// Rows that joined the data.
     #[serde(default)]
     pub joined: Joined,
-    /// Answers of a generator that follows instructions which had reasoning, an announcement or quotation marks taken off.
+    /// Answers of a generator that follows instructions which had reasoning, an announcement or
+    /// quotation marks taken off.
     #[serde(default)]
     pub cleaned: usize,
     /// Absent when no proposal kept its label.

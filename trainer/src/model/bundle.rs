@@ -52,8 +52,8 @@ pub(crate) fn is_bundle(folder: &Path) -> bool {
 /// The decoder of a bundle, whose int8 matrices become floats.
 ///
 /// # Errors
-/// A bundle whose recipe has no `[model]`: of another family, or one that started from a checkpoint;
-/// tensors that are missing, in 4 bits, or of other shapes than the recipe says.
+/// A bundle whose recipe has no `[model]`: of another family, or one that started from a
+/// checkpoint; tensors that are missing, in 4 bits, or of other shapes than the recipe says.
 pub(crate) fn bundled_decoder(folder: &Path, device: &Device) -> Result<Decoder, TrainError> {
     let path = folder.join("manifest.json");
     let bytes = fs::read(&path).map_err(|e| TrainError::io("read", &path, e))?;

@@ -1,7 +1,7 @@
 //! `duoguard-train review`: a page on which a person says what a run's players disagree about.
 //!
-//! It is served to this machine alone. Every answer is appended to the run's `reviewed.jsonl`, which
-//! the next round takes over as labels of the highest weight.
+//! It is served to this machine alone. Every answer is appended to the run's `reviewed.jsonl`,
+//! which the next round takes over as labels of the highest weight.
 
 mod items;
 mod page;

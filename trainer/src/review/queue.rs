@@ -6,7 +6,8 @@ use super::items::{Item, words};
 
 /// Proposals that are shown at most.
 pub(super) const SHOWN: usize = 200;
-/// A text that shares this much of its words with one that is asked about already tells nothing new.
+/// A text that shares this much of its words with one that is asked about already tells nothing
+/// new.
 const ALIKE: f64 = 0.6;
 
 /// Those of the greatest doubt, one of every few that say almost the same.

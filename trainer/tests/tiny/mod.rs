@@ -194,8 +194,8 @@ negatives = 0
 checkpoint_every = 5
 "#;
 
-/// The demo's recipe from random weights, at a still smaller size; its judge is asked to keep most of what so small a
-/// generator writes.
+/// The demo's recipe from random weights, at a still smaller size; its judge is asked to keep most
+/// of what so small a generator writes.
 pub fn tiny_game() -> String {
     let mut recipe: toml::Table = include_str!("../../../recipes/demo.toml").parse().unwrap();
     recipe.remove("base").unwrap();

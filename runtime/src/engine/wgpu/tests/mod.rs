@@ -3,6 +3,7 @@
 
 mod alone;
 mod real_shape;
+mod rows;
 mod trouble;
 
 use std::sync::Arc;
