@@ -5,9 +5,14 @@ use std::process::Command;
 
 use duoguard::{EngineChoice, Model, Session, SessionOptions};
 
-/// The bundled model.
+/// The smaller of the bundled models.
 pub fn mini() -> PathBuf {
     root().join("models/mini")
+}
+
+/// The better of the bundled models.
+pub fn base() -> PathBuf {
+    root().join("models/base")
 }
 
 /// The workspace's folder.

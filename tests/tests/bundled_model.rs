@@ -1,18 +1,49 @@
-//! What the bundled model's manifest promises.
+//! What the bundled models' manifests promise.
 
-use duoguard::Model;
-use duoguard_tests::{mini, root};
+use duoguard::{Input, Model, SessionOptions};
+use duoguard_tests::{base, mini, root};
 
 #[test]
-fn its_quantisation_is_certified() {
-    let model = Model::open(mini()).unwrap();
-    let certificate = &model.manifest().certificate;
-    assert_eq!(certificate["passed"], true, "{certificate}");
-    for language in ["en", "fr", "de", "es"] {
-        let texts = certificate["languages"][language]["texts"].as_u64();
-        assert!(
-            texts.is_some_and(|texts| texts >= 200),
-            "{language}: {texts:?} texts"
+fn their_quantisation_is_certified() {
+    for bundle in [mini(), base()] {
+        let model = Model::open(&bundle).unwrap();
+        let certificate = &model.manifest().certificate;
+        assert_eq!(certificate["passed"], true, "{certificate}");
+        for language in ["en", "fr", "de", "es"] {
+            let texts = certificate["languages"][language]["texts"].as_u64();
+            assert!(
+                texts.is_some_and(|texts| texts >= 200),
+                "{} {language}: {texts:?} texts",
+                bundle.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn base_was_trained_by_the_committed_recipe() {
+    let model = Model::open(base()).unwrap();
+    let trained = model.manifest().provenance["recipe"].as_str().unwrap();
+    let committed = std::fs::read_to_string(root().join("recipes/base.toml")).unwrap();
+    let table = |text: &str| -> toml::Table { text.parse().unwrap() };
+    assert_eq!(table(trained), table(&committed));
+}
+
+#[test]
+fn base_says_the_language_of_a_short_text() {
+    let model = Model::open(base()).unwrap();
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    for (text, language) in [
+        ("How do I bake bread?", "en"),
+        ("Comment faire du pain ?", "fr"),
+        ("Jak upiec chleb?", "pl"),
+        ("パンの焼き方は？", "ja"),
+    ] {
+        let verdict = session.check(&Input::prompt(text)).unwrap();
+        assert_eq!(
+            (&*verdict.language, verdict.flagged),
+            (language, false),
+            "{text}"
         );
     }
 }
@@ -20,7 +51,7 @@ fn its_quantisation_is_certified() {
 /// The model's recipe listed the licences of its sources; the committed one refers to a file of
 /// them. All else is the same, and so are the licences.
 #[test]
-fn it_was_trained_by_the_committed_recipe() {
+fn mini_was_trained_by_the_committed_recipe() {
     let model = Model::open(mini()).unwrap();
     let provenance = &model.manifest().provenance;
     let read = |name: &str| -> toml::Table {

@@ -107,7 +107,7 @@ def test_a_package_brings_a_bundle(guard, tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text("[duoguard.bundles]\nother = duoguard_other:FOLDER\n")
     (tmp_path / "duoguard_other.py").write_text(f"FOLDER = {str(guard.path)!r}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert set(duoguard.bundles()) == {"mini", "other"}
+    assert set(duoguard.bundles()) == {"base", "mini", "other"}
     assert duoguard.Guard("other").check(BREAD) == guard.check(BREAD)
 
 

@@ -19,7 +19,7 @@ def bundles() -> dict[str, str]:
     """The folders of the bundles that are installed, by name.
 
     >>> sorted(bundles())
-    ['mini']
+    ['base', 'mini']
     """
     from importlib.metadata import entry_points
 
