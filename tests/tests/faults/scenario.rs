@@ -128,11 +128,16 @@ pub fn prepare(fixture: &Path) {
     assert!(status.status.success(), "{stderr}");
 }
 
-/// The demo's recipe at a size that trains in a second; with a round of the game in a few, since so
-/// small a generator must write something that the filters keep.
+/// What a recipe has in place of the demo's base, so that there are more stages to fail in.
+const SCRATCH: &str = include_str!("../../../trainer/tests/tiny/scratch.toml");
+
+/// The demo's recipe from random weights, at a size that trains in a second; with a round of the
+/// game in a few, since so small a generator must write something that the filters keep.
 fn recipe(rounds: i64) -> String {
     let text = fs::read_to_string(root().join("recipes/demo.toml")).unwrap();
     let mut recipe: toml::Table = text.parse().unwrap();
+    recipe.remove("base").unwrap();
+    recipe.extend(SCRATCH.parse::<toml::Table>().unwrap());
     let mut set = |path: &[&str], value: toml::Value| {
         let (key, tables) = path.split_last().unwrap();
         let table = tables.iter().fold(&mut recipe, |table, name| {

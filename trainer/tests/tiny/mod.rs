@@ -170,29 +170,7 @@ pub fn lines(path: PathBuf) -> usize {
 }
 
 /// What the game starts from in place of the demo's base.
-const SCRATCH: &str = r#"
-[tokenizer]
-vocabulary = 1000
-[model]
-layers = 2
-hidden = 48
-heads = 3
-kv_heads = 1
-intermediate = 192
-max_position = 256
-rope_theta = 10000.0
-norm_eps = 1e-6
-[pretrain]
-steps = 20
-batch_tokens = 1024
-window_tokens = 64
-learning_rate = 3e-3
-warmup = 0.05
-weight_decay = 0.05
-max_gradient_norm = 1.0
-negatives = 0
-checkpoint_every = 5
-"#;
+const SCRATCH: &str = include_str!("scratch.toml");
 
 /// The demo's recipe from random weights, at a still smaller size; its judge is asked to keep most
 /// of what so small a generator writes.
