@@ -88,6 +88,9 @@ pub enum TrainError {
         /// One of them.
         example: Option<String>,
     },
+    /// The guard that a student learns from fails on a text.
+    #[error("distill.teacher: {0}")]
+    Teacher(String),
     /// An endpoint cannot be used.
     #[error(transparent)]
     Endpoint(#[from] crate::endpoint::EndpointError),

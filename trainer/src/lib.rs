@@ -29,6 +29,7 @@
 mod baseline;
 mod data;
 mod diagnostics;
+mod distill;
 mod distributed;
 mod endpoint;
 mod error;

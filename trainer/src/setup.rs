@@ -1,6 +1,8 @@
 //! What the whole of a run stands on, and stays the same from round to round.
 
+mod distill;
 mod encoder;
+mod tokenizer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use duoguard_export::checkpoint::Checkpoint;
 use tch::Device;
 
-use crate::data::batch::Batcher;
+use crate::data::batch::{Batcher, Opinion};
 use crate::data::lexicon::Lexicon;
 use crate::data::mixture::Mixture;
 use crate::data::packed::PretrainStream;
@@ -19,18 +21,19 @@ use crate::data::rows::{
 use crate::data::tokenizer::Tokenizer;
 use crate::data::validation::{split, write_rows};
 use crate::diagnostics::say;
+use crate::distill::answers::Answers;
 use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
-use crate::files::write_atomically;
 use crate::model::bundle::{bundled_decoder, is_bundle};
 use crate::model::decoder::Decoder;
 use crate::model::import;
 use crate::model::network::Classifier;
 use crate::model::teacher::{self, Teacher};
-use crate::recipe::{ComputeRecipe, PretrainRecipe, Recipe, Start, TeacherRecipe, TokenizerRecipe};
+use crate::recipe::{ComputeRecipe, PretrainRecipe, Recipe, Start, TeacherRecipe};
 use crate::train::classifier::ClassifierStage;
 use crate::train::pretrain::PretrainStage;
 use crate::train::stage::{StageSettings, run_stage};
+use tokenizer::{kept_tokenizer, learned_tokenizer};
 
 /// Validation rows watched while training; all of them set the thresholds.
 const WATCHED_ROWS: usize = 2000;
@@ -63,6 +66,8 @@ pub(crate) struct Setup<'a, N = Decoder> {
     pub licences: BTreeMap<String, String>,
     /// The linear teacher that learned from S(0); absent when the recipe has none.
     teacher: Option<Arc<Teacher>>,
+    /// What the guard that the recipe distils answered; absent without one.
+    answers: Option<Answers>,
     /// Validation rows watched while training; all of them set the thresholds.
     watched_rows: usize,
     /// What training starts from.
@@ -125,9 +130,10 @@ impl<'a> Setup<'a> {
                 pretrain,
             } => {
                 let learned_from = (texts.0, texts.1);
-                let tokenizer =
-                    learned_tokenizer(&tokenizer_path, learned_from, vocabulary, group)?;
-                let base = Decoder::new(model, tokenizer.vocabulary(), recipe.seed, device);
+                let learning = (vocabulary, recipe.seed);
+                let tokenizer = learned_tokenizer(&tokenizer_path, learned_from, learning, group)?;
+                let mut base = Decoder::new(model, tokenizer.vocabulary(), recipe.seed, device);
+                distill::start_embedding(&mut base, &tokenizer, recipe, data)?;
                 let settings = (pretrain, recipe.seed, recipe.compute);
                 let mut base = pretrained(base, texts, &tokenizer, settings, (run, group))?;
                 base.reset_classifier(recipe.seed.wrapping_add(1));
@@ -192,10 +198,14 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
             licences,
             lexicon,
             teacher: None,
+            answers: None,
             watched_rows,
             base,
         };
         setup.teacher = setup.teacher_of(&setup.training).map(Arc::new);
+        let distill = recipe.distill.as_ref();
+        let answers = distill.map(|distill| setup.ask_teacher(distill));
+        setup.answers = answers.transpose()?;
         Ok(setup)
     }
 
@@ -280,8 +290,16 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
     ) -> ClassifierStage<'s> {
         let recipe = self.recipe;
         let lexicon = self.lexicon.as_deref();
-        let mixture = Mixture::new(data, &self.parallel, lexicon, recipe, seed).with_joined_texts();
-        let batcher = Batcher::new(mixture, teacher, &self.tokenizer, recipe);
+        let (mixture, opinion) = match (&recipe.distill, &self.answers) {
+            (Some(distill), Some(answers)) => {
+                (self.texts_for_teacher(distill), Opinion::Answers(answers))
+            }
+            _ => {
+                let mixture = Mixture::new(data, &self.parallel, lexicon, recipe, seed);
+                (mixture.with_joined_texts(), Opinion::of_linear(teacher))
+            }
+        };
+        let batcher = Batcher::new(mixture, opinion, &self.tokenizer, recipe);
         ClassifierStage::new(
             batcher,
             &self.validation,
@@ -310,21 +328,6 @@ fn licences(
     let pairs = recipe.data.pair_sources.iter().map(String::as_str);
     let names = labelled.chain(parallel).chain(pairs);
     Ok(recipe.sources.licences(names)?)
-}
-
-fn learned_tokenizer(
-    path: &Path,
-    (training, parallel): (&Corpus, &[ParallelRow]),
-    recipe: &TokenizerRecipe,
-    group: &ProcessGroup,
-) -> Result<Tokenizer, TrainError> {
-    if group.is_first() && !path.exists() {
-        let training = training.rows.iter().map(|row| row.text.as_str());
-        let texts = training.chain(parallel.iter().map(|row| row.text.as_str()));
-        Tokenizer::train(texts, recipe.vocabulary)?.save(path)?;
-    }
-    group.wait();
-    Tokenizer::load(path)
 }
 
 /// Stage 0.
@@ -393,19 +396,6 @@ fn check_window(folder: &Path, tokens: usize, limit: usize) -> Result<(), TrainE
          window, makes {tokens}"
     );
     Err(TrainError::invalid(folder, reason))
-}
-
-/// The tokenizer of a base, kept with the run at `path`.
-fn kept_tokenizer(
-    bytes: &[u8],
-    path: &Path,
-    group: &ProcessGroup,
-) -> Result<Tokenizer, TrainError> {
-    if group.is_first() {
-        write_atomically(path, bytes)?;
-    }
-    group.wait();
-    Tokenizer::load(path)
 }
 
 /// The names of the classifier's outputs: the categories, and the languages of a language head.

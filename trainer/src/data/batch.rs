@@ -9,6 +9,7 @@ use rand::seq::SliceRandom;
 use crate::data::mixture::{Mixture, Target, TrainingText};
 use crate::data::rows::CATEGORIES;
 use crate::data::tokenizer::{END, Tokenizer};
+use crate::distill::answers::Answers;
 use crate::distributed::Share;
 use crate::model::teacher::Teacher;
 use crate::recipe::{ClassifierRecipe, Recipe};
@@ -30,6 +31,10 @@ pub(crate) struct Batch {
     pub smoothing: Vec<f32>,
     /// `[B]` the teacher's probability of "unsafe"; 0 without a teacher.
     pub teacher_probabilities: Vec<f32>,
+    /// `[B x 12]` the logits of a distilled teacher; empty without one.
+    pub answers: Vec<f32>,
+    /// `[B]` whether the label is that of the whole row, and not of a longer text.
+    pub is_whole: Vec<bool>,
     /// `[B]` the language's number in the language head; absent where it is not known, or no
     /// language of the head.
     pub languages: Vec<Option<usize>>,
@@ -64,6 +69,11 @@ impl Batch {
             targets: rows.iter().map(|&row| self.targets[row]).collect(),
             smoothing: cut(&self.smoothing, 1),
             teacher_probabilities: cut(&self.teacher_probabilities, 1),
+            answers: match self.answers.is_empty() {
+                true => Vec::new(),
+                false => cut(&self.answers, CATEGORIES.len()),
+            },
+            is_whole: rows.iter().map(|&row| self.is_whole[row]).collect(),
             languages: rows.iter().map(|&row| self.languages[row]).collect(),
             real_tokens: rows.iter().map(|&row| length(row)).sum(),
         }
@@ -71,19 +81,39 @@ impl Batch {
 }
 
 /// One row on its way into a batch.
-struct Example {
+struct Example<'t> {
     ids: Vec<i32>,
     categories: u16,
     target: Target,
     smoothing: f32,
     teacher_probability: f32,
+    answer: &'t [f32],
+    is_whole: bool,
     language: Option<usize>,
+}
+
+/// Whose opinion of a text joins its label.
+#[derive(Clone, Copy)]
+pub(crate) enum Opinion<'t> {
+    /// Nobody's.
+    None,
+    /// That of the linear teacher.
+    Linear(&'t Teacher),
+    /// What a larger guard answered.
+    Answers(&'t Answers),
+}
+
+impl<'t> Opinion<'t> {
+    /// That of the linear teacher, where there is one.
+    pub(crate) fn of_linear(teacher: Option<&'t Teacher>) -> Self {
+        teacher.map_or(Self::None, Self::Linear)
+    }
 }
 
 /// Batches of the classifier stage.
 pub(crate) struct Batcher<'a> {
     mixture: Mixture<'a>,
-    teacher: Option<&'a Teacher>,
+    opinion: Opinion<'a>,
     tokenizer: &'a Tokenizer,
     recipe: &'a ClassifierRecipe,
     first: usize,
@@ -91,16 +121,16 @@ pub(crate) struct Batcher<'a> {
 }
 
 impl<'a> Batcher<'a> {
-    /// A batcher over the texts of `mixture`; a teacher adds the probability that each is unsafe.
+    /// A batcher over the texts of `mixture`, and what a teacher thinks of them.
     pub(crate) fn new(
         mixture: Mixture<'a>,
-        teacher: Option<&'a Teacher>,
+        opinion: Opinion<'a>,
         tokenizer: &'a Tokenizer,
         recipe: &'a Recipe,
     ) -> Self {
         Self {
             mixture,
-            teacher,
+            opinion,
             tokenizer,
             recipe: &recipe.classifier,
             first: 0,
@@ -119,10 +149,10 @@ impl<'a> Batcher<'a> {
 
     /// A pool of texts, sorted by length, cut into batches, and the batches shuffled.
     fn next_pool(&mut self) -> Vec<Batch> {
-        let (teacher, tokenizer, recipe) = (self.teacher, self.tokenizer, self.recipe);
+        let (opinion, tokenizer, recipe) = (self.opinion, self.tokenizer, self.recipe);
         let (pool, mut examples) = self
             .mixture
-            .next_pool(|text| example(text, teacher, tokenizer, recipe));
+            .next_pool(|text| example(text, opinion, tokenizer, recipe));
         examples.retain(|example| !example.ids.is_empty());
         examples.sort_by_key(|example| example.ids.len());
         let mut batches = self.cut(&examples);
@@ -131,7 +161,7 @@ impl<'a> Batcher<'a> {
     }
 
     /// Cuts examples sorted by length into batches of at most `batch_tokens`, padding included.
-    fn cut(&self, examples: &[Example]) -> Vec<Batch> {
+    fn cut(&self, examples: &[Example<'_>]) -> Vec<Batch> {
         let mut batches = Vec::new();
         let mut start = 0;
         for end in 1..=examples.len() {
@@ -146,22 +176,35 @@ impl<'a> Batcher<'a> {
     }
 }
 
-/// A random window of a text with some of its tokens dropped, and the teacher's probability that
-/// the window is unsafe.
-fn example(
+/// A random window of a text with some of its tokens dropped, and what a teacher thinks of the
+/// window. A larger guard has answered for the whole text: one that does not fit in a window is
+/// left without tokens.
+fn example<'t>(
     mut text: TrainingText<'_>,
-    teacher: Option<&Teacher>,
+    opinion: Opinion<'t>,
     tokenizer: &Tokenizer,
     recipe: &ClassifierRecipe,
-) -> Example {
+) -> Example<'t> {
     let ids = tokenizer.encode(&text.text);
     let length = ids.len().min(recipe.window_tokens);
     let start = text.rng.random_range(0..=ids.len() - length);
-    let window = &ids[start..start + length];
-    let teacher_probability = teacher.map_or(0.0, |teacher| match length == ids.len() {
-        true => teacher.probability(&text.text, text.key),
-        false => teacher.probability(&tokenizer.decode(window), text.key),
-    });
+    let mut window = &ids[start..start + length];
+    let (teacher_probability, answer) = match opinion {
+        Opinion::None => (0.0, &[][..]),
+        Opinion::Linear(teacher) if length == ids.len() => {
+            (teacher.probability(&text.text, text.key), &[][..])
+        }
+        Opinion::Linear(teacher) => {
+            let window = tokenizer.decode(window);
+            (teacher.probability(&window, text.key), &[][..])
+        }
+        Opinion::Answers(answers) => {
+            if length < ids.len() {
+                window = &[];
+            }
+            (0.0, answers.of(text.index))
+        }
+    };
     let language = text.language.and_then(|language| {
         let mut languages = recipe.language_head.iter().flat_map(|head| &head.languages);
         languages.position(|l| l == language)
@@ -183,10 +226,12 @@ fn example(
         target: text.target,
         smoothing: text.smoothing,
         teacher_probability,
+        answer,
+        is_whole: text.is_whole,
     }
 }
 
-fn pad(examples: &[Example]) -> Batch {
+fn pad(examples: &[Example<'_>]) -> Batch {
     let lengths = examples.iter().map(|example| example.ids.len());
     let tokens = lengths.fold(0, usize::max);
     let mut batch = Batch {
@@ -197,6 +242,8 @@ fn pad(examples: &[Example]) -> Batch {
         targets: vec![],
         smoothing: vec![],
         teacher_probabilities: vec![],
+        answers: vec![],
+        is_whole: vec![],
         languages: vec![],
         real_tokens: 0,
     };
@@ -214,6 +261,8 @@ fn pad(examples: &[Example]) -> Batch {
         batch
             .teacher_probabilities
             .push(example.teacher_probability);
+        batch.answers.extend_from_slice(example.answer);
+        batch.is_whole.push(example.is_whole);
         batch.languages.push(example.language);
         batch.real_tokens += example.ids.len();
     }
@@ -257,9 +306,9 @@ mod tests {
     fn a_fresh_batcher_makes_the_same_batches_from_any_start() {
         let (corpus, tokenizer, recipe) = setting();
         let mixture = || Mixture::new(&corpus, &[], None, &recipe, recipe.seed);
-        let mut whole = Batcher::new(mixture(), None, &tokenizer, &recipe);
+        let mut whole = Batcher::new(mixture(), Opinion::None, &tokenizer, &recipe);
         let all: Vec<Batch> = (0..400).map(|index| whole.batch(index)).collect();
-        let mut resumed = Batcher::new(mixture(), None, &tokenizer, &recipe);
+        let mut resumed = Batcher::new(mixture(), Opinion::None, &tokenizer, &recipe);
         for index in [173, 174, 399] {
             assert_eq!(resumed.batch(index), all[index]);
         }

@@ -10,13 +10,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::crops::Crops;
+use crate::data::distilled::Distilled;
 use crate::data::lexicon::Lexicon;
 use crate::data::row_sampler::RowSampler;
 use crate::data::rows::{Corpus, ParallelRow, SeedRow};
 use crate::recipe::{ClassifierRecipe, Recipe};
 
 /// Texts drawn at once. More are better to sort by length, and make batches less random.
-const POOL_TEXTS: usize = 2048;
+pub(crate) const POOL_TEXTS: usize = 2048;
 /// Texts that are joined into one at most.
 const MOST_JOINED: usize = 4;
 
@@ -45,6 +46,12 @@ pub(crate) struct TrainingText<'a> {
     pub smoothing: f32,
     /// The language, where the whole text is in it.
     pub language: Option<&'a str>,
+    /// What it is made of, where it is several texts: a teacher judges each alone.
+    pub parts: Vec<String>,
+    /// Whether its label is that of all of it.
+    pub is_whole: bool,
+    /// Its number among the texts of a pass.
+    pub index: usize,
     /// Whatever else is random about this text comes from here.
     pub rng: ChaCha8Rng,
 }
@@ -53,6 +60,11 @@ impl TrainingText<'_> {
     /// Puts another text after this one: together they are unsafe when either is, in the categories
     /// of both.
     fn append(&mut self, other: TrainingText<'_>) {
+        if self.parts.is_empty() {
+            self.parts.push(self.text.clone().into_owned());
+        }
+        self.parts.push(other.text.clone().into_owned());
+        self.is_whole &= other.is_whole;
         let text = format!("{} {}", self.text, other.text);
         self.text = Cow::Owned(text);
         self.target = match (self.target, other.target) {
@@ -80,6 +92,10 @@ pub(crate) struct Mixture<'a> {
     join: f64,
     /// Texts that words are cut out of; empty without a language head.
     crops: Crops<'a>,
+    /// What is drawn besides where a teacher is asked; absent without one.
+    distilled: Option<Distilled<'a>>,
+    /// Pools of a pass, after which the same texts come again; absent: they never do.
+    pass: Option<u64>,
     seed: u64,
     sampler: RowSampler,
     pools: u64,
@@ -102,6 +118,8 @@ impl<'a> Mixture<'a> {
             crops: Crops::new(benign, recipe.classifier.language_head.as_ref()),
             recipe: &recipe.classifier,
             join: 0.0,
+            distilled: None,
+            pass: None,
             seed,
             sampler: RowSampler::new(corpus, &recipe.classifier.sampling, seed),
             pools: 0,
@@ -125,6 +143,15 @@ impl<'a> Mixture<'a> {
         }
     }
 
+    /// The same mixture for a teacher, whose texts come again after `pools` pools.
+    pub(crate) fn for_teacher(self, distilled: Distilled<'a>, pools: usize) -> Self {
+        Self {
+            distilled: Some(distilled),
+            pass: Some(pools as u64),
+            ..self
+        }
+    }
+
     /// The generator of the random numbers that text `index` of pool `pool` uses.
     pub(crate) fn rng(&self, pool: u64, index: u64) -> ChaCha8Rng {
         let mut rng =
@@ -139,9 +166,22 @@ impl<'a> Mixture<'a> {
         make: impl Fn(TrainingText<'a>) -> T + Sync,
     ) -> (u64, Vec<T>) {
         use rayon::prelude::*;
-        let rows: Vec<usize> = (0..POOL_TEXTS).map(|_| self.sampler.draw()).collect();
-        let pool = self.pools;
+        let drawn = self.pools;
         self.pools += 1;
+        let pool = self.pass.map_or(drawn, |pass| drawn % pass);
+        if drawn > 0 && pool == 0 {
+            // The next pass draws what the first one drew.
+            self.sampler = RowSampler::new(self.corpus, &self.recipe.sampling, self.seed);
+        }
+        let rows: Vec<usize> = (0..POOL_TEXTS).map(|_| self.sampler.draw()).collect();
+        let make = |index: usize, mut text: TrainingText<'a>| {
+            text.index = pool as usize * POOL_TEXTS + index;
+            if drawn != pool {
+                // What is dropped of a text differs from pass to pass.
+                text.rng = self.rng(drawn, index as u64);
+            }
+            make(text)
+        };
         let texts = rows
             .par_iter()
             .enumerate()
@@ -149,32 +189,43 @@ impl<'a> Mixture<'a> {
                 let mut rng = self.rng(pool, index as u64);
                 let benign = self.recipe.sampling.benign_parallel;
                 if let Some(text) = self.crop(&mut rng) {
-                    return make(text);
+                    return make(index, text);
                 }
                 if happens(self.recipe.sampling.harmless, &mut rng) {
-                    return make(self.harmless(rng));
+                    return make(index, self.harmless(rng));
                 }
                 let mut text = if !self.benign.is_empty() && rng.random_bool(benign) {
                     self.benign(rng)
                 } else {
                     self.labelled(&self.corpus.rows[row], rng)
                 };
+                let distilled = self.distilled.as_ref();
+                if let Some(distilled) = distilled {
+                    distilled.cut(&mut text);
+                }
                 for _ in 1..MOST_JOINED {
                     if !text.rng.random_bool(self.join) {
                         break;
                     }
                     let other = rows[text.rng.random_range(0..rows.len())];
                     let rng = text.rng.clone();
-                    text.append(self.labelled(&self.corpus.rows[other], rng));
+                    let mut other = self.labelled(&self.corpus.rows[other], rng);
+                    if let Some(distilled) = distilled {
+                        distilled.cut(&mut other);
+                    }
+                    text.append(other);
+                }
+                if let Some(distilled) = distilled {
+                    distilled.bury(&mut text);
                 }
                 if happens(self.recipe.sampling.wrapped, &mut text.rng) {
                     let wrapper = Wrapper::ALL[text.rng.random_range(0..Wrapper::ALL.len())];
                     text.text = Cow::Owned(wrapper.wrap(&text.text));
                 }
-                make(text)
+                make(index, text)
             })
             .collect();
-        (pool, texts)
+        (drawn, texts)
     }
 
     /// A few words of a benign text, as often as the recipe says.
@@ -187,6 +238,9 @@ impl<'a> Mixture<'a> {
             categories: 0,
             smoothing: self.recipe.label_smoothing as f32,
             language: Some(&row.lang),
+            parts: Vec::new(),
+            is_whole: true,
+            index: 0,
             rng: rng.clone(),
         })
     }
@@ -204,19 +258,32 @@ impl<'a> Mixture<'a> {
             categories: 0,
             smoothing: self.recipe.label_smoothing as f32,
             language: made.language,
+            parts: Vec::new(),
+            is_whole: true,
+            index: 0,
             rng,
         }
     }
 
     fn benign(&self, mut rng: ChaCha8Rng) -> TrainingText<'a> {
-        let row = &self.benign[rng.random_range(0..self.benign.len())];
+        let distilled = self.distilled.as_ref();
+        let (text, language, key) = match distilled.and_then(|d| d.sentence(&mut rng)) {
+            Some((text, language)) => (text, language, text),
+            None => {
+                let row = &self.benign[rng.random_range(0..self.benign.len())];
+                (row.text.as_str(), row.lang.as_str(), row.group.as_str())
+            }
+        };
         TrainingText {
-            text: Cow::Borrowed(&row.text),
-            key: &row.group,
+            text: Cow::Borrowed(text),
+            key,
             target: Target::Safe,
             categories: 0,
             smoothing: self.recipe.label_smoothing as f32,
-            language: Some(&row.lang),
+            language: Some(language),
+            parts: Vec::new(),
+            is_whole: true,
+            index: 0,
             rng,
         }
     }
@@ -248,6 +315,9 @@ impl<'a> Mixture<'a> {
                 .get(&self.corpus.sources[row.source])
                 .copied()
                 .unwrap_or(self.recipe.label_smoothing) as f32,
+            parts: Vec::new(),
+            is_whole: true,
+            index: 0,
             rng,
         }
     }

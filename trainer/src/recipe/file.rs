@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::classifier::ClassifierRecipe;
 use super::compute::{ComputeRecipe, Precision};
 use super::data::DataRecipe;
+use super::distill::DistillRecipe;
 use super::error::RecipeError;
 use super::game::{GameRecipe, GameTable};
 use super::model::{BaseRecipe, ModelRecipe, Start, TokenizerRecipe};
@@ -32,6 +33,8 @@ pub struct Recipe {
     pub(crate) start: Start,
     /// Stage 1.
     pub(crate) classifier: ClassifierRecipe,
+    /// The teacher of stage 1; absent: none.
+    pub(crate) distill: Option<DistillRecipe>,
     /// How the stages compute.
     pub(crate) compute: ComputeRecipe,
     /// The two-player game; absent: round 0 alone.
@@ -56,6 +59,8 @@ struct Tables {
     #[serde(default)]
     pretrain: Option<PretrainRecipe>,
     classifier: ClassifierRecipe,
+    #[serde(default)]
+    distill: Option<DistillRecipe>,
     #[serde(default)]
     compute: ComputeRecipe,
     #[serde(default)]
@@ -82,6 +87,9 @@ impl Recipe {
         let mut recipe = Self::parse(path, &text)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         recipe.sources = Sources::load(&folder.join(&recipe.data.sources))?;
+        if let Some(distill) = &mut recipe.distill {
+            distill.teacher = folder.join(&distill.teacher);
+        }
         Ok(recipe)
     }
 
@@ -127,6 +135,7 @@ impl Recipe {
             sources: Sources::default(),
             start,
             classifier: tables.classifier,
+            distill: tables.distill,
             compute: tables.compute,
             game,
             text: text.to_owned(),
@@ -149,6 +158,7 @@ impl Recipe {
         checks.extend(self.classifier.checks(max_position));
         checks.extend(self.compute.checks());
         checks.extend(self.encoder_checks());
+        checks.extend(self.distill_checks());
         if let Some(game) = &self.game {
             checks.extend(game.checks(max_position, &self.data.languages));
         }
@@ -194,6 +204,22 @@ impl Recipe {
                 "no table without [base.encoder]",
             ),
         ]
+    }
+
+    /// What holds of a recipe with a teacher.
+    fn distill_checks(&self) -> Vec<Check> {
+        let Some(distill) = &self.distill else {
+            return Vec::new();
+        };
+        let from_scratch = matches!(self.start, Start::Scratch { .. });
+        let is_alone = self.game.is_none() && self.classifier.teacher.is_none();
+        let mut checks = distill.checks();
+        checks.push((
+            "distill".to_owned(),
+            from_scratch && is_alone,
+            "[tokenizer], [model] and [pretrain], and neither [game] nor [classifier.teacher]",
+        ));
+        checks
     }
 
     /// Hex sha256 of the recipe's text.

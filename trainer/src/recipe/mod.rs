@@ -8,6 +8,7 @@
 mod classifier;
 mod compute;
 mod data;
+mod distill;
 mod error;
 mod file;
 mod game;
@@ -23,13 +24,14 @@ pub(crate) use classifier::{
 };
 pub use compute::{ComputeRecipe, Precision};
 pub(crate) use data::DataRecipe;
+pub(crate) use distill::DistillRecipe;
 pub use error::RecipeError;
 pub use file::Recipe;
 pub(crate) use game::{
     CalibrationRecipe, ClassifierStart, GameRecipe, PreferenceRecipe, ProposalKind,
 };
 pub use model::ModelRecipe;
-pub(crate) use model::{EncoderRecipe, Start, TokenizerRecipe};
+pub(crate) use model::{BalanceRecipe, EncoderRecipe, Start, TokenizerRecipe};
 pub(crate) use optimizer::OptimizerRecipe;
 pub(crate) use players::{
     EndpointRecipe, JudgeRecipe, LocalGeneratorRecipe, OwnGeneratorRecipe, PlayersRecipe,

@@ -1,5 +1,6 @@
 //! The tables `[base]`, `[tokenizer]` and `[model]`: what a run starts from.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use duoguard_export::Llama3Scaling;
@@ -135,6 +136,20 @@ impl Start {
 pub(crate) struct TokenizerRecipe {
     /// Tokens, the 256 bytes and the end-of-text token included.
     pub vocabulary: usize,
+    /// Learn from as much text of every language; absent: from the texts as they come.
+    #[serde(default)]
+    pub balance: Option<BalanceRecipe>,
+}
+
+/// How much text of each language a tokenizer learns from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BalanceRecipe {
+    /// Bytes of a language; those that have fewer are read again.
+    pub bytes: usize,
+    /// Language -> factor on its bytes (1 where absent).
+    #[serde(default)]
+    pub language_weight: BTreeMap<String, f64>,
 }
 
 /// The network's shape: a Qwen2 decoder.
@@ -217,13 +232,27 @@ impl ModelRecipe {
 
 impl TokenizerRecipe {
     fn checks(&self) -> Vec<Check> {
+        let balance = self.balance.as_ref();
+        let mut weights = balance.iter().flat_map(|b| b.language_weight.values());
         of_table(
             "tokenizer",
-            [(
-                "vocabulary",
-                (257..=1_000_000).contains(&self.vocabulary),
-                "257 (the bytes and one special token) to 1000000",
-            )],
+            [
+                (
+                    "vocabulary",
+                    (257..=1_000_000).contains(&self.vocabulary),
+                    "257 (the bytes and one special token) to 1000000",
+                ),
+                (
+                    "balance.bytes",
+                    balance.is_none_or(|b| (1..=1_000_000_000).contains(&b.bytes)),
+                    "1 to 1000000000",
+                ),
+                (
+                    "balance.language_weight",
+                    weights.all(|&weight| positive(weight)),
+                    "positive numbers",
+                ),
+            ],
         )
     }
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use tch::Device;
 
-use super::{RoundClassifier, Setup, Texts, check_window, classifier_labels, kept_tokenizer};
-use crate::data::batch::Batcher;
+use super::tokenizer::kept_tokenizer;
+use super::{RoundClassifier, Setup, Texts, check_window, classifier_labels};
+use crate::data::batch::{Batcher, Opinion};
 use crate::data::mixture::Mixture;
 use crate::data::rows::Corpus;
 use crate::distributed::ProcessGroup;
@@ -124,7 +125,12 @@ impl<'a> Setup<'a, Encoder> {
         let seed = recipe.seed.wrapping_add(2);
         let mixture =
             Mixture::new(data, &self.parallel, None, recipe, seed).with_crops(tuning.crops);
-        let mut stage = LanguageStage::new(Batcher::new(mixture, None, &self.tokenizer, recipe));
+        let mut stage = LanguageStage::new(Batcher::new(
+            mixture,
+            Opinion::None,
+            &self.tokenizer,
+            recipe,
+        ));
         let mut alone = classifier.classifier_alone();
         run_stage(&mut stage, &settings, &mut alone, (folder, &self.group))?;
         classifier.take_classifier(&alone);

@@ -13,8 +13,8 @@ use crate::distributed::{ProcessGroup, Share};
 use crate::model::layout::CATEGORIES;
 use crate::model::network::Classifier;
 use crate::model::tensors::host;
-use crate::recipe::{ClassifierLoss, Recipe};
-use crate::train::loss::{Targets, classifier_loss, language_loss};
+use crate::recipe::{ClassifierLoss, DistillRecipe, Recipe};
+use crate::train::loss::{Targets, classifier_loss, distillation_loss, language_loss};
 use crate::train::stage::{BatchLoss, Stage};
 
 /// Rows scored at once in validation.
@@ -36,6 +36,8 @@ pub(crate) struct ClassifierStage<'a> {
     loss: ClassifierLoss,
     /// How much of a target is the teacher's probability.
     teacher_share: f32,
+    /// How much of the loss is against a larger guard's answers, and how; absent without one.
+    distill: Option<DistillRecipe>,
     /// Weight of the language head's loss; absent without one.
     language_weight: Option<f64>,
     /// The language head's losses since they were last asked for.
@@ -79,6 +81,7 @@ impl<'a> ClassifierStage<'a> {
                 .teacher
                 .as_ref()
                 .map_or(0.0, |teacher| teacher.share as f32),
+            distill: recipe.distill.clone(),
             language_weight: recipe
                 .classifier
                 .language_head
@@ -156,7 +159,8 @@ pub(crate) fn score_texts(
 }
 
 /// The three readings of each row: label smoothing moves weight between safe and unsafe, and the
-/// teacher's probability, which knows no categories, takes `teacher_share` of the whole.
+/// teacher's probability, which knows no categories, takes `teacher_share` of the whole. A row that
+/// is part of a text has no reading by its label.
 pub(crate) fn targets(batch: &Batch, teacher_share: f32) -> Targets {
     let mut targets = Targets {
         labels: batch.labels.clone(),
@@ -164,13 +168,13 @@ pub(crate) fn targets(batch: &Batch, teacher_share: f32) -> Targets {
         known: vec![],
         unknown: vec![],
     };
-    let label_share = 1.0 - teacher_share;
-    for ((row, smoothing), teacher_probability) in batch
-        .targets
-        .iter()
-        .zip(&batch.smoothing)
-        .zip(&batch.teacher_probabilities)
-    {
+    let rows = batch.targets.iter().zip(&batch.smoothing);
+    let rows = rows.zip(&batch.teacher_probabilities).zip(&batch.is_whole);
+    for (((row, smoothing), teacher_probability), is_whole) in rows {
+        let label_share = match is_whole {
+            true => 1.0 - teacher_share,
+            false => 0.0,
+        };
         let (safe, known, unknown) = match row {
             Target::Safe => (1.0 - smoothing, 0.0, *smoothing),
             Target::Known => (*smoothing, 1.0 - smoothing, 0.0),
@@ -223,7 +227,11 @@ impl<N: Classifier> Stage<N> for ClassifierStage<'_> {
         let logits = network.logits(&batch.ids, &batch.lengths, batch.tokens);
         let targets = targets(&batch, self.teacher_share);
         let categories = logits.narrow(1, 0, CATEGORIES as i64);
-        let mean = classifier_loss(self.loss, &categories, &targets);
+        let mut mean = classifier_loss(self.loss, &categories, &targets);
+        if let Some(distill) = &self.distill {
+            let answers = distillation_loss(&categories, &batch.answers, distill.logit_error);
+            mean = mean * (1.0 - distill.share) + answers * distill.share;
+        }
         let mut loss = share.of_mean(mean, own_rows, rows);
         if let Some(weight) = self.language_weight {
             let of_languages = language_head_loss(&logits, &batch, share, in_known_language);
@@ -286,6 +294,8 @@ mod tests {
             targets: vec![Target::Safe; 3],
             smoothing: vec![0.0; 3],
             teacher_probabilities: vec![0.0; 3],
+            answers: vec![],
+            is_whole: vec![true; 3],
             languages: vec![Some(1), None, Some(0)],
             real_tokens: 6,
         }

@@ -148,6 +148,24 @@ fn read_shape(
 }
 
 /// A tensor called `name`, or that without `bert.`, as a body alone has it.
+/// The token embedding of the encoder in `folder`, row by row, and its width.
+///
+/// # Errors
+/// A file that cannot be read, and a tensor that is missing or of another shape.
+pub(crate) fn word_embedding(folder: &Path) -> Result<(Vec<f32>, usize), TrainError> {
+    let path = folder.join("config.json");
+    let text = fs::read_to_string(&path).map_err(|e| TrainError::io("read", &path, e))?;
+    let config: Config =
+        serde_json::from_str(&text).map_err(|e| TrainError::invalid(&path, e.to_string()))?;
+    let path = folder.join("model.safetensors");
+    let bytes = fs::read(&path).map_err(|e| TrainError::io("read", &path, e))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|e| TrainError::invalid(&path, format!("not a file of weights ({e})")))?;
+    let name = "bert.embeddings.word_embeddings.weight";
+    let dims = [config.vocab_size, config.hidden_size];
+    Ok((read_tensor(&file, &path, name, &dims)?, config.hidden_size))
+}
+
 fn read_tensor(
     file: &SafeTensors<'_>,
     path: &Path,

@@ -75,6 +75,57 @@ fn what_is_for_encoders_alone_is_refused_elsewhere() {
     assert!(error(&probe).contains("classifier.linear_probe: expected no table without"));
 }
 
+#[test]
+fn a_teacher_is_for_a_decoder_that_starts_from_nothing() {
+    let recipe = Recipe::parse(Path::new("r.toml"), MINI).unwrap();
+    assert!(recipe.distill.is_some());
+    for (from, to, mention) in [
+        (
+            "\nshare = 0.8",
+            "\nshare = 1.1",
+            "distill.share: expected a share",
+        ),
+        (
+            "cropped = 0.12",
+            "cropped = 1.0",
+            "distill.cropped: expected a share",
+        ),
+        (
+            "text_bytes = 600",
+            "text_bytes = 3",
+            "distill.text_bytes: expected 64 to",
+        ),
+        (
+            "logit_error = 0.1",
+            "logit_error = -1.0",
+            "distill.logit_error: expected 0 or",
+        ),
+        (
+            "bytes = 600000",
+            "bytes = 0",
+            "tokenizer.balance.bytes: expected 1 to",
+        ),
+    ] {
+        assert!(MINI.contains(from), "{from}");
+        let found = error(&MINI.replacen(from, to, 1));
+        assert!(found.contains(mention), "{found}");
+    }
+    let linear = "\n[classifier.teacher]\nshare = 0.5\nfolds = 2\ntexts = 9\nlearning_rate = 0.2\n";
+    let found = error(&format!("{MINI}{linear}"));
+    assert!(
+        found.contains("neither [game] nor [classifier.teacher]"),
+        "{found}"
+    );
+    // A path in a recipe's folder, whatever the working directory is.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/mini.toml");
+    let teacher = Recipe::load(&path).unwrap().distill.unwrap().teacher;
+    assert!(
+        teacher.join("manifest.json").exists(),
+        "{}",
+        teacher.display()
+    );
+}
+
 /// Every key of an optimizer, in every stage.
 #[test]
 fn keys_of_an_optimizer_are_checked_like_others() {
@@ -159,19 +210,19 @@ fn errors_name_line_and_key() {
     let line = |needle: &str| MINI.lines().position(|l| l.starts_with(needle)).unwrap() + 1;
     for (from, to, line_number, mention) in [
         (
-            "vocabulary = 16000",
-            "vocabulary = 16000\nspelling = 1",
+            "vocabulary = 24000",
+            "vocabulary = 24000\nspelling = 1",
             line("vocabulary") + 1,
             "spelling",
         ),
         (
-            "vocabulary = 16000",
+            "vocabulary = 24000",
             "vocabulary = \"many\"",
             line("vocabulary"),
             "invalid type",
         ),
         (
-            "vocabulary = 16000",
+            "vocabulary = 24000",
             "vocabulary = 12",
             line("vocabulary"),
             "257",
@@ -185,13 +236,13 @@ fn errors_name_line_and_key() {
             "a multiple of 16 x model.heads",
         ),
         (
-            "validation_fraction = 0.04",
+            "validation_fraction = 0.02",
             "validation_fraction = 0.9",
             line("validation_fraction"),
             "(0, 0.5]",
         ),
         (
-            "loss = \"log_sum_exp\"",
+            "loss = \"hierarchical\"",
             "loss = \"hinge\"",
             line("loss"),
             "hinge",

@@ -1,0 +1,132 @@
+//! What a run with a teacher has besides: its answers, and an embedding to start from.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::Setup;
+use crate::data::distilled::Distilled;
+use crate::data::mixture::{Mixture, POOL_TEXTS};
+use crate::data::tokenizer::Tokenizer;
+use crate::diagnostics::say;
+use crate::distill::answers::{self, AnswerFile, Answers, Header};
+use crate::distill::embeddings;
+use crate::distill::teacher::{self, Teacher, hex};
+use crate::error::TrainError;
+use crate::model::decoder::Decoder;
+use crate::model::network::Classifier;
+use crate::recipe::{DistillRecipe, Recipe};
+
+/// The teacher's file in a run's folder.
+const ANSWERS: &str = "teacher.answers";
+
+/// Starts the embedding of `student` from the encoder that the recipe names, if it names one.
+///
+/// # Errors
+/// As [`embeddings::take_over`].
+pub(super) fn start_embedding(
+    student: &mut Decoder,
+    tokenizer: &Tokenizer,
+    recipe: &Recipe,
+    data: &Path,
+) -> Result<(), TrainError> {
+    let distill = recipe.distill.as_ref();
+    match distill.and_then(|distill| distill.embeddings.as_ref()) {
+        Some(folder) => embeddings::take_over(student, tokenizer, &data.join(folder)),
+        None => Ok(()),
+    }
+}
+
+impl<N: Classifier + Clone> Setup<'_, N> {
+    /// The texts that the teacher is asked about, which come again and again.
+    pub(super) fn texts_for_teacher<'s>(&'s self, distill: &'s DistillRecipe) -> Mixture<'s> {
+        let (data, recipe) = (&self.training, self.recipe);
+        let mixture = Mixture::new(
+            data,
+            &self.parallel,
+            self.lexicon.as_deref(),
+            recipe,
+            recipe.seed,
+        );
+        let texts = (data, &self.parallel[..], &self.pairs[..]);
+        let distilled = Distilled::new(distill, texts);
+        mixture
+            .with_joined_texts()
+            .for_teacher(distilled, pools(distill))
+    }
+
+    /// The teacher's answers: those in the run's folder, and what is missing of them asked now, by
+    /// the first process.
+    ///
+    /// # Errors
+    /// A teacher that cannot be opened or fails, a file that cannot be read or written, and answers
+    /// there of another teacher or to other texts.
+    pub(super) fn ask_teacher(&self, distill: &DistillRecipe) -> Result<Answers, TrainError> {
+        let path = self.run.join(ANSWERS);
+        let header = Header {
+            sha256: self.hash_of_texts(distill)?,
+            pools: pools(distill),
+        };
+        if self.group.is_first() {
+            let mut file = AnswerFile::open(&path, &header)?;
+            if file.answered < header.pools {
+                let threads = usize::try_from(tch::get_num_threads()).ok();
+                let threads = threads.and_then(NonZeroUsize::new);
+                let threads = threads.unwrap_or(NonZeroUsize::MIN);
+                let mut teacher = Teacher::open(&distill.teacher, threads)?;
+                let texts = header.pools * POOL_TEXTS;
+                say(format_args!("teacher: asked about {texts} texts"));
+                let mut mixture = self.texts_for_teacher(distill);
+                teacher.answer(&mut mixture, header.pools, &mut file)?;
+            }
+        }
+        self.group.wait();
+        answers::load(&path, &header)
+    }
+
+    /// A hash of whatever the teacher's answers follow from.
+    fn hash_of_texts(&self, distill: &DistillRecipe) -> Result<String, TrainError> {
+        let mut hash = Sha256::new();
+        let mut add = |part: &str| {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        };
+        add(&teacher::hash(&distill.teacher)?);
+        let recipe = self.recipe;
+        let keys = (
+            distill.text_bytes,
+            distill.cropped,
+            distill.buried,
+            distill.pairs,
+        );
+        add(&format!(
+            "{} {keys:?} {:?}",
+            recipe.seed, recipe.classifier.sampling
+        ));
+        for row in &self.training.rows {
+            add(&row.text);
+            add(&row.lang);
+            let source = &self.training.sources[row.source];
+            add(&format!("{} {} {source}", row.is_unsafe, row.categories));
+        }
+        for row in &self.parallel {
+            add(&row.text);
+            add(&row.lang);
+        }
+        for pair in &self.pairs {
+            add(&pair.english);
+            add(&pair.text);
+            add(&pair.lang);
+        }
+        if let Some(lexicon) = &self.lexicon {
+            let lexicon = serde_json::to_string(&**lexicon);
+            add(&lexicon.map_err(|e| TrainError::invalid(&self.run, e.to_string()))?);
+        }
+        Ok(hex(&hash.finalize()))
+    }
+}
+
+fn pools(distill: &DistillRecipe) -> usize {
+    distill.texts.div_ceil(POOL_TEXTS)
+}

@@ -1,0 +1,130 @@
+//! A student of another guard: its run survives being killed while it asks and while it learns, and
+//! answers that are not of this run are refused.
+
+mod tiny;
+mod tiny_encoder;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tiny::{RECIPE, contents, finish, lines, write_data};
+
+/// The student of the tiny recipe's model: of fewer steps, and without the linear teacher.
+fn student() -> String {
+    let start = RECIPE.find("[classifier.teacher]").unwrap();
+    let recipe = RECIPE[..start].replacen("name = \"tiny\"", "name = \"student\"", 1);
+    let recipe = recipe.replacen("steps = 12", "steps = 0", 1);
+    let recipe = recipe.replacen(
+        "vocabulary = 400",
+        "vocabulary = 400\nbalance = { bytes = 2000, language_weight = { en = 2.0 } }",
+        1,
+    );
+    recipe
+        + r#"
+[distill]
+teacher = "teacher"
+texts = 4000
+share = 0.8
+logit_error = 0.1
+text_bytes = 100
+cropped = 0.1
+buried = 0.2
+pairs = 0.2
+embeddings = "base"
+"#
+}
+
+fn trainer(folder: &Path, recipe: &str, runs: &str, resume: bool) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duoguard-train"));
+    command
+        .arg(folder.join(recipe))
+        .arg("--data")
+        .arg(folder)
+        .arg("--runs")
+        .arg(folder.join(runs))
+        .args(resume.then_some("--resume"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_killed_student_resumes_to_the_same_model_and_refuses_other_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    tiny_encoder::write_data(folder);
+    write_data(folder);
+    fs::write(folder.join("student.toml"), student()).unwrap();
+    finish(trainer(folder, "tiny.toml", "runs", false).spawn().unwrap());
+    copy(&folder.join("runs/tiny/bundle"), &folder.join("teacher"));
+    finish(
+        trainer(folder, "student.toml", "whole", false)
+            .spawn()
+            .unwrap(),
+    );
+    let whole = folder.join("whole/student");
+    // One line, and 12 logits of each of two pools of 2,048 texts.
+    let answers = fs::read(whole.join("teacher.answers")).unwrap();
+    let first = answers.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    assert_eq!(answers.len() - first, 2 * 2048 * 12 * 4);
+
+    // Once after the first pool, and once between saved states.
+    let run = folder.join("killed/student");
+    let asked = || fs::metadata(run.join("teacher.answers")).map_or(0, |file| file.len());
+    let reached: [&dyn Fn() -> bool; 2] = [&|| asked() > 2048 * 12 * 4, &|| {
+        lines(run.join("metrics.jsonl")) >= 13
+    }];
+    for (attempt, reached) in reached.into_iter().enumerate() {
+        let mut command = trainer(folder, "student.toml", "killed", attempt > 0);
+        let mut child = command.spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while !reached() && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "attempt {attempt} came nowhere");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!run.join("bundle").exists(), "killed too late");
+    }
+    finish(
+        trainer(folder, "student.toml", "killed", true)
+            .spawn()
+            .unwrap(),
+    );
+    let [whole, killed] = [contents(&whole), contents(&run)];
+    assert_eq!(
+        whole.keys().collect::<Vec<_>>(),
+        killed.keys().collect::<Vec<_>>()
+    );
+    for (name, bytes) in &whole {
+        assert!(*bytes == killed[name], "{} differs", name.display());
+    }
+
+    // Another teacher's answers, and a text more.
+    let other = folder.join("other/student");
+    fs::create_dir_all(&other).unwrap();
+    fs::copy(run.join("recipe.toml"), other.join("recipe.toml")).unwrap();
+    fs::write(other.join("teacher.answers"), &answers).unwrap();
+    let seed = fs::read_to_string(folder.join("seed.jsonl")).unwrap();
+    let row = "{\"text\": \"more soup\", \"lang\": \"en\", \"unsafe\": 0, \"categories\": [], \
+               \"source\": \"made_up\", \"group\": null}\n";
+    fs::write(folder.join("seed.jsonl"), seed + row).unwrap();
+    let output = trainer(folder, "student.toml", "other", true)
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{shown}");
+    for mention in ["teacher.answers", "other data", "remove it"] {
+        assert!(shown.contains(mention), "{mention:?} is not in {shown}");
+    }
+}
