@@ -1,5 +1,6 @@
 //! A whole run of a tiny recipe: it trains, exports, and survives being killed.
 
+mod student;
 mod tiny;
 
 use std::collections::BTreeMap;

@@ -1,15 +1,12 @@
 //! A student of another guard: its run survives being killed while it asks and while it learns, and
 //! answers that are not of this run are refused.
 
-mod tiny;
-mod tiny_encoder;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tiny::{RECIPE, contents, finish, lines, write_data};
+use crate::tiny::{RECIPE, contents, finish, lines, write_data};
 
 /// The student of the tiny recipe's model: of fewer steps, and without the linear teacher.
 fn student() -> String {
@@ -54,7 +51,9 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        if entry.path().is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
     }
 }
 
@@ -62,8 +61,9 @@ fn copy(from: &Path, to: &Path) {
 fn a_killed_student_resumes_to_the_same_model_and_refuses_other_answers() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    tiny_encoder::write_data(folder);
     write_data(folder);
+    let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../export/tests/golden/pooled");
+    copy(&encoder, &folder.join("base"));
     fs::write(folder.join("student.toml"), student()).unwrap();
     finish(trainer(folder, "tiny.toml", "runs", false).spawn().unwrap());
     copy(&folder.join("runs/tiny/bundle"), &folder.join("teacher"));
