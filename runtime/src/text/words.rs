@@ -2,19 +2,22 @@
 //!
 //! The crate `tokenizers` finds the ids of a word, once. It also keeps track of offsets, which
 //! takes time and which a check does not need. Looking words up gives the same ids if the tokenizer
-//! first splits a text into words and then treats each alone: [`Words::of`] recognises the one such
-//! pipeline that our trainer makes, GPT-2's. Any other tokenizer is called with the whole text.
+//! first splits a text into words and then treats each alone: [`Words::of`] recognises the two such
+//! pipelines that our trainer makes, GPT-2's, and the same with marks among the letters. Any other
+//! tokenizer is called with the whole text.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use tokenizers::pre_tokenizers::split::SplitPattern;
 use tokenizers::{
-    ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer,
+    ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
+    SplitDelimiterBehavior, Tokenizer,
 };
 use unicode_normalization::{IsNormalized, is_nfc_quick};
 
-use super::class::{self, LETTER, NUMBER, SPACE};
+use super::class::{self, LETTER, MARK, NUMBER, SPACE};
 
 /// Half of the words that are kept, at most; a word is forgotten when so many others were needed
 /// since.
@@ -26,6 +29,7 @@ const MAX_WORD_BYTES: usize = 48;
 #[derive(Debug)]
 pub(crate) struct Words {
     seen: Mutex<Seen>,
+    pattern: Pattern,
     /// Whether tokens also lie in a word alone where they lie in it as part of a text.
     has_places: bool,
 }
@@ -40,24 +44,19 @@ struct Seen {
 
 impl Words {
     /// An empty memory for a tokenizer; `None` for one that does not treat words alone, or splits
-    /// text otherwise than [`word_end`] does.
+    /// text otherwise than [`Pattern::word_end`] does.
     pub(crate) fn of(tokenizer: &Tokenizer) -> Option<Self> {
         let normalizes = matches!(
             tokenizer.get_normalizer(),
             None | Some(NormalizerWrapper::NFC(_))
         );
-        let splits = match tokenizer.get_pre_tokenizer() {
-            Some(PreTokenizerWrapper::ByteLevel(split)) => {
-                split.use_regex && !split.add_prefix_space
-            }
-            _ => false,
-        };
+        let pattern = Pattern::of(tokenizer.get_pre_tokenizer()?)?;
         let is_certain = match tokenizer.get_model() {
             ModelWrapper::BPE(model) => model.dropout.is_none(),
             _ => false,
         };
         let mut added = tokenizer.get_added_tokens_decoder().into_values();
-        let is_known = normalizes && splits && is_certain && added.all(|token| token.special);
+        let is_known = normalizes && is_certain && added.all(|token| token.special);
         let has_places = match tokenizer.get_post_processor() {
             None => true,
             Some(PostProcessorWrapper::ByteLevel(trim)) => !trim.add_prefix_space,
@@ -65,6 +64,7 @@ impl Words {
         };
         is_known.then(|| Self {
             seen: Mutex::default(),
+            pattern,
             has_places,
         })
     }
@@ -79,7 +79,7 @@ impl Words {
         let mut ids = Vec::with_capacity(text.len() / 4 + 1);
         let mut rest = text;
         while !rest.is_empty() {
-            let (word, after) = rest.split_at(word_end(rest));
+            let (word, after) = rest.split_at(self.pattern.word_end(rest));
             if let Err(cause) = seen.encode(tokenizer, word, &mut ids) {
                 return Some(Err(cause));
             }
@@ -99,7 +99,7 @@ impl Words {
         let (mut ids, mut span) = (Vec::new(), None);
         let (mut before, mut start) = (0, 0);
         while start < text.len() && before < tokens.end {
-            let word = &text[start..][..word_end(&text[start..])];
+            let word = &text[start..][..self.pattern.word_end(&text[start..])];
             ids.clear();
             if let Err(cause) = seen.encode(tokenizer, word, &mut ids) {
                 return Some(Err(cause));
@@ -192,51 +192,87 @@ enum Kind {
     Other,
 }
 
-fn kind(c: char) -> Kind {
-    let class = class::of(c);
-    match () {
-        () if class.is(LETTER) => Kind::Letter,
-        () if class.is(NUMBER) => Kind::Number,
-        () if class.is(SPACE) => Kind::Space,
-        () => Kind::Other,
-    }
+/// How a tokenizer splits a text into words: as GPT-2 does, or with marks among the letters.
+#[derive(Clone, Copy, Debug)]
+struct Pattern {
+    /// The flags of what counts as a letter.
+    letters: u32,
 }
 
-/// Where the first word of a text ends, as GPT-2 splits:
-/// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
-fn word_end(text: &str) -> usize {
-    const ENDINGS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
-    if text.starts_with('\'')
-        && let Some(ending) = ENDINGS.iter().find(|ending| text.starts_with(**ending))
-    {
-        return ending.len();
-    }
-    // A space belongs to the word after it.
-    let start = usize::from(text.starts_with(' '));
-    let Some(first) = text[start..].chars().next() else {
-        return start;
-    };
-    match kind(first) {
-        Kind::Space => spaces_end(text),
-        first => run_end(text, start, first),
-    }
-}
+/// GPT-2's pattern, in which marks belong to the letters that they stand on.
+const LETTERS_AND_MARKS: &str =
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?!\S)|\s+";
 
-/// Where the run of characters of one kind that begins at `start` ends.
-fn run_end(text: &str, start: usize, run: Kind) -> usize {
-    let mut chars = text[start..].char_indices();
-    let end = chars.find(|(_, c)| kind(*c) != run);
-    end.map_or(text.len(), |(end, _)| start + end)
-}
+impl Pattern {
+    /// That of a pre-tokenizer, if it is one of the two.
+    fn of(splits: &PreTokenizerWrapper) -> Option<Self> {
+        let letters = match splits {
+            PreTokenizerWrapper::ByteLevel(bytes) if bytes.use_regex => {
+                (!bytes.add_prefix_space).then_some(LETTER)
+            }
+            PreTokenizerWrapper::Sequence(steps) => match steps.as_ref() {
+                [
+                    PreTokenizerWrapper::Split(split),
+                    PreTokenizerWrapper::ByteLevel(bytes),
+                ] => {
+                    let is_plain = !bytes.use_regex && !bytes.add_prefix_space && !split.invert;
+                    let isolates = split.behavior == SplitDelimiterBehavior::Isolated;
+                    let ours = SplitPattern::Regex(LETTERS_AND_MARKS.to_owned());
+                    (is_plain && isolates && split.pattern == ours).then_some(LETTER | MARK)
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        letters.map(|letters| Self { letters })
+    }
 
-/// White space up to the last character before something else: that one may belong to the next
-/// word, or be a word of its own.
-fn spaces_end(text: &str) -> usize {
-    let end = run_end(text, 0, Kind::Space);
-    let last = text[..end].char_indices().next_back();
-    match last {
-        Some((last, _)) if end < text.len() && last > 0 => last,
-        _ => end,
+    fn kind(self, c: char) -> Kind {
+        let class = class::of(c);
+        match () {
+            () if class.is(self.letters) => Kind::Letter,
+            () if class.is(NUMBER) => Kind::Number,
+            () if class.is(SPACE) => Kind::Space,
+            () => Kind::Other,
+        }
+    }
+
+    /// Where the first word of a text ends, as GPT-2 splits, with its letters or with ours:
+    /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
+    fn word_end(self, text: &str) -> usize {
+        const ENDINGS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
+        if text.starts_with('\'')
+            && let Some(ending) = ENDINGS.iter().find(|ending| text.starts_with(**ending))
+        {
+            return ending.len();
+        }
+        // A space belongs to the word after it.
+        let start = usize::from(text.starts_with(' '));
+        let Some(first) = text[start..].chars().next() else {
+            return start;
+        };
+        match self.kind(first) {
+            Kind::Space => self.spaces_end(text),
+            first => self.run_end(text, start, first),
+        }
+    }
+
+    /// Where the run of characters of one kind that begins at `start` ends.
+    fn run_end(self, text: &str, start: usize, run: Kind) -> usize {
+        let mut chars = text[start..].char_indices();
+        let end = chars.find(|(_, c)| self.kind(*c) != run);
+        end.map_or(text.len(), |(end, _)| start + end)
+    }
+
+    /// White space up to the last character before something else: that one may belong to the next
+    /// word, or be a word of its own.
+    fn spaces_end(self, text: &str) -> usize {
+        let end = self.run_end(text, 0, Kind::Space);
+        let last = text[..end].char_indices().next_back();
+        match last {
+            Some((last, _)) if end < text.len() && last > 0 => last,
+            _ => end,
+        }
     }
 }
 
@@ -246,6 +282,8 @@ mod tests {
     use tokenizers::models::bpe::{BPE, Vocab};
     use tokenizers::normalizers::NFC;
     use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+    use tokenizers::pre_tokenizers::sequence::Sequence;
+    use tokenizers::pre_tokenizers::split::Split;
 
     use super::*;
 
@@ -277,6 +315,16 @@ mod tests {
         tokenizer
     }
 
+    /// The same, split with marks among the letters.
+    fn with_marks() -> Tokenizer {
+        let pattern = SplitPattern::Regex(LETTERS_AND_MARKS.to_owned());
+        let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false).unwrap();
+        let steps = vec![split.into(), ByteLevel::new(false, true, false).into()];
+        let mut tokenizer = tokenizer();
+        tokenizer.with_pre_tokenizer(Some(Sequence::new(steps)));
+        tokenizer
+    }
+
     fn agree(words: &Words, tokenizer: &Tokenizer, text: &str) {
         let whole = tokenizer.encode_fast(text, false).unwrap();
         if let Some(found) = words.encode(tokenizer, text) {
@@ -288,15 +336,16 @@ mod tests {
     /// every character that there is.
     #[test]
     fn every_character_is_split_as_the_tokenizer_splits_it() {
-        let tokenizer = tokenizer();
-        let words = Words::of(&tokenizer).unwrap();
         let all: Vec<char> = ('\0'..=char::MAX).collect();
-        for some in all.chunks(64) {
-            let text: String = some
-                .iter()
-                .map(|c| format!("a{c}1{c}\u{e9}. {c}"))
-                .collect();
-            agree(&words, &tokenizer, &text);
+        for tokenizer in [tokenizer(), with_marks()] {
+            let words = Words::of(&tokenizer).unwrap();
+            for some in all.chunks(64) {
+                let text: String = some
+                    .iter()
+                    .map(|c| format!("a{c}1{c}\u{e9}. {c}"))
+                    .collect();
+                agree(&words, &tokenizer, &text);
+            }
         }
     }
 
@@ -305,11 +354,12 @@ mod tests {
         fn any_text_gives_the_same_ids(
             text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){0,40}",
         ) {
-            let tokenizer = tokenizer();
-            let words = Words::of(&tokenizer).unwrap();
-            // Once to learn the words, and once to know them.
-            agree(&words, &tokenizer, &text);
-            agree(&words, &tokenizer, &text);
+            for tokenizer in [tokenizer(), with_marks()] {
+                let words = Words::of(&tokenizer).unwrap();
+                // Once to learn the words, and once to know them.
+                agree(&words, &tokenizer, &text);
+                agree(&words, &tokenizer, &text);
+            }
         }
 
         #[test]

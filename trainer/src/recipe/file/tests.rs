@@ -4,6 +4,7 @@ use super::*;
 use crate::recipe::Precision;
 
 const MINI: &str = include_str!("../../../../recipes/mini.toml");
+const STUDENT: &str = include_str!("../../../../recipes/mini-student.toml");
 
 fn error(text: &str) -> String {
     Recipe::parse(Path::new("r.toml"), text)
@@ -33,6 +34,7 @@ fn every_recipe_of_the_project_is_valid() {
         "game-gpu",
         "game-mini",
         "mini",
+        "mini-student",
         "seed-all",
         "seed-en",
         "seed-en-fr",
@@ -77,7 +79,7 @@ fn what_is_for_encoders_alone_is_refused_elsewhere() {
 
 #[test]
 fn a_teacher_is_for_a_decoder_that_starts_from_nothing() {
-    let recipe = Recipe::parse(Path::new("r.toml"), MINI).unwrap();
+    let recipe = Recipe::parse(Path::new("r.toml"), STUDENT).unwrap();
     assert!(recipe.distill.is_some());
     for (from, to, mention) in [
         (
@@ -96,7 +98,7 @@ fn a_teacher_is_for_a_decoder_that_starts_from_nothing() {
             "distill.text_bytes: expected 64 to",
         ),
         (
-            "logit_error = 0.1",
+            "logit_error = 0.01",
             "logit_error = -1.0",
             "distill.logit_error: expected 0 or",
         ),
@@ -106,18 +108,18 @@ fn a_teacher_is_for_a_decoder_that_starts_from_nothing() {
             "tokenizer.balance.bytes: expected 1 to",
         ),
     ] {
-        assert!(MINI.contains(from), "{from}");
-        let found = error(&MINI.replacen(from, to, 1));
+        assert!(STUDENT.contains(from), "{from}");
+        let found = error(&STUDENT.replacen(from, to, 1));
         assert!(found.contains(mention), "{found}");
     }
     let linear = "\n[classifier.teacher]\nshare = 0.5\nfolds = 2\ntexts = 9\nlearning_rate = 0.2\n";
-    let found = error(&format!("{MINI}{linear}"));
+    let found = error(&format!("{STUDENT}{linear}"));
     assert!(
         found.contains("neither [game] nor [classifier.teacher]"),
         "{found}"
     );
     // A path in a recipe's folder, whatever the working directory is.
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/mini.toml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/mini-student.toml");
     let teacher = Recipe::load(&path).unwrap().distill.unwrap().teacher;
     assert!(
         teacher.join("manifest.json").exists(),
@@ -210,19 +212,19 @@ fn errors_name_line_and_key() {
     let line = |needle: &str| MINI.lines().position(|l| l.starts_with(needle)).unwrap() + 1;
     for (from, to, line_number, mention) in [
         (
-            "vocabulary = 24000",
-            "vocabulary = 24000\nspelling = 1",
+            "vocabulary = 16000",
+            "vocabulary = 16000\nspelling = 1",
             line("vocabulary") + 1,
             "spelling",
         ),
         (
-            "vocabulary = 24000",
+            "vocabulary = 16000",
             "vocabulary = \"many\"",
             line("vocabulary"),
             "invalid type",
         ),
         (
-            "vocabulary = 24000",
+            "vocabulary = 16000",
             "vocabulary = 12",
             line("vocabulary"),
             "257",
@@ -236,13 +238,13 @@ fn errors_name_line_and_key() {
             "a multiple of 16 x model.heads",
         ),
         (
-            "validation_fraction = 0.02",
+            "validation_fraction = 0.04",
             "validation_fraction = 0.9",
             line("validation_fraction"),
             "(0, 0.5]",
         ),
         (
-            "loss = \"hierarchical\"",
+            "loss = \"log_sum_exp\"",
             "loss = \"hinge\"",
             line("loss"),
             "hinge",
