@@ -22,6 +22,7 @@ use crate::data::tokenizer::Tokenizer;
 use crate::data::validation::{split, write_rows};
 use crate::diagnostics::say;
 use crate::distill::answers::Answers;
+use crate::distill::embeddings;
 use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
 use crate::model::bundle::{bundled_decoder, is_bundle};
@@ -133,7 +134,10 @@ impl<'a> Setup<'a> {
                 let learning = (vocabulary, recipe.seed);
                 let tokenizer = learned_tokenizer(&tokenizer_path, learned_from, learning, group)?;
                 let mut base = Decoder::new(model, tokenizer.vocabulary(), recipe.seed, device);
-                distill::start_embedding(&mut base, &tokenizer, recipe, data)?;
+                let distill = recipe.distill.as_ref();
+                if let Some(folder) = distill.and_then(|distill| distill.embeddings.as_ref()) {
+                    embeddings::take_over(&mut base, &tokenizer, &data.join(folder))?;
+                }
                 let settings = (pretrain, recipe.seed, recipe.compute);
                 let mut base = pretrained(base, texts, &tokenizer, settings, (run, group))?;
                 base.reset_classifier(recipe.seed.wrapping_add(1));

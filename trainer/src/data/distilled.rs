@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::mixture::TrainingText;
 use crate::data::rows::{Corpus, Pair, ParallelRow};
+use crate::data::training_text::TrainingText;
 use crate::recipe::DistillRecipe;
 
 /// Bytes of a crop.
@@ -140,7 +140,7 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::data::mixture::Target;
+    use crate::data::training_text::Target;
 
     fn recipe() -> DistillRecipe {
         DistillRecipe {

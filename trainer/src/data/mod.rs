@@ -10,4 +10,5 @@ pub(crate) mod packed;
 pub(crate) mod row_sampler;
 pub(crate) mod rows;
 pub(crate) mod tokenizer;
+pub(crate) mod training_text;
 pub(crate) mod validation;

@@ -1,42 +1,21 @@
-//! What a run with a teacher has besides: its answers, and an embedding to start from.
+//! What a run with a teacher has besides: its answers.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::Setup;
 use crate::data::distilled::Distilled;
 use crate::data::mixture::{Mixture, POOL_TEXTS};
-use crate::data::tokenizer::Tokenizer;
 use crate::diagnostics::say;
 use crate::distill::answers::{self, AnswerFile, Answers, Header};
-use crate::distill::embeddings;
 use crate::distill::teacher::{self, Teacher, hex};
 use crate::error::TrainError;
-use crate::model::decoder::Decoder;
 use crate::model::network::Classifier;
-use crate::recipe::{DistillRecipe, Recipe};
+use crate::recipe::DistillRecipe;
 
 /// The teacher's file in a run's folder.
 const ANSWERS: &str = "teacher.answers";
-
-/// Starts the embedding of `student` from the encoder that the recipe names, if it names one.
-///
-/// # Errors
-/// As [`embeddings::take_over`].
-pub(super) fn start_embedding(
-    student: &mut Decoder,
-    tokenizer: &Tokenizer,
-    recipe: &Recipe,
-    data: &Path,
-) -> Result<(), TrainError> {
-    let distill = recipe.distill.as_ref();
-    match distill.and_then(|distill| distill.embeddings.as_ref()) {
-        Some(folder) => embeddings::take_over(student, tokenizer, &data.join(folder)),
-        None => Ok(()),
-    }
-}
 
 impl<N: Classifier + Clone> Setup<'_, N> {
     /// The texts that the teacher is asked about, which come again and again.
