@@ -57,9 +57,13 @@ pub(super) struct Tail {
     has_moved: bool,
     /// The verdict on what lies before.
     settled: Option<Verdict>,
-    /// The language of the text, once more text does not change it.
-    language: Option<&'static str>,
+    /// The language of the text as far as it had come, in bytes.
+    language: Option<(&'static str, usize)>,
 }
+
+/// New bytes of text after which its language is looked for again, where it is not settled; sooner
+/// in a short text, once an eighth is new.
+const LANGUAGE_BYTES: usize = 256;
 
 impl Tail {
     /// A tail behind another text that has a verdict.
@@ -119,11 +123,17 @@ impl Tail {
         Ok(verdict)
     }
 
+    /// The language of the text, which is not looked for at every word: that costs as much as all
+    /// else of a verdict.
     fn identify(&mut self, text: &str) -> &'static str {
-        let found = self.language.unwrap_or_else(|| language::identify(text));
-        if language::is_settled(text) {
-            self.language = Some(found);
-        }
+        let is_known = |(_, bytes): &(&str, usize)| {
+            let new = text.len() - bytes;
+            new < LANGUAGE_BYTES.min(bytes / 8) || language::is_settled(&text[..*bytes])
+        };
+        let known = self.language.filter(is_known);
+        let (found, _) = *self
+            .language
+            .insert(known.unwrap_or_else(|| (language::identify(text), text.len())));
         found
     }
 
