@@ -94,6 +94,8 @@ impl File {
 
 #[cfg(test)]
 mod tests {
+    use tokenizers::Model as _;
+
     use super::*;
 
     const BPE: &str = r#"{"type":"BPE","dropout":null,"unk_token":"<u>","fuse_unk":true,
