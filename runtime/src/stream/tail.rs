@@ -211,3 +211,32 @@ fn merge(verdict: &mut Verdict, settled: &Verdict) {
         .take(MAX_CHANGES)
         .collect();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_language_is_looked_for_again_as_the_text_grows() {
+        let english = "The library opens at nine in the morning. ";
+        let german = "Die Bibliothek ist jeden Morgen ab neun Uhr für alle offen. ";
+        let text = [english, &german.repeat(100)].concat();
+        let (mut tail, mut looked) = (Tail::default(), 0);
+        let mut of_last = (0, language::UNDETERMINED);
+        for (end, _) in text.match_indices(' ') {
+            let so_far = &text[..=end];
+            let found = tail.identify(so_far);
+            let (_, bytes) = tail.language.unwrap();
+            assert_eq!(
+                found,
+                language::identify(&text[..bytes]),
+                "after {bytes} bytes"
+            );
+            assert!(so_far.len() - bytes < LANGUAGE_BYTES || language::is_settled(&text[..bytes]));
+            looked += usize::from(bytes != of_last.0);
+            of_last = (bytes, found);
+        }
+        assert_eq!(of_last.1, "de");
+        assert!((20..60).contains(&looked), "{looked} times");
+    }
+}

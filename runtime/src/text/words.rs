@@ -348,6 +348,29 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// What is known of the text before must be what this one says, too.
+        #[test]
+        fn a_text_like_the_one_before_gives_the_same_tokens(
+            text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){1,40}",
+            likes in prop::collection::vec((any::<prop::sample::Index>(), "[a\u{e9} \n.]{0,3}"), 9),
+        ) {
+            let (tokenizer, expected) = (tokenizer(), expected());
+            let words = Words::of(&tokenizer).unwrap();
+            for (end, other) in likes {
+                let end = text.floor_char_boundary(end.index(text.len() + 1));
+                let like = format!("{}{other}", &text[..end]);
+                agree(&words, &tokenizer, &expected, &like);
+                let whole = expected.encode(like.as_str(), false).unwrap();
+                for (token, (start, end)) in whole.get_offsets().iter().enumerate() {
+                    if let Some(span) = words.span(&tokenizer, &like, token..token + 1) {
+                        prop_assert_eq!(span.unwrap(), *start..*end, "{} of {:?}", token, &like);
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn words_are_forgotten_and_learned_again() {
         let (tokenizer, expected) = (tokenizer(), expected());
