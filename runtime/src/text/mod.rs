@@ -31,7 +31,8 @@
 //! What the network gets, of the text and of each view:
 //! - [`pieces`]: about how many tokens a text has, counted quickly: the rules that guess ask it.
 //! - [`words`]: the token ids of words that were seen before.
-//! - [`tokenize`]: token ids, from the two above and the crate `tokenizers`.
+//! - [`tokenizer_check`], [`tokenizer_file`]: reading the tokenizer's file.
+//! - [`tokenize`]: token ids, from the words, the pieces and the crate `tokenizers`.
 //! - [`window`]: the windows that cover the tokens.
 //!
 //! And beside that way:
@@ -57,6 +58,7 @@ mod sentence;
 mod spelling;
 mod template;
 pub(crate) mod tokenize;
+pub(crate) mod tokenizer_check;
 mod tokenizer_file;
 pub(crate) mod view;
 pub(crate) mod window;

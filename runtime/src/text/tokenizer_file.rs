@@ -3,13 +3,14 @@
 //! The crate reads a model into a tree of JSON, and that into another, before it makes the model of
 //! it, which is most of the time that a bundle takes to open. Here a model that says what it is
 //! before all else, as all do that the crate writes, is made of the text as it comes. What is not
-//! written so is left to the crate, as is what is wrong with a file.
+//! written so is left to the crate, as is what is wrong with a file, unless the crate panics at it.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 use tokenizers::models::bpe::{BpeBuilder, Vocab};
 use tokenizers::models::unigram::Unigram;
 use tokenizers::{
@@ -17,12 +18,15 @@ use tokenizers::{
     PostProcessorWrapper, PreTokenizerWrapper, Tokenizer, TruncationParams,
 };
 
+use super::tokenizer_check::{check, check_normalizer};
+
 /// The tokenizer of a file, as `Tokenizer::from_bytes` gives it, and its largest id; `None` if its
 /// vocabulary is empty.
 pub(super) fn read(bytes: &[u8]) -> tokenizers::Result<(Tokenizer, Option<u32>)> {
     let (tokenizer, largest) = match at_once(bytes) {
         Ok(found) => found,
         Err(_) => {
+            check(bytes)?;
             let tokenizer = Tokenizer::from_bytes(bytes)?;
             let largest = tokenizer.get_vocab(false).into_values().max();
             (tokenizer, largest)
@@ -52,13 +56,13 @@ struct File {
     #[serde(default)]
     added_tokens: Vec<Added>,
     #[serde(default)]
-    normalizer: Option<NormalizerWrapper>,
+    normalizer: Value,
     #[serde(default)]
     pre_tokenizer: Option<PreTokenizerWrapper>,
     #[serde(default)]
     post_processor: Option<PostProcessorWrapper>,
     #[serde(default)]
-    decoder: Option<DecoderWrapper>,
+    decoder: Value,
     model: Model,
 }
 
@@ -75,14 +79,22 @@ impl File {
         if self.version != "1.0" {
             return Err(format!("version {}", self.version).into());
         }
+        check_normalizer(&self.normalizer)?;
+        let normalizer: Option<NormalizerWrapper> = part(self.normalizer)?;
+        let decoder: Option<DecoderWrapper> = part(self.decoder)?;
         let mut tokenizer = Tokenizer::new(self.model.model);
-        tokenizer.with_normalizer(self.normalizer)?;
+        tokenizer.with_normalizer(normalizer)?;
         tokenizer.with_pre_tokenizer(self.pre_tokenizer);
         tokenizer.with_post_processor(self.post_processor);
-        tokenizer.with_decoder(self.decoder);
+        tokenizer.with_decoder(decoder);
         tokenizer.add_tokens(self.added_tokens.into_iter().map(|added| added.token))?;
         Ok(tokenizer)
     }
+}
+
+/// A part that may be `null`.
+fn part<T: DeserializeOwned>(value: Value) -> serde_json::Result<Option<T>> {
+    serde_json::from_value(value)
 }
 
 /// A model whose first field is its type.
