@@ -39,7 +39,8 @@ pub(super) fn check_normalizer(value: &Value) -> tokenizers::Result<()> {
     match value {
         Value::Object(map) if map.get("type").is_some_and(|kind| kind == "Precompiled") => {
             let encoded = map.get("precompiled_charsmap").and_then(Value::as_str);
-            let bytes = BASE64.decode(encoded.unwrap_or_default().as_bytes())?;
+            let bytes = BASE64.decode(encoded.unwrap_or_default().as_bytes());
+            let bytes = bytes.map_err(|cause| cause.to_string())?;
             if !is_whole(&bytes) {
                 return Err("its precompiled_charsmap leads outside of itself".into());
             }
