@@ -80,6 +80,12 @@ pub struct Stream {
     memory: Memory,
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.model.keeps_text(false);
+    }
+}
+
 impl Stream {
     /// Begins a text that sessions of the same model on the same engine will score.
     pub fn new(session: &Session, options: StreamOptions) -> Self {
