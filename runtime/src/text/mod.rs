@@ -33,7 +33,7 @@
 //! - [`pieces`]: about how many tokens a text has, counted quickly: the rules that guess ask it.
 //! - [`words`]: the token ids of words that were seen before.
 //! - [`token_model`]: the model of the tokenizer, ours or the crate's.
-//! - [`tokenizer_file`]: the tokenizer, read from its file.
+//! - [`tokenizer_check`], [`tokenizer_file`]: reading the tokenizer's file.
 //! - [`tokenize`]: token ids, from those above and the crate `tokenizers`.
 //! - [`window`]: the windows that cover the tokens.
 //!
@@ -62,6 +62,7 @@ mod spelling;
 mod template;
 mod token_model;
 pub(crate) mod tokenize;
+pub(crate) mod tokenizer_check;
 mod tokenizer_file;
 pub(crate) mod view;
 pub(crate) mod window;

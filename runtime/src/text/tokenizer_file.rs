@@ -3,15 +3,18 @@
 //! The crate reads a model into a tree of JSON, and that into another, before it makes the model of
 //! it, which is most of the time that a bundle takes to open. Here a model that says what it is
 //! before all else, as all do that the crate writes, is made of the text as it comes. What is not
-//! written so is left to the crate, as is what is wrong with a file.
+//! written so is left to the crate, as is what is wrong with a file, unless the crate panics at it.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokenizers::{
     AddedToken, DecoderWrapper, NormalizerWrapper, PaddingParams, PostProcessorWrapper,
     PreTokenizerWrapper, Tokenizer, TokenizerImpl, TruncationParams,
 };
 
 use super::token_model::TokenModel;
+use super::tokenizer_check::{check, check_normalizer};
 
 /// A tokenizer of the crate with a model that may be our own.
 pub(super) type Pipeline = TokenizerImpl<
@@ -28,7 +31,10 @@ pub(super) type Pipeline = TokenizerImpl<
 pub(super) fn read(bytes: &[u8]) -> tokenizers::Result<Pipeline> {
     match at_once(bytes) {
         Ok(pipeline) => Ok(pipeline),
-        Err(_) => of_crate(&Tokenizer::from_bytes(bytes)?),
+        Err(_) => {
+            check(bytes)?;
+            of_crate(&Tokenizer::from_bytes(bytes)?)
+        }
     }
 }
 
@@ -59,13 +65,13 @@ struct File {
     #[serde(default)]
     added_tokens: Vec<Added>,
     #[serde(default)]
-    normalizer: Option<NormalizerWrapper>,
+    normalizer: Value,
     #[serde(default)]
     pre_tokenizer: Option<PreTokenizerWrapper>,
     #[serde(default)]
     post_processor: Option<PostProcessorWrapper>,
     #[serde(default)]
-    decoder: Option<DecoderWrapper>,
+    decoder: Value,
     model: TokenModel,
 }
 
@@ -82,14 +88,22 @@ impl File {
         if self.version != "1.0" {
             return Err(format!("version {}", self.version).into());
         }
+        check_normalizer(&self.normalizer)?;
+        let normalizer: Option<NormalizerWrapper> = part(self.normalizer)?;
+        let decoder: Option<DecoderWrapper> = part(self.decoder)?;
         let mut pipeline = Pipeline::new(self.model);
-        pipeline.with_normalizer(self.normalizer)?;
+        pipeline.with_normalizer(normalizer)?;
         pipeline.with_pre_tokenizer(self.pre_tokenizer);
         pipeline.with_post_processor(self.post_processor);
-        pipeline.with_decoder(self.decoder);
+        pipeline.with_decoder(decoder);
         pipeline.add_tokens(self.added_tokens.into_iter().map(|added| added.token))?;
         Ok(pipeline)
     }
+}
+
+/// A part that may be `null`.
+fn part<T: DeserializeOwned>(value: Value) -> serde_json::Result<Option<T>> {
+    serde_json::from_value(value)
 }
 
 #[cfg(test)]

@@ -70,6 +70,20 @@ fn documents_keep_to_120_columns() {
 }
 
 #[test]
+fn rows_of_tables_stand_on_lines() {
+    for path in tracked(&["md"]) {
+        for (number, line) in (1..).zip(read(&path).lines()) {
+            let is_joined = line.contains("| |--");
+            assert!(
+                !is_joined,
+                "{}:{number}: a row joins another",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
 fn files_are_short() {
     let lengths = |path: &std::path::PathBuf| (read(path).lines().count(), path.clone());
     let mut lengths: Vec<_> = tracked(&CODE).iter().map(lengths).collect();
