@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use duoguard::check_tokenizer_json;
 use tokenizers::Tokenizer;
 
 use crate::config::Config;
@@ -14,8 +15,11 @@ pub(crate) fn check(
     config: &Config,
     prefix_text: Option<&str>,
 ) -> Result<(Vec<u32>, Vec<u32>), ExportError> {
-    let tokenizer = Tokenizer::from_bytes(bytes)
-        .map_err(|cause| ExportError::checkpoint(path, format!("not a tokenizer: {cause}")))?;
+    let refused = |cause: &dyn std::fmt::Display| {
+        ExportError::checkpoint(path, format!("not a tokenizer: {cause}"))
+    };
+    check_tokenizer_json(bytes).map_err(|cause| refused(&cause))?;
+    let tokenizer = Tokenizer::from_bytes(bytes).map_err(|cause| refused(&cause))?;
     let largest = tokenizer
         .get_vocab(true)
         .into_iter()

@@ -60,7 +60,10 @@ pub fn session<T>(act: impl FnOnce(&mut Session) -> T) -> T {
 /// # Panics
 /// If no file has the name.
 pub fn files(replaced: Option<(&str, &[u8])>) -> BTreeMap<String, Vec<u8>> {
-    let mut files = support::Files::with_stream();
+    thread_local! {
+        static FILES: support::Files = support::Files::with_stream();
+    }
+    let mut files = FILES.with(Clone::clone);
     if let Some((name, bytes)) = replaced {
         let file = match name {
             "tokenizer.json" => &mut files.tokenizer,

@@ -64,4 +64,5 @@ pub use session::{Session, SessionOptions};
 pub use signature::PublicKey;
 pub use stream::{Stream, StreamOptions, StreamWork};
 pub use text::MAX_TEXT_BYTES;
+pub use text::tokenizer_check::check_tokenizer_json;
 pub use verdict::{Change, ChangeKind, MAX_CHANGES, ScoredView, Verdict, ViewKind};

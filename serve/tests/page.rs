@@ -1,43 +1,11 @@
 //! The page in a real browser: it loads nothing from elsewhere, reports no error, and shows a
 //! verdict.
 
+#[path = "../../tests/src/browser.rs"]
+mod browser;
 mod common;
 
-use std::path::Path;
-use std::process::Command;
-
 use common::{UNSAFE, options, start};
-
-/// What Chromium makes of an address: (the console's lines, the document).
-fn shown(profile: &Path, url: &str) -> (Vec<String>, String) {
-    let output = Command::new("chromium")
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-        ])
-        .args([
-            "--disable-background-networking",
-            "--disable-component-update",
-        ])
-        .args([
-            "--enable-logging=stderr",
-            "--virtual-time-budget=10000",
-            "--dump-dom",
-        ])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(url)
-        .output()
-        .unwrap_or_else(|e| {
-            panic!("cannot run chromium ({e}): `scripts/debian.sh browser` installs it")
-        });
-    assert!(output.status.success(), "chromium: {}", output.status);
-    let log = String::from_utf8_lossy(&output.stderr);
-    let console = log.lines().filter(|line| line.contains("CONSOLE"));
-    let document = String::from_utf8_lossy(&output.stdout).into_owned();
-    (console.map(str::to_owned).collect(), document)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_shows_a_verdict_without_errors_or_requests_elsewhere() {
@@ -46,7 +14,7 @@ async fn a_browser_shows_a_verdict_without_errors_or_requests_elsewhere() {
     let url = format!("http://{}/#{text}", server.address);
     let folder = tempfile::tempdir().unwrap();
     let profile = folder.path().to_owned();
-    let (console, document) = tokio::task::spawn_blocking(move || shown(&profile, &url))
+    let (console, document) = tokio::task::spawn_blocking(move || browser::shown(&profile, &url))
         .await
         .unwrap();
     // The page's policy forbids requests elsewhere, and the browser would say that one was tried.

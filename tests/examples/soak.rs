@@ -7,7 +7,9 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use duoguard::{Input, Model, Session, SessionOptions, Stream, StreamOptions, Verdict};
+use duoguard::{
+    EngineChoice, Input, Model, Session, SessionOptions, Stream, StreamOptions, Verdict,
+};
 use duoguard_eval::Disguise;
 use duoguard_tests::{mini, root};
 
@@ -58,10 +60,16 @@ struct Done {
     children: usize,
 }
 
+/// The engine that every machine has.
+fn native() -> SessionOptions {
+    SessionOptions {
+        engine: EngineChoice::Named("native".to_owned()),
+        ..SessionOptions::default()
+    }
+}
+
 fn session(model: &Model) -> Session {
-    model
-        .session(&SessionOptions::default())
-        .expect("an engine opens")
+    model.session(&native()).expect("the engine opens")
 }
 
 /// Plain and disguised texts from one byte to 64 KiB; the last one is the longest.
@@ -142,7 +150,7 @@ fn child_agrees(case: &Case) -> bool {
         // SAFETY: it only sets a timer.
         unsafe { alarm(CHILD_SECONDS) };
         let verdict = Model::open(mini())
-            .and_then(|model| model.session(&SessionOptions::default()))
+            .and_then(|model| model.session(&native()))
             .and_then(|mut session| session.check(&Input::prompt(&case.text)));
         let agrees = verdict.is_ok_and(|verdict| verdict == case.verdict);
         // SAFETY: nothing runs after it.

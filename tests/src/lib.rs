@@ -1,5 +1,7 @@
 //! What the cross-crate tests share: where the bundled model and the built program are.
 
+pub mod browser;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use duoguard_eval::{
     Benchmark, BenchmarkSet, EvaluationPage, Guard, Report, Row, evaluation_page, run,
 };
+use duoguard_tests::browser;
 
 /// Scores a row by its length.
 struct Length;
@@ -40,36 +40,14 @@ fn page() -> String {
     .unwrap()
 }
 
-/// What Chromium logs while it shows the page: (the console's lines, the document it made of it).
+/// What Chromium makes of a page: (the console's lines, the document).
 fn shown(folder: &Path, html: &str) -> (Vec<String>, String) {
     let file = folder.join("page.html");
     fs::write(&file, html).unwrap();
-    let output = Command::new("chromium")
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-        ])
-        .args([
-            "--disable-background-networking",
-            "--disable-component-update",
-        ])
-        .args(["--enable-logging=stderr", "--dump-dom"])
-        .arg(format!(
-            "--user-data-dir={}",
-            folder.join("profile").display()
-        ))
-        .arg(format!("file://{}", file.display()))
-        .output()
-        .unwrap_or_else(|e| {
-            panic!("cannot run chromium ({e}): `scripts/debian.sh browser` installs it")
-        });
-    assert!(output.status.success(), "chromium: {}", output.status);
-    let log = String::from_utf8_lossy(&output.stderr);
-    let console = log.lines().filter(|line| line.contains("CONSOLE"));
-    let document = String::from_utf8_lossy(&output.stdout).into_owned();
-    (console.map(str::to_owned).collect(), document)
+    browser::shown(
+        &folder.join("profile"),
+        &format!("file://{}", file.display()),
+    )
 }
 
 #[test]

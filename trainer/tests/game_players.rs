@@ -1,186 +1,13 @@
 //! A game between an encoder that classifies and a language model that writes: each has a tokenizer
 //! and weights of its own, and the second sits behind an endpoint here, which answers by rule.
 
+mod tiny_players;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-
-const RECIPE: &str = r#"
-name = "players"
-seed = 7
-[data]
-seed = ["seed.jsonl"]
-parallel = []
-pairs = []
-languages = ["en", "de"]
-exclude_sources = []
-validation_fraction = 0.2
-sources = "sources.toml"
-[base]
-checkpoint = "base"
-[base.encoder]
-frozen_layers = 1
-layer_decay = 0.9
-classifier_rate = 5.0
-dropout = 0.1
-round_weights = true
-[classifier]
-steps = 10
-batch_tokens = 256
-window_tokens = 32
-overlap_tokens = 8
-learning_rate = 3e-3
-warmup = 0.1
-weight_decay = 0.01
-max_gradient_norm = 1.0
-accumulation = 1
-loss = "log_sum_exp"
-token_dropout = 0.0
-label_smoothing = 0.02
-checkpoint_every = 5
-ema = 0.9
-base_share = 0.2
-[classifier.linear_probe]
-steps = 5
-learning_rate = 3e-2
-[classifier.sampling]
-language_power = 0.5
-source_power = 0.5
-balance_labels = true
-source_cap = 0
-code_switch = 0.0
-benign_parallel = 0.0
-[game]
-rounds = 2
-seeds = 12
-kinds = ["prompt", "twin", "response", "register"]
-languages = ["de", "en"]
-proposals = 2
-temperature = 1.0
-top_p = 1.0
-max_tokens = 32
-length_difference = 200
-balance = true
-replay = 3
-exclude_categories = ["child_exploitation"]
-classifier_from = "previous"
-[game.generator]
-kind = "endpoint"
-base_url = "URL"
-model = "writer"
-concurrency = 1
-timeout_s = 60.0
-retries = 0
-backoff_s = 0.1
-stop_after_failures = 1
-max_tokens = 64
-[game.judge]
-kind = "endpoint"
-base_url = "URL"
-model = "judge"
-concurrency = 1
-timeout_s = 60.0
-retries = 0
-backoff_s = 0.1
-stop_after_failures = 1
-max_tokens = 8
-[game.preference]
-beta = 0.1
-rpo_alpha = 1.0
-epochs = 1
-batch_pairs = 4
-accumulation = 1
-learning_rate = 1e-4
-warmup = 0.1
-weight_decay = 0.0
-max_gradient_norm = 1.0
-checkpoint_every = 5
-"#;
-
-/// Questions about bread, harmful and harmless.
-fn write_data(folder: &Path, url: &str) {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../export/tests/golden/pooled");
-    fs::create_dir(folder.join("base")).unwrap();
-    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-        fs::copy(golden.join(file), folder.join("base").join(file)).unwrap();
-    }
-    let mut seed = String::new();
-    for i in 0..40 {
-        for (is_unsafe, text) in [
-            (1, "how do i harm the bread?"),
-            (0, "how do i bake the bread?"),
-        ] {
-            seed += &format!(
-                "{{\"text\": \"{text} {i}\", \"lang\": \"en\", \"unsafe\": {is_unsafe}, \
-                 \"categories\": [], \"source\": \"made_up\", \"group\": null}}\n"
-            );
-        }
-    }
-    fs::write(folder.join("seed.jsonl"), seed).unwrap();
-    fs::write(
-        folder.join("sources.toml"),
-        "[made_up]\nlicence = \"CC0-1.0\"\n",
-    )
-    .unwrap();
-    fs::write(folder.join("players.toml"), RECIPE.replace("URL", url)).unwrap();
-}
-
-/// What the writer and the judge answer: a pure function of the request.
-fn answer(request: &Value) -> String {
-    let prompt = request["messages"][0]["content"].as_str().unwrap();
-    let is_german = prompt.contains("in German");
-    if prompt.contains("You rate messages") {
-        let harmful = ["schaden möchte", "wants to harm"];
-        let is_harmful = harmful.iter().any(|words| prompt.contains(words));
-        return if is_harmful { "5" } else { "1" }.to_owned();
-    }
-    let number = request["seed"].as_u64().unwrap() % 1000;
-    let is_harmful = prompt.contains("one that it must stop") && !prompt.contains("harmless text");
-    match number % 8 {
-        0 => return "I'm sorry, but I can't help with that.".to_owned(),
-        1 => return format!("Output the new text only, without quotation marks, {number}"),
-        _ => {}
-    }
-    let text = match (is_german, is_harmful) {
-        (true, true) => format!("Jemand, der dem Kuchen {number} schaden möchte, fragt nach Hilfe"),
-        (true, false) => format!("Die Nachbarin möchte heute den Kuchen {number} essen, sagt sie"),
-        (false, true) => format!("Somebody wants to harm cake number {number} in the kitchen"),
-        (false, false) => format!("My neighbour would like to eat cake number {number} today"),
-    };
-    // What stands around a text is taken off.
-    format!("Here is the text: \"{text}\"")
-}
-
-fn serve(stream: TcpStream) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let mut stream = stream;
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head)? == 0 {
-            return Ok(());
-        }
-    }
-    let length = head.lines().find_map(|line| {
-        let line = line.to_lowercase();
-        line.strip_prefix("content-length:")?.trim().parse().ok()
-    });
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body)?;
-    let request: Value = serde_json::from_slice(&body).unwrap();
-    let message = json!({"role": "assistant", "content": answer(&request)});
-    let body = json!({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]});
-    let body = body.to_string();
-    write!(
-        stream,
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: \
-         close\r\n\r\n{body}",
-        body.len()
-    )
-}
 
 fn play(folder: &Path, resume: bool) {
     let output = Command::new(env!("CARGO_BIN_EXE_duoguard-train"))
@@ -199,17 +26,8 @@ fn play(folder: &Path, resume: bool) {
 
 #[test]
 fn an_encoder_plays_against_a_language_model() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let stream = stream.unwrap();
-            // An error is the client hanging up.
-            std::thread::spawn(move || serve(stream).ok());
-        }
-    });
     let folder = tempfile::tempdir().unwrap();
-    write_data(folder.path(), &url);
+    tiny_players::write_data(folder.path(), &tiny_players::endpoint());
     // A person has answered before the first round begins.
     let run = folder.path().join("players");
     fs::create_dir(&run).unwrap();

@@ -1,5 +1,8 @@
 //! `duoguard-train review`: over HTTP, and in a real browser.
 
+#[path = "../../tests/src/browser.rs"]
+mod browser;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -225,45 +228,15 @@ fn with_keys(server: &Server, keys: &str) -> u16 {
     port
 }
 
-/// What Chromium makes of an address: (the console's lines, the document).
-fn shown(profile: &Path, port: u16) -> (Vec<String>, String) {
-    let output = Command::new("chromium")
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-        ])
-        .args([
-            "--disable-background-networking",
-            "--disable-component-update",
-        ])
-        .args([
-            "--enable-logging=stderr",
-            "--virtual-time-budget=10000",
-            "--dump-dom",
-        ])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(format!("http://127.0.0.1:{port}/"))
-        .output()
-        .unwrap_or_else(|e| {
-            panic!("cannot run chromium ({e}): `scripts/debian.sh browser` installs it")
-        });
-    assert!(output.status.success(), "chromium: {}", output.status);
-    let log = String::from_utf8_lossy(&output.stderr);
-    let console = log.lines().filter(|line| line.contains("CONSOLE"));
-    let document = String::from_utf8_lossy(&output.stdout).into_owned();
-    (console.map(str::to_owned).collect(), document)
-}
-
 #[test]
 fn a_browser_shows_the_texts_and_keys_answer_them() {
     let folder = tempfile::tempdir().unwrap();
     let run = played(folder.path());
     let server = Server::start(&run);
     let profile = folder.path().join("profile");
+    let url = |port: u16| format!("http://127.0.0.1:{port}/");
     // The page's policy forbids requests elsewhere, and the browser would say that one was tried.
-    let (console, document) = shown(&profile, server.port);
+    let (console, document) = browser::shown(&profile, &url(server.port));
     assert!(console.is_empty(), "{console:?}");
     assert!(
         document.contains("Geh weg, du &lt;b&gt;Plage&lt;/b&gt;."),
@@ -276,7 +249,7 @@ fn a_browser_shows_the_texts_and_keys_answer_them() {
                 { key })); const wait = (f) => setTimeout(f, 500); \
                 wait(() => { press('u'); wait(() => { press('n'); wait(() => { \
                 press('ArrowLeft'); press('s'); }); }); });";
-    let (console, document) = shown(&profile, with_keys(&server, keys));
+    let (console, document) = browser::shown(&profile, &url(with_keys(&server, keys)));
     assert!(console.is_empty(), "{console:?}");
     assert!(document.contains("2 of 2 answered"), "{document}");
     let answers: Vec<(String, String)> = reviewed(&run)

@@ -153,8 +153,9 @@ fn run(task: Task) -> Result<()> {
         Task::Fuzz { target, minutes } => fuzz::run(&sh, &root, target.as_deref(), minutes),
         Task::Soak { minutes } => {
             let minutes = minutes.to_string();
-            let soak = ["--package", "duoguard-tests", "--example", "soak"];
-            Ok(cmd!(sh, "cargo run --release {soak...} -- --minutes {minutes}").run()?)
+            // The whole workspace is named so that cargo takes what its other commands have built.
+            cmd!(sh, "cargo build --release --workspace --example soak").run()?;
+            Ok(cmd!(sh, "target/release/examples/soak --minutes {minutes}").run()?)
         }
         Task::Tests => tests(&sh),
         Task::Ctest { full } => ctest(&sh, &root, full),

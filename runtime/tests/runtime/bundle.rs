@@ -282,6 +282,24 @@ fn damaged_tokenizer() {
             &["tokenizer.json", "not a valid tokenizer"],
         );
     }
+    // What the crate that reads it would panic at.
+    let text = String::from_utf8(whole).unwrap();
+    for (part, damaged) in [
+        ("decoder", "julh"),
+        ("decoder", "1e999"),
+        (
+            "normalizer",
+            r#"{"type":"Precompiled","precompiled_charsmap":"AAAA"}"#,
+        ),
+    ] {
+        let (from, to) = (format!("\"{part}\":null"), format!("\"{part}\":{damaged}"));
+        assert!(text.contains(&from), "{text}");
+        refused(
+            |files| files.tokenizer = text.replace(&from, &to).into_bytes(),
+            ErrorKind::InvalidModel,
+            &["tokenizer.json", "not a valid tokenizer"],
+        );
+    }
 }
 
 #[test]

@@ -7,6 +7,9 @@ use std::process::Command;
 
 use duoguard_tests::{duoguard, mini, program, root};
 
+use crate::client::Client;
+use crate::{recipes, tiny_players};
+
 /// A command that writes into a folder; `true` where it goes on with what is there.
 type MakeCommand = Box<dyn Fn(&Path, bool) -> Command>;
 
@@ -16,40 +19,82 @@ pub struct Scenario {
     pub command: MakeCommand,
     /// Whether a command that failed can be run again to go on.
     pub resumes: bool,
+    /// Whoever asks, of a command that is a server.
+    pub client: Option<Client>,
 }
 
-/// Opening a bundle and checking texts; exporting a checkpoint; measuring robustness; training; and
-/// a round of the game.
+impl Scenario {
+    /// A command of its own: it is not resumed, and nobody asks it.
+    fn new(name: &'static str, command: impl Fn(&Path) -> Command + 'static) -> Self {
+        Self {
+            name,
+            command: Box::new(move |out, _| command(out)),
+            resumes: false,
+            client: None,
+        }
+    }
+
+    /// A run of the trainer by a recipe.
+    fn training(name: &'static str, recipe: PathBuf, data: PathBuf) -> Self {
+        Self {
+            name,
+            command: Box::new(move |out, resume| train(&recipe, &data, out, resume)),
+            resumes: true,
+            client: None,
+        }
+    }
+
+    /// A server on the client's port.
+    fn server(
+        name: &'static str,
+        client: Client,
+        command: impl Fn(&Path, u16) -> Command + 'static,
+    ) -> Self {
+        let port = client.port;
+        Self {
+            client: Some(client),
+            ..Self::new(name, move |out| command(out, port))
+        }
+    }
+}
+
+/// Opening a bundle and checking texts; showing a bundle; measuring, and measuring robustness;
+/// exporting a checkpoint, a GGUF file, and one whose outlier features are looked for on texts;
+/// serving; asking a person; training from nothing and from an encoder; and a round of the game with
+/// a generator of our own, and one with an encoder that plays against an endpoint.
 pub fn all(fixture: &Path) -> Vec<Scenario> {
-    let checkpoint = fixture.join("runs/faults/checkpoint");
-    let benchmarks = fixture.join("benchmarks");
-    let (training, game) = (fixture.join("training.toml"), fixture.join("game.toml"));
+    let [checkpoint, benchmarks, texts, run] =
+        ["runs/faults/checkpoint", "benchmarks", "texts.jsonl", "run"].map(|n| fixture.join(n));
+    let [encoder, players] = ["encoder", "players"].map(|name| fixture.join(name));
+    let demo = root().join("recipes");
+    let (same, sentences) = (checkpoint.clone(), fixture.join("sentences.tsv"));
+    let gguf = root().join("export/tests/golden/gguf/llama-labels.gguf");
+    let moderate = Client::new("/v1/moderations", &[r#"{"input": "The soup is warm."}"#]);
+    let answer = Client::new(
+        "/answers",
+        &[
+            r#"{"item": 0, "verdict": "safe"}"#,
+            r#"{"item": 1, "verdict": "unsafe"}"#,
+        ],
+    );
     vec![
-        Scenario {
-            name: "check",
-            command: Box::new(|_, _| check()),
-            resumes: false,
-        },
-        Scenario {
-            name: "export",
-            command: Box::new(move |out, _| export(&checkpoint, out)),
-            resumes: false,
-        },
-        Scenario {
-            name: "robustness",
-            command: Box::new(move |out, _| robustness(&benchmarks, out)),
-            resumes: false,
-        },
-        Scenario {
-            name: "training",
-            command: Box::new(move |out, resume| train(&training, out, resume)),
-            resumes: true,
-        },
-        Scenario {
-            name: "game",
-            command: Box::new(move |out, resume| train(&game, out, resume)),
-            resumes: true,
-        },
+        Scenario::new("check", |_| check()),
+        Scenario::new("inspect", |_| {
+            let mut command = duoguard();
+            command.args(["inspect", "--verbose"]).arg(mini());
+            command
+        }),
+        Scenario::new("evaluation", move |out| evaluate(&sentences, out)),
+        Scenario::new("robustness", move |out| robustness(&benchmarks, out)),
+        Scenario::new("export", move |out| export(&checkpoint, out)),
+        Scenario::new("import", move |out| export(&gguf, out)),
+        Scenario::new("outliers", move |out| outliers(&same, &texts, out)),
+        Scenario::server("serve", moderate, |_, port| serve(port)),
+        Scenario::server("review", answer, move |out, port| review(&run, out, port)),
+        Scenario::training("training", fixture.join("training.toml"), demo.clone()),
+        Scenario::training("encoder", encoder.join("encoder.toml"), encoder),
+        Scenario::training("game", fixture.join("game.toml"), demo),
+        Scenario::training("players", players.join("players.toml"), players),
     ]
 }
 
@@ -57,6 +102,14 @@ fn check() -> Command {
     let mut command = duoguard();
     command.args(["check", "--model"]).arg(mini());
     command.args(["--", "The soup is warm."]);
+    command
+}
+
+fn evaluate(sentences: &Path, out: &Path) -> Command {
+    let mut command = duoguard();
+    command.args(["eval", "--sentences"]).arg(sentences);
+    command.arg("--model").arg(mini());
+    command.arg("--json").arg(out.join("sentences.json"));
     command
 }
 
@@ -69,6 +122,16 @@ fn export(checkpoint: &Path, out: &Path) -> Command {
     command
 }
 
+/// Looks for outlier features, fits thresholds and certifies, all on the same texts.
+fn outliers(checkpoint: &Path, texts: &Path, out: &Path) -> Command {
+    let mut command = export(checkpoint, out);
+    command.args(["--force", "--quantize", "int8-outliers"]);
+    for option in ["--calibrate", "--benign", "--certify"] {
+        command.arg(option).arg(texts);
+    }
+    command
+}
+
 fn robustness(benchmarks: &Path, out: &Path) -> Command {
     let mut command = duoguard();
     command.args(["eval", "--robustness", "--texts", "1", "--languages", "En"]);
@@ -78,12 +141,30 @@ fn robustness(benchmarks: &Path, out: &Path) -> Command {
     command
 }
 
-fn train(recipe: &Path, out: &Path, resume: bool) -> Command {
-    let mut command = program("duoguard-train");
+fn serve(port: u16) -> Command {
+    let mut command = duoguard();
+    command.args(["serve", "--workers", "1", "--model"]);
     command
-        .arg(recipe)
-        .arg("--data")
-        .arg(root().join("recipes"));
+        .arg(mini())
+        .args(["--listen", &format!("127.0.0.1:{port}")]);
+    command
+}
+
+/// Asks about what a made-up round left, of which a copy lies in `out`.
+fn review(run: &Path, out: &Path, port: u16) -> Command {
+    let round = out.join("round-1");
+    fs::create_dir(&round).unwrap();
+    let proposals = Path::new("round-1/proposals.jsonl");
+    fs::copy(run.join(proposals), out.join(proposals)).unwrap();
+    let mut command = program("duoguard-train");
+    command.arg("review").arg(out);
+    command.args(["--port", &port.to_string()]);
+    command
+}
+
+fn train(recipe: &Path, data: &Path, out: &Path, resume: bool) -> Command {
+    let mut command = program("duoguard-train");
+    command.arg(recipe).arg("--data").arg(data);
     command
         .arg("--runs")
         .arg(out)
@@ -113,73 +194,54 @@ fn write_benchmarks(folder: &Path) {
     }
 }
 
-/// Writes the benchmarks and the recipes, and trains the checkpoint that the export takes.
+/// Labelled texts for an export, and sentences.
+fn write_texts(fixture: &Path) {
+    let mut lines = String::new();
+    for number in 0..40 {
+        let (is_unsafe, text) = match number % 2 {
+            0 => (0, "The soup is warm, number"),
+            _ => (1, "You idiots, I hate you all, number"),
+        };
+        lines += &format!(
+            "{{\"text\": \"{text} {number}.\", \"lang\": \"en\", \"unsafe\": {is_unsafe}}}\n"
+        );
+    }
+    fs::write(fixture.join("texts.jsonl"), lines).unwrap();
+    let sentences = "set\tlang\tunsafe\ttext\nkitchen\ten\t0\tThe soup is warm.\n";
+    fs::write(fixture.join("sentences.tsv"), sentences).unwrap();
+}
+
+/// A round of which two proposals are doubtful.
+fn write_round(run: &Path) {
+    let line = |text: &str, rating: u8, score: f32| {
+        serde_json::json!({
+            "seed": 0, "seed_text": "Go away, you pest.", "kind": "prompt", "language": "de",
+            "text": text, "unsafe": true, "categories": ["hate"], "group": "u1",
+            "rating": rating, "score": score, "outcome": "misclassified",
+        })
+    };
+    let round = run.join("round-1");
+    fs::create_dir_all(&round).unwrap();
+    let lines = [
+        line("Geh weg, du Plage.", 3, 0.1),
+        line("Niemand mag dich.", 5, 0.2),
+    ];
+    let lines = lines.map(|line| format!("{line}\n")).concat();
+    fs::write(round.join("proposals.jsonl"), lines).unwrap();
+}
+
+/// Writes what the commands read, and trains the checkpoint that the export takes.
 pub fn prepare(fixture: &Path) {
     write_benchmarks(&fixture.join("benchmarks"));
-    let sources = root().join("recipes/sources.toml");
-    fs::copy(sources, fixture.join("sources.toml")).unwrap();
-    for (name, rounds) in [("training", 0), ("game", 1)] {
-        fs::write(fixture.join(name).with_extension("toml"), recipe(rounds)).unwrap();
-    }
-    let status = train(&fixture.join("training.toml"), &fixture.join("runs"), false)
+    write_texts(fixture);
+    write_round(&fixture.join("run"));
+    recipes::write(fixture, &tiny_players::endpoint());
+    let (recipe, data) = (fixture.join("training.toml"), root().join("recipes"));
+    let status = train(&recipe, &data, &fixture.join("runs"), false)
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&status.stderr);
     assert!(status.status.success(), "{stderr}");
-}
-
-/// What a recipe has in place of the demo's base, so that there are more stages to fail in.
-const SCRATCH: &str = include_str!("../../../trainer/tests/tiny/scratch.toml");
-
-/// The demo's recipe from random weights, at a size that trains in a second; with a round of the
-/// game in a few, since so small a generator must write something that the filters keep.
-fn recipe(rounds: i64) -> String {
-    let text = fs::read_to_string(root().join("recipes/demo.toml")).unwrap();
-    let mut recipe: toml::Table = text.parse().unwrap();
-    recipe.remove("base").unwrap();
-    recipe.extend(SCRATCH.parse::<toml::Table>().unwrap());
-    let mut set = |path: &[&str], value: toml::Value| {
-        let (key, tables) = path.split_last().unwrap();
-        let table = tables.iter().fold(&mut recipe, |table, name| {
-            table[*name].as_table_mut().unwrap()
-        });
-        table.insert((*key).to_owned(), value);
-    };
-    set(&["name"], "faults".into());
-    let training: &[(&[&str], i64)] = &[
-        (&["tokenizer", "vocabulary"], 400),
-        (&["model", "hidden"], 32),
-        (&["model", "heads"], 2),
-        (&["pretrain", "steps"], 2),
-        (&["pretrain", "checkpoint_every"], 1),
-        (&["classifier", "steps"], 2),
-        (&["classifier", "checkpoint_every"], 1),
-        (&["classifier", "teacher", "texts"], 500),
-    ];
-    let game: &[(&[&str], i64)] = &[
-        (&["model", "hidden"], 48),
-        (&["model", "heads"], 3),
-        (&["pretrain", "steps"], 20),
-        (&["pretrain", "checkpoint_every"], 10),
-        (&["classifier", "steps"], 4),
-        (&["classifier", "checkpoint_every"], 2),
-        (&["classifier", "teacher", "texts"], 500),
-        (&["game", "rounds"], rounds),
-        (&["game", "seeds"], 40),
-        (&["game", "proposals"], 2),
-        (&["game", "max_tokens"], 16),
-        (&["game", "generator", "steps"], 60),
-        (&["game", "generator", "checkpoint_every"], 30),
-        (&["game", "preference", "checkpoint_every"], 1),
-        (&["game", "judge", "least_agreement"], 0),
-    ];
-    for (path, value) in if rounds == 0 { training } else { game } {
-        set(path, (*value).into());
-    }
-    if rounds == 0 {
-        recipe.remove("game");
-    }
-    recipe.to_string()
 }
 
 /// Every file under a folder by its path. Of `metrics.jsonl`, which holds times, only how many

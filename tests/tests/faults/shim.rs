@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::client::Client;
+
 /// What a program asks of the system, of which one call is made to fail.
 pub const KINDS: [&str; 7] = ["open", "read", "write", "rename", "map", "sync", "allocate"];
-/// How long a program may take: far more than it does.
-const LIMIT: Duration = Duration::from_secs(120);
+/// How long a program may take: far more than it does, on a busy machine too.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// The compiled library.
 pub struct Shim {
@@ -26,6 +28,8 @@ pub struct Ending {
     /// Which call failed, and on which descriptor; `None` where the program made fewer calls.
     pub failed: Option<String>,
     pub hung: bool,
+    /// What its client was answered, where that was no good answer.
+    pub refused: Option<String>,
 }
 
 impl Shim {
@@ -48,8 +52,13 @@ impl Shim {
     }
 
     /// Runs `command` with the call number `n` of a kind failing; with none where `fault` is
-    /// `None`. It is killed when it takes too long.
-    pub fn run(&self, mut command: Command, fault: Option<(&str, usize)>) -> Ending {
+    /// `None`. A server is asked by its client. What takes too long is killed.
+    pub fn run(
+        &self,
+        mut command: Command,
+        client: Option<&Client>,
+        fault: Option<(&str, usize)>,
+    ) -> Ending {
         let _ = fs::remove_file(&self.fired);
         if let Some((kind, n)) = fault {
             command
@@ -65,6 +74,7 @@ impl Shim {
             .stderr(fs::File::create(&stderr).unwrap())
             .spawn()
             .unwrap();
+        let refused = client.and_then(|client| client.visit(&mut child).err());
         let started = Instant::now();
         let mut hung = false;
         let status = loop {
@@ -83,6 +93,7 @@ impl Shim {
             stderr: String::from_utf8_lossy(&fs::read(&stderr).unwrap()).into_owned(),
             failed: fs::read_to_string(&self.fired).ok(),
             hung,
+            refused,
         }
     }
 }

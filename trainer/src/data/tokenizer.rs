@@ -79,6 +79,8 @@ impl Tokenizer {
     /// # Errors
     /// It cannot be parsed.
     pub(crate) fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, TrainError> {
+        duoguard::check_tokenizer_json(bytes)
+            .map_err(|e| TrainError::invalid(path, e.to_string()))?;
         let inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|e| TrainError::invalid(path, e.to_string()))?;
         Ok(Self {
