@@ -7,9 +7,10 @@
 //! with the same bytes as one without a fault.
 //!
 //! A large block of memory that the system refuses may also end a program by Rust's own message,
-//! which no program can change; a message that cannot be written for the very fault is missed. And
-//! libtorch may end a program, or compute with other instructions and so other last digits, where
-//! a call of its own code fails: what asked is seen on the stack, and such ends are counted apart.
+//! which no program can change, and leave what is temporary; a message that cannot be written for
+//! the very fault is missed. And libtorch may end a program, or compute with other instructions and
+//! so other last digits, where a call of its own code fails: what asked is seen on the stack, and
+//! such ends are counted apart.
 
 #![cfg(target_os = "linux")]
 
@@ -100,7 +101,11 @@ fn judge(
     (kind, n): (&str, usize),
     count: &mut Count,
 ) -> Result<bool, Wrong> {
-    let Run { ending, out, made } = run(shim, scenario, Some((kind, n)));
+    let Run {
+        ending,
+        out,
+        mut made,
+    } = run(shim, scenario, Some((kind, n)));
     let Some(failed) = &ending.failed else {
         return Ok(false);
     };
@@ -126,19 +131,23 @@ fn judge(
     if let Some(answer) = &ending.refused {
         return say(&format!("was asked in vain: {answer}"), false);
     }
+    let refused = kind == "allocate"
+        && ending.status.signal() == Some(ABORTED)
+        && ending.stderr.contains("memory allocation of");
     let temporary = |path: &&PathBuf| {
         let name = path.to_string_lossy();
         name.contains(".partial") || name.contains("/.") || name.starts_with('.')
     };
+    if refused {
+        // A program that Rust ends removes nothing, as one that is killed.
+        made.retain(|path, _| !temporary(&path));
+    }
     // What a run that can be resumed leaves, it takes up again below.
     if !scenario.resumes
         && let Some(path) = made.keys().find(temporary)
     {
         return say(&format!("left {}", path.display()), false);
     }
-    let refused = kind == "allocate"
-        && ending.status.signal() == Some(ABORTED)
-        && ending.stderr.contains("memory allocation of");
     let interrupted = scenario.client.is_some() && ending.status.signal() == Some(INTERRUPTED);
     if ending.status.code() == expected.status || interrupted {
         if without(&ending.stdout, out.path()) != expected.stdout {
