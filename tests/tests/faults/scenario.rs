@@ -60,8 +60,8 @@ impl Scenario {
 
 /// Opening a bundle and checking texts; showing a bundle; measuring, and measuring robustness;
 /// exporting a checkpoint, a GGUF file, and one whose outlier features are looked for on texts;
-/// serving; asking a person; training from nothing and from an encoder; and a round of the game with
-/// a generator of our own, and one with an encoder that plays against an endpoint.
+/// serving; asking a person; training from nothing and from an encoder; and a round of the game
+/// with a generator of our own, and one with an encoder that plays against an endpoint.
 pub fn all(fixture: &Path) -> Vec<Scenario> {
     let [checkpoint, benchmarks, texts, run] =
         ["runs/faults/checkpoint", "benchmarks", "texts.jsonl", "run"].map(|n| fixture.join(n));
