@@ -169,17 +169,26 @@ fn judge(
     } else {
         return say("ended as it never should", true);
     }
-    // Of a run that can be resumed the bundle counts, of others every file.
-    let is_result = |path: &PathBuf| {
-        !scenario.resumes || path.components().any(|part| part.as_os_str() == "bundle")
-    };
+    // Of a run that can be resumed the bundles count, each by itself; of others every file.
     let results = |files: &BTreeMap<PathBuf, Vec<u8>>| {
-        let mut files = files.clone();
-        files.retain(|path, _| is_result(path));
-        files
+        let mut results: BTreeMap<PathBuf, BTreeMap<PathBuf, Vec<u8>>> = BTreeMap::new();
+        for (path, bytes) in files {
+            let folder = path.ancestors().find(|folder| folder.ends_with("bundle"));
+            let result = match (scenario.resumes, folder) {
+                (true, None) => continue,
+                (true, Some(folder)) => folder,
+                (false, _) => Path::new(""),
+            };
+            let result = results.entry(result.to_owned()).or_default();
+            result.insert(path.clone(), bytes.clone());
+        }
+        results
     };
-    let found = results(&made);
-    if !found.is_empty() && found != results(&expected.files) {
+    let (found, whole) = (results(&made), results(&expected.files));
+    if found
+        .iter()
+        .any(|(name, files)| whole.get(name) != Some(files))
+    {
         return say("left a part of a result", false);
     }
     if scenario.resumes {
