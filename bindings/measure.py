@@ -19,11 +19,13 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUNDLE = ROOT / "models/mini"
 TEXT = "How do I bake bread at home, and how long does the dough have to rest before it is baked?"
-CALLS, TRIES, BATCH = 2000, 7, 3000
+CALLS, TRIES = 2000, 7
+# Texts of a batch, by bundle: some seconds each.
+BATCHES = {"mini": 3000, "base": 600}
 CALL = """
 import statistics, sys, time
 import duoguard
-guard = duoguard.Guard()
+guard = duoguard.Guard("mini")
 times = []
 for _ in range(int(sys.argv[2])):
     started = time.perf_counter_ns()
@@ -34,9 +36,9 @@ print(statistics.median(times))
 THREADS = """
 import sys, time
 import duoguard
-guard = duoguard.Guard()
+guard = duoguard.Guard(sys.argv[3])
 texts = [f"{sys.argv[1]} ({n})" for n in range(int(sys.argv[2]))]
-guard.check_batch(texts[:200], threads=2)
+guard.check_batch(texts[:100], threads=2)
 for threads in (1, 2, 1, 2, 1, 2):
     started = time.perf_counter()
     guard.check_batch(texts, threads=threads)
@@ -86,11 +88,12 @@ def main():
             [of_python] = said(python, "-c", CALL, text, str(CALLS))
             rows.append((f"a check {name} through C", of_c / 1e3, "us"))
             rows.append((f"a check {name} through Python", of_python / 1e3, "us"))
-        times = said(python, "-c", THREADS, TEXT, str(BATCH))
-        one, two = min(times[::2]), min(times[1::2])
-        rows.append(("texts a second, one thread", BATCH / one, "1/s"))
-        rows.append(("texts a second, two threads", BATCH / two, "1/s"))
-        rows.append(("two threads over one", one / two, "times"))
+        for bundle, batch in BATCHES.items():
+            times = said(python, "-c", THREADS, TEXT, str(batch), bundle)
+            one, two = min(times[::2]), min(times[1::2])
+            rows.append((f"{bundle}: texts a second, one thread", batch / one, "1/s"))
+            rows.append((f"{bundle}: texts a second, two threads", batch / two, "1/s"))
+            rows.append((f"{bundle}: two threads over one", one / two, "times"))
     print("what,value,unit")
     for what, value, unit in rows:
         print(f'"{what}",{value:.4g},{unit}')

@@ -39,7 +39,7 @@ for bundle in models/*/; do
     [[ -f $bundle/manifest.json ]] || continue
     mkdir -p "$folder/share/duoguard/$(basename "$bundle")"
     for file in manifest.json manifest.json.minisig tokenizer.json model.onnx stream.onnx \
-        weights.data README.md; do
+        weights.data README.md LICENSES; do
         [[ ! -f $bundle/$file ]] || cp "$bundle/$file" "$folder/share/duoguard/$(basename "$bundle")/"
     done
 done

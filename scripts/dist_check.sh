@@ -23,6 +23,8 @@ folder=$work/$name
 diff <(cut -c 67- "$folder/SHA256SUMS" | sort) \
     <(cd "$folder" && find . -type f ! -name SHA256SUMS -printf '%P\n' | sort)
 python3 -m json.tool "$folder/sbom.cdx.json" >/dev/null
+# Both bundles, and the licences of the weights that one of them is made of.
+[[ $(ls "$folder/share/duoguard") == $'base\nmini' && -s $folder/share/duoguard/base/LICENSES ]]
 
 compiler=cc
 run=()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what a corpus costs: texts a second of one core, by language.
 
-usage: cost.py [CORES-OF-A-MACHINE [PRICE-OF-A-CORE-HOUR]]
+usage: cost.py [CORES-OF-A-MACHINE [PRICE-OF-A-CORE-HOUR [BUNDLE]]]
 
 Needs the wheel. The texts are the same in every language, benches/data/parallel.tsv three times over,
 each with a number, and are checked as a worker checks them: in batches, on one thread. Prints a
@@ -24,7 +24,7 @@ REPEATS, BATCH, BATCHES, USED = 3, 250, 5, 0.7
 def main():
     cores = int(sys.argv[1]) if len(sys.argv) > 1 else 16
     price = float(sys.argv[2]) if len(sys.argv) > 2 else 0.04
-    guard = duoguard.Guard()
+    guard = duoguard.Guard(sys.argv[3] if len(sys.argv) > 3 else None)
     guard.check_batch(["bread"] * BATCH, threads=1)
     print(f"| language | characters | tokens | texts a second | core hours a million | price | "
           f"cores for a billion a day | machines of {cores} |\n|{'---|' * 8}")

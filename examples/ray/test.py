@@ -22,6 +22,8 @@ import ray
 sys.path.insert(0, os.path.dirname(__file__))
 import guard
 
+# The small bundle: what is tested is what is around it.
+BUNDLE = "mini"
 PARTITIONS, MIN_SPEEDUP = 40, 1.7
 COLUMNS = {"text": "text", "response": None, "language": "language"}
 TEXTS = [
@@ -54,7 +56,7 @@ def read(folder):
 
 def timed(source, out, workers):
     started = time.perf_counter()
-    done = guard.run(source, out, COLUMNS, workers)
+    done = guard.run(source, out, COLUMNS, workers, BUNDLE)
     assert len(done) == PARTITIONS
     return time.perf_counter() - started
 
@@ -91,7 +93,7 @@ def main():
         out.mkdir()
         killer = threading.Thread(target=kill_one_worker, args=[out])
         killer.start()
-        guard.run(folder / "in", out, COLUMNS, 2)
+        guard.run(folder / "in", out, COLUMNS, 2, BUNDLE)
         killer.join()
         # What the killed worker had begun is not taken for a partition.
         for unfinished in out.glob(".*"):
@@ -101,11 +103,11 @@ def main():
 
         for name in ("part-003.parquet", "part-017.parquet"):
             (out / name).unlink()
-        assert sorted(guard.run(folder / "in", out, COLUMNS, 2)) == [
+        assert sorted(guard.run(folder / "in", out, COLUMNS, 2, BUNDLE)) == [
             "part-003.parquet",
             "part-017.parquet",
         ]
-        assert read(out).equals(expected) and guard.run(folder / "in", out, COLUMNS, 2) == []
+        assert read(out).equals(expected) and guard.run(folder / "in", out, COLUMNS, 2, BUNDLE) == []
         print("resumed: two partitions done again, and then none")
     if one / two < MIN_SPEEDUP:
         sys.exit(f"two workers are {one / two:.2f} times as fast as one; expected {MIN_SPEEDUP}")

@@ -175,8 +175,7 @@ impl Checkpoint {
         &self.suffix
     }
 
-    /// Whether an encoder's embedding consists of 4-bit blocks; the shaders, which know no
-    /// encoders, know no such embedding either.
+    /// Whether an encoder's embedding consists of 4-bit blocks. A decoder's is stored as int8.
     pub(crate) fn has_block_embedding(&self) -> bool {
         *self.has_block_embedding.get_or_init(|| {
             self.config.encoder.is_some()

@@ -233,7 +233,8 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let size = file.metadata().map_err(failed)?.len();
     let name = path.display().to_string();
     check_size(&name, size, limit)?;
-    let mut bytes = Vec::new();
+    // One more than there are: where a file ends is seen without room being made.
+    let mut bytes = Vec::with_capacity(size as usize + 1);
     // The file may have grown since, or have no true size, as devices do.
     file.take(limit + 1)
         .read_to_end(&mut bytes)

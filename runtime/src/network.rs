@@ -23,7 +23,7 @@ mod tensors;
 pub(crate) use self::matrix::Products;
 #[cfg(test)]
 pub(crate) use self::matrix::Shift;
-pub(crate) use self::matrix::{BLOCK, Dimensions, Format, Matrix, Outliers, floats};
+pub(crate) use self::matrix::{BLOCK, Dimensions, Format, Formats, Matrix, Outliers, floats};
 #[cfg(feature = "wgpu")]
 pub(crate) use self::origin::check_field;
 pub(crate) use self::origin::{DECODERS_AND_ENCODERS, check_origin};
@@ -70,7 +70,7 @@ impl<'a> Network<'a> {
         engine: &'static str,
         weights: &'a [u8],
         epsilon: f32,
-        formats: &'static [Format],
+        formats: Formats,
     ) -> Result<Self> {
         let tensors = Tensors::read(weights, formats, None);
         tensors
@@ -85,7 +85,7 @@ impl<'a> Network<'a> {
         epsilon: f32,
         only: OnlyLayer,
     ) -> Result<Self> {
-        let tensors = Tensors::read(weights, &Format::ALL, Some(only));
+        let tensors = Tensors::read(weights, Formats::ALL, Some(only));
         tensors
             .and_then(|tensors| Self::of(tensors, epsilon))
             .map_err(|what| what.error(engine, "decoder"))

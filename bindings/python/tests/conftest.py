@@ -12,4 +12,5 @@ UNSAFE = (
 
 @pytest.fixture(scope="session")
 def guard() -> duoguard.Guard:
-    return duoguard.Guard()
+    """The small bundle, which the shared cases are about."""
+    return duoguard.Guard("mini")

@@ -85,7 +85,7 @@ def test_a_bundle_whose_key_is_named_has_to_be_signed(guard):
     with pytest.raises(duoguard.InvalidModelError, match="different key"):
         duoguard.Guard(folder / "signed", public_key=other)
     with pytest.raises(duoguard.InvalidModelError, match="not signed"):
-        duoguard.Guard(public_key=key)
+        duoguard.Guard("mini", public_key=key)
     with pytest.raises(duoguard.InvalidArgumentError, match="public key"):
         duoguard.Guard(folder / "signed", public_key="")
     # What was pickled asks again.
@@ -141,6 +141,14 @@ def test_sixteen_threads_on_one_guard(guard):
         thread.join(timeout=120)
         assert not thread.is_alive()
     assert len(found) == 16 * 25 and all(verdict == expected for verdict in found)
+
+
+def test_base_is_the_bundle_that_nobody_has_to_name():
+    guard = duoguard.Guard()
+    assert guard.path == duoguard.bundles()["base"]
+    verdict = guard.check("Wo ist das Brot?")
+    assert not verdict.flagged and verdict.language == "de"
+    assert guard.check(UNSAFE).category == "hate"
 
 
 def test_engines_say_what_they_are():

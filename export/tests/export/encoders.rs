@@ -288,9 +288,7 @@ fn an_embedding_of_4_bit_blocks_stays_one() {
         (embedding.dtype(), embedding.shape()),
         (safetensors::Dtype::U8, &[61, 16][..])
     );
-    // The shaders know no blocks.
-    let engines = engines().into_iter().filter(|engine| engine != "wgpu");
-    for engine in engines {
+    for engine in engines() {
         let error = largest_difference(&logits(&bundle, &engine, &inputs), &expected);
         println!("{engine}: {error:e}");
         assert!(error < 0.1, "{engine}: {error}");

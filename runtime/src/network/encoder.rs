@@ -2,7 +2,7 @@
 //! normalised after what it was given is added.
 
 use super::tensors::{OnlyLayer, Read, Tensors, unsupported};
-use super::{Dimensions, Format, Matrix, check, check_head_size};
+use super::{Dimensions, Formats, Matrix, check, check_head_size};
 use crate::bundle::Pooling;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -116,7 +116,7 @@ impl<'a> Encoder<'a> {
         engine: &'static str,
         weights: &'a [u8],
         form: Form,
-        formats: &'static [Format],
+        formats: Formats,
     ) -> Result<Self> {
         let tensors = Tensors::read(weights, formats, None);
         tensors
@@ -131,7 +131,7 @@ impl<'a> Encoder<'a> {
         form: Form,
         only: OnlyLayer,
     ) -> Result<Self> {
-        let tensors = Tensors::read(weights, &Format::ALL, Some(only));
+        let tensors = Tensors::read(weights, Formats::ALL, Some(only));
         tensors
             .and_then(|tensors| Self::of(tensors, form))
             .map_err(|what| what.error(engine, "encoder"))

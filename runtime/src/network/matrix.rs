@@ -14,7 +14,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// All formats.
+    /// All of them.
     pub(crate) const ALL: [Self; 3] = [Self::F32, Self::Int8, Self::Blocks];
 
     /// How `weights.data` calls the type of its elements.
@@ -25,6 +25,23 @@ impl Format {
             Self::Blocks => "U8",
         }
     }
+}
+
+/// The formats that an engine knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Formats {
+    /// Of matrices that rows are multiplied by.
+    pub(crate) matrices: &'static [Format],
+    /// Of the embedding, from which rows are taken.
+    pub(crate) embedding: &'static [Format],
+}
+
+impl Formats {
+    /// All formats everywhere.
+    pub(crate) const ALL: Self = Self {
+        matrices: &Format::ALL,
+        embedding: &Format::ALL,
+    };
 }
 
 /// Values that share a scale, in a matrix of 4-bit integers.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::matrix::{BLOCK, Dimensions, Format, Matrix, Outliers, Shift, floats};
+use super::matrix::{BLOCK, Dimensions, Format, Formats, Matrix, Outliers, Shift, floats};
 use crate::bundle::Weights;
 use crate::error::Error;
 
@@ -22,17 +22,13 @@ pub(super) struct Tensors<'a> {
     file: SafeTensors<'a>,
     pub(super) untaken: BTreeSet<String>,
     /// The formats that the engine knows.
-    formats: &'static [Format],
+    formats: Formats,
     only: Option<OnlyLayer>,
 }
 
 impl<'a> Tensors<'a> {
     /// Those of a whole network, or with one layer of it.
-    pub(super) fn read(
-        bytes: &'a [u8],
-        formats: &'static [Format],
-        only: Option<OnlyLayer>,
-    ) -> Read<Self> {
+    pub(super) fn read(bytes: &'a [u8], formats: Formats, only: Option<OnlyLayer>) -> Read<Self> {
         let file =
             SafeTensors::deserialize(bytes).map_err(|cause| What::Damaged(cause.to_string()))?;
         // The format allows no gaps: what aligns tensors is a tensor itself.
@@ -65,9 +61,13 @@ impl<'a> Tensors<'a> {
     }
 
     pub(super) fn embedding(&mut self, d: &Dimensions) -> Read<Matrix<'a>> {
-        let shape = [d.vocabulary, d.hidden];
-        let (format, bytes) =
-            self.numbers("embedding.weight", &shape, &[d.vocabulary, d.hidden / 2])?;
+        let (formats, shape) = (self.formats.embedding, [d.vocabulary, d.hidden]);
+        let (format, bytes) = self.numbers(
+            "embedding.weight",
+            formats,
+            &shape,
+            &[d.vocabulary, d.hidden / 2],
+        )?;
         let scale = match format {
             Format::F32 => None,
             Format::Int8 => Some(self.floats("embedding.scale", d.vocabulary)?),
@@ -94,7 +94,12 @@ impl<'a> Tensors<'a> {
     pub(super) fn matrix(&mut self, name: &str, inputs: usize, outputs: usize) -> Read<Matrix<'a>> {
         let weight = format!("{name}.weight");
         let in_blocks = [outputs, inputs / BLOCK, BLOCK / 2];
-        let (format, bytes) = self.numbers(&weight, &[inputs, outputs], &in_blocks)?;
+        let (format, bytes) = self.numbers(
+            &weight,
+            self.formats.matrices,
+            &[inputs, outputs],
+            &in_blocks,
+        )?;
         let scales = match format {
             Format::F32 => None,
             Format::Int8 => Some(outputs),
@@ -231,10 +236,11 @@ impl<'a> Tensors<'a> {
         Ok(bytes)
     }
 
-    /// The bytes of a matrix, whose shape depends on how it is stored.
+    /// The bytes of a matrix in one of some formats; its shape depends on which.
     fn numbers(
         &mut self,
         name: &str,
+        formats: &[Format],
         expected: &[usize],
         in_blocks: &[usize],
     ) -> Read<(Format, &'a [u8])> {
@@ -245,8 +251,8 @@ impl<'a> Tensors<'a> {
             Dtype::U8 => Some(Format::Blocks),
             _ => None,
         };
-        let Some(format) = format.filter(|format| self.formats.contains(format)) else {
-            let known: Vec<_> = self.formats.iter().map(|format| format.dtype()).collect();
+        let Some(format) = format.filter(|format| formats.contains(format)) else {
+            let known: Vec<_> = formats.iter().map(|format| format.dtype()).collect();
             return Err(unsupported(format!(
                 "tensor {name} is stored as {dtype:?}; expected {}: export the model as int8, or \
                  use another engine",

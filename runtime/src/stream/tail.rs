@@ -57,9 +57,13 @@ pub(super) struct Tail {
     has_moved: bool,
     /// The verdict on what lies before.
     settled: Option<Verdict>,
-    /// The language of the text, once more text does not change it.
-    language: Option<&'static str>,
+    /// The language of the text as far as it had come, in bytes.
+    language: Option<(&'static str, usize)>,
 }
+
+/// New bytes of text after which its language is looked for again, where it is not settled; sooner
+/// in a short text, once an eighth is new.
+const LANGUAGE_BYTES: usize = 256;
 
 impl Tail {
     /// A tail behind another text that has a verdict.
@@ -119,11 +123,17 @@ impl Tail {
         Ok(verdict)
     }
 
+    /// The language of the text, which is not looked for at every word: that costs as much as all
+    /// else of a verdict.
     fn identify(&mut self, text: &str) -> &'static str {
-        let found = self.language.unwrap_or_else(|| language::identify(text));
-        if language::is_settled(text) {
-            self.language = Some(found);
-        }
+        let is_known = |(_, bytes): &(&str, usize)| {
+            let new = text.len() - bytes;
+            new < LANGUAGE_BYTES.min(bytes / 8) || language::is_settled(&text[..*bytes])
+        };
+        let known = self.language.filter(is_known);
+        let (found, _) = *self
+            .language
+            .insert(known.unwrap_or_else(|| (language::identify(text), text.len())));
         found
     }
 
@@ -200,4 +210,33 @@ fn merge(verdict: &mut Verdict, settled: &Verdict) {
         .chain(new)
         .take(MAX_CHANGES)
         .collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_language_is_looked_for_again_as_the_text_grows() {
+        let english = "The library opens at nine in the morning. ";
+        let german = "Die Bibliothek ist jeden Morgen ab neun Uhr für alle offen. ";
+        let text = [english, &german.repeat(100)].concat();
+        let (mut tail, mut looked) = (Tail::default(), 0);
+        let mut of_last = (0, language::UNDETERMINED);
+        for (end, _) in text.match_indices(' ') {
+            let so_far = &text[..=end];
+            let found = tail.identify(so_far);
+            let (_, bytes) = tail.language.unwrap();
+            assert_eq!(
+                found,
+                language::identify(&text[..bytes]),
+                "after {bytes} bytes"
+            );
+            assert!(so_far.len() - bytes < LANGUAGE_BYTES || language::is_settled(&text[..bytes]));
+            looked += usize::from(bytes != of_last.0);
+            of_last = (bytes, found);
+        }
+        assert_eq!(of_last.1, "de");
+        assert!((20..60).contains(&looked), "{looked} times");
+    }
 }

@@ -29,10 +29,12 @@
 //! - [`normalize`]: all of the rules in a row; gives the views of a text.
 //!
 //! What the network gets, of the text and of each view:
+//! - [`byte_level`]: bytes as the characters of a vocabulary.
 //! - [`pieces`]: about how many tokens a text has, counted quickly: the rules that guess ask it.
 //! - [`words`]: the token ids of words that were seen before.
+//! - [`token_model`]: the model of the tokenizer, ours or the crate's.
 //! - [`tokenizer_check`], [`tokenizer_file`]: reading the tokenizer's file.
-//! - [`tokenize`]: token ids, from the words, the pieces and the crate `tokenizers`.
+//! - [`tokenize`]: token ids, from those above and the crate `tokenizers`.
 //! - [`window`]: the windows that cover the tokens.
 //!
 //! And beside that way:
@@ -41,6 +43,7 @@
 mod alphabet;
 mod bits;
 mod block;
+mod byte_level;
 mod class;
 mod encoded;
 mod invisible;
@@ -57,6 +60,7 @@ mod scan;
 mod sentence;
 mod spelling;
 mod template;
+mod token_model;
 pub(crate) mod tokenize;
 pub(crate) mod tokenizer_check;
 mod tokenizer_file;

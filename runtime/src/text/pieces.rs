@@ -6,7 +6,10 @@
 
 use std::ops::Range;
 
-use tokenizers::{PreTokenizerWrapper, Tokenizer};
+use tokenizers::PreTokenizerWrapper;
+
+use super::byte_level::bytes_of;
+use super::tokenizer_file::Pipeline;
 
 /// Counts the tokens of a text in UTF-8, no further than asked.
 pub(crate) type Tokens<'a> = &'a dyn Fn(&[u8], usize) -> usize;
@@ -59,7 +62,7 @@ impl Node {
 
 impl Pieces {
     /// `None` if the tokenizer is not of bytes, as GPT-2's is.
-    pub(super) fn of(tokenizer: &Tokenizer) -> Option<Self> {
+    pub(super) fn of(tokenizer: &Pipeline) -> Option<Self> {
         let is_byte_level = match tokenizer.get_pre_tokenizer()? {
             PreTokenizerWrapper::ByteLevel(_) => true,
             PreTokenizerWrapper::Sequence(steps) => steps
@@ -194,30 +197,8 @@ fn children(
     children
 }
 
-/// The bytes that a token of a byte-level vocabulary spells: each of its characters is one byte,
-/// those that print as themselves.
-fn bytes_of(token: &str) -> Option<Vec<u8>> {
-    token.chars().map(byte_of).collect()
-}
-
-fn byte_of(c: char) -> Option<u8> {
-    let is_plain = |code: u32| matches!(code, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
-    match c as u32 {
-        code if is_plain(code) => Some(code as u8),
-        // The others are counted from 256 on.
-        code @ 256.. => (0..=255_u8)
-            .filter(|byte| !is_plain(u32::from(*byte)))
-            .nth(code as usize - 256),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
-    use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-
     use super::*;
 
     fn pieces(of: &[&str]) -> Pieces {
@@ -256,17 +237,5 @@ mod tests {
             "{taken} of {}",
             tree.nodes.len()
         );
-    }
-
-    #[test]
-    fn tokens_are_read_as_their_bytes() {
-        assert_eq!(bytes_of("Ġbake").unwrap(), b" bake");
-        assert_eq!(bytes_of("Ã¼Ċ").unwrap(), "ü\n".as_bytes());
-        assert_eq!(bytes_of("中"), None);
-        let all: HashSet<u8> = ByteLevel::alphabet()
-            .into_iter()
-            .filter_map(byte_of)
-            .collect();
-        assert_eq!(all.len(), 256);
     }
 }

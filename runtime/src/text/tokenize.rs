@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use tokenizers::{Model as _, ModelWrapper, Tokenizer};
+use tokenizers::Model as _;
 
 use super::pieces::Pieces;
-use super::tokenizer_file;
+use super::tokenizer_file::{self, Pipeline};
 use super::words::Words;
 use crate::bundle::files::TOKENIZER;
 use crate::byte_order_mark::without_byte_order_mark;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 /// A bundle's tokenizer.
 pub(crate) struct TextTokenizer {
-    tokenizer: Tokenizer,
+    tokenizer: Pipeline,
     words: Option<Words>,
     /// Made when a text first needs it; `None` within where the vocabulary is not of bytes.
     pieces: OnceLock<Option<Pieces>>,
@@ -29,9 +29,10 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<TextTokenizer> {
         ))
     };
     let bytes = without_byte_order_mark(bytes);
-    let (mut tokenizer, largest) = tokenizer_file::read(bytes).map_err(damaged)?;
-    make_certain(&mut tokenizer);
-    match largest {
+    let mut tokenizer = tokenizer_file::read(bytes).map_err(damaged)?;
+    let added = tokenizer.get_added_vocabulary().get_vocab().values();
+    let largest = added.copied().chain(tokenizer.get_model().largest_id());
+    match largest.max() {
         None => {
             return Err(Error::model(format!(
                 "{TOKENIZER}: the vocabulary is empty"
@@ -46,10 +47,6 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<TextTokenizer> {
         }
         Some(_) => {}
     }
-    // What the file says about truncation would leave text unscored, and about padding would score
-    // text that is not there.
-    tokenizer.with_truncation(None).map_err(damaged)?;
-    tokenizer.with_padding(None);
     // Checked text is data: "<|endoftext|>" in it is those characters, not the control token.
     tokenizer.set_encode_special_tokens(true);
     let words = Words::of(&tokenizer);
@@ -58,23 +55,6 @@ pub(crate) fn open(bytes: &[u8], vocabulary: usize) -> Result<TextTokenizer> {
         words,
         pieces: OnceLock::new(),
     })
-}
-
-/// Takes out what makes a tokenizer split a text otherwise each time, which helps training alone.
-fn make_certain(tokenizer: &mut Tokenizer) {
-    match tokenizer.get_model() {
-        ModelWrapper::BPE(model) if model.dropout.is_some() => {
-            let mut model = model.clone();
-            model.dropout = None;
-            tokenizer.with_model(model);
-        }
-        ModelWrapper::Unigram(model) if model.alpha.is_some() || model.nbest_size.is_some() => {
-            let mut model = model.clone();
-            (model.alpha, model.nbest_size) = (None, None);
-            tokenizer.with_model(model);
-        }
-        _ => {}
-    }
 }
 
 impl TextTokenizer {

@@ -1,20 +1,24 @@
 //! Remembers the token ids of words, so that ordinary text is tokenised by looking its words up.
 //!
-//! The crate `tokenizers` finds the ids of a word, once. It also keeps track of offsets, which
-//! takes time and which a check does not need. Looking words up gives the same ids if the tokenizer
-//! first splits a text into words and then treats each alone: [`Words::of`] recognises the one such
-//! pipeline that our trainer makes, GPT-2's. Any other tokenizer is called with the whole text.
+//! The tokenizer's model finds the ids of a word, once. The crate `tokenizers` also splits a text
+//! with a regular expression, and keeps track of offsets, which takes time and which a check does
+//! not need. Looking words up gives the same ids if the tokenizer first splits a text into words
+//! and then treats each alone: [`Words::of`] recognises the one such pipeline that our trainer
+//! makes, GPT-2's. Any other tokenizer is called with the whole text.
+
+mod latest;
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use tokenizers::{
-    ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer,
-};
+use tokenizers::{NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 use unicode_normalization::{IsNormalized, is_nfc_quick};
 
+use self::latest::Latest;
 use super::class::{self, LETTER, NUMBER, SPACE};
+use super::token_model::TokenModel;
+use super::tokenizer_file::Pipeline;
 
 /// Half of the words that are kept, at most; a word is forgotten when so many others were needed
 /// since.
@@ -36,12 +40,13 @@ struct Seen {
     recent: HashMap<Box<str>, Box<[u32]>>,
     /// Those of the time before.
     earlier: HashMap<Box<str>, Box<[u32]>>,
+    latest: Latest,
 }
 
 impl Words {
     /// An empty memory for a tokenizer; `None` for one that does not treat words alone, or splits
     /// text otherwise than [`word_end`] does.
-    pub(crate) fn of(tokenizer: &Tokenizer) -> Option<Self> {
+    pub(crate) fn of(tokenizer: &Pipeline) -> Option<Self> {
         let normalizes = matches!(
             tokenizer.get_normalizer(),
             None | Some(NormalizerWrapper::NFC(_))
@@ -52,12 +57,11 @@ impl Words {
             }
             _ => false,
         };
-        let is_certain = match tokenizer.get_model() {
-            ModelWrapper::BPE(model) => model.dropout.is_none(),
-            _ => false,
-        };
         let mut added = tokenizer.get_added_tokens_decoder().into_values();
-        let is_known = normalizes && splits && is_certain && added.all(|token| token.special);
+        let is_known = normalizes
+            && splits
+            && tokenizer.get_model().is_bpe()
+            && added.all(|token| token.special);
         let has_places = match tokenizer.get_post_processor() {
             None => true,
             Some(PostProcessorWrapper::ByteLevel(trim)) => !trim.add_prefix_space,
@@ -72,62 +76,31 @@ impl Words {
     /// The ids of a text; `None` if the text as a whole has to be given to the tokenizer.
     pub(crate) fn encode(
         &self,
-        tokenizer: &Tokenizer,
+        tokenizer: &Pipeline,
         text: &str,
     ) -> Option<tokenizers::Result<Vec<u32>>> {
         let mut seen = self.seen_of(text)?;
-        let mut ids = Vec::with_capacity(text.len() / 4 + 1);
-        let mut rest = text;
-        while !rest.is_empty() {
-            let (word, after) = rest.split_at(word_end(rest));
-            if let Err(cause) = seen.encode(tokenizer, word, &mut ids) {
-                return Some(Err(cause));
-            }
-            rest = after;
-        }
-        Some(Ok(ids))
+        Some(seen.split(tokenizer, text, usize::MAX).map(|latest| {
+            let ids = latest.ids.clone();
+            seen.keep_latest(latest);
+            ids
+        }))
     }
 
     /// The bytes that a range of a text's tokens covers; `None` as for [`encode`](Self::encode).
     pub(crate) fn span(
         &self,
-        tokenizer: &Tokenizer,
+        tokenizer: &Pipeline,
         text: &str,
         tokens: Range<usize>,
     ) -> Option<tokenizers::Result<Range<usize>>> {
         let mut seen = self.seen_of(text).filter(|_| self.has_places)?;
-        let (mut ids, mut span) = (Vec::new(), None);
-        let (mut before, mut start) = (0, 0);
-        while start < text.len() && before < tokens.end {
-            let word = &text[start..][..word_end(&text[start..])];
-            ids.clear();
-            if let Err(cause) = seen.encode(tokenizer, word, &mut ids) {
-                return Some(Err(cause));
-            }
-            let after = before + ids.len();
-            // Of the words between, nobody asks where in them the tokens lie.
-            let has_first = (before..after).contains(&tokens.start);
-            if has_first || (before..after).contains(&(tokens.end - 1)) {
-                let encoding = match tokenizer.encode(word, false) {
-                    Ok(encoding) => encoding,
-                    Err(cause) => return Some(Err(cause)),
-                };
-                let within =
-                    tokens.start.saturating_sub(before)..(tokens.end - before).min(ids.len());
-                let offsets = encoding.get_offsets().get(within).unwrap_or_default();
-                let first = offsets.iter().map(|(first, _)| first + start).min();
-                let last = offsets.iter().map(|(_, last)| last + start).max();
-                let known = span.unwrap_or((first, last));
-                span = Some((known.0.or(first), last.or(known.1)));
-            }
-            (before, start) = (after, start + word.len());
-        }
-        let (first, last) = match before >= tokens.end {
-            true => span.unwrap_or_default(),
-            // There are not so many tokens.
-            false => (None, None),
-        };
-        Some(Ok(first.unwrap_or(0)..last.unwrap_or(0)))
+        let span = seen.split(tokenizer, text, tokens.end).and_then(|latest| {
+            let span = latest.span(tokenizer, tokens);
+            seen.keep_latest(latest);
+            span
+        });
+        Some(span)
     }
 
     /// The words seen before, if a text's words can be taken one by one and nobody else is looking.
@@ -144,18 +117,49 @@ impl Words {
 }
 
 impl Seen {
+    /// The words of a text, at least up to so many tokens. Those that the text before began with,
+    /// too, need not be looked up.
+    fn split(
+        &mut self,
+        tokenizer: &Pipeline,
+        text: &str,
+        tokens: usize,
+    ) -> tokenizers::Result<Latest> {
+        let mut latest = std::mem::take(&mut self.latest);
+        let mut at = latest.keep_shared(text);
+        while at < text.len() && latest.ids.len() < tokens {
+            let word = &text[at..][..word_end(&text[at..])];
+            self.encode(tokenizer, word, &mut latest.ids)?;
+            at += word.len();
+            latest.add(word);
+        }
+        Ok(latest)
+    }
+
+    /// Keeps the words of a text for the next one.
+    fn keep_latest(&mut self, latest: Latest) {
+        if latest.is_short() {
+            self.latest = latest;
+        }
+    }
+
     /// Appends the ids of a word.
     fn encode(
         &mut self,
-        tokenizer: &Tokenizer,
+        tokenizer: &Pipeline,
         word: &str,
         ids: &mut Vec<u32>,
     ) -> tokenizers::Result<()> {
-        if !self.recall(word, ids) {
-            let encoding = tokenizer.encode_fast(word, false)?;
-            ids.extend_from_slice(encoding.get_ids());
-            self.keep(word, encoding.get_ids());
+        if self.recall(word, ids) {
+            return Ok(());
         }
+        let before = ids.len();
+        match tokenizer.get_model() {
+            // All that the crate would do first is to write the bytes of a word as characters.
+            TokenModel::Bpe(model) => model.ids_of_bytes(word, ids),
+            _ => ids.extend_from_slice(tokenizer.encode_fast(word, false)?.get_ids()),
+        }
+        self.keep(word, &ids[before..]);
         Ok(())
     }
 
@@ -243,14 +247,16 @@ fn spaces_end(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tokenizers::Tokenizer;
     use tokenizers::models::bpe::{BPE, Vocab};
     use tokenizers::normalizers::NFC;
     use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
+    use super::super::tokenizer_file;
     use super::*;
 
-    /// Every byte is a token, and a few pairs are merged.
-    fn tokenizer() -> Tokenizer {
+    /// Of the crate: every byte is a token, and a few pairs are merged.
+    fn expected() -> Tokenizer {
         let mut bytes: Vec<String> = ByteLevel::alphabet()
             .into_iter()
             .map(String::from)
@@ -277,8 +283,16 @@ mod tests {
         tokenizer
     }
 
-    fn agree(words: &Words, tokenizer: &Tokenizer, text: &str) {
-        let whole = tokenizer.encode_fast(text, false).unwrap();
+    /// The same with a model of our own.
+    fn tokenizer() -> Pipeline {
+        let file = serde_json::to_vec(&expected()).unwrap();
+        let tokenizer = tokenizer_file::read(&file).unwrap();
+        assert!(matches!(tokenizer.get_model(), TokenModel::Bpe(_)));
+        tokenizer
+    }
+
+    fn agree(words: &Words, tokenizer: &Pipeline, expected: &Tokenizer, text: &str) {
+        let whole = expected.encode_fast(text, false).unwrap();
         if let Some(found) = words.encode(tokenizer, text) {
             assert_eq!(found.unwrap(), whole.get_ids(), "{text:?}");
         }
@@ -288,7 +302,7 @@ mod tests {
     /// every character that there is.
     #[test]
     fn every_character_is_split_as_the_tokenizer_splits_it() {
-        let tokenizer = tokenizer();
+        let (tokenizer, expected) = (tokenizer(), expected());
         let words = Words::of(&tokenizer).unwrap();
         let all: Vec<char> = ('\0'..=char::MAX).collect();
         for some in all.chunks(64) {
@@ -296,7 +310,7 @@ mod tests {
                 .iter()
                 .map(|c| format!("a{c}1{c}\u{e9}. {c}"))
                 .collect();
-            agree(&words, &tokenizer, &text);
+            agree(&words, &tokenizer, &expected, &text);
         }
     }
 
@@ -305,11 +319,11 @@ mod tests {
         fn any_text_gives_the_same_ids(
             text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){0,40}",
         ) {
-            let tokenizer = tokenizer();
+            let (tokenizer, expected) = (tokenizer(), expected());
             let words = Words::of(&tokenizer).unwrap();
             // Once to learn the words, and once to know them.
-            agree(&words, &tokenizer, &text);
-            agree(&words, &tokenizer, &text);
+            agree(&words, &tokenizer, &expected, &text);
+            agree(&words, &tokenizer, &expected, &text);
         }
 
         #[test]
@@ -317,9 +331,9 @@ mod tests {
             text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){1,40}",
             ends in any::<[prop::sample::Index; 2]>(),
         ) {
-            let tokenizer = tokenizer();
+            let (tokenizer, expected) = (tokenizer(), expected());
             let words = Words::of(&tokenizer).unwrap();
-            let whole = tokenizer.encode(text.as_str(), false).unwrap();
+            let whole = expected.encode(text.as_str(), false).unwrap();
             let count = whole.get_ids().len();
             let ends = ends.map(|end| end.index(count));
             let (start, end) = (ends[0].min(ends[1]), ends[0].max(ends[1]) + 1);
@@ -334,14 +348,37 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// What is known of the text before must be what this one says, too.
+        #[test]
+        fn a_text_like_the_one_before_gives_the_same_tokens(
+            text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){1,40}",
+            likes in prop::collection::vec((any::<prop::sample::Index>(), "[a\u{e9} \n.]{0,3}"), 9),
+        ) {
+            let (tokenizer, expected) = (tokenizer(), expected());
+            let words = Words::of(&tokenizer).unwrap();
+            for (end, other) in likes {
+                let end = text.floor_char_boundary(end.index(text.len() + 1));
+                let like = format!("{}{other}", &text[..end]);
+                agree(&words, &tokenizer, &expected, &like);
+                let whole = expected.encode(like.as_str(), false).unwrap();
+                for (token, (start, end)) in whole.get_offsets().iter().enumerate() {
+                    if let Some(span) = words.span(&tokenizer, &like, token..token + 1) {
+                        prop_assert_eq!(span.unwrap(), *start..*end, "{} of {:?}", token, &like);
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn words_are_forgotten_and_learned_again() {
-        let tokenizer = tokenizer();
+        let (tokenizer, expected) = (tokenizer(), expected());
         let words = Words::of(&tokenizer).unwrap();
         for round in 0..3 {
             for start in (0..3 * CAPACITY).step_by(1000) {
                 let text: Vec<String> = (start..start + 1000).map(|i| i.to_string()).collect();
-                agree(&words, &tokenizer, &text.join(" "));
+                agree(&words, &tokenizer, &expected, &text.join(" "));
             }
             let seen = words.seen.lock().unwrap();
             let most = CAPACITY.max(seen.recent.len()).max(seen.earlier.len());

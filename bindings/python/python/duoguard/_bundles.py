@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 _FOLDER = pathlib.Path(__file__).parent / "models"
 # Packages that bring a bundle name its folder in an entry point of this group.
 _GROUP = "duoguard.bundles"
-_DEFAULT = "mini"
+# What `duoguard check` takes too, and why: bindings/python/README.md.
+_DEFAULT = "base"
 
 
 def bundles() -> dict[str, str]:

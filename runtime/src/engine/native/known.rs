@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::graph::Graph;
 use crate::network::encoder::{Encoder, Form};
 use crate::network::labels::kept_labels;
-use crate::network::{DECODERS_AND_ENCODERS, Format, Matrix, Network, OnlyLayer, check_origin};
+use crate::network::{DECODERS_AND_ENCODERS, Formats, Matrix, Network, OnlyLayer, check_origin};
 
 /// A network of a graph, as it lies in the file.
 pub(super) enum Known<'a> {
@@ -21,13 +21,13 @@ impl<'a> Known<'a> {
         let weights = graph.weights();
         Ok(match Form::of(graph)? {
             Some(form) => Self::Encoder(match only {
-                None => Encoder::read(NAME, weights, form, &Format::ALL)?,
+                None => Encoder::read(NAME, weights, form, Formats::ALL)?,
                 Some(only) => Encoder::read_layer(NAME, weights, form, only)?,
             }),
             None => {
                 let epsilon = graph.norm_epsilon()?;
                 Self::Decoder(match only {
-                    None => Network::read(NAME, weights, epsilon, &Format::ALL)?,
+                    None => Network::read(NAME, weights, epsilon, Formats::ALL)?,
                     Some(only) => Network::read_layer(NAME, weights, epsilon, only)?,
                 })
             }

@@ -31,7 +31,7 @@ pub(super) struct Outliers {
 impl Outliers {
     pub(super) fn new(matrix: &Matrix<'_>, listed: &Listed<'_>, places: &[Option<usize>]) -> Self {
         let inputs = listed.inputs.clone();
-        let (lines, starts) = int8(matrix, inputs.iter().copied(), places);
+        let (lines, starts) = int8(matrix, &inputs, places);
         let mut kept = Vec::new();
         if inputs.len() < matrix.inputs {
             kept.resize(matrix.inputs, 1.0);

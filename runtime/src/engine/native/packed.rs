@@ -105,7 +105,8 @@ impl Packed {
             Format::Int8 if rounds => match &outliers {
                 Some(outliers) if outliers.are_all() => Numbers::Int8(Vec::new(), Vec::new()),
                 _ => {
-                    let (lines, starts) = int8(matrix, 0..matrix.inputs, &places);
+                    let inputs: Vec<usize> = (0..matrix.inputs).collect();
+                    let (lines, starts) = int8(matrix, &inputs, &places);
                     Numbers::Int8(lines, starts)
                 }
             },
@@ -153,28 +154,76 @@ impl Packed {
 /// Some inputs of a matrix in panels, and what each column's sum starts from.
 pub(super) fn int8(
     matrix: &Matrix<'_>,
-    inputs: impl ExactSizeIterator<Item = usize> + Clone,
+    inputs: &[usize],
     places: &[Option<usize>],
 ) -> (Vec<Line>, Vec<i32>) {
-    let groups = inputs.len().div_ceil(4);
-    let panels = places.len() / PANEL;
-    let mut lines = vec![Line([0; 64]); panels * groups * 4];
-    let mut starts = vec![0; places.len()];
-    for (place, column) in places.iter().enumerate() {
-        let Some(column) = column else { continue };
-        let column = matrix.columns.start + column;
-        let (panel, place_in_panel) = (place / PANEL, place % PANEL);
-        let (vector, lane) = (place_in_panel / LANES, place_in_panel % LANES);
-        let mut sum = 0;
-        for (at, input) in inputs.clone().enumerate() {
-            let weight = matrix.bytes[input * matrix.stride + column] as i8;
-            let line = (panel * groups + at / 4) * 4 + vector;
-            lines[line].0[lane * 4 + at % 4] = weight;
-            sum += i32::from(weight);
+    let mut lines = Vec::with_capacity(places.len() / LANES * inputs.len().div_ceil(4));
+    let mut sums = vec![0; places.len()];
+    let (panels, _) = places.as_chunks::<PANEL>();
+    for (places, sums) in panels.iter().zip(sums.as_chunks_mut::<PANEL>().0) {
+        let columns: [Columns; PANEL / LANES] =
+            std::array::from_fn(|vector| Columns::of(&places[vector * LANES..][..LANES]));
+        // Rows of the matrix from outside to inside: as they lie in memory.
+        for inputs in inputs.chunks(4) {
+            for (columns, sums) in columns.iter().zip(sums.as_chunks_mut().0) {
+                let row = |at: usize| match inputs.get(at) {
+                    Some(input) => columns.weights(matrix, *input),
+                    None => [0; LANES],
+                };
+                lines.push(line([row(0), row(1), row(2), row(3)], sums));
+            }
         }
-        starts[place] = -ZERO * sum;
     }
-    (lines, starts)
+    let starts = sums.into_iter().map(|sum| -ZERO * sum);
+    (lines, starts.collect())
+}
+
+/// The columns of a line.
+enum Columns<'a> {
+    /// Neighbours from one on, as nearly all are.
+    From(usize),
+    Mixed(&'a [Option<usize>]),
+}
+
+impl<'a> Columns<'a> {
+    fn of(places: &'a [Option<usize>]) -> Self {
+        let first = places[0].unwrap_or(0);
+        let mut neighbours = places.iter().zip(first..);
+        match neighbours.all(|(place, column)| *place == Some(column)) {
+            true => Self::From(first),
+            false => Self::Mixed(places),
+        }
+    }
+
+    /// Their weights for an input.
+    #[inline]
+    fn weights(&self, matrix: &Matrix<'_>, input: usize) -> [u8; LANES] {
+        let row = &matrix.bytes[input * matrix.stride + matrix.columns.start..];
+        match self {
+            Self::From(first) => *row[*first..][..LANES].as_array().expect("a line's columns"),
+            Self::Mixed(places) => {
+                std::array::from_fn(|lane| places[lane].map_or(0, |column| row[column]))
+            }
+        }
+    }
+}
+
+/// A line of the weights of four inputs, which are added to their columns' sums.
+fn line(rows: [[u8; LANES]; 4], sums: &mut [i32; LANES]) -> Line {
+    let mut line = [0; 4 * LANES];
+    // As words, which compilers make vectors of.
+    for (lane, bytes) in line.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        let byte = |input: usize| u32::from(rows[input][lane]);
+        let word = byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24;
+        *bytes = word.to_le_bytes().map(|byte| byte as i8);
+    }
+    for (lane, sum) in sums.iter_mut().enumerate() {
+        *sum += rows
+            .map(|row| i32::from(row[lane] as i8))
+            .iter()
+            .sum::<i32>();
+    }
+    Line(line)
 }
 
 fn float(matrix: &Matrix<'_>, places: &[Option<usize>]) -> Numbers {

@@ -67,7 +67,7 @@ pub(super) fn of_steps(steps: &[Step], d: &Dimensions, rows: usize, tokens: usiz
 /// A part of the table serves its share of the rows.
 fn embed(d: &Dimensions, format: Format, part: usize, rows: usize) -> ForwardCost {
     let served = (rows * part).div_ceil(d.vocabulary);
-    let bytes = (served * d.hidden * (format.bytes() + 4) + rows * 4) as u64;
+    let bytes = (served * (format.bytes(d.hidden) + 4 * d.hidden) + rows * 4) as u64;
     ForwardCost {
         least_bytes: bytes,
         requested_bytes: bytes,
@@ -92,7 +92,7 @@ fn linear_cost(linear: &Linear, [x, y, _]: [u32; 3], rows: usize, tokens: usize)
         rows * tokens
     } as u64;
     let width = linear.part.width() as u64 * 4;
-    let weights = (quads(linear.inputs) * 4 * linear.format.bytes()) as u64 * width + 2 * 4 * width;
+    let weights = linear.format.bytes(quads(linear.inputs) * 4) as u64 * width + 2 * 4 * width;
     let read = all * linear.inputs as u64 * 4;
     let adds = (linear.y == Slot::Residual) as u64;
     let written = all * linear.outputs() as u64 * 16 * (1 + adds);

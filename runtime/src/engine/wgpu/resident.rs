@@ -207,7 +207,7 @@ impl Uploads<'_> {
         };
         let positions = network.positions();
         let positions = positions.map(|bytes| self.bytes("positions", bytes));
-        let row_bytes = embedding.stride * embedding.format.bytes();
+        let row_bytes = embedding.format.bytes(embedding.stride);
         let weights = |step: &Step| match step {
             Step::Embed { ids, .. } => {
                 let bytes = &embedding.bytes[ids.start * row_bytes..ids.end * row_bytes];
@@ -244,7 +244,7 @@ impl Uploads<'_> {
 
     /// The weights of a part of a matrix, and the scales and biases of its columns.
     fn linear(&self, matrix: &Matrix<'_>, linear: &Linear) -> (Buffer, Buffer) {
-        let (part, element) = (&linear.part, matrix.format.bytes());
+        let (part, element) = (&linear.part, matrix.format.bytes(1));
         let row_bytes = part.width() * 4 * element;
         let weights = self.empty("weights", quads(matrix.inputs) * 4 * row_bytes);
         let is_whole = matrix.columns.len() == matrix.stride && part.width() * 4 == matrix.stride;
@@ -266,7 +266,7 @@ impl Uploads<'_> {
 
 /// Rows of a part of a matrix, its ranges filled up to quads with zeros.
 pub(super) fn gathered(matrix: &Matrix<'_>, part: &Part, rows: std::ops::Range<usize>) -> Vec<u8> {
-    let element = matrix.format.bytes();
+    let element = matrix.format.bytes(1);
     let mut bytes = Vec::with_capacity(rows.len() * part.width() * 4 * element);
     for row in rows {
         for range in &part.ranges {

@@ -295,8 +295,10 @@ impl Schedule {
 
     fn embed(&mut self, embedding: &Matrix<'_>, is_placed: bool) -> Option<()> {
         let (format, vocabulary) = (embedding.format, embedding.inputs);
-        let rows = self.binding_bytes / (embedding.stride * format.bytes());
-        if rows == 0 {
+        let rows = self.binding_bytes / format.bytes(embedding.stride);
+        // Scales are bound as a whole.
+        let scales = embedding.scale.map_or(0, <[u8]>::len);
+        if rows == 0 || scales > self.binding_bytes {
             return None;
         }
         for start in (0..vocabulary).step_by(rows) {
@@ -352,7 +354,7 @@ fn parts(matrix: &Matrix<'_>, mode: Mode, binding_bytes: usize) -> Option<Vec<Pa
     let outputs = matrix.columns.len();
     let groups = mode.groups();
     // Of every group of columns, this many quads fit.
-    let quad_bytes = quads(matrix.inputs) * 4 * matrix.format.bytes() * 4;
+    let quad_bytes = matrix.format.bytes(quads(matrix.inputs) * 4) * 4;
     let fit = binding_bytes / (quad_bytes * groups) * 4;
     if fit == 0 {
         return None;

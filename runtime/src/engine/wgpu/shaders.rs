@@ -13,6 +13,7 @@
 //! Within a repetition `$i` stands for its number, and `$NAME` everywhere for the value of a
 //! constant.
 
+use crate::network::Formats;
 pub(super) use crate::network::{Format, Products};
 
 const COMMON: &str = include_str!("shaders/common.wgsl");
@@ -34,15 +35,19 @@ const ATTENTION_THREADS: usize = 128;
 /// values.
 const KEY_BYTES: usize = 13 << 10;
 
-/// How matrices may be stored that shaders multiply by.
-pub(super) const FORMATS: &[Format] = &[Format::F32, Format::Int8];
+/// How what shaders read may be stored. None multiplies by blocks.
+pub(super) const FORMATS: Formats = Formats {
+    matrices: &[Format::F32, Format::Int8],
+    embedding: &Format::ALL,
+};
 
 impl Format {
-    pub(super) fn bytes(self) -> usize {
+    /// What some values take.
+    pub(super) fn bytes(self, values: usize) -> usize {
         match self {
-            Self::F32 => 4,
-            // Blocks are none of [`FORMATS`].
-            Self::Int8 | Self::Blocks => 1,
+            Self::F32 => 4 * values,
+            Self::Int8 => values,
+            Self::Blocks => values / 2,
         }
     }
 }
@@ -161,9 +166,13 @@ impl Shader {
             Self::Embed(format) | Self::EmbedPlaced(format) => {
                 let constants = Constants::default()
                     .flag("INT8", int8(format))
+                    .flag("BLOCKS", format == Format::Blocks)
                     .flag("PLACED", matches!(self, Self::EmbedPlaced(_)))
                     .word(format);
-                constants.expand(&[COMMON, EMBED, WEIGHTS])
+                match format {
+                    Format::Blocks => constants.expand(&[COMMON, EMBED]),
+                    Format::F32 | Format::Int8 => constants.expand(&[COMMON, EMBED, WEIGHTS]),
+                }
             }
             Self::Norm => Constants::default().expand(&[COMMON, NORM]),
             Self::Pool => Constants::default().expand(&[COMMON, POOL]),
@@ -346,7 +355,7 @@ pub(super) mod tests {
     /// Every shader that any network can ask for, but for head sizes, of which these are a sample.
     pub(in super::super) fn all() -> Vec<Shader> {
         let mut shaders = vec![Shader::Norm, Shader::Pool];
-        for format in [Format::F32, Format::Int8] {
+        for format in Format::ALL {
             shaders.extend([Shader::Embed(format), Shader::EmbedPlaced(format)]);
         }
         for tiling in Tiling::ALL {

@@ -11,7 +11,7 @@ use super::whole::{SAMPLE, run, scalar};
 use crate::bundle::{Pooling, Weights};
 use crate::network::encoder::{Activation, Encoder};
 use crate::network::sample::Sample;
-use crate::network::{Format, Matrix};
+use crate::network::{Format, Formats, Matrix};
 
 /// Whole blocks of 32 in a row, and else as odd as the decoder.
 const ODD: Sample = Sample {
@@ -31,7 +31,7 @@ fn network(
     let file = sample.encoder_file(pooling, has_pooler);
     let weights = Arc::new(Weights::from_bytes(&file).unwrap());
     let form = sample.encoder_form(pooling, activation);
-    let encoder = Encoder::read("native", &weights, form, &Format::ALL).unwrap();
+    let encoder = Encoder::read("native", &weights, form, Formats::ALL).unwrap();
     Resident::of_encoder(&encoder, &weights, |matrix: &Matrix<'_>| {
         matrix.format == Format::Int8
     })

@@ -11,7 +11,7 @@ use super::super::resident::Resident;
 use crate::bundle::Weights;
 use crate::network::reference::forward;
 use crate::network::sample::{EPSILON, Sample};
-use crate::network::{Format, Matrix, Network, Products};
+use crate::network::{Format, Formats, Matrix, Network, Products};
 
 /// Odd in every size: heads of 24, panels and tiles that are not full, three layers.
 pub(super) const SAMPLE: Sample = Sample {
@@ -31,7 +31,7 @@ pub(super) const SAMPLE: Sample = Sample {
 
 pub(super) fn network(sample: &Sample, rounds: bool) -> Resident {
     let weights = Arc::new(Weights::from_bytes(&sample.file()).unwrap());
-    let network = Network::read("native", &weights, EPSILON, &Format::ALL).unwrap();
+    let network = Network::read("native", &weights, EPSILON, Formats::ALL).unwrap();
     Resident::of_decoder(&network, &weights, |matrix: &Matrix<'_>| {
         rounds && matrix.format == Format::Int8
     })
@@ -126,7 +126,7 @@ fn logits_are_those_of_the_reference() {
                 ..SAMPLE
             };
             let file = sample.file();
-            let decoder = Network::read("native", &file, EPSILON, &Format::ALL).unwrap();
+            let decoder = Network::read("native", &file, EPSILON, Formats::ALL).unwrap();
             let packed = network(&sample, products == Products::Int8);
             for tokens in [1, 5, 40, 131] {
                 let expected = forward(&decoder, products, &ids(tokens));
@@ -157,7 +157,7 @@ fn blocks_give_what_plain_loops_give() {
         ..SAMPLE
     };
     let file = sample.file();
-    let decoder = Network::read("native", &file, EPSILON, &Format::ALL).unwrap();
+    let decoder = Network::read("native", &file, EPSILON, Formats::ALL).unwrap();
     let packed = network(&sample, true);
     for tokens in [1, 7, 70] {
         let expected = forward(&decoder, Products::Int8, &ids(tokens));

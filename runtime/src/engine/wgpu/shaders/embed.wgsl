@@ -1,5 +1,7 @@
 // residual[row] = weights[ids[row]] * scale[ids[row]] + positions[token], for the rows of the table
-// that this binding holds; positions where the network has them.
+// that this binding holds; positions where the network has them. In blocks, a byte holds a value of
+// a row's first half in its low bits, and the one as far into the second half in its high ones; 8
+// is zero, and 32 values share a scale.
 
 struct Embed {
     // Quads of a row.
@@ -27,7 +29,15 @@ fn main(@builtin(global_invocation_id) place: vec3<u32>) {
     if place.x >= op.width || local >= op.count {
         return;
     }
+//# if BLOCKS
+    let half = op.width / 2;
+    let is_second = u32(place.x >= half);
+    let word = weights[local * half + place.x - is_second * half] >> (4u * is_second);
+    let levels = vec4<f32>(unpack4xU8(word & 0x0f0f0f0fu)) - 8.0;
+    var value = levels * scale[id * (op.width / 8) + place.x / 8];
+//# else
     var value = weight(local * op.width + place.x) * scale[id];
+//# end
 //# if PLACED
     value += positions[row % shape.tokens * op.width + place.x];
 //# end

@@ -129,16 +129,23 @@ fn stored(format: Format, count: usize) -> Vec<u8> {
             .iter()
             .map(|value| (value * 127.0) as i8 as u8)
             .collect(),
-        Format::Blocks => panic!("no shader knows blocks"),
+        Format::Blocks => values[..count / 2]
+            .iter()
+            .map(|value| (value * 127.0) as i8 as u8)
+            .collect(),
     }
 }
 
 #[test]
 fn embed_takes_the_rows_of_its_part() {
     let Some(gpu) = gpu() else { return };
-    let (vocabulary, hidden) = (37, 24);
-    let scale = bytes(&noise(vocabulary));
-    for format in [Format::Int8, Format::F32] {
+    let vocabulary = 37;
+    for (format, hidden, scales) in [
+        (Format::Int8, 24, vocabulary),
+        (Format::F32, 24, vocabulary),
+        (Format::Blocks, 96, vocabulary * 3),
+    ] {
+        let scale = bytes(&noise(scales));
         let rows = stored(format, vocabulary * hidden);
         let embedding = Matrix {
             name: "embedding.weight".to_owned(),
@@ -158,11 +165,15 @@ fn embed_takes_the_rows_of_its_part() {
             (vec![0, 10, 36, 9, 20, 19, 0], true),
         ] {
             let part = 10..20;
-            let row_bytes = hidden * format.bytes();
+            let row_bytes = format.bytes(hidden);
             let bound = &rows[part.start * row_bytes..part.end * row_bytes];
             let shape = ShapeUniform {
                 rows: 1,
                 tokens: ids.len() as u32,
+            };
+            let d = Dimensions {
+                hidden,
+                ..DIMENSIONS
             };
             let step = Step::Embed {
                 format,
@@ -170,14 +181,14 @@ fn embed_takes_the_rows_of_its_part() {
                 is_placed,
             };
             let uniform = EmbedUniform {
-                width: 6,
+                width: quads(hidden) as u32,
                 first: 10,
                 count: 10,
             };
             let untouched = vec![UNTOUCHED; ids.len() * hidden];
             let found = run(
                 &gpu,
-                dispatch(&step, &DIMENSIONS, shape, None),
+                dispatch(&step, &d, shape, None),
                 shape,
                 uniform,
                 [
@@ -329,7 +340,7 @@ fn check_linear(
         tokens: tokens as u32,
     };
     let padded = gathered(&matrix, &part, 0..inputs);
-    let row_bytes = part.width() * 4 * format.bytes();
+    let row_bytes = part.width() * 4 * format.bytes(1);
     let padded = [padded, vec![0; (quads(inputs) * 4 - inputs) * row_bytes]].concat();
     let found = run(
         gpu,

@@ -100,6 +100,17 @@ fn in_floats(made_up: MadeUp) -> MadeUp {
     }
 }
 
+/// One whose embedding has 4-bit blocks.
+fn with_blocks(made_up: MadeUp) -> MadeUp {
+    MadeUp {
+        sample: Sample {
+            embedding: Format::Blocks,
+            ..made_up.sample
+        },
+        ..made_up
+    }
+}
+
 fn ids(rows: usize, tokens: usize, vocabulary: usize) -> Vec<u32> {
     let ids = 0..rows * tokens;
     ids.map(|i| (i * 31 % vocabulary) as u32).collect()
@@ -164,6 +175,7 @@ fn networks_of_odd_sizes_agree_with_plain_loops() {
     for made_up in encoders().into_iter().chain([DECODER]) {
         agrees(&gpu, &made_up, &shapes);
         agrees(&gpu, &in_floats(made_up), &shapes);
+        agrees(&gpu, &with_blocks(made_up), &shapes);
     }
 }
 

@@ -1,0 +1,102 @@
+//! The words of the text that was tokenised last: the next is often the same, or goes on from it.
+
+use std::ops::Range;
+
+use super::super::token_model::TokenModel;
+use super::super::tokenizer_file::Pipeline;
+
+/// Longer texts are not kept. What a stream looks at is shorter.
+const MAX_BYTES: usize = 64 << 10;
+
+/// A text, as far as it is split.
+#[derive(Debug, Default)]
+pub(super) struct Latest {
+    text: String,
+    pub(super) ids: Vec<u32>,
+    /// Where every word ends: in bytes, and in tokens.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Latest {
+    /// Keeps the words with which another text surely begins as well, and tells how many bytes
+    /// they have.
+    pub(super) fn keep_shared(&mut self, text: &str) -> usize {
+        let shared = shared_bytes(self.text.as_bytes(), text.as_bytes());
+        let whole = match self.text.len() == text.len() && shared == text.len() {
+            true => self.ends.len(),
+            // Where a word ends is told by the next one's beginning, which is in the last of those
+            // that are there.
+            false => self
+                .ends
+                .partition_point(|(end, _)| *end <= shared)
+                .saturating_sub(1),
+        };
+        self.ends.truncate(whole);
+        let (bytes, tokens) = self.end();
+        self.text.truncate(bytes);
+        self.ids.truncate(tokens);
+        bytes
+    }
+
+    /// Appends a word, whose ids were appended.
+    pub(super) fn add(&mut self, word: &str) {
+        self.text.push_str(word);
+        self.ends.push((self.text.len(), self.ids.len()));
+    }
+
+    pub(super) fn is_short(&self) -> bool {
+        self.text.len() <= MAX_BYTES
+    }
+
+    /// The bytes that a range of the text's tokens covers; none if there are not so many.
+    pub(super) fn span(
+        &self,
+        tokenizer: &Pipeline,
+        tokens: Range<usize>,
+    ) -> tokenizers::Result<Range<usize>> {
+        if tokens.is_empty() || tokens.end > self.ids.len() {
+            return Ok(0..0);
+        }
+        let start = self.place(tokenizer, tokens.start)?.start;
+        let end = self.place(tokenizer, tokens.end - 1)?.end;
+        Ok(start..end)
+    }
+
+    /// The bytes that a token covers.
+    fn place(&self, tokenizer: &Pipeline, token: usize) -> tokenizers::Result<Range<usize>> {
+        let word = self.ends.partition_point(|(_, end)| *end <= token);
+        let before = word.checked_sub(1).map(|word| self.ends[word]);
+        let ((start, first), (end, last)) = (before.unwrap_or_default(), self.ends[word]);
+        let (word, ids) = (&self.text[start..end], &self.ids[first..last]);
+        let own = match (tokenizer.get_model(), tokenizer.get_post_processor()) {
+            (TokenModel::Bpe(model), None) => model.place_in_bytes(word.len(), ids, token - first),
+            _ => None,
+        };
+        let place = match own {
+            // A part of a character covers all of it.
+            Some(place) => {
+                word.floor_char_boundary(place.start)..word.ceil_char_boundary(place.end)
+            }
+            None => {
+                let encoding = tokenizer.encode(word, false)?;
+                let offsets = encoding.get_offsets().get(token - first);
+                let (start, end) = offsets.copied().unwrap_or_default();
+                start..end
+            }
+        };
+        Ok(start + place.start..start + place.end)
+    }
+
+    fn end(&self) -> (usize, usize) {
+        self.ends.last().copied().unwrap_or_default()
+    }
+}
+
+/// With how many bytes both begin.
+fn shared_bytes(a: &[u8], b: &[u8]) -> usize {
+    const STEP: usize = 64;
+    let steps = a.chunks_exact(STEP).zip(b.chunks_exact(STEP));
+    let start = STEP * steps.take_while(|(a, b)| a == b).count();
+    let rest = a[start..].iter().zip(&b[start..]);
+    start + rest.take_while(|(a, b)| a == b).count()
+}
