@@ -5,7 +5,8 @@
 #
 #   rate      wrk, CONNECTIONS (16) for SECONDS_OF_LOAD (60), beside the library in a loop, with
 #             texts of BYTES ("44 321 1000 4000")
-#   overhead  what the proxy adds to a made-up model of 200 tokens a second, ROUNDS (20) times
+#   overhead  what the proxy adds to a made-up model of 200 tokens a second, holding back 0, 32 and
+#             128 bytes, ROUNDS (20) times
 #   shared    the library with 1, 4 and 16 texts in a call, which share runs of the engine `native`
 #   idle      1,000 open connections that say nothing, and one that asks
 #   slow      100 clients that send a header line a second, and one that asks
@@ -85,11 +86,13 @@ for part in "$@"; do
         overhead)
             text=$(repeat 10 "$safe")
             upstream overhead "$text" 200 0.2
-            serve overhead-0 --engine "$engine" --upstream "$upstream" --holdback 0
-            none=$url
-            serve overhead-128 --engine "$engine" --upstream "$upstream"
-            python3 scripts/clients/overhead.py "${ROUNDS:-20}" direct="$upstream" \
-                holdback-0="$none" holdback-128="$url"
+            servers=(direct="$upstream")
+            for holdback in 0 32 128; do
+                serve "overhead-$holdback" --engine "$engine" --upstream "$upstream" \
+                    --holdback "$holdback"
+                servers+=("holdback-$holdback=$url")
+            done
+            python3 scripts/clients/overhead.py "${ROUNDS:-20}" "${servers[@]}"
             ;;
         idle | slow | killed)
             serve "$part" --engine "$engine"

@@ -66,7 +66,7 @@ fn main() {
     let model = model();
     let graph = graph();
     let architecture = &model.manifest().architecture;
-    let categories = model.categories().len();
+    let outputs = model.manifest().outputs();
     let text = &texts().first().expect("there are texts").1.clone();
     let cases: Vec<Case> = rows(CASES).into_iter().map(Case::read).collect();
     let mut lines = Vec::new();
@@ -90,7 +90,7 @@ fn main() {
                 What::Network => {
                     let opened = graph.open_engine(&engine.name, case.threads);
                     let mut opened = opened.expect("the engine opens");
-                    let mut logits = vec![0.0; case.texts * categories];
+                    let mut logits = vec![0.0; case.texts * outputs];
                     let ids = ids.clone();
                     let (rows, tokens) = (case.texts, case.tokens);
                     Box::new(move || {

@@ -22,7 +22,7 @@ fn main() {
         (a.vocabulary, a.max_position)
     };
     let graph = graph();
-    let categories = model.categories().len();
+    let outputs = model.manifest().outputs();
     let runs = if measures() { RUNS } else { 1 };
     let open = |name: &str| {
         let engine = graph.open_engine(name, NonZeroUsize::MIN);
@@ -40,7 +40,7 @@ fn main() {
         let mut times = vec![Vec::with_capacity(runs); engines.len()];
         for _ in 0..runs {
             for ((_, engine), times) in engines.iter_mut().zip(&mut times) {
-                let mut logits = vec![0.0; texts * categories];
+                let mut logits = vec![0.0; texts * outputs];
                 let batch = TokenBatch {
                     ids: &ids,
                     rows: texts,

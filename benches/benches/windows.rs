@@ -24,7 +24,7 @@ fn main() {
     let model = model();
     let a = &model.manifest().architecture;
     let graph = graph();
-    let categories = model.categories().len();
+    let outputs = model.manifest().outputs();
     let parameters = a.layers * a.hidden * (2 * a.hidden + 3 * a.intermediate);
     let (runs, most) = if measures() { (RUNS, WINDOWS) } else { (1, 4) };
     println!("engine       tokens  ms a window, so many at once (times faster than alone)");
@@ -51,7 +51,7 @@ fn main() {
             for _ in 0..runs {
                 for (place, rows) in at_once.iter().enumerate() {
                     let started = Instant::now();
-                    found[place] = run(&mut *opened, &ids, *rows, tokens, categories);
+                    found[place] = run(&mut *opened, &ids, *rows, tokens, outputs);
                     let ms = started.elapsed().as_secs_f64() * 1e3 / windows as f64;
                     times[place] = times[place].min(ms);
                 }
@@ -84,12 +84,12 @@ fn run(
     ids: &[u32],
     rows: usize,
     tokens: usize,
-    categories: usize,
+    outputs: usize,
 ) -> Vec<f32> {
-    let mut logits = vec![0.0; ids.len() / tokens * categories];
+    let mut logits = vec![0.0; ids.len() / tokens * outputs];
     let parts = ids
         .chunks(rows * tokens)
-        .zip(logits.chunks_mut(rows * categories));
+        .zip(logits.chunks_mut(rows * outputs));
     for (ids, logits) in parts {
         let batch = TokenBatch { ids, rows, tokens };
         engine.run(&batch, logits).expect("it runs");

@@ -104,7 +104,7 @@ def main():
     parser.add_argument("--text", default="text", help="the column that is checked")
     parser.add_argument("--response", help="the column of responses to it")
     parser.add_argument("--language", help="the column of language tags")
-    parser.add_argument("--bundle", help="an installed bundle's name, or a folder that all can read")
+    parser.add_argument("--bundle", help="a bundle's name, or a folder that all can read")
     given = parser.parse_args()
     columns = {"text": given.text, "response": given.response, "language": given.language}
     spark = SparkSession.builder.appName("duoguard").getOrCreate()

@@ -117,6 +117,14 @@ impl Staging {
     }
 }
 
+impl Drop for Staging {
+    /// Removes what is there. Where the system fails in it, the folder's own end tries again:
+    /// nobody looks there afterwards.
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(self.root.path());
+    }
+}
+
 /// The name of the file that tells the hashes of the others.
 const MANIFEST: &str = "manifest.json";
 

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::input::{Edges, Input, Joined, joined};
 use crate::language_tag::parse_language_tag;
-use crate::model::Model;
+use crate::model::{Model, TextGuard};
 use crate::options::CheckOptions;
 use crate::policy::flagged_category;
 use crate::reading::{Reading, identify};
@@ -38,6 +38,7 @@ pub(crate) struct Check<'a> {
     /// One for each category; of no language in particular where it is not known yet.
     thresholds: Vec<f32>,
     tally: Tally<'a>,
+    _text: TextGuard<'a>,
 }
 
 impl<'a> Check<'a> {
@@ -48,6 +49,8 @@ impl<'a> Check<'a> {
         options: &'a CheckOptions,
         (last, edges): (LastWindow, Edges),
     ) -> Result<Self> {
+        // Edges are kept in the looks at a stream.
+        let text_guard = model.keeps_text(edges == Edges::Kept);
         let (categories, policy) = (model.categories(), &model.manifest().policy);
         let stated = input.language.map(parse_language_tag).transpose()?;
         let texts = joined(input, options.join, edges)?;
@@ -81,6 +84,7 @@ impl<'a> Check<'a> {
             language,
             thresholds,
             tally,
+            _text: text_guard,
         })
     }
 
@@ -99,6 +103,7 @@ impl<'a> Check<'a> {
             language,
             thresholds,
             tally,
+            _text,
         } = self;
         let (categories, policy) = (model.categories(), &model.manifest().policy);
         let (language, thresholds) = match language {

@@ -79,6 +79,7 @@ impl Model {
     /// and none are recognised in the text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
         check_length(text, "tokenised")?;
+        let _text = self.keeps_text(false);
         self.encode(text)
     }
 
@@ -86,6 +87,12 @@ impl Model {
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let vocabulary = self.manifest().architecture.vocabulary;
         self.inner.tokenizer.encode(text, vocabulary)
+    }
+
+    /// Says whether the text that is tokenised next may still be known when what this returns is
+    /// dropped: the looks at a stream go on from it, and nobody else keeps a text.
+    pub(crate) fn keeps_text(&self, keeps: bool) -> TextGuard<'_> {
+        TextGuard((!keeps).then_some(self))
     }
 
     /// About how many tokens a text in UTF-8 takes, counted no further than `most`.
@@ -161,6 +168,17 @@ impl Model {
     /// The graph for streams, if the bundle has one.
     pub(crate) fn stream_graph(&self) -> Option<&StreamGraph> {
         self.inner.stream.as_ref()
+    }
+}
+
+/// Makes the tokenizer forget the latest text when it is dropped, if it holds its model.
+pub(crate) struct TextGuard<'a>(Option<&'a Model>);
+
+impl Drop for TextGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(model) = self.0 {
+            model.inner.tokenizer.forget_text();
+        }
     }
 }
 

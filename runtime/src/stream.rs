@@ -27,7 +27,7 @@ pub struct StreamOptions {
     pub prompt: Option<String>,
     /// The BCP-47 tag of the text's language, as
     /// [`parse_language_tag`](crate::parse_language_tag) reads it; identified from the text when
-    /// absent.
+    /// absent. On the way it is identified again when 256 bytes or an eighth of the text are new.
     pub language: Option<String>,
     /// New bytes after which a push draws a new verdict; 0 draws one at every push. With a cache
     /// each costs what is new; without, about one window of the network, so that less than a
@@ -78,6 +78,12 @@ pub struct Stream {
     judged: usize,
     flagged_at: Option<usize>,
     memory: Memory,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.model.keeps_text(false);
+    }
 }
 
 impl Stream {

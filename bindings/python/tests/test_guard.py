@@ -145,7 +145,7 @@ def test_sixteen_threads_on_one_guard(guard):
 
 def test_base_is_the_bundle_that_nobody_has_to_name():
     guard = duoguard.Guard()
-    assert guard.path == duoguard.bundles()["base"]
+    assert str(guard.path) == duoguard.bundles()["base"]
     verdict = guard.check("Wo ist das Brot?")
     assert not verdict.flagged and verdict.language == "de"
     assert guard.check(UNSAFE).category == "hate"

@@ -53,7 +53,7 @@ def test_four_forks_of_one_guard_check():
 
 
 def test_a_fork_at_work_of_other_threads():
-    guard = duoguard.Guard(engine="native")
+    guard = duoguard.Guard("mini", engine="native")
     with multiprocessing.pool.ThreadPool(4) as pool:
         running = pool.map_async(guard.check, [UNSAFE * 5] * 200)
         for _ in range(5):
@@ -62,7 +62,7 @@ def test_a_fork_at_work_of_other_threads():
 
 
 def test_sixteen_threads_in_four_forks_at_once():
-    guard = duoguard.Guard(engine="native")
+    guard = duoguard.Guard("mini", engine="native")
     expected = guard.check(UNSAFE)
 
     def work():
@@ -83,7 +83,7 @@ def test_sixteen_threads_in_four_forks_at_once():
 
 
 def test_a_stream_does_not_outlive_a_fork():
-    stream = duoguard.Guard(engine="native").stream()
+    stream = duoguard.Guard("mini", engine="native").stream()
     stream.push("bread")
     assert in_child(stream.finish).startswith("RuntimeError: the stream was begun before")
     assert not stream.finish().flagged
@@ -91,7 +91,7 @@ def test_a_stream_does_not_outlive_a_fork():
 
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
 def test_a_pool_of_processes(method):
-    guard = duoguard.Guard(engine="native")
+    guard = duoguard.Guard("mini", engine="native")
     with multiprocessing.get_context(method).Pool(2) as pool:
         verdicts = pool.map_async(guard.check, [BREAD, UNSAFE] * 4).get(LIMIT)
     assert [verdict.flagged for verdict in verdicts] == [False, True] * 4

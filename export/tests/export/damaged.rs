@@ -275,14 +275,6 @@ const CASES: &[Case] = &[
         &["tokenizer.json: not a tokenizer"],
     ),
     (
-        "a map of characters that leads nowhere",
-        |f| {
-            f.tokenizer["normalizer"] =
-                json!({ "type": "Precompiled", "precompiled_charsmap": "AAAA" });
-        },
-        &["tokenizer.json: not a tokenizer", "precompiled_charsmap"],
-    ),
-    (
         "golden case without tokens",
         |f| {
             drop(f.extra.insert(

@@ -11,3 +11,4 @@ mod shards;
 mod strays;
 mod streams;
 mod support;
+mod tokenizers;

@@ -98,6 +98,13 @@ impl TextTokenizer {
         ids.unwrap_or_default()
     }
 
+    /// Keeps nothing of the text that was tokenised last but some of its words.
+    pub(crate) fn forget_text(&self) {
+        if let Some(words) = &self.words {
+            words.forget_text();
+        }
+    }
+
     fn ids(&self, text: &str) -> Result<Vec<u32>> {
         let words = self.words.as_ref();
         let ids = match words.and_then(|words| words.encode(&self.tokenizer, text)) {

@@ -103,6 +103,13 @@ impl Words {
         Some(span)
     }
 
+    /// Forgets the text that was tokenised last. Where another is at work, it is its text now.
+    pub(crate) fn forget_text(&self) {
+        if let Ok(mut seen) = self.seen.try_lock() {
+            seen.latest.clear();
+        }
+    }
+
     /// The words seen before, if a text's words can be taken one by one and nobody else is looking.
     fn seen_of(&self, text: &str) -> Option<MutexGuard<'_, Seen>> {
         if !text.is_ascii() && is_nfc_quick(text.chars()) != IsNormalized::Yes {

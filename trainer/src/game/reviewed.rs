@@ -97,8 +97,13 @@ pub(crate) fn append_review(path: &Path, review: &Review) -> Result<(), TrainErr
     line.push(b'\n');
     let file = fs::OpenOptions::new().create(true).append(true).open(path);
     let mut file = file.map_err(failed)?;
-    file.write_all(&line).map_err(failed)?;
-    file.sync_data().map_err(failed)
+    let before = file.metadata().map_err(failed)?.len();
+    let written = file.write_all(&line).and_then(|()| file.sync_data());
+    written.map_err(|cause| {
+        // An answer that is refused is given again: what there is of it would stand before that.
+        let _ = file.set_len(before);
+        failed(cause)
+    })
 }
 
 /// Keeps in a round's folder what `run` holds when the round begins: a round that is resumed goes

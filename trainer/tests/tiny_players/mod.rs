@@ -100,8 +100,8 @@ max_gradient_norm = 1.0
 checkpoint_every = 5
 "#;
 
-/// Writes the recipe, `players.toml`, with the endpoint at `url`, and questions about bread, harmful
-/// and harmless.
+/// Writes the recipe, `players.toml`, with the endpoint at `url`, and questions about bread,
+/// harmful and harmless.
 pub fn write_data(folder: &Path, url: &str) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../export/tests/golden/pooled");
     fs::create_dir(folder.join("base")).unwrap();

@@ -44,6 +44,13 @@ impl Latest {
         self.ends.push((self.text.len(), self.ids.len()));
     }
 
+    /// Keeps nothing of it but the room.
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.ids.clear();
+        self.ends.clear();
+    }
+
     pub(super) fn is_short(&self) -> bool {
         self.text.len() <= MAX_BYTES
     }
