@@ -77,7 +77,7 @@ impl Teacher {
         while file.answered < pools {
             let (_, texts) = mixture.next_pool(parts);
             file.add(&self.logits(&texts)?)?;
-            if file.answered % 8 == 0 || file.answered == pools {
+            if file.answered.is_multiple_of(8) || file.answered == pools {
                 let answered = file.answered;
                 say(format_args!(
                     "teacher: {answered} of {pools} pools answered"
