@@ -156,6 +156,23 @@ impl Session {
     /// The raw logits of windows, a row for each: those of one length together, as many at once as
     /// the engine takes.
     pub(crate) fn logits_of(&mut self, windows: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        self.in_rectangles(windows, Self::logits_of_rectangle)
+    }
+
+    /// What the classifier reads of windows of 1 to `max_position` tokens, as many values each as
+    /// the network is wide: the state of the judged token after the last layer, or the mean of all
+    /// tokens'. A row does not depend on the others. On engine `native` alone; others refuse.
+    pub fn pooled_states(&mut self, windows: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        self.in_rectangles(windows, Self::states_of_rectangle)
+    }
+
+    /// What `compute` makes of windows, a row for each: those of one length together, as many at
+    /// once as the engine takes.
+    fn in_rectangles(
+        &mut self,
+        windows: &[&[u32]],
+        compute: impl Fn(&mut Self, &[&[u32]]) -> Result<Vec<Vec<f32>>>,
+    ) -> Result<Vec<Vec<f32>>> {
         let mut order: Vec<_> = (0..windows.len()).collect();
         order.sort_by_key(|place| windows[*place].len());
         let mut found = vec![Vec::new(); windows.len()];
@@ -163,9 +180,8 @@ impl Session {
             let at_once = self.engine.rows_at_once(windows[same[0]].len());
             for places in same.chunks(at_once) {
                 let rows: Vec<_> = places.iter().map(|place| windows[*place]).collect();
-                let logits = self.logits_of_rectangle(&rows)?;
-                for (place, logits) in places.iter().zip(logits) {
-                    found[*place] = logits;
+                for (place, values) in places.iter().zip(compute(self, &rows)?) {
+                    found[*place] = values;
                 }
             }
         }
@@ -188,6 +204,21 @@ impl Session {
         self.computing += start.elapsed();
         let rows = logits.chunks(logits.len() / rows.len());
         rows.map(|row| self.finite(row.to_vec())).collect()
+    }
+
+    /// The pooled states of windows of one length, in one run of the engine.
+    fn states_of_rectangle(&mut self, rows: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        for row in rows {
+            self.room_for(row, row.len())?;
+        }
+        let batch = TokenBatch {
+            ids: &rows.concat(),
+            rows: rows.len(),
+            tokens: rows[0].len(),
+        };
+        let states = self.engine.pooled(&batch)?;
+        let states = states.chunks(states.len() / rows.len());
+        Ok(states.map(<[f32]>::to_vec).collect())
     }
 
     /// Whether [`logits_after`](Self::logits_after) can compute.

@@ -34,6 +34,7 @@ use crate::recipe::{ComputeRecipe, PretrainRecipe, Recipe, Start, TeacherRecipe}
 use crate::train::classifier::ClassifierStage;
 use crate::train::pretrain::PretrainStage;
 use crate::train::stage::{StageSettings, run_stage};
+use distill::state_width;
 use tokenizer::{kept_tokenizer, learned_tokenizer};
 
 /// Validation rows watched while training; all of them set the thresholds.
@@ -94,13 +95,22 @@ pub(crate) trait RoundClassifier: Classifier + Clone {
 }
 
 impl RoundClassifier for Decoder {
+    /// A student's outputs for its teacher's state are gone when it has learned, and its rows
+    /// rounded where the recipe says so.
     fn train(
         setup: &Setup<'_, Self>,
         folder: &Path,
         data: (&Corpus, Option<&Teacher>),
         start: &Self,
     ) -> Result<Self, TrainError> {
-        setup.train_classifier(folder, data, start)
+        let classifier = setup.train_classifier(folder, data, start)?;
+        let recipe = setup.recipe;
+        let classifier = classifier.with_outputs(classifier_labels(recipe).len());
+        let rounds = recipe.distill.as_ref().is_some_and(|d| d.round_weights);
+        Ok(match rounds {
+            true => classifier.rounded(),
+            false => classifier,
+        })
     }
 
     fn decoder(&self) -> Option<&Decoder> {
@@ -139,7 +149,9 @@ impl<'a> Setup<'a> {
                     embeddings::take_over(&mut base, &tokenizer, &data.join(folder))?;
                 }
                 let settings = (pretrain, recipe.seed, recipe.compute);
-                let mut base = pretrained(base, texts, &tokenizer, settings, (run, group))?;
+                let base = pretrained(base, texts, &tokenizer, settings, (run, group))?;
+                let outputs = classifier_labels(recipe).len() + state_width(distill)?;
+                let mut base = base.with_outputs(outputs);
                 base.reset_classifier(recipe.seed.wrapping_add(1));
                 Ok((tokenizer, base))
             }

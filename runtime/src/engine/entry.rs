@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use super::batch::TokenBatch;
 use super::cache::StreamEngine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::stream_graph::StreamGraph;
 
@@ -18,6 +18,16 @@ pub trait Engine: Send {
     /// `logits` must have exactly that length; it is an error, and not a truncation, if the graph's
     /// output has another.
     fn run(&mut self, batch: &TokenBatch<'_>, logits: &mut [f32]) -> Result<()>;
+
+    /// Computes what the classifier reads of every row, `rows * hidden` values, row after row: the
+    /// judged token's state after the last layer, or the mean of all, before any norm or pooler
+    /// that belongs to the classifier.
+    fn pooled(&mut self, _batch: &TokenBatch<'_>) -> Result<Vec<f32>> {
+        let name = self.name();
+        Err(Error::unsupported(format!(
+            "engine {name}: it computes logits alone; engine native gives pooled states"
+        )))
+    }
 
     /// How many rows of `tokens` tokens it is best given at once: at least 1. More than 1 only
     /// where each row's logits are, to the last bit, those that it has alone; a verdict would

@@ -3,20 +3,22 @@
 //! The tokenizer's model finds the ids of a word, once. The crate `tokenizers` also splits a text
 //! with a regular expression, and keeps track of offsets, which takes time and which a check does
 //! not need. Looking words up gives the same ids if the tokenizer first splits a text into words
-//! and then treats each alone: [`Words::of`] recognises the one such pipeline that our trainer
-//! makes, GPT-2's. Any other tokenizer is called with the whole text.
+//! and then treats each alone: [`Words::of`] recognises the two such pipelines that our trainer
+//! makes, GPT-2's, and the same with marks among the letters. Any other tokenizer is called with
+//! the whole text.
 
 mod latest;
+mod pattern;
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use tokenizers::{NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
+use tokenizers::{NormalizerWrapper, PostProcessorWrapper};
 use unicode_normalization::{IsNormalized, is_nfc_quick};
 
 use self::latest::Latest;
-use super::class::{self, LETTER, NUMBER, SPACE};
+use self::pattern::Pattern;
 use super::token_model::TokenModel;
 use super::tokenizer_file::Pipeline;
 
@@ -29,6 +31,7 @@ const MAX_WORD_BYTES: usize = 48;
 /// A memory of words. Sessions that find it in use by another do without.
 #[derive(Debug)]
 pub(crate) struct Words {
+    pattern: Pattern,
     seen: Mutex<Seen>,
     /// Whether tokens also lie in a word alone where they lie in it as part of a text.
     has_places: bool,
@@ -45,29 +48,23 @@ struct Seen {
 
 impl Words {
     /// An empty memory for a tokenizer; `None` for one that does not treat words alone, or splits
-    /// text otherwise than [`word_end`] does.
+    /// text otherwise than a [`Pattern`] does.
     pub(crate) fn of(tokenizer: &Pipeline) -> Option<Self> {
         let normalizes = matches!(
             tokenizer.get_normalizer(),
             None | Some(NormalizerWrapper::NFC(_))
         );
-        let splits = match tokenizer.get_pre_tokenizer() {
-            Some(PreTokenizerWrapper::ByteLevel(split)) => {
-                split.use_regex && !split.add_prefix_space
-            }
-            _ => false,
-        };
+        let pattern = Pattern::of(tokenizer.get_pre_tokenizer()?)?;
         let mut added = tokenizer.get_added_tokens_decoder().into_values();
-        let is_known = normalizes
-            && splits
-            && tokenizer.get_model().is_bpe()
-            && added.all(|token| token.special);
+        let is_known =
+            normalizes && tokenizer.get_model().is_bpe() && added.all(|token| token.special);
         let has_places = match tokenizer.get_post_processor() {
             None => true,
             Some(PostProcessorWrapper::ByteLevel(trim)) => !trim.add_prefix_space,
             Some(_) => false,
         };
         is_known.then(|| Self {
+            pattern,
             seen: Mutex::default(),
             has_places,
         })
@@ -80,11 +77,14 @@ impl Words {
         text: &str,
     ) -> Option<tokenizers::Result<Vec<u32>>> {
         let mut seen = self.seen_of(text)?;
-        Some(seen.split(tokenizer, text, usize::MAX).map(|latest| {
-            let ids = latest.ids.clone();
-            seen.keep_latest(latest);
-            ids
-        }))
+        Some(
+            seen.split((tokenizer, self.pattern), text, usize::MAX)
+                .map(|latest| {
+                    let ids = latest.ids.clone();
+                    seen.keep_latest(latest);
+                    ids
+                }),
+        )
     }
 
     /// The bytes that a range of a text's tokens covers; `None` as for [`encode`](Self::encode).
@@ -95,11 +95,13 @@ impl Words {
         tokens: Range<usize>,
     ) -> Option<tokenizers::Result<Range<usize>>> {
         let mut seen = self.seen_of(text).filter(|_| self.has_places)?;
-        let span = seen.split(tokenizer, text, tokens.end).and_then(|latest| {
-            let span = latest.span(tokenizer, tokens);
-            seen.keep_latest(latest);
-            span
-        });
+        let span = seen
+            .split((tokenizer, self.pattern), text, tokens.end)
+            .and_then(|latest| {
+                let span = latest.span(tokenizer, tokens);
+                seen.keep_latest(latest);
+                span
+            });
         Some(span)
     }
 
@@ -128,14 +130,14 @@ impl Seen {
     /// too, need not be looked up.
     fn split(
         &mut self,
-        tokenizer: &Pipeline,
+        (tokenizer, pattern): (&Pipeline, Pattern),
         text: &str,
         tokens: usize,
     ) -> tokenizers::Result<Latest> {
         let mut latest = std::mem::take(&mut self.latest);
         let mut at = latest.keep_shared(text);
         while at < text.len() && latest.ids.len() < tokens {
-            let word = &text[at..][..word_end(&text[at..])];
+            let word = &text[at..][..pattern.word_end(&text[at..])];
             self.encode(tokenizer, word, &mut latest.ids)?;
             at += word.len();
             latest.add(word);
@@ -195,71 +197,19 @@ impl Seen {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Letter,
-    Number,
-    Space,
-    Other,
-}
-
-fn kind(c: char) -> Kind {
-    let class = class::of(c);
-    match () {
-        () if class.is(LETTER) => Kind::Letter,
-        () if class.is(NUMBER) => Kind::Number,
-        () if class.is(SPACE) => Kind::Space,
-        () => Kind::Other,
-    }
-}
-
-/// Where the first word of a text ends, as GPT-2 splits:
-/// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
-fn word_end(text: &str) -> usize {
-    const ENDINGS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
-    if text.starts_with('\'')
-        && let Some(ending) = ENDINGS.iter().find(|ending| text.starts_with(**ending))
-    {
-        return ending.len();
-    }
-    // A space belongs to the word after it.
-    let start = usize::from(text.starts_with(' '));
-    let Some(first) = text[start..].chars().next() else {
-        return start;
-    };
-    match kind(first) {
-        Kind::Space => spaces_end(text),
-        first => run_end(text, start, first),
-    }
-}
-
-/// Where the run of characters of one kind that begins at `start` ends.
-fn run_end(text: &str, start: usize, run: Kind) -> usize {
-    let mut chars = text[start..].char_indices();
-    let end = chars.find(|(_, c)| kind(*c) != run);
-    end.map_or(text.len(), |(end, _)| start + end)
-}
-
-/// White space up to the last character before something else: that one may belong to the next
-/// word, or be a word of its own.
-fn spaces_end(text: &str) -> usize {
-    let end = run_end(text, 0, Kind::Space);
-    let last = text[..end].char_indices().next_back();
-    match last {
-        Some((last, _)) if end < text.len() && last > 0 => last,
-        _ => end,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tokenizers::SplitDelimiterBehavior;
     use tokenizers::Tokenizer;
     use tokenizers::models::bpe::{BPE, Vocab};
     use tokenizers::normalizers::NFC;
     use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+    use tokenizers::pre_tokenizers::sequence::Sequence;
+    use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 
     use super::super::tokenizer_file;
+    use super::pattern::LETTERS_AND_MARKS;
     use super::*;
 
     /// Of the crate: every byte is a token, and a few pairs are merged.
@@ -290,9 +240,27 @@ mod tests {
         tokenizer
     }
 
-    /// The same with a model of our own.
+    /// The same, split with marks among the letters.
+    fn expected_with_marks() -> Tokenizer {
+        let pattern = SplitPattern::Regex(LETTERS_AND_MARKS.to_owned());
+        let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false).unwrap();
+        let steps = vec![split.into(), ByteLevel::new(false, true, false).into()];
+        let mut tokenizer = expected();
+        tokenizer.with_pre_tokenizer(Some(Sequence::new(steps)));
+        tokenizer
+    }
+
+    /// Tokenizers of both patterns, and the same with a model of our own.
+    fn both() -> [(Pipeline, Tokenizer); 2] {
+        [expected(), expected_with_marks()].map(|expected| (pipeline(&expected), expected))
+    }
+
     fn tokenizer() -> Pipeline {
-        let file = serde_json::to_vec(&expected()).unwrap();
+        pipeline(&expected())
+    }
+
+    fn pipeline(expected: &Tokenizer) -> Pipeline {
+        let file = serde_json::to_vec(expected).unwrap();
         let tokenizer = tokenizer_file::read(&file).unwrap();
         assert!(matches!(tokenizer.get_model(), TokenModel::Bpe(_)));
         tokenizer
@@ -309,15 +277,16 @@ mod tests {
     /// every character that there is.
     #[test]
     fn every_character_is_split_as_the_tokenizer_splits_it() {
-        let (tokenizer, expected) = (tokenizer(), expected());
-        let words = Words::of(&tokenizer).unwrap();
-        let all: Vec<char> = ('\0'..=char::MAX).collect();
-        for some in all.chunks(64) {
-            let text: String = some
-                .iter()
-                .map(|c| format!("a{c}1{c}\u{e9}. {c}"))
-                .collect();
-            agree(&words, &tokenizer, &expected, &text);
+        for (tokenizer, expected) in both() {
+            let words = Words::of(&tokenizer).unwrap();
+            let all: Vec<char> = ('\0'..=char::MAX).collect();
+            for some in all.chunks(64) {
+                let text: String = some
+                    .iter()
+                    .map(|c| format!("a{c}1{c}\u{e9}. {c}"))
+                    .collect();
+                agree(&words, &tokenizer, &expected, &text);
+            }
         }
     }
 
@@ -326,11 +295,12 @@ mod tests {
         fn any_text_gives_the_same_ids(
             text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){0,40}",
         ) {
-            let (tokenizer, expected) = (tokenizer(), expected());
-            let words = Words::of(&tokenizer).unwrap();
-            // Once to learn the words, and once to know them.
-            agree(&words, &tokenizer, &expected, &text);
-            agree(&words, &tokenizer, &expected, &text);
+            for (tokenizer, expected) in both() {
+                let words = Words::of(&tokenizer).unwrap();
+                // Once to learn the words, and once to know them.
+                agree(&words, &tokenizer, &expected, &text);
+                agree(&words, &tokenizer, &expected, &text);
+            }
         }
 
         #[test]
@@ -338,19 +308,20 @@ mod tests {
             text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){1,40}",
             ends in any::<[prop::sample::Index; 2]>(),
         ) {
-            let (tokenizer, expected) = (tokenizer(), expected());
-            let words = Words::of(&tokenizer).unwrap();
-            let whole = expected.encode(text.as_str(), false).unwrap();
-            let count = whole.get_ids().len();
-            let ends = ends.map(|end| end.index(count));
-            let (start, end) = (ends[0].min(ends[1]), ends[0].max(ends[1]) + 1);
-            let offsets = &whole.get_offsets()[start..end];
-            let first = offsets.iter().map(|(first, _)| *first).min().unwrap();
-            let last = offsets.iter().map(|(_, last)| *last).max().unwrap();
-            if let Some(found) = words.span(&tokenizer, &text, start..end) {
-                prop_assert_eq!(found.unwrap(), first..last);
-                let beyond = words.span(&tokenizer, &text, start..count + 1);
-                prop_assert_eq!(beyond.unwrap().unwrap(), 0..0);
+            for (tokenizer, expected) in both() {
+                let words = Words::of(&tokenizer).unwrap();
+                let whole = expected.encode(text.as_str(), false).unwrap();
+                let count = whole.get_ids().len();
+                let ends = ends.map(|end| end.index(count));
+                let (start, end) = (ends[0].min(ends[1]), ends[0].max(ends[1]) + 1);
+                let offsets = &whole.get_offsets()[start..end];
+                let first = offsets.iter().map(|(first, _)| *first).min().unwrap();
+                let last = offsets.iter().map(|(_, last)| *last).max().unwrap();
+                if let Some(found) = words.span(&tokenizer, &text, start..end) {
+                    prop_assert_eq!(found.unwrap(), first..last);
+                    let beyond = words.span(&tokenizer, &text, start..count + 1);
+                    prop_assert_eq!(beyond.unwrap().unwrap(), 0..0);
+                }
             }
         }
     }
@@ -362,16 +333,17 @@ mod tests {
             text in "([ab's t.1\u{e9}\n\t\u{a0}\u{4e2d}]|'ll|\\PC){1,40}",
             likes in prop::collection::vec((any::<prop::sample::Index>(), "[a\u{e9} \n.]{0,3}"), 9),
         ) {
-            let (tokenizer, expected) = (tokenizer(), expected());
-            let words = Words::of(&tokenizer).unwrap();
-            for (end, other) in likes {
-                let end = text.floor_char_boundary(end.index(text.len() + 1));
-                let like = format!("{}{other}", &text[..end]);
-                agree(&words, &tokenizer, &expected, &like);
-                let whole = expected.encode(like.as_str(), false).unwrap();
-                for (token, (start, end)) in whole.get_offsets().iter().enumerate() {
-                    if let Some(span) = words.span(&tokenizer, &like, token..token + 1) {
-                        prop_assert_eq!(span.unwrap(), *start..*end, "{} of {:?}", token, &like);
+            for (tokenizer, expected) in both() {
+                let words = Words::of(&tokenizer).unwrap();
+                for (end, other) in likes {
+                    let end = text.floor_char_boundary(end.index(text.len() + 1));
+                    let like = format!("{}{other}", &text[..end]);
+                    agree(&words, &tokenizer, &expected, &like);
+                    let whole = expected.encode(like.as_str(), false).unwrap();
+                    for (token, (start, end)) in whole.get_offsets().iter().enumerate() {
+                        if let Some(span) = words.span(&tokenizer, &like, token..token + 1) {
+                            prop_assert_eq!(span.unwrap(), *start..*end, "{} of {:?}", token, &like);
+                        }
                     }
                 }
             }

@@ -33,6 +33,8 @@ pub(crate) struct Batch {
     pub teacher_probabilities: Vec<f32>,
     /// `[B x 12]` the logits of a distilled teacher; empty without one.
     pub answers: Vec<f32>,
+    /// `[B x width]` the states of a distilled teacher; empty where they are not learned.
+    pub states: Vec<f32>,
     /// `[B]` whether the label is that of the whole row, and not of a longer text.
     pub is_whole: Vec<bool>,
     /// `[B]` the language's number in the language head; absent where it is not known, or no
@@ -73,6 +75,7 @@ impl Batch {
                 true => Vec::new(),
                 false => cut(&self.answers, CATEGORIES.len()),
             },
+            states: cut(&self.states, self.states.len() / self.lengths.len().max(1)),
             is_whole: rows.iter().map(|&row| self.is_whole[row]).collect(),
             languages: rows.iter().map(|&row| self.languages[row]).collect(),
             real_tokens: rows.iter().map(|&row| length(row)).sum(),
@@ -88,6 +91,7 @@ struct Example<'t> {
     smoothing: f32,
     teacher_probability: f32,
     answer: &'t [f32],
+    state: &'t [f32],
     is_whole: bool,
     language: Option<usize>,
 }
@@ -189,20 +193,21 @@ fn example<'t>(
     let length = ids.len().min(recipe.window_tokens);
     let start = text.rng.random_range(0..=ids.len() - length);
     let mut window = &ids[start..start + length];
-    let (teacher_probability, answer) = match opinion {
-        Opinion::None => (0.0, &[][..]),
+    let nothing = &[][..];
+    let (teacher_probability, answer, state) = match opinion {
+        Opinion::None => (0.0, nothing, nothing),
         Opinion::Linear(teacher) if length == ids.len() => {
-            (teacher.probability(&text.text, text.key), &[][..])
+            (teacher.probability(&text.text, text.key), nothing, nothing)
         }
         Opinion::Linear(teacher) => {
             let window = tokenizer.decode(window);
-            (teacher.probability(&window, text.key), &[][..])
+            (teacher.probability(&window, text.key), nothing, nothing)
         }
         Opinion::Answers(answers) => {
             if length < ids.len() {
                 window = &[];
             }
-            (0.0, answers.of(text.index))
+            (0.0, answers.logits(text.index), answers.state(text.index))
         }
     };
     let language = text.language.and_then(|language| {
@@ -227,6 +232,7 @@ fn example<'t>(
         smoothing: text.smoothing,
         teacher_probability,
         answer,
+        state,
         is_whole: text.is_whole,
     }
 }
@@ -243,6 +249,7 @@ fn pad(examples: &[Example<'_>]) -> Batch {
         smoothing: vec![],
         teacher_probabilities: vec![],
         answers: vec![],
+        states: vec![],
         is_whole: vec![],
         languages: vec![],
         real_tokens: 0,
@@ -262,6 +269,7 @@ fn pad(examples: &[Example<'_>]) -> Batch {
             .teacher_probabilities
             .push(example.teacher_probability);
         batch.answers.extend_from_slice(example.answer);
+        batch.states.extend_from_slice(example.state);
         batch.is_whole.push(example.is_whole);
         batch.languages.push(example.language);
         batch.real_tokens += example.ids.len();

@@ -148,6 +148,8 @@ mod tests {
             texts: 1,
             share: 0.5,
             logit_error: 0.0,
+            state_error: 0.0,
+            round_weights: false,
             text_bytes: 120,
             cropped: 0.0,
             buried: 0.999_999,

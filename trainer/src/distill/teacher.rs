@@ -4,7 +4,7 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use duoguard::{CheckOptions, EngineChoice, Input, Model, Session, SessionOptions};
+use duoguard::{Bundle, CheckOptions, EngineChoice, Input, Model, Session, SessionOptions};
 use sha2::{Digest, Sha256};
 
 use crate::data::mixture::{Mixture, TrainingText};
@@ -31,6 +31,15 @@ pub(crate) fn hash(bundle: &Path) -> Result<String, TrainError> {
     let path = bundle.join("manifest.json");
     let bytes = fs::read(&path).map_err(|e| TrainError::io("read", &path, e))?;
     Ok(hex(&Sha256::digest(bytes)))
+}
+
+/// How many values the pooled state of a bundle's network has.
+///
+/// # Errors
+/// The bundle cannot be opened.
+pub(crate) fn width(bundle: &Path) -> Result<usize, TrainError> {
+    let bundle = Bundle::open(bundle).map_err(|e| TrainError::invalid(bundle, e.to_string()))?;
+    Ok(bundle.manifest().architecture.hidden)
 }
 
 /// A hash in hexadecimal digits.
@@ -61,7 +70,8 @@ impl Teacher {
         Ok(Self { session })
     }
 
-    /// Answers what is missing in `file` of the first `pools` pools of `mixture`.
+    /// Answers what is missing in `file` of the first `pools` pools of `mixture`: the calibrated
+    /// logits of every text.
     ///
     /// # Errors
     /// The file cannot be written, or the engine fails.
@@ -71,20 +81,49 @@ impl Teacher {
         pools: usize,
         file: &mut AnswerFile,
     ) -> Result<(), TrainError> {
-        for _ in 0..file.answered {
-            mixture.next_pool(|_| ());
-        }
-        while file.answered < pools {
-            let (_, texts) = mixture.next_pool(parts);
-            file.add(&self.logits(&texts)?)?;
-            if file.answered.is_multiple_of(8) || file.answered == pools {
-                let answered = file.answered;
-                say(format_args!(
-                    "teacher: {answered} of {pools} pools answered"
-                ));
-            }
-        }
-        Ok(())
+        let said = ("teacher", "answered");
+        fill(mixture, (pools, said), file, parts, |texts| {
+            self.logits(texts)
+        })
+    }
+
+    /// As [`Teacher::answer`], of the pooled state of every text.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the engine fails.
+    pub(crate) fn add_states(
+        &mut self,
+        mixture: &mut Mixture<'_>,
+        pools: usize,
+        file: &mut AnswerFile,
+    ) -> Result<(), TrainError> {
+        let said = ("teacher's states", "noted");
+        let whole = |text: TrainingText<'_>| text.text.into_owned();
+        fill(mixture, (pools, said), file, whole, |texts| {
+            self.states(texts)
+        })
+    }
+
+    /// The pooled states `[texts x width]` of the first window of every text; zeros for a text
+    /// without tokens, which a student does not see either.
+    fn states(&mut self, texts: &[String]) -> Result<Vec<f32>, TrainError> {
+        let fault = |e: duoguard::Error| TrainError::Teacher(e.to_string());
+        let model = self.session.model();
+        let width = model.manifest().architecture.hidden;
+        let first = |text: &String| Ok(model.windows(&model.tokenize(text)?).into_iter().next());
+        let windows: duoguard::Result<Vec<Option<Vec<u32>>>> = texts.iter().map(first).collect();
+        let windows = windows.map_err(fault)?;
+        let read: Vec<&[u32]> = windows.iter().flatten().map(Vec::as_slice).collect();
+        let mut states = self
+            .session
+            .pooled_states(&read)
+            .map_err(fault)?
+            .into_iter();
+        let of_texts = windows.iter().map(|window| match window {
+            Some(_) => states.next().unwrap_or_default(),
+            None => vec![0.0; width],
+        });
+        Ok(of_texts.collect::<Vec<_>>().concat())
     }
 
     /// The calibrated logits `[texts x 12]`: of a text that is several, the largest of any.
@@ -113,6 +152,29 @@ impl Teacher {
         }
         Ok(logits)
     }
+}
+
+/// Adds what `answer` makes of the pools that are missing in `file`, of which `read` keeps what it
+/// needs of a text.
+fn fill<'a, T: Send>(
+    mixture: &mut Mixture<'a>,
+    (pools, (who, what)): (usize, (&str, &str)),
+    file: &mut AnswerFile,
+    read: impl Fn(TrainingText<'a>) -> T + Sync,
+    mut answer: impl FnMut(&[T]) -> Result<Vec<f32>, TrainError>,
+) -> Result<(), TrainError> {
+    for _ in 0..file.answered {
+        mixture.next_pool(|_| ());
+    }
+    while file.answered < pools {
+        let (_, texts) = mixture.next_pool(&read);
+        file.add(&answer(&texts)?)?;
+        if file.answered.is_multiple_of(8) || file.answered == pools {
+            let answered = file.answered;
+            say(format_args!("{who}: {answered} of {pools} pools {what}"));
+        }
+    }
+    Ok(())
 }
 
 /// The texts that are judged alone.

@@ -15,7 +15,7 @@ use tch::{Device, Tensor};
 
 use crate::error::TrainError;
 use crate::model::decoder::Decoder;
-use crate::model::layout::{Layout, Weights};
+use crate::model::layout::{CATEGORIES, Layout, Weights};
 use crate::recipe::ModelRecipe;
 
 /// What is read of a manifest.
@@ -113,7 +113,8 @@ impl File<'_> {
         match name {
             "model.embed_tokens.weight" => return self.embedding(),
             "model.norm.weight" => return self.floats("norm.weight"),
-            "score.weight" => return Ok(self.matrix("score")?.transposed(0..usize::MAX)),
+            // The categories come first; what languages it says stays behind.
+            "score.weight" => return Ok(self.matrix("score")?.transposed(0..CATEGORIES)),
             _ => {}
         }
         let unknown = || TrainError::invalid(self.path, format!("no bundle has a tensor {name}"));
@@ -242,7 +243,6 @@ mod tests {
 
     use super::*;
     use crate::data::tokenizer::Tokenizer;
-    use crate::model::layout::CATEGORIES;
     use crate::model::tensors::host;
 
     /// The guard rounds what goes into a product to 8 bits, so that its scores are a little off.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use duoguard_export::CATEGORIES;
 use serde_json::json;
 use tch::Tensor;
 
@@ -19,9 +18,10 @@ use crate::recipe::ModelRecipe;
 /// Writes `config.json`, `model.safetensors`, `tokenizer.json`, `golden.json` and `duoguard.json`.
 ///
 /// `golden` are token sequences whose logits the exporter must reproduce; `guard` is what
-/// the bundle's manifest takes over (name, window, categories, provenance).
+/// the bundle's manifest takes over (name, window, categories, provenance). `labels` name the
+/// classifier's outputs.
 pub(crate) fn save_hugging_face(
-    folder: &Path,
+    (folder, labels): (&Path, &[String]),
     decoder: &Decoder,
     tokenizer: &Path,
     golden: &[Vec<i32>],
@@ -35,7 +35,7 @@ pub(crate) fn save_hugging_face(
     }
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     write_tensors(&folder.join("model.safetensors"), &tensors, Some(metadata))?;
-    write_json(&folder.join("config.json"), &config(decoder))?;
+    write_json(&folder.join("config.json"), &config(decoder, labels))?;
     write_json(&folder.join("golden.json"), &golden_cases(decoder, golden))?;
     write_json(&folder.join("duoguard.json"), guard)?;
     let bytes = fs::read(tokenizer).map_err(|e| TrainError::io("read", tokenizer, e))?;
@@ -54,9 +54,8 @@ fn zero_biases(shape: &ModelRecipe) -> Vec<NamedTensor> {
     zeros.collect()
 }
 
-fn config(decoder: &Decoder) -> serde_json::Value {
+fn config(decoder: &Decoder, names: &[String]) -> serde_json::Value {
     let shape = &decoder.shape;
-    let names = CATEGORIES;
     let id2label: serde_json::Map<_, _> = names
         .iter()
         .enumerate()
@@ -65,7 +64,7 @@ fn config(decoder: &Decoder) -> serde_json::Value {
     let label2id: serde_json::Map<_, _> = names
         .iter()
         .enumerate()
-        .map(|(i, n)| (n.to_string(), json!(i)))
+        .map(|(i, n)| (n.clone(), json!(i)))
         .collect();
     json!({
         "architectures": ["Qwen2ForSequenceClassification"],

@@ -61,6 +61,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
+    use crate::data::rows::CATEGORIES;
     use crate::data::tokenizer::Tokenizer;
     use crate::model::generate::{Prompt, generate};
     use crate::model::hugging_face::save_hugging_face;
@@ -94,7 +95,9 @@ mod tests {
         let decoder = Decoder::new(&shape, 270, 5, &device);
         let saved = folder.path().join("model");
         let guard = serde_json::json!({});
-        save_hugging_face(&saved, &decoder, &tokenizer, &[vec![1, 2]], &guard).unwrap();
+        let labels = CATEGORIES.map(str::to_owned);
+        let place = (&*saved, &labels[..]);
+        save_hugging_face(place, &decoder, &tokenizer, &[vec![1, 2]], &guard).unwrap();
         // A classifier is refused, and the same network named a language model is read.
         let refused = language_model(&saved, &device).unwrap_err().to_string();
         assert!(refused.contains("Qwen2ForCausalLM"), "{refused}");

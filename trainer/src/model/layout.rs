@@ -55,8 +55,13 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The tensors of a decoder.
+    /// The tensors of a decoder whose classifier says the categories.
     pub(crate) fn new(shape: &ModelRecipe, vocabulary: usize) -> Self {
+        Self::with_outputs(shape, vocabulary, CATEGORIES)
+    }
+
+    /// The tensors of a decoder whose classifier has `outputs` outputs.
+    pub(crate) fn with_outputs(shape: &ModelRecipe, vocabulary: usize, outputs: usize) -> Self {
         let c = shape.hidden as i64;
         let kv = (shape.kv_heads * shape.head_size()) as i64;
         let f = shape.intermediate as i64;
@@ -86,7 +91,7 @@ impl Layout {
         if !shape.tied {
             matrices.push(("lm_head.weight".to_owned(), vec![v, c]));
         }
-        matrices.push(("score.weight".to_owned(), vec![CATEGORIES as i64, c]));
+        matrices.push(("score.weight".to_owned(), vec![outputs as i64, c]));
         Self::of(matrices, vectors)
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod layout;
 pub(crate) mod likelihood;
 pub(crate) mod linear;
 pub(crate) mod network;
+pub(crate) mod rounding;
 pub(crate) mod sampler;
 pub(crate) mod teacher;
 pub(crate) mod tensors;

@@ -19,6 +19,15 @@ pub(crate) struct DistillRecipe {
     pub share: f64,
     /// Weight of the squared error of the logits beside the cross-entropy of the probabilities.
     pub logit_error: f64,
+    /// Weight of the mean squared error of the teacher's pooled state, which further outputs of the
+    /// student say while it learns, each of its values with a mean of 0 and a deviation of 1; 0:
+    /// it is not asked for its states.
+    #[serde(default)]
+    pub state_error: f64,
+    /// Whether the rows of all matrices are rounded to what 8 bits hold when the student has
+    /// learned: an export as int8 then changes no weight.
+    #[serde(default)]
+    pub round_weights: bool,
     /// Bytes of a text at most; of a longer one whole words from a random place on.
     pub text_bytes: usize,
     /// Share of the texts of which a few words are cut out.
@@ -43,6 +52,11 @@ impl DistillRecipe {
                 (
                     "logit_error",
                     self.logit_error.is_finite() && self.logit_error >= 0.0,
+                    "0 or a positive number",
+                ),
+                (
+                    "state_error",
+                    self.state_error.is_finite() && self.state_error >= 0.0,
                     "0 or a positive number",
                 ),
                 (

@@ -170,7 +170,7 @@ impl Recipe {
         let is_encoder = self.start.encoder().is_some();
         let is_plain = self.compute.precision == Precision::F32 && !self.compute.recompute_layers;
         let none = self.classifier.token_dropout == 0.0;
-        let head = self.classifier.language_head.is_some();
+        let head = self.classifier.language_head.as_ref();
         let check = |key: &str, holds: bool, expected| (key.to_owned(), holds, expected);
         vec![
             check(
@@ -200,7 +200,12 @@ impl Recipe {
             ),
             check(
                 "classifier.language_head",
-                is_encoder || !head,
+                is_encoder || self.distill.is_some() || head.is_none(),
+                "no table without [base.encoder] or [distill]",
+            ),
+            check(
+                "classifier.language_head.tuning",
+                is_encoder || head.is_none_or(|head| head.tuning.is_none()),
                 "no table without [base.encoder]",
             ),
         ]

@@ -14,7 +14,7 @@ use crate::model::layout::CATEGORIES;
 use crate::model::network::Classifier;
 use crate::model::tensors::host;
 use crate::recipe::{ClassifierLoss, DistillRecipe, Recipe};
-use crate::train::loss::{Targets, classifier_loss, distillation_loss, language_loss};
+use crate::train::loss::{Targets, classifier_loss, distillation_loss, language_loss, state_loss};
 use crate::train::stage::{BatchLoss, Stage};
 
 /// Rows scored at once in validation.
@@ -38,10 +38,11 @@ pub(crate) struct ClassifierStage<'a> {
     teacher_share: f32,
     /// How much of the loss is against a larger guard's answers, and how; absent without one.
     distill: Option<DistillRecipe>,
-    /// Weight of the language head's loss; absent without one.
-    language_weight: Option<f64>,
-    /// The language head's losses since they were last asked for.
+    /// Weight of the language head's loss, and its languages; absent without one.
+    language_head: Option<(f64, usize)>,
+    /// The losses of the language head, and of the teacher's state, since they were last asked for.
     language_losses: Vec<Tensor>,
+    state_losses: Vec<Tensor>,
     held_out: Vec<HeldOut>,
 }
 
@@ -82,14 +83,22 @@ impl<'a> ClassifierStage<'a> {
                 .as_ref()
                 .map_or(0.0, |teacher| teacher.share as f32),
             distill: recipe.distill.clone(),
-            language_weight: recipe
+            language_head: recipe
                 .classifier
                 .language_head
                 .as_ref()
-                .map(|head| head.weight),
+                .map(|head| (head.weight, head.languages.len())),
             language_losses: Vec::new(),
+            state_losses: Vec::new(),
             held_out,
         }
+    }
+}
+
+impl ClassifierStage<'_> {
+    fn learns_states(&self) -> bool {
+        let distill = self.distill.as_ref();
+        distill.is_some_and(|distill| distill.state_error > 0.0)
     }
 }
 
@@ -192,16 +201,14 @@ pub(crate) fn targets(batch: &Batch, teacher_share: f32) -> Targets {
 }
 
 /// What a share adds to the language head's mean loss over the `in_known_language` rows of a batch
-/// that have one of its languages, `[]`. `logits` is `[B, outputs]`, of the share's rows.
+/// that have one of its languages, `[]`. `logits` is `[B, languages]`, of the share's rows.
 pub(crate) fn language_head_loss(
     logits: &Tensor,
     share_of_batch: &Batch,
     share: Share,
     in_known_language: usize,
 ) -> Tensor {
-    let first = CATEGORIES as i64;
-    let languages = logits.narrow(1, first, logits.size()[1] - first);
-    let mean = language_loss(&languages, &share_of_batch.languages);
+    let mean = language_loss(logits, &share_of_batch.languages);
     let own = share_of_batch.in_known_language();
     share.of_mean(mean, own, in_known_language.max(1))
 }
@@ -214,11 +221,13 @@ impl<N: Classifier> Stage<N> for ClassifierStage<'_> {
         let batch = batch.part(share);
         let own_rows = batch.lengths.len();
         if own_rows == 0 {
-            if self.language_weight.is_some() {
-                // Every process measures every batch: their values are added up.
-                let device = network.weights().flat.device();
-                self.language_losses
-                    .push(Tensor::zeros([], (Kind::Float, device)));
+            // Every process measures every batch: their values are added up.
+            let zero = || Tensor::zeros([], (Kind::Float, network.weights().flat.device()));
+            if self.language_head.is_some() {
+                self.language_losses.push(zero());
+            }
+            if self.learns_states() {
+                self.state_losses.push(zero());
             }
             return BatchLoss { own: None, tokens };
         }
@@ -229,11 +238,20 @@ impl<N: Classifier> Stage<N> for ClassifierStage<'_> {
         let categories = logits.narrow(1, 0, CATEGORIES as i64);
         let mut mean = classifier_loss(self.loss, &categories, &targets);
         if let Some(distill) = &self.distill {
-            let answers = distillation_loss(&categories, &batch.answers, distill.logit_error);
+            let mut answers = distillation_loss(&categories, &batch.answers, distill.logit_error);
+            if distill.state_error > 0.0 {
+                let width = (batch.states.len() / own_rows) as i64;
+                let states = logits.narrow(1, logits.size()[1] - width, width);
+                let error = state_loss(&states, &batch.states);
+                let measured = share.of_mean(error.detach(), own_rows, rows);
+                self.state_losses.push(measured);
+                answers += error * distill.state_error;
+            }
             mean = mean * (1.0 - distill.share) + answers * distill.share;
         }
         let mut loss = share.of_mean(mean, own_rows, rows);
-        if let Some(weight) = self.language_weight {
+        if let Some((weight, languages)) = self.language_head {
+            let logits = logits.narrow(1, CATEGORIES as i64, languages as i64);
             let of_languages = language_head_loss(&logits, &batch, share, in_known_language);
             self.language_losses.push(of_languages.detach());
             loss += of_languages * weight;
@@ -245,11 +263,16 @@ impl<N: Classifier> Stage<N> for ClassifierStage<'_> {
     }
 
     fn measures(&mut self) -> Vec<(&'static str, Tensor)> {
-        let losses = std::mem::take(&mut self.language_losses);
-        match losses.is_empty() {
-            true => Vec::new(),
-            false => vec![("language_loss", Tensor::stack(&losses, 0).mean(Kind::Float))],
-        }
+        let measured = [
+            ("language_loss", std::mem::take(&mut self.language_losses)),
+            ("state_error", std::mem::take(&mut self.state_losses)),
+        ];
+        let measured = measured
+            .into_iter()
+            .filter(|(_, losses)| !losses.is_empty());
+        measured
+            .map(|(name, losses)| (name, Tensor::stack(&losses, 0).mean(Kind::Float)))
+            .collect()
     }
 
     fn validate(&self, network: &N, group: &ProcessGroup) -> Option<BTreeMap<String, f64>> {
@@ -295,6 +318,7 @@ mod tests {
             smoothing: vec![0.0; 3],
             teacher_probabilities: vec![0.0; 3],
             answers: vec![],
+            states: vec![],
             is_whole: vec![true; 3],
             languages: vec![Some(1), None, Some(0)],
             real_tokens: 6,
@@ -309,6 +333,7 @@ mod tests {
         let of = |share: Share| {
             let rows: Vec<i64> = share.rows(3).map(|row| row as i64).collect();
             let own = logits.index_select(0, &Tensor::from_slice(&rows));
+            let own = own.narrow(1, CATEGORIES as i64, 2);
             let known = batch().in_known_language();
             let loss = language_head_loss(&own, &batch().part(share), share, known);
             loss.double_value(&[])

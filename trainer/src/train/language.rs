@@ -6,6 +6,7 @@
 use crate::data::batch::Batcher;
 use crate::distributed::Share;
 use crate::model::encoder::Encoder;
+use crate::model::layout::CATEGORIES;
 use crate::model::network::Classifier;
 use crate::train::classifier::language_head_loss;
 use crate::train::stage::{BatchLoss, Stage};
@@ -29,7 +30,9 @@ impl Stage<Encoder> for LanguageStage<'_> {
         let batch = batch.part(share);
         let own = (!batch.lengths.is_empty()).then(|| {
             let logits = network.logits(&batch.ids, &batch.lengths, batch.tokens);
-            language_head_loss(&logits, &batch, share, in_known_language)
+            let first = CATEGORIES as i64;
+            let languages = logits.narrow(1, first, logits.size()[1] - first);
+            language_head_loss(&languages, &batch, share, in_known_language)
         });
         BatchLoss { own, tokens }
     }

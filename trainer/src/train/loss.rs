@@ -1,4 +1,5 @@
-//! The losses: three for the classifier, one against a teacher, one for language modelling.
+//! The losses: three for the classifier, two against a teacher, one for a language head, and one
+//! for language modelling.
 
 use tch::{Kind, Tensor};
 
@@ -79,6 +80,13 @@ pub(crate) fn distillation_loss(logits: &Tensor, answers: &[f32], logit_error: f
     let error = (logits - answers).square() * logit_error;
     let sum = (entropy + error).sum_dim_intlist([1].as_slice(), false, Kind::Float);
     sum.mean(Kind::Float)
+}
+
+/// Mean squared error of a teacher's states, `[]`: over rows and values. `found` is `[B, width]` in
+/// 32 bits, `states` as many.
+pub(crate) fn state_loss(found: &Tensor, states: &[f32]) -> Tensor {
+    let states = Tensor::from_slice(states).to_device(found.device());
+    (found - states.view_as(found)).square().mean(Kind::Float)
 }
 
 /// Mean cross-entropy of the rows whose language is known, `[]`, and 0 where none is. `logits` is

@@ -6,9 +6,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use duoguard::{Model, SessionOptions};
+
 use crate::tiny::{RECIPE, contents, finish, lines, write_data};
 
-/// The student of the tiny recipe's model: of fewer steps, and without the linear teacher.
+/// The student of the tiny recipe's model: of fewer steps, without the linear teacher, and with a
+/// language head. It learns the teacher's state too, and its rows are rounded.
 fn student() -> String {
     let start = RECIPE.find("[classifier.teacher]").unwrap();
     let recipe = RECIPE[..start].replacen("name = \"tiny\"", "name = \"student\"", 1);
@@ -20,11 +23,18 @@ fn student() -> String {
     );
     recipe
         + r#"
+[classifier.language_head]
+languages = ["en", "de"]
+weight = 0.2
+crops = 0.1
+
 [distill]
 teacher = "teacher"
 texts = 4000
 share = 0.8
 logit_error = 0.1
+state_error = 2.0
+round_weights = true
 text_bytes = 100
 cropped = 0.1
 buried = 0.2
@@ -77,13 +87,25 @@ fn a_killed_student_resumes_to_the_same_model_and_refuses_other_answers() {
     let answers = fs::read(whole.join("teacher.answers")).unwrap();
     let first = answers.iter().position(|&byte| byte == b'\n').unwrap() + 1;
     assert_eq!(answers.len() - first, 2 * 2048 * 12 * 4);
+    // The state of each, and what the student learned of it; it is gone from the result.
+    let states = fs::read(whole.join("teacher.states")).unwrap();
+    let values = (states.len() - first) / 4;
+    assert_eq!(values % (2 * 2048), 0);
+    let metrics = fs::read_to_string(whole.join("metrics.jsonl")).unwrap();
+    assert!(metrics.contains("\"state_error\":") && metrics.contains("\"language_loss\":"));
+    let model = Model::open(whole.join("bundle")).unwrap();
+    assert_eq!(model.manifest().languages, ["en", "de"]);
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    assert_eq!(session.logits(&[5, 6]).unwrap().len(), 12 + 2);
 
-    // Once after the first pool, and once between saved states.
+    // Once after the first pool of each file, and once between saved states.
     let run = folder.join("killed/student");
-    let asked = || fs::metadata(run.join("teacher.answers")).map_or(0, |file| file.len());
-    let reached: [&dyn Fn() -> bool; 2] = [&|| asked() > 2048 * 12 * 4, &|| {
-        lines(run.join("metrics.jsonl")) >= 13
-    }];
+    let asked = |name: &str| fs::metadata(run.join(name)).map_or(0, |file| file.len());
+    let reached: [&dyn Fn() -> bool; 3] = [
+        &|| asked("teacher.answers") > 2048 * 12 * 4,
+        &|| asked("teacher.states") > states.len() as u64 / 2,
+        &|| lines(run.join("metrics.jsonl")) >= 13,
+    ];
     for (attempt, reached) in reached.into_iter().enumerate() {
         let mut command = trainer(folder, "student.toml", "killed", attempt > 0);
         let mut child = command.spawn().unwrap();

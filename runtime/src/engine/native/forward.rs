@@ -59,6 +59,17 @@ impl Forward<'_> {
         self.judge(arena, logits);
     }
 
+    /// What every sequence is judged by: `rows * hidden`. The ids and the shape were checked.
+    pub(super) fn pooled(&self, ids: &[u32], arena: &mut Arena) -> Vec<f32> {
+        arena.fit(self.network, self.shape);
+        self.embed(ids, arena);
+        self.layers(arena, &mut NoCache);
+        self.pool(arena);
+        let (row, hidden) = (self.network.row(), self.network.dimensions.hidden);
+        let rows = arena.judged.chunks_exact(row).take(self.shape.rows);
+        rows.flat_map(|x| &x[..hidden]).copied().collect()
+    }
+
     /// All layers, one after the other.
     pub(super) fn layers(&self, arena: &mut Arena, cache: &mut impl Cache) {
         for (number, layer) in self.network.layers.iter().enumerate() {

@@ -10,9 +10,7 @@ impl Forward<'_> {
     pub(super) fn judge(&self, arena: &mut Arena, logits: &mut [f32]) {
         let (network, head) = (self.network, &self.network.head);
         let (row, outputs) = (network.row(), head.outputs());
-        if head.pooling == Pooling::Mean {
-            self.pool(arena);
-        }
+        self.pool(arena);
         let scratch = &mut arena.scratches[0];
         let blocks = arena.judged[..self.shape.rows * row].chunks_mut(BLOCK * row);
         for (x, logits) in blocks.zip(logits.chunks_mut(BLOCK * outputs)) {
@@ -45,8 +43,12 @@ impl Forward<'_> {
         }
     }
 
-    /// The mean of every sequence's tokens, which are added in their order.
-    fn pool(&self, arena: &mut Arena) {
+    /// What every sequence is judged by: its one judged row, which is there, or the mean of its
+    /// tokens, which are added in their order.
+    pub(super) fn pool(&self, arena: &mut Arena) {
+        if self.network.head.pooling != Pooling::Mean {
+            return;
+        }
         let (row, tokens) = (self.network.row(), self.shape.tokens);
         let sequences = arena.residual.chunks_exact(tokens * row);
         let means = arena.judged.chunks_exact_mut(row).take(self.shape.rows);

@@ -165,6 +165,22 @@ impl Engine for Native {
         self.forward(batch, 0, &mut NoCache, logits)
     }
 
+    fn pooled(&mut self, batch: &TokenBatch<'_>) -> Result<Vec<f32>> {
+        check_batch(NAME, batch)?;
+        self.check(batch.ids, batch.tokens)?;
+        let forward = Forward {
+            network: &self.network,
+            kernel: self.kernel,
+            shape: Shape {
+                rows: batch.rows,
+                past: 0,
+                tokens: batch.tokens,
+            },
+            inputs: None,
+        };
+        Ok(forward.pooled(batch.ids, &mut self.arena))
+    }
+
     /// Short rows leave the last tile of a product half empty, and short batches leave threads
     /// idle; each row gives what it gives alone.
     fn rows_at_once(&self, tokens: usize) -> usize {

@@ -47,11 +47,11 @@ impl Classifier for Decoder {
     fn save(
         &self,
         folder: &Path,
-        _labels: &[String],
+        labels: &[String],
         tokenizer: &Path,
         golden: &[Vec<i32>],
         guard: &serde_json::Value,
     ) -> Result<(), TrainError> {
-        save_hugging_face(folder, self, tokenizer, golden, guard)
+        save_hugging_face((folder, labels), self, tokenizer, golden, guard)
     }
 }

@@ -51,7 +51,7 @@ pub(crate) struct Decoder {
     pub norm: Leaf,
     /// A language-model head of its own; absent where the embedding is it.
     own_head: Option<Leaf>,
-    /// The classifier head `[12, C]`.
+    /// The classifier head `[outputs, C]`: the categories, and what is said besides.
     pub score: Leaf,
     /// Where a network that is trained records what the backward pass needs; one without it
     /// records nothing.
@@ -164,17 +164,33 @@ impl Decoder {
         }
         let shape = ModelRecipe {
             tied: true,
-            ..self.shape
+            ..self.shape.clone()
         };
-        let layout = Rc::new(Layout::new(&shape, self.vocabulary));
+        let layout = Layout::new(&shape, self.vocabulary);
+        self.laid_out(&shape, layout)
+    }
+
+    /// The same network with the first `outputs` outputs of its classifier, and zeros for those
+    /// that it does not have.
+    pub(crate) fn with_outputs(self, outputs: usize) -> Self {
+        let layout = Layout::with_outputs(&self.shape, self.vocabulary, outputs);
+        let shape = self.shape.clone();
+        self.laid_out(&shape, layout)
+    }
+
+    /// The same parameters in another layout: of each as many rows as both have.
+    fn laid_out(self, shape: &ModelRecipe, layout: Layout) -> Self {
+        let layout = Rc::new(layout);
         let weights = Weights::zeros(layout.clone(), self.weights.flat.device());
         for entry in &layout.entries {
             if let Some(from) = self.weights.layout.entry(&entry.name) {
-                let from = self.weights.view(from.offset, &entry.dims);
-                weights.view(entry.offset, &entry.dims).copy_(&from);
+                let mut dims = entry.dims.clone();
+                dims[0] = dims[0].min(from.dims[0]);
+                let from = self.weights.view(from.offset, &dims);
+                weights.view(entry.offset, &dims).copy_(&from);
             }
         }
-        Self::over(&shape, self.vocabulary, weights)
+        Self::over(shape, self.vocabulary, weights)
     }
 
     /// Draws the classifier head anew: a new player starts from the pretrained body.
@@ -367,7 +383,7 @@ impl Decoder {
         }
     }
 
-    /// Classifier logits `[B, 12]` in 32 bits: the head on each row's last real token.
+    /// Classifier logits `[B, outputs]` in 32 bits: the head on each row's last real token.
     pub(crate) fn logits(&self, ids: &[i32], lengths: &[i32], tokens: usize) -> Tensor {
         let last: Vec<i64> = lengths
             .iter()

@@ -98,3 +98,20 @@ fn order_matters() {
     );
     assert!(ab.iter().zip(&ba).any(|(a, b)| (a - b).abs() > 1e-6));
 }
+
+#[test]
+fn further_outputs_come_after_those_that_are_there_and_leave_them_as_they_were() {
+    let decoder = decoder();
+    let logits = |decoder: &Decoder| host(&decoder.logits(&[4, 7, 9], &[3], 3));
+    let before = logits(&decoder);
+    let mut wide = decoder.with_outputs(CATEGORIES + 5);
+    let found = logits(&wide);
+    close(&found[..CATEGORIES], &before);
+    assert_eq!(found[CATEGORIES..], [0.0; 5]);
+    wide.reset_score(8);
+    let drawn = logits(&wide);
+    assert!(drawn[CATEGORIES..].iter().all(|&logit| logit != 0.0));
+    let narrow = wide.with_outputs(CATEGORIES);
+    close(&logits(&narrow), &drawn[..CATEGORIES]);
+    assert_eq!(logits(&narrow).len(), CATEGORIES);
+}

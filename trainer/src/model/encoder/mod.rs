@@ -9,7 +9,6 @@
 mod classifier;
 pub(crate) mod folder;
 mod parameters;
-mod rounding;
 pub(crate) mod shape;
 
 use std::rc::Rc;

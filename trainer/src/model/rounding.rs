@@ -8,15 +8,23 @@ use std::rc::Rc;
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::Encoder;
+use super::encoder::Encoder;
+use crate::model::decoder::Decoder;
 use crate::model::layout::Weights;
 
 /// The largest multiple of a row's scale, as in the export's int8.
 const LARGEST: f64 = 127.0;
 
+impl Decoder {
+    /// The same network with every matrix of its layers rounded: each row to multiples of a 127th
+    /// of its largest magnitude.
+    pub(crate) fn rounded(&self) -> Self {
+        Self::over(&self.shape, self.vocabulary, rounded(&self.weights))
+    }
+}
+
 impl Encoder {
-    /// The same network with every matrix of its layers rounded, frozen ones too: each row to
-    /// multiples of a 127th of its largest magnitude.
+    /// The same network with every matrix of its layers rounded, frozen ones too.
     pub(crate) fn rounded(&self) -> Self {
         let [trained, frozen] = [&self.weights, &*self.frozen].map(rounded);
         Self::over(&self.shape, trained, Rc::new(frozen))
@@ -26,12 +34,16 @@ impl Encoder {
 fn rounded(weights: &Weights) -> Weights {
     let result = weights.copy();
     for entry in &result.layout.entries {
-        if entry.name.contains(".layer.") && entry.dims.len() == 2 {
+        if is_in_layer(&entry.name) && entry.dims.len() == 2 {
             let mut matrix = result.view(entry.offset, &entry.dims);
             no_grad(|| matrix.copy_(&rounded_rows(&matrix)));
         }
     }
     result
+}
+
+fn is_in_layer(name: &str) -> bool {
+    name.contains(".layer.") || name.contains(".layers.")
 }
 
 /// `[outputs, inputs]`

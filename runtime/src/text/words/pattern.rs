@@ -1,0 +1,98 @@
+//! How a tokenizer splits a text into words.
+
+use tokenizers::pre_tokenizers::split::SplitPattern;
+use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior};
+
+use crate::text::class::{self, LETTER, MARK, NUMBER, SPACE};
+
+/// GPT-2's pattern, in which marks belong to the letters that they stand on.
+pub(super) const LETTERS_AND_MARKS: &str =
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?!\S)|\s+";
+
+/// GPT-2's way, or the same with marks among the letters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pattern {
+    /// The flags of what counts as a letter.
+    letters: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Letter,
+    Number,
+    Space,
+    Other,
+}
+
+impl Pattern {
+    /// That of a pre-tokenizer, if it is one of the two.
+    pub(super) fn of(splits: &PreTokenizerWrapper) -> Option<Self> {
+        let letters = match splits {
+            PreTokenizerWrapper::ByteLevel(bytes) if bytes.use_regex => {
+                (!bytes.add_prefix_space).then_some(LETTER)
+            }
+            PreTokenizerWrapper::Sequence(steps) => match steps.as_ref() {
+                [
+                    PreTokenizerWrapper::Split(split),
+                    PreTokenizerWrapper::ByteLevel(bytes),
+                ] => {
+                    let is_plain = !bytes.use_regex && !bytes.add_prefix_space && !split.invert;
+                    let isolates = split.behavior == SplitDelimiterBehavior::Isolated;
+                    let ours = SplitPattern::Regex(LETTERS_AND_MARKS.to_owned());
+                    (is_plain && isolates && split.pattern == ours).then_some(LETTER | MARK)
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        letters.map(|letters| Self { letters })
+    }
+
+    /// Where the first word of a text ends, as GPT-2 splits, with its letters or with ours:
+    /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
+    pub(super) fn word_end(self, text: &str) -> usize {
+        const ENDINGS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
+        if text.starts_with('\'')
+            && let Some(ending) = ENDINGS.iter().find(|ending| text.starts_with(**ending))
+        {
+            return ending.len();
+        }
+        // A space belongs to the word after it.
+        let start = usize::from(text.starts_with(' '));
+        let Some(first) = text[start..].chars().next() else {
+            return start;
+        };
+        match self.kind(first) {
+            Kind::Space => self.spaces_end(text),
+            first => self.run_end(text, start, first),
+        }
+    }
+
+    fn kind(self, c: char) -> Kind {
+        let class = class::of(c);
+        match () {
+            () if class.is(self.letters) => Kind::Letter,
+            () if class.is(NUMBER) => Kind::Number,
+            () if class.is(SPACE) => Kind::Space,
+            () => Kind::Other,
+        }
+    }
+
+    /// Where the run of characters of one kind that begins at `start` ends.
+    fn run_end(self, text: &str, start: usize, run: Kind) -> usize {
+        let mut chars = text[start..].char_indices();
+        let end = chars.find(|(_, c)| self.kind(*c) != run);
+        end.map_or(text.len(), |(end, _)| start + end)
+    }
+
+    /// White space up to the last character before something else: that one may belong to the next
+    /// word, or be a word of its own.
+    fn spaces_end(self, text: &str) -> usize {
+        let end = self.run_end(text, 0, Kind::Space);
+        let last = text[..end].char_indices().next_back();
+        match last {
+            Some((last, _)) if end < text.len() && last > 0 => last,
+            _ => end,
+        }
+    }
+}
