@@ -4,7 +4,7 @@
 usage: scripts/quality.py BENCHMARKS [DATA]
 
 BENCHMARKS is the folder that holds eval_data_En and its siblings. With DATA, the folder of the
-training data, the linear model of recipes/mini.toml is trained and judged too; without, its AUROC
+training data, the linear model of recipes/mini-linear.toml is trained and judged too; without, its AUROC
 is that of the machine's last record. Pages, scores and reports go into target/figures; rows are
 appended to quality.csv and agreement.csv in benches/record/MACHINE. DUOGUARD_MACHINE names the
 machine.
@@ -79,7 +79,7 @@ def linear(benchmarks, data):
         "--example",
         "linear_baseline",
         "--",
-        "recipes/mini.toml",
+        "recipes/mini-linear.toml",
         "--data",
         data,
         "--benchmarks",

@@ -1,6 +1,6 @@
 //! The linear teacher of a recipe, judged by itself: the baseline that a network has to beat.
 //!
-//! `cargo run --release -p duoguard-trainer --example linear_baseline -- recipes/mini.toml --data
+//! `cargo run --release -p duoguard-trainer --example linear_baseline -- recipes/mini-linear.toml --data
 //! DIR [--benchmarks DIR [--json FILE]]`
 
 use std::collections::BTreeMap;

@@ -126,7 +126,7 @@ mod tests {
             let recipe = Recipe::parse(Path::new("r.toml"), text).unwrap();
             [1, 2, 16, 64].map(|available| suitable(&recipe, available))
         };
-        let mini = include_str!("../../recipes/mini.toml");
+        let mini = include_str!("../../recipes/mini-linear.toml");
         let small = mini.replace("hidden = 192", "hidden = 64");
         let small = small.replace("intermediate = 512", "intermediate = 128");
         assert_eq!(threads(&small), [1, 1, 1, 1]);

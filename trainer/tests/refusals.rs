@@ -7,10 +7,10 @@ use std::process::Command;
 const ROW: &str =
     r#"{"text":"t","lang":"en","unsafe":0,"categories":[],"source":"s","group":null}"#;
 
-/// Runs the bundled recipe, changed by `recipe`, on a seed file that holds `seed`.
+/// Runs a recipe of the project, changed by `recipe`, on a seed file that holds `seed`.
 fn refused(recipe: impl Fn(&str) -> String, seed: &str, mentions: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
-    let bundled = include_str!("../../recipes/mini.toml")
+    let bundled = include_str!("../../recipes/mini-linear.toml")
         .replace("\"seed/open\"", "\"seed.jsonl\"")
         .replace("[\"parallel/open.jsonl.gz\"]", "[]")
         .replace("[\"parallel/tatoeba-pairs.jsonl.gz\"]", "[]");

@@ -286,7 +286,7 @@ mod tests {
 
     fn setting() -> (Corpus, Tokenizer, Recipe) {
         let mut recipe =
-            Recipe::parse(Path::new("r"), include_str!("../../../recipes/mini.toml")).unwrap();
+            Recipe::parse(Path::new("r"), include_str!("../../../recipes/mini-linear.toml")).unwrap();
         recipe.classifier.window_tokens = 16;
         recipe.classifier.batch_tokens = 200;
         let rows: Vec<SeedRow> = (0..60)

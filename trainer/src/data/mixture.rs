@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn made_up_rows_and_wrapped_texts_come_as_often_as_the_recipe_says() {
-        let mini = include_str!("../../../recipes/mini.toml");
+        let mini = include_str!("../../../recipes/mini-linear.toml");
         let mut recipe = Recipe::parse(Path::new("r"), mini).unwrap();
         let sampling = &mut recipe.classifier.sampling;
         sampling.code_switch = 0.0;

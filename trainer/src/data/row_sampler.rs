@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn draws_follow_the_recipe_and_repeat_with_the_seed() {
-        let mut recipe = Recipe::parse(Path::new("r"), include_str!("../../../recipes/mini.toml"))
+        let mut recipe = Recipe::parse(Path::new("r"), include_str!("../../../recipes/mini-linear.toml"))
             .unwrap()
             .classifier
             .sampling;

@@ -307,8 +307,8 @@ mod tests {
 
     fn recipe() -> DataRecipe {
         let mut recipe = crate::recipe::Recipe::parse(
-            Path::new("mini.toml"),
-            include_str!("../../../recipes/mini.toml"),
+            Path::new("mini-linear.toml"),
+            include_str!("../../../recipes/mini-linear.toml"),
         )
         .unwrap()
         .data;

@@ -80,8 +80,8 @@ mod tests {
     #[test]
     fn groups_and_equal_texts_stay_together() {
         let mut recipe = Recipe::parse(
-            Path::new("mini.toml"),
-            include_str!("../../../recipes/mini.toml"),
+            Path::new("mini-linear.toml"),
+            include_str!("../../../recipes/mini-linear.toml"),
         )
         .unwrap();
         recipe.data.validation_fraction = 0.3;
@@ -118,8 +118,8 @@ mod tests {
     #[test]
     fn a_held_out_source_is_never_trained_on() {
         let mut recipe = Recipe::parse(
-            Path::new("mini.toml"),
-            include_str!("../../../recipes/mini.toml"),
+            Path::new("mini-linear.toml"),
+            include_str!("../../../recipes/mini-linear.toml"),
         )
         .unwrap();
         recipe.data.held_out_sources = vec!["b".into()];

@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_text_is_judged_without_knowledge_of_its_own_label() {
         let mut recipe =
-            Recipe::parse(Path::new("r"), include_str!("../../../recipes/mini.toml")).unwrap();
+            Recipe::parse(Path::new("r"), include_str!("../../../recipes/mini-linear.toml")).unwrap();
         recipe.classifier.label_smoothing = 0.0;
         recipe.classifier.sampling.source_smoothing.clear();
         let row = |text: String, is_unsafe| SeedRow {

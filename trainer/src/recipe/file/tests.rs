@@ -3,8 +3,8 @@
 use super::*;
 use crate::recipe::Precision;
 
-const MINI: &str = include_str!("../../../../recipes/mini.toml");
-const STUDENT: &str = include_str!("../../../../recipes/mini-student.toml");
+const MINI: &str = include_str!("../../../../recipes/mini-linear.toml");
+const STUDENT: &str = include_str!("../../../../recipes/mini.toml");
 
 fn error(text: &str) -> String {
     Recipe::parse(Path::new("r.toml"), text)
@@ -34,7 +34,7 @@ fn every_recipe_of_the_project_is_valid() {
         "game-gpu",
         "game-mini",
         "mini",
-        "mini-student",
+        "mini-linear",
         "seed-all",
         "seed-en",
         "seed-en-fr",
@@ -119,7 +119,7 @@ fn a_teacher_is_for_a_decoder_that_starts_from_nothing() {
         "{found}"
     );
     // A path in a recipe's folder, whatever the working directory is.
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/mini-student.toml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/mini.toml");
     let teacher = Recipe::load(&path).unwrap().distill.unwrap().teacher;
     assert!(
         teacher.join("manifest.json").exists(),
