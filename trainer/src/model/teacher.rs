@@ -61,7 +61,8 @@ fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
 
-fn fold(key: &str, folds: usize) -> usize {
+/// The fold of what `key` names: a text, or a group of translations.
+pub(crate) fn fold(key: &str, folds: usize) -> usize {
     let hash = Sha256::digest(key);
     // Other bytes than the split into training and validation uses.
     u32::from_le_bytes([hash[8], hash[9], hash[10], hash[11]]) as usize % folds
