@@ -62,6 +62,12 @@ pub enum TrainError {
          one of game.languages, and a judge that rates them"
     )]
     Calibration(String),
+    /// A stage that is to end early, and nothing to see when.
+    #[error(
+        "classifier.patience: no AUROC of data.held_out_sources; expected safe and unsafe rows of \
+         these sources in the data"
+    )]
+    Patience,
     /// The benchmarks cannot be read, or the report not drawn.
     #[error("evaluation: {0}")]
     Evaluation(#[from] duoguard_eval::EvalError),
@@ -88,6 +94,12 @@ pub enum TrainError {
         /// One of them.
         example: Option<String>,
     },
+    /// A game has used up its time or its disk.
+    #[error(
+        "{0}. What it has learned is kept: --resume with a larger value goes on, and ends as if it \
+         had been there from the start"
+    )]
+    Budget(String),
     /// The guard that a student learns from fails on a text.
     #[error("distill.teacher: {0}")]
     Teacher(String),

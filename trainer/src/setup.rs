@@ -2,11 +2,13 @@
 
 mod distill;
 mod encoder;
+mod lesson;
 mod tokenizer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use duoguard_export::checkpoint::Checkpoint;
 use tch::Device;
@@ -35,6 +37,7 @@ use crate::train::classifier::ClassifierStage;
 use crate::train::pretrain::PretrainStage;
 use crate::train::stage::{StageSettings, run_stage};
 use distill::state_width;
+pub(crate) use lesson::Lesson;
 use tokenizer::{kept_tokenizer, learned_tokenizer};
 
 /// Validation rows watched while training; all of them set the thresholds.
@@ -72,21 +75,23 @@ pub(crate) struct Setup<'a, N = Decoder> {
     answers: Option<Answers>,
     /// Validation rows watched while training; all of them set the thresholds.
     watched_rows: usize,
+    /// When a stage has to stop at its next saved state; absent: never.
+    pub deadline: Option<Instant>,
     /// What training starts from.
     pub base: N,
 }
 
 /// A network that rounds train as their classifier.
 pub(crate) trait RoundClassifier: Classifier + Clone {
-    /// Trains a classifier of `data`, from the weights of `start`, in `folder`. `teacher` has
-    /// learned from the same data. A stage that is finished there is read, and not run again.
+    /// Trains a classifier from the weights of `start`, in `folder`. A stage that is finished there
+    /// is read, and not run again.
     ///
     /// # Errors
     /// As [`run_stage`].
     fn train(
         setup: &Setup<'_, Self>,
         folder: &Path,
-        data: (&Corpus, Option<&Teacher>),
+        lesson: Lesson<'_>,
         start: &Self,
     ) -> Result<Self, TrainError>;
 
@@ -100,10 +105,10 @@ impl RoundClassifier for Decoder {
     fn train(
         setup: &Setup<'_, Self>,
         folder: &Path,
-        data: (&Corpus, Option<&Teacher>),
+        lesson: Lesson<'_>,
         start: &Self,
     ) -> Result<Self, TrainError> {
-        let classifier = setup.train_classifier(folder, data, start)?;
+        let classifier = setup.train_classifier(folder, lesson, start)?;
         let recipe = setup.recipe;
         let classifier = classifier.with_outputs(classifier_labels(recipe).len());
         let rounds = recipe.distill.as_ref().is_some_and(|d| d.round_weights);
@@ -216,6 +221,7 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
             teacher: None,
             answers: None,
             watched_rows,
+            deadline: None,
             base,
         };
         setup.teacher = setup.teacher_of(&setup.training).map(Arc::new);
@@ -269,19 +275,28 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
     where
         N: RoundClassifier,
     {
-        let data = (&self.training, self.teacher.as_deref());
-        N::train(self, folder, data, &self.base)
+        let lesson = self.lesson(&self.training, self.teacher.as_deref());
+        N::train(self, folder, lesson, &self.base)
     }
 
-    /// Stage 1: a classifier of `data`, from the weights of `start`, in `folder`. `teacher` has
-    /// learned from the same data.
+    /// What a round's classifier learns of `data`.
+    pub(crate) fn lesson<'l>(&self, data: &'l Corpus, teacher: Option<&'l Teacher>) -> Lesson<'l> {
+        Lesson {
+            data,
+            teacher,
+            steps: self.recipe.classifier.steps,
+            tells_languages: true,
+        }
+    }
+
+    /// Stage 1: a classifier from the weights of `start`, in `folder`.
     ///
     /// # Errors
     /// As [`run_stage`].
     fn train_classifier(
         &self,
         folder: &Path,
-        (data, teacher): (&Corpus, Option<&Teacher>),
+        lesson: Lesson<'_>,
         start: &N,
     ) -> Result<N, TrainError> {
         let recipe = self.recipe;
@@ -290,21 +305,19 @@ impl<'a, N: Classifier + Clone> Setup<'a, N> {
         let settings = StageSettings {
             accumulation: stage.accumulation,
             average_decay: stage.ema,
-            ..StageSettings::new("classifier", stage.steps, &stage.optimizer, recipe.compute)
+            deadline: self.deadline,
+            patience: stage.patience,
+            ..StageSettings::new("classifier", lesson.steps, &stage.optimizer, recipe.compute)
         };
-        let mut stage = self.classifier_stage((data, teacher), recipe.seed);
+        let mut stage = self.classifier_stage(lesson, recipe.seed);
         let place = (folder, &self.group);
         run_stage(&mut stage, &settings, &mut classifier, place)?;
         Ok(classifier)
     }
 
     /// What a classifier learns of `data`, drawn by `seed`.
-    fn classifier_stage<'s>(
-        &'s self,
-        (data, teacher): (&'s Corpus, Option<&'s Teacher>),
-        seed: u64,
-    ) -> ClassifierStage<'s> {
-        let recipe = self.recipe;
+    fn classifier_stage<'s>(&'s self, lesson: Lesson<'s>, seed: u64) -> ClassifierStage<'s> {
+        let (recipe, Lesson { data, teacher, .. }) = (self.recipe, lesson);
         let lexicon = self.lexicon.as_deref();
         let (mixture, opinion) = match (&recipe.distill, &self.answers) {
             (Some(distill), Some(answers)) => {

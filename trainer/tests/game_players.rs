@@ -81,7 +81,7 @@ fn an_encoder_plays_against_a_language_model() {
     for part in [
         "round 1, harmless twin",
         "instruction leaked",
-        "to balance them",
+        "correct ones",
     ] {
         assert!(page.contains(part), "{part}");
     }

@@ -285,8 +285,11 @@ mod tests {
     use crate::data::rows::{Corpus, SeedRow};
 
     fn setting() -> (Corpus, Tokenizer, Recipe) {
-        let mut recipe =
-            Recipe::parse(Path::new("r"), include_str!("../../../recipes/mini-linear.toml")).unwrap();
+        let mut recipe = Recipe::parse(
+            Path::new("r"),
+            include_str!("../../../recipes/mini-linear.toml"),
+        )
+        .unwrap();
         recipe.classifier.window_tokens = 16;
         recipe.classifier.batch_tokens = 200;
         let rows: Vec<SeedRow> = (0..60)

@@ -136,6 +136,30 @@ impl Lexicon {
         found as f64 / text.len().max(1) as f64
     }
 
+    /// The share of the English `seed`'s words that some word of `text` translates, or is translated
+    /// by, or stands in it as they are; 0 for no words.
+    pub(crate) fn coverage(&self, seed: &str, text: &str, language: &str) -> f64 {
+        let text = words(text);
+        let text: HashSet<&str> = text.iter().map(String::as_str).collect();
+        let dictionary = self.dictionaries.get(language);
+        let translates = |found: &(String, f32)| text.contains(found.0.as_str());
+        let expressed: HashSet<&str> = dictionary
+            .iter()
+            .flat_map(|d| text.iter().filter_map(|word| d.to_english.get(*word)))
+            .flatten()
+            .map(|(word, _)| word.as_str())
+            .collect();
+        let seed = words(seed);
+        let is_found = |word: &str| {
+            let translations = dictionary.and_then(|d| d.from_english.get(word));
+            text.contains(word)
+                || expressed.contains(word)
+                || translations.is_some_and(|t| t.iter().any(translates))
+        };
+        let found = seed.iter().filter(|word| is_found(word)).count();
+        found as f64 / seed.len().max(1) as f64
+    }
+
     /// Writes the lexicon as JSON, atomically.
     ///
     /// # Errors
@@ -403,6 +427,21 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn coverage_counts_the_seeds_words_that_are_there() {
+        let lexicon = lexicon();
+        for (text, expected) in [
+            ("Das Haus.", 1.0),
+            ("Das Buch", 0.5),
+            ("Das", 0.5),
+            ("ein buch", 0.0),
+        ] {
+            let found = lexicon.coverage("The house", text, "de");
+            assert_eq!(found, expected, "{text}");
+        }
+        assert_eq!(lexicon.coverage("", "Das Haus", "de"), 0.0);
     }
 
     #[test]

@@ -146,10 +146,13 @@ mod tests {
 
     #[test]
     fn draws_follow_the_recipe_and_repeat_with_the_seed() {
-        let mut recipe = Recipe::parse(Path::new("r"), include_str!("../../../recipes/mini-linear.toml"))
-            .unwrap()
-            .classifier
-            .sampling;
+        let mut recipe = Recipe::parse(
+            Path::new("r"),
+            include_str!("../../../recipes/mini-linear.toml"),
+        )
+        .unwrap()
+        .classifier
+        .sampling;
         recipe.language_power = 0.5;
         recipe.source_power = 0.0;
         recipe.balance_labels = true;

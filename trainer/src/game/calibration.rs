@@ -35,6 +35,24 @@ pub(crate) struct Calibration {
     pub quality: Vec<Quality>,
     /// A rating is used from this precision on.
     pub least_precision: f64,
+    /// How good each of its voters is on the rows that were not calibrated on, and all together;
+    /// empty for a judge without voters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub voters: Vec<Voter>,
+}
+
+/// How good one of a judge's voters is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Voter {
+    /// `fold 0` and so on, `generator`, or `all`.
+    pub name: String,
+    /// Language tag.
+    pub language: String,
+    /// Rows held out on which it votes.
+    pub rows: usize,
+    /// Its AUROC there, in [0, 1]; absent where the rows have one label.
+    pub auroc: Option<f64>,
 }
 
 /// How good a judge is on the rows of one kind and language.
@@ -57,15 +75,21 @@ pub(crate) struct Quality {
 pub(crate) struct Labelled<'a> {
     request: JudgeRequest<'a>,
     kind: &'a str,
-    is_unsafe: bool,
+    /// Its label.
+    pub is_unsafe: bool,
     /// Whether it calibrates; the others measure.
-    calibrates: bool,
+    pub calibrates: bool,
 }
 
 impl<'a> Labelled<'a> {
     /// What the judge is asked.
     pub(crate) fn request(&self) -> JudgeRequest<'a> {
         self.request
+    }
+
+    /// Whether it is a row of the data, and no proposal that people reviewed.
+    pub(crate) fn is_held_out(&self) -> bool {
+        self.kind == HELD_OUT
     }
 }
 
@@ -175,6 +199,7 @@ impl Calibration {
             unsafe_probability,
             quality: Vec::new(),
             least_precision: recipe.least_precision,
+            voters: Vec::new(),
         };
         calibration.measure(&rated);
         Ok(calibration)

@@ -15,15 +15,24 @@ pub(crate) const REVIEWED: &str = "reviewed";
 /// A reviewed row comes this many times as often as the row that fools the classifier most.
 const REVIEWED_WEIGHT: usize = 2;
 
-/// The proposals that join the data: those that the classifier misjudges. With `balance` as many
+/// The proposals that join the data: those that the classifier misjudges, and of those that it judges
+/// right `correct_share`, evenly from all of them: who learns from exceptions alone forgets the rule
+/// that they are exceptions from. With `balance` as many
 /// harmless as harmful ones of a language: the side that has fewer is filled up with those that the
 /// classifier finds hardest to judge right.
-pub(crate) fn joining(scored: &[Scored], balance: bool) -> Vec<&Scored> {
+pub(crate) fn joining(scored: &[Scored], correct_share: f64, balance: bool) -> Vec<&Scored> {
     let is = |classified| move |scored: &&Scored| scored.classified() == classified;
-    let mut joining: Vec<&Scored> = scored
-        .iter()
-        .filter(is(Classified::Misclassified))
-        .collect();
+    let misclassified = scored.iter().filter(is(Classified::Misclassified));
+    let mut joining: Vec<&Scored> = misclassified.collect();
+    let mut others = Vec::new();
+    for (place, correct) in scored.iter().filter(is(Classified::Correct)).enumerate() {
+        let joined_until = |place: usize| (place as f64 * correct_share) as usize;
+        match joined_until(place + 1) > joined_until(place) {
+            true => joining.push(correct),
+            false => others.push(correct),
+        }
+    }
+    joining.sort_by_key(|scored| scored.proposal.number);
     if !balance {
         return joining;
     }
@@ -32,7 +41,6 @@ pub(crate) fn joining(scored: &[Scored], balance: bool) -> Vec<&Scored> {
         let of_language = counts.entry(&scored.proposal.language).or_default();
         of_language[usize::from(scored.is_unsafe())] += 1;
     }
-    let mut others: Vec<&Scored> = scored.iter().filter(is(Classified::Correct)).collect();
     others.sort_by(|a, b| {
         let loss = |of: &Scored| surprisal(of.score, of.is_unsafe());
         let by_loss = loss(b).total_cmp(&loss(a));
@@ -191,12 +199,16 @@ mod tests {
             scored(5, Twin, 0.3),
             scored(6, Twin, 0.8),
         ];
-        let numbers = |balance| -> Vec<usize> {
-            let joining = joining(&scored, balance);
+        let numbers = |correct_share, balance| -> Vec<usize> {
+            let joining = joining(&scored, correct_share, balance);
             joining.iter().map(|s| s.proposal.number).collect()
         };
-        assert_eq!(numbers(false), [0, 1, 6]);
-        assert_eq!(numbers(true), [0, 1, 4, 6]);
+        assert_eq!(numbers(0.0, false), [0, 1, 6]);
+        assert_eq!(numbers(0.0, true), [0, 1, 4, 6]);
+        // Every second one of 2, 3, 4 and 5; the hardest of the others balances again.
+        assert_eq!(numbers(0.5, false), [0, 1, 3, 5, 6]);
+        assert_eq!(numbers(0.5, true), [0, 1, 2, 3, 5, 6]);
+        assert_eq!(numbers(1.0, false), [0, 1, 2, 3, 4, 5, 6]);
         let row = row_of(&scored[6], 3);
         assert!(!row.is_unsafe && row.categories == 0 && row.source == 3);
         assert_eq!(row_of(&scored[0], 3).categories, 1);

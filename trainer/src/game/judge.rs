@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::lexicon::Lexicon;
 use crate::error::TrainError;
+use crate::game::calibration::{Labelled, Voter};
+use crate::game::shared::Askers;
 use crate::model::teacher::Teacher;
 
 /// A proposal to be rated.
@@ -32,6 +34,19 @@ pub(crate) enum Rating {
 
 /// Rates proposals.
 pub(crate) trait Judge {
+    /// Looks at labelled rows before it rates, where it learns from them what its voters' opinions
+    /// are worth: how good these are, of a judge that has some.
+    ///
+    /// # Errors
+    /// The judge cannot be asked at all.
+    fn study(
+        &mut self,
+        _rows: &[Labelled<'_>],
+        _askers: Askers<'_>,
+    ) -> Result<Vec<Voter>, TrainError> {
+        Ok(Vec::new())
+    }
+
     /// One rating per request, in their order.
     ///
     /// # Errors

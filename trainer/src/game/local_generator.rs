@@ -21,6 +21,9 @@ use crate::train::generator::GeneratorStage;
 use crate::train::preference::{PreferenceStage, TokenPair};
 use crate::train::stage::{StageSettings, run_stage};
 
+/// Weights are saved in 32 bits.
+const BYTES_OF_WEIGHT: u64 = 4;
+
 /// A generator that runs here.
 #[derive(Clone)]
 pub(crate) struct LocalGenerator {
@@ -43,17 +46,21 @@ impl LocalGenerator {
         game: &GameRecipe,
         recipe: &LocalGeneratorRecipe,
     ) -> Result<Self, TrainError> {
-        let (format, decoder, token_bonus) = match recipe {
+        let (format, decoder, bonuses) = match recipe {
             LocalGeneratorRecipe::Own(own) => {
                 let tokenizer = Tokenizer::load(&setup.run.join("tokenizer.json"))?;
                 let format = PromptFormat::gloss(tokenizer, setup.lexicon()?);
-                (format, train_own(setup, game, own)?, own.token_bonus)
+                (
+                    format,
+                    train_own(setup, game, own)?,
+                    [own.token_bonus, own.order_bonus],
+                )
             }
             LocalGeneratorRecipe::Checkpoint(folder) => {
                 let folder = setup.data.join(folder);
                 let format = PromptFormat::of_checkpoint(&folder)?;
                 let decoder = import::language_model(&folder, &setup.device)?;
-                (format, decoder, 0.0)
+                (format, decoder, [0.0; 2])
             }
         };
         Ok(Self {
@@ -62,12 +69,18 @@ impl LocalGenerator {
                 top_p: game.top_p,
                 max_tokens: game.max_tokens,
                 end: format.end,
-                token_bonus,
+                token_bonus: bonuses[0],
+                order_bonus: bonuses[1],
             },
             format: Arc::new(format),
             decoder,
             precision: setup.recipe.compute.sampling_precision,
         })
+    }
+
+    /// Bytes of its weights as they are saved.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.decoder.weights.flat.numel() as u64 * BYTES_OF_WEIGHT
     }
 
     /// Takes over what [`LocalGenerator::learn`] left in the folder of a round, if it left
@@ -107,6 +120,7 @@ impl LocalGenerator {
         let steps = (stage.batches() * recipe.epochs).div_ceil(recipe.accumulation);
         let settings = StageSettings {
             accumulation: recipe.accumulation,
+            deadline: setup.deadline,
             ..StageSettings::new("preference", steps, &recipe.optimizer, setup.recipe.compute)
         };
         let place = (folder, &setup.group);

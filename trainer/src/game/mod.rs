@@ -4,9 +4,11 @@
 //! the recipe names; a [`proposal`] goes from draft to score between them.
 
 pub(crate) mod answer;
+pub(crate) mod budget;
 pub(crate) mod calibration;
 pub(crate) mod drafts;
 pub(crate) mod endpoint_player;
+pub(crate) mod ensemble;
 pub(crate) mod filters;
 pub(crate) mod generator;
 pub(crate) mod growth;
@@ -19,6 +21,7 @@ pub(crate) mod pairs;
 pub(crate) mod players;
 pub(crate) mod prompt;
 pub(crate) mod proposal;
+mod reading;
 pub(crate) mod reference_judge;
 pub(crate) mod refusal;
 pub(crate) mod reviewed;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::data::lexicon::Lexicon;
 use crate::error::TrainError;
 use crate::game::endpoint_player::EndpointPlayer;
+use crate::game::ensemble::{Ensemble, EnsembleJudge};
 use crate::game::generator::Generator;
 use crate::game::judge::{ConsistencyJudge, Judge};
 use crate::game::local_generator::LocalGenerator;
@@ -26,7 +27,7 @@ pub(crate) enum GeneratorPlayer {
 }
 
 /// Who rates them.
-pub(crate) enum JudgePlayer {
+pub(crate) enum JudgePlayer<N> {
     /// The linear teacher and the lexicon.
     Consistency {
         /// Trained on the seed data.
@@ -38,6 +39,8 @@ pub(crate) enum JudgePlayer {
     },
     /// The generator as it was before the first round: the form of its prompts, and the network.
     Reference(Arc<PromptFormat>, Box<Decoder>),
+    /// Classifiers of the seed data's folds, and the generator as it was.
+    Ensemble(Ensemble<N>),
     /// A language model behind an endpoint.
     Endpoint(EndpointRecipe),
 }
@@ -49,17 +52,17 @@ pub(crate) enum JudgePlayer {
 pub(crate) fn prepare<N: RoundClassifier>(
     setup: &Setup<'_, N>,
     game: &GameRecipe,
-) -> Result<(GeneratorPlayer, JudgePlayer), TrainError> {
+) -> Result<(GeneratorPlayer, JudgePlayer<N>), TrainError> {
     match &game.players {
         PlayersRecipe::Endpoint { generator, judge } => {
             let sampling = (game.temperature, game.top_p);
             let generator = GeneratorPlayer::Endpoint(generator.clone(), sampling);
-            Ok((generator, JudgePlayer::prepare(setup, judge)?))
+            Ok((generator, JudgePlayer::prepare(setup, judge, None)?))
         }
         PlayersRecipe::Local { generator, judge } => {
             let generator = LocalGenerator::prepare(setup, game, generator)?;
             let judge = match judge {
-                Some(judge) => JudgePlayer::prepare(setup, judge)?,
+                Some(judge) => JudgePlayer::prepare(setup, judge, Some(&generator))?,
                 None => JudgePlayer::Reference(
                     generator.format.clone(),
                     Box::new(generator.decoder.clone()),
@@ -102,17 +105,22 @@ impl GeneratorPlayer {
     }
 }
 
-impl JudgePlayer {
+impl<N: RoundClassifier> JudgePlayer<N> {
     /// Whether it runs here, in every process.
     pub(crate) fn is_local(&self) -> bool {
         !matches!(self, Self::Endpoint(..))
     }
 
-    fn prepare<N: RoundClassifier>(
+    fn prepare(
         setup: &Setup<'_, N>,
         recipe: &JudgeRecipe,
+        generator: Option<&LocalGenerator>,
     ) -> Result<Self, TrainError> {
         Ok(match recipe {
+            JudgeRecipe::Ensemble(ensemble) => {
+                let generator = generator.map(|local| (local.format.clone(), &local.decoder));
+                Self::Ensemble(Ensemble::prepare(setup, ensemble, generator)?)
+            }
             JudgeRecipe::Consistency {
                 least_agreement,
                 teacher,
@@ -129,12 +137,17 @@ impl JudgePlayer {
     ///
     /// # Errors
     /// An endpoint's settings that are out of range, or no key in the environment.
-    pub(crate) fn open(
-        &self,
+    pub(crate) fn open<'j>(
+        &'j self,
+        setup: &'j Setup<'_, N>,
         seed: u64,
         journal: PathBuf,
-    ) -> Result<Box<dyn Judge + '_>, TrainError> {
+    ) -> Result<Box<dyn Judge + 'j>, TrainError> {
         Ok(match self {
+            Self::Ensemble(ensemble) => {
+                let window = setup.recipe.classifier.window_tokens;
+                Box::new(EnsembleJudge::new(ensemble, (&setup.tokenizer, window)))
+            }
             Self::Consistency {
                 teacher,
                 lexicon,

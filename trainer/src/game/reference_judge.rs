@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 use crate::error::TrainError;
-use crate::game::instructions::rating_instruction;
+use crate::game::instructions::{SAFETY_ANSWERS, rating_instruction, safety_instruction};
 use crate::game::judge::{Judge, JudgeRequest, Rating, rating_of_probability};
 use crate::game::kind::Wanted;
 use crate::game::prompt::{ChatFormat, PromptFormat};
@@ -30,7 +30,11 @@ impl Judge for ReferenceJudge<'_> {
     fn rate(&mut self, requests: &[JudgeRequest<'_>]) -> Result<Vec<Rating>, TrainError> {
         match self.format.chat() {
             Some(chat) => self.rate_by_instruction(chat, requests),
-            None => self.rate_by_likelihood(requests),
+            None => {
+                let unsafety = self.unsafety(requests)?.into_iter();
+                let ratings = unsafety.map(rating_of_probability);
+                Ok(ratings.map(Rating::Unsafety).collect())
+            }
         }
     }
 }
@@ -90,23 +94,32 @@ impl ReferenceJudge<'_> {
         Ok(ratings)
     }
 
-    /// How likely is the unsafe prefix, given the text?
-    fn rate_by_likelihood(&self, requests: &[JudgeRequest<'_>]) -> Result<Vec<Rating>, TrainError> {
+    /// How likely each text is unsafe, in [0, 1], by likelihoods alone. An instructed model is asked
+    /// for a word, and the two that it may answer are compared. Our own knows two prefixes: how
+    /// likely is the unsafe one, given the text?
+    ///
+    /// # Errors
+    /// A chat template that fails on a text.
+    pub(crate) fn unsafety(&self, requests: &[JudgeRequest<'_>]) -> Result<Vec<f32>, TrainError> {
         let row = |request: &JudgeRequest<'_>, is_unsafe| -> Result<_, TrainError> {
+            if let Some(chat) = self.format.chat() {
+                let prompt = chat.render(&safety_instruction(request.text))?;
+                let answer = SAFETY_ANSWERS[usize::from(is_unsafe)];
+                return Ok((self.format.encode(&prompt), self.format.encode(answer)));
+            }
             let (seed, language) = (request.seed_text, request.language);
             let wanted = Wanted::prompt(seed, language, is_unsafe);
             let prompt = self.format.generation_prompt(&wanted)?;
             Ok((prompt, self.format.encode(request.text)))
         };
-        let mut ratings = Vec::with_capacity(requests.len());
+        let _guard = tch::no_grad_guard();
+        let mut all = Vec::with_capacity(requests.len());
         for requests in requests.chunks(TEXTS_AT_ONCE) {
             let pairs = requests.iter().map(|r| Ok((row(r, true)?, row(r, false)?)));
             let pairs: Result<Vec<_>, TrainError> = pairs.collect();
-            let unsafety = share_of_first(self.decoder, &pairs?, self.format.end);
-            let ratings_of = unsafety.into_iter().map(rating_of_probability);
-            ratings.extend(ratings_of.map(Rating::Unsafety));
+            all.extend(share_of_first(self.decoder, &pairs?, self.format.end));
         }
-        Ok(ratings)
+        Ok(all)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::TrainError;
 use crate::export::export_classifier;
 use crate::files::{json_lines, write_atomically, write_json};
 use crate::game::answer::text_of;
+use crate::game::budget::Budget;
 use crate::game::calibration::{Calibration, JUDGE_FILE, Labelled, labelled_rows};
 use crate::game::drafts::write_drafts;
 use crate::game::filters::Filters;
@@ -55,7 +56,7 @@ pub(crate) struct Game<'a, N> {
     /// none.
     pub benchmarks: &'a [BenchmarkSet],
     /// Who rates proposals.
-    pub judge: JudgePlayer,
+    pub judge: JudgePlayer<N>,
 }
 
 impl<N: RoundClassifier> Game<'_, N> {
@@ -67,8 +68,8 @@ impl<N: RoundClassifier> Game<'_, N> {
     pub(crate) fn play(
         &self,
         mut state: GameState<N>,
-        number: usize,
-        folder: &Path,
+        (number, folder): (usize, &Path),
+        budget: &Budget,
     ) -> Result<GameState<N>, TrainError> {
         let group = &self.setup.group;
         if group.is_first() {
@@ -88,11 +89,14 @@ impl<N: RoundClassifier> Game<'_, N> {
         let seeds = draw_seeds(corpus, tokenizer, self.recipe, round.randomness());
 
         let (drafts, cleaned) = round.propose(&seeds, &mut state.generator)?;
+        budget.check("its proposals were written")?;
         let (rated, dropped) = round.filter_and_rate(drafts)?;
+        budget.check("its proposals were rated")?;
         let proposals = round.classify(rated, dropped, &state.classifier)?;
         let (data, mut joined) = round.grow_data(&proposals.scored, &state.data)?;
         let (pair_kinds, pairs) = round.build_pairs(&seeds, &proposals.scored)?;
         round.update_generator(&mut state.generator, &pairs)?;
+        budget.check("its generator had learned")?;
         let replayed = replayed(&data, self.recipe.replay, |texts| {
             round.scores(&state.classifier, texts)
         });
@@ -176,7 +180,7 @@ impl<N: RoundClassifier> Round<'_, N> {
         let synthetic = self.file("synthetic.jsonl");
         append_rows(&synthetic, &mut state.data, |_, _| true)?;
         // All its stages are finished: their weights are read, and nothing is learned.
-        state.classifier = self.train((&state.data, None), &state.classifier)?;
+        state.classifier = self.train(&state.data, None, &state.classifier)?;
         Ok(state)
     }
 
@@ -257,9 +261,11 @@ impl<N: RoundClassifier> Round<'_, N> {
             })
             .collect();
         let journal = self.file("judge-journal.jsonl");
-        let mut judge = self.game.judge.open(self.randomness(), journal)?;
-        let ratings = self.rate(judge.as_mut(), &requests)?;
+        let setup = self.game.setup;
+        let mut judge = self.game.judge.open(setup, self.randomness(), journal)?;
+        // First what its ratings are worth: some judges learn from it how to rate.
         let calibration = self.calibrate(judge.as_mut())?;
+        let ratings = self.rate(judge.as_mut(), &requests)?;
         let used = |proposal: &Proposal, rating| match &calibration {
             Some(calibration) => calibration.used(&proposal.language, rating),
             None => Some(rating),
@@ -299,9 +305,13 @@ impl<N: RoundClassifier> Round<'_, N> {
         let excluded = excluded_categories(recipe);
         let languages = &recipe.languages;
         let rows = labelled_rows(&setup.validation, &reviews, languages, excluded, wanted);
+        let voters = judge.study(&rows, self.askers(self.game.judge.is_local()))?;
         let requests: Vec<JudgeRequest<'_>> = rows.iter().map(Labelled::request).collect();
         let ratings = self.rate(judge, &requests)?;
-        let calibration = Calibration::new(&rows, &ratings, languages, wanted)?;
+        let calibration = Calibration {
+            voters,
+            ..Calibration::new(&rows, &ratings, languages, wanted)?
+        };
         if setup.group.is_first() {
             let path = self.file(JUDGE_FILE);
             let value = serde_json::to_value(&calibration);
@@ -346,7 +356,8 @@ impl<N: RoundClassifier> Round<'_, N> {
     ) -> Result<(Corpus, Joined), TrainError> {
         let mut data = before.clone();
         let source = data.source(SYNTHETIC);
-        let joining = joining(scored, self.game.recipe.balance);
+        let recipe = self.game.recipe;
+        let joining = joining(scored, recipe.correct_share, recipe.balance);
         let misclassified = joining
             .iter()
             .filter(|scored| scored.classified() == Classified::Misclassified)
@@ -362,7 +373,7 @@ impl<N: RoundClassifier> Round<'_, N> {
         data.rows.extend(synthetic.rows);
         let joined = Joined {
             misclassified,
-            for_balance: joining.len() - misclassified,
+            correct: joining.len() - misclassified,
             ..Joined::default()
         };
         Ok((data, joined))
@@ -400,15 +411,20 @@ impl<N: RoundClassifier> Round<'_, N> {
     /// as the classifier is to.
     fn retrain(&self, data: &Corpus, previous: &N) -> Result<N, TrainError> {
         let teacher = self.game.setup.teacher_of(data);
-        self.train((data, teacher.as_ref()), previous)
+        self.train(data, teacher.as_ref(), previous)
     }
 
-    fn train(&self, data: (&Corpus, Option<&Teacher>), previous: &N) -> Result<N, TrainError> {
+    fn train(
+        &self,
+        data: &Corpus,
+        teacher: Option<&Teacher>,
+        previous: &N,
+    ) -> Result<N, TrainError> {
         let setup = self.game.setup;
         let start = match self.game.recipe.classifier_from {
             ClassifierStart::Base => &setup.base,
             ClassifierStart::Previous => previous,
         };
-        N::train(setup, self.folder, data, start)
+        N::train(setup, self.folder, setup.lesson(data, teacher), start)
     }
 }

@@ -46,8 +46,9 @@ pub(crate) struct Summary {
 pub(crate) struct Joined {
     /// Misclassified proposals.
     pub misclassified: usize,
-    /// Correctly classified ones that balance harmful and harmless.
-    pub for_balance: usize,
+    /// Correctly classified ones: a share of them, and what balances harmful and harmless.
+    #[serde(alias = "for_balance")]
+    pub correct: usize,
     /// Further copies of rows that still fooled the classifier of the round before, or that a
     /// person labelled.
     pub copies: usize,

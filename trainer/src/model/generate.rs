@@ -1,6 +1,6 @@
 //! Writing with a decoder: temperature, top-p, a key/value cache, one random sequence per text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -22,7 +22,7 @@ pub(crate) struct Prompt {
     /// The same prompt and seed give the same text, whatever is generated beside it.
     pub seed: u64,
     /// Tokens that the text should have, each as often as it stands here; see
-    /// [`SamplingSettings::token_bonus`].
+    /// [`SamplingSettings::token_bonus`] and [`SamplingSettings::order_bonus`].
     pub bonus_tokens: Vec<i32>,
 }
 
@@ -60,7 +60,9 @@ struct Sequence {
     index: usize,
     rng: ChaCha8Rng,
     tokens: Vec<i32>,
-    /// What it should have and has not yet, and how often.
+    /// What it should have.
+    wanted: Vec<i32>,
+    /// What it has not yet, and how often.
     remaining_bonus: BTreeMap<i32, usize>,
 }
 
@@ -79,6 +81,21 @@ impl Sequence {
             }
         }
         true
+    }
+
+    /// What follows among the wanted tokens what was written last, as far as it is not there yet;
+    /// the end behind the last of them when nothing is left.
+    fn next_in_order(&self, end: i32) -> BTreeSet<i32> {
+        let place = |token: Option<&i32>| match token {
+            Some(token) => self.remaining_bonus.contains_key(token).then_some(*token),
+            None => self.remaining_bonus.is_empty().then_some(end),
+        };
+        let Some(last) = self.tokens.last() else {
+            return place(self.wanted.first()).into_iter().collect();
+        };
+        let found = self.wanted.iter().enumerate().filter(|(_, t)| *t == last);
+        let next = found.map(|(index, _)| self.wanted.get(index + 1));
+        next.filter_map(place).collect()
     }
 }
 
@@ -116,6 +133,7 @@ fn generate_batch(
                 index,
                 rng: ChaCha8Rng::seed_from_u64(prompts[index].seed),
                 tokens: Vec::new(),
+                wanted: prompts[index].bonus_tokens.clone(),
                 remaining_bonus,
             });
         }
@@ -159,22 +177,26 @@ fn probabilities(
 ) -> Tensor {
     let logits = hidden.linear(&decoder.head().value, None::<&Tensor>);
     let mut logits = logits.to_kind(Kind::Float);
-    if settings.token_bonus != 0.0 {
-        let places: Vec<i64> = rows
-            .iter()
-            .enumerate()
-            .flat_map(|(row, sequence)| {
-                let first = (row * decoder.vocabulary) as i64;
-                let tokens = sequence.remaining_bonus.keys();
-                tokens.map(move |&token| first + i64::from(token))
-            })
-            .collect();
-        let bonus = vec![settings.token_bonus as f32; places.len()];
+    let add = |bonus: f64, tokens: &dyn Fn(&Sequence) -> Vec<i32>| {
+        if bonus == 0.0 {
+            return;
+        }
+        let of_row = |(row, sequence): (usize, &Sequence)| {
+            let first = (row * decoder.vocabulary) as i64;
+            let tokens = tokens(sequence).into_iter();
+            tokens.map(move |token| first + i64::from(token))
+        };
+        let places: Vec<i64> = rows.iter().enumerate().flat_map(of_row).collect();
+        let bonus = decoder.tensor(&vec![bonus as f32; places.len()]);
         let places = decoder.indices(&places);
-        let _ = logits
-            .view([-1])
-            .index_add_(0, &places, &decoder.tensor(&bonus));
-    }
+        let _ = logits.view([-1]).index_add_(0, &places, &bonus);
+    };
+    add(settings.token_bonus, &|sequence| {
+        sequence.remaining_bonus.keys().copied().collect()
+    });
+    add(settings.order_bonus, &|sequence| {
+        sequence.next_in_order(settings.end).into_iter().collect()
+    });
     if settings.temperature != 1.0 {
         let _ = logits.g_div_scalar_(settings.temperature);
     }

@@ -217,6 +217,7 @@ mod tests {
             max_tokens: 60,
             end,
             token_bonus: 0.0,
+            order_bonus: 0.0,
         };
         let prompts: Vec<Prompt> = (1..=4).map(prompt).collect();
         for text in generate(&network, &prompts, &settings)

@@ -24,6 +24,9 @@ pub(crate) struct SamplingSettings {
     /// Added to the logit of each of a prompt's bonus tokens until it is generated; in nats, 0 for
     /// none.
     pub token_bonus: f64,
+    /// Added further to the one that follows among a prompt's bonus tokens what was generated last,
+    /// and to the end behind the last of them; in nats, 0 for none.
+    pub order_bonus: f64,
 }
 
 /// Draws a token with a probability proportional to its weight, cut to the nucleus (Holtzman et al.
@@ -180,6 +183,7 @@ mod tests {
                 max_tokens: 12,
                 end: 0,
                 token_bonus: 0.0,
+                order_bonus: 0.0,
             });
             for (found, expected) in found.iter().zip(expect(kept)) {
                 assert!(

@@ -61,7 +61,8 @@ fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
 
-fn fold(key: &str, folds: usize) -> usize {
+/// The fold of what `key` names: a text, or a group of translations.
+pub(crate) fn fold(key: &str, folds: usize) -> usize {
     let hash = Sha256::digest(key);
     // Other bytes than the split into training and validation uses.
     u32::from_le_bytes([hash[8], hash[9], hash[10], hash[11]]) as usize % folds
@@ -92,8 +93,11 @@ mod tests {
 
     #[test]
     fn a_text_is_judged_without_knowledge_of_its_own_label() {
-        let mut recipe =
-            Recipe::parse(Path::new("r"), include_str!("../../../recipes/mini-linear.toml")).unwrap();
+        let mut recipe = Recipe::parse(
+            Path::new("r"),
+            include_str!("../../../recipes/mini-linear.toml"),
+        )
+        .unwrap();
         recipe.classifier.label_smoothing = 0.0;
         recipe.classifier.sampling.source_smoothing.clear();
         let row = |text: String, is_unsafe| SeedRow {

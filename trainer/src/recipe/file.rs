@@ -158,6 +158,12 @@ impl Recipe {
         checks.extend(self.classifier.checks(max_position));
         checks.extend(self.compute.checks());
         checks.extend(self.encoder_checks());
+        let watches = !self.data.held_out_sources.is_empty();
+        checks.push((
+            "classifier.patience".to_owned(),
+            self.classifier.patience == 0 || watches,
+            "0 without data.held_out_sources, whose rows say when to end",
+        ));
         checks.extend(self.distill_checks());
         if let Some(game) = &self.game {
             checks.extend(game.checks(max_position, &self.data.languages));

@@ -35,6 +35,9 @@ pub(crate) struct GameRecipe {
     /// A round whose judge rates less than this share of its proposals, or none, stops the run; in
     /// [0, 1), 0 where the recipe does not say.
     pub least_yield: f64,
+    /// Share of the proposals that the classifier judges right which join the data too, in [0, 1];
+    /// 0, as in the paper, where the recipe does not say.
+    pub correct_share: f64,
     /// Whether as many harmless as harmful proposals of a language join the data.
     pub balance: bool,
     /// How often a synthetic row comes at most for every time that a seed row comes: in proportion
@@ -47,6 +50,10 @@ pub(crate) struct GameRecipe {
     /// A folder, relative to the data, with benchmarks that proposals must not overlap; absent: not
     /// checked, and the log says so.
     pub benchmarks: Option<PathBuf>,
+    /// Minutes that a run may take, all of its starts together; absent: as long as it takes.
+    pub most_minutes: Option<f64>,
+    /// Megabytes (10^6 bytes) that the run's folder may hold; absent: as much as there is.
+    pub most_megabytes: Option<f64>,
     /// How the judge's ratings are weighed; absent: taken as they are.
     pub calibration: Option<CalibrationRecipe>,
     /// Who writes, and who rates.
@@ -72,6 +79,8 @@ pub(super) struct GameTable {
     #[serde(default)]
     least_yield: f64,
     #[serde(default)]
+    correct_share: f64,
+    #[serde(default)]
     balance: bool,
     #[serde(default = "one")]
     replay: usize,
@@ -79,6 +88,10 @@ pub(super) struct GameTable {
     classifier_from: ClassifierStart,
     #[serde(default)]
     benchmarks: Option<PathBuf>,
+    #[serde(default)]
+    most_minutes: Option<f64>,
+    #[serde(default)]
+    most_megabytes: Option<f64>,
     #[serde(default)]
     calibration: Option<CalibrationRecipe>,
     generator: GeneratorTable,
@@ -185,11 +198,14 @@ impl GameRecipe {
             max_tokens: table.max_tokens,
             length_difference: table.length_difference,
             least_yield: table.least_yield,
+            correct_share: table.correct_share,
             balance: table.balance,
             replay: table.replay,
             exclude_categories: table.exclude_categories,
             classifier_from: table.classifier_from,
             benchmarks: table.benchmarks,
+            most_minutes: table.most_minutes,
+            most_megabytes: table.most_megabytes,
             calibration: table.calibration,
             preference: table.preference,
         })
@@ -254,6 +270,21 @@ impl GameRecipe {
                     (0.0..1.0).contains(&self.least_yield),
                     "a share in [0, 1)",
                 ),
+                (
+                    "correct_share",
+                    share(self.correct_share),
+                    "a share in [0, 1]",
+                ),
+                (
+                    "most_minutes",
+                    self.most_minutes.is_none_or(positive),
+                    "a positive number",
+                ),
+                (
+                    "most_megabytes",
+                    self.most_megabytes.is_none_or(positive),
+                    "a positive number",
+                ),
                 ("replay", (1..=100).contains(&self.replay), "1 to 100"),
                 (
                     "exclude_categories",
@@ -262,6 +293,11 @@ impl GameRecipe {
                 ),
             ],
         );
+        checks.push((
+            "game.calibration".to_owned(),
+            self.calibration.is_some() || !self.players.needs_calibration(),
+            "a table with game.judge.kind = \"ensemble\": labelled rows say what its voters are worth",
+        ));
         checks.extend(self.preference.checks());
         let calibration = self.calibration.iter();
         checks.extend(calibration.flat_map(CalibrationRecipe::checks));

@@ -51,8 +51,28 @@ pub(crate) enum JudgeRecipe {
         /// The classifier's teacher, which is asked.
         teacher: TeacherRecipe,
     },
+    /// Classifiers that were each trained on one fold of the seed data, and vote.
+    Ensemble(EnsembleRecipe),
     /// An instructed model behind an endpoint.
     Endpoint(EndpointRecipe),
+}
+
+/// A judge of several classifiers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EnsembleRecipe {
+    /// Folds of the seed data, and classifiers. That of a seed's fold does not vote on its
+    /// proposals, so that one fewer votes.
+    pub folds: usize,
+    /// Optimizer steps of each of them; the rest is as the recipe's classifier.
+    pub steps: usize,
+    /// Whether the generator as it was before the first round votes too.
+    #[serde(default)]
+    pub generator: bool,
+    /// Least share of a proposal's words that must translate a word of the seed, and of the seed's
+    /// that the proposal must translate, in [0, 1]; absent: not asked. For an own generator alone.
+    #[serde(default)]
+    pub least_agreement: Option<f64>,
 }
 
 /// Who writes proposals, as a recipe's text says it.
@@ -70,6 +90,7 @@ pub(super) enum GeneratorTable {
 pub(super) enum JudgeTable {
     Consistency { least_agreement: f64 },
     Generator,
+    Ensemble(EnsembleRecipe),
     Endpoint(EndpointRecipe),
 }
 
@@ -92,6 +113,11 @@ pub(crate) struct OwnGeneratorRecipe {
     /// Nats added to the logits of the gloss's tokens, each until it is generated; 0: none. A small
     /// network knows better how words go together than which ones it was given.
     pub token_bonus: f64,
+    /// Nats added further to the gloss's token that follows there what was written last: what is
+    /// begun is written to its end, and in the gloss's order where the network has no better one.
+    /// 0: none.
+    #[serde(default)]
+    pub order_bonus: f64,
 }
 
 /// An OpenAI-compatible endpoint.
@@ -132,6 +158,7 @@ impl PlayersRecipe {
         let judge = match judge {
             JudgeTable::Generator => None,
             JudgeTable::Endpoint(endpoint) => Some(JudgeRecipe::Endpoint(endpoint)),
+            JudgeTable::Ensemble(ensemble) => Some(JudgeRecipe::Ensemble(ensemble)),
             JudgeTable::Consistency { least_agreement } => Some(JudgeRecipe::Consistency {
                 least_agreement,
                 teacher: teacher.cloned().ok_or((
@@ -146,8 +173,13 @@ impl PlayersRecipe {
             GeneratorTable::Endpoint(generator) => {
                 let judge = judge.ok_or((
                     "game.judge.kind",
-                    "endpoint or consistency: a generator behind an endpoint rates there",
+                    "endpoint, ensemble or consistency: a generator behind an endpoint rates there",
                 ))?;
+                if matches!(&judge, JudgeRecipe::Ensemble(ensemble) if ensemble.generator) {
+                    let expected = "false: the likelihoods of a generator behind an endpoint are \
+                                    not known here";
+                    return Err(("game.judge.generator", expected));
+                }
                 return Ok(Self::Endpoint { generator, judge });
             }
         };
@@ -164,8 +196,21 @@ impl PlayersRecipe {
                 (generator.checks("game.generator"), Some(judge))
             }
         };
-        checks.extend(judge.iter().flat_map(|judge| judge.checks()));
+        checks.extend(judge.iter().flat_map(|judge| judge.checks(self.is_own())));
         checks
+    }
+
+    /// Whether the judge is worth only what labelled rows say it is.
+    pub(super) fn needs_calibration(&self) -> bool {
+        matches!(self.judge(), Some(JudgeRecipe::Ensemble(_)))
+    }
+
+    /// Who rates, if not the generator.
+    fn judge(&self) -> Option<&JudgeRecipe> {
+        match self {
+            Self::Local { judge, .. } => judge.as_ref(),
+            Self::Endpoint { judge, .. } => Some(judge),
+        }
     }
 
     /// Whether our own decoder writes.
@@ -176,21 +221,14 @@ impl PlayersRecipe {
 
     /// Whether a player translates words, for which a lexicon is learned.
     pub(crate) fn needs_lexicon(&self) -> bool {
-        let judge = match self {
-            Self::Local {
-                generator: LocalGeneratorRecipe::Own(_),
-                ..
-            } => return true,
-            Self::Local { judge, .. } => judge.as_ref(),
-            Self::Endpoint { judge, .. } => Some(judge),
-        };
-        matches!(judge, Some(JudgeRecipe::Consistency { .. }))
+        self.is_own() || matches!(self.judge(), Some(JudgeRecipe::Consistency { .. }))
     }
 }
 
 impl JudgeRecipe {
-    fn checks(&self) -> Vec<Check> {
+    fn checks(&self, with_own_generator: bool) -> Vec<Check> {
         match self {
+            Self::Ensemble(ensemble) => ensemble.checks(with_own_generator),
             Self::Consistency {
                 least_agreement, ..
             } => of_table(
@@ -203,6 +241,24 @@ impl JudgeRecipe {
             ),
             Self::Endpoint(endpoint) => endpoint.checks("game.judge"),
         }
+    }
+}
+
+impl EnsembleRecipe {
+    fn checks(&self, with_own_generator: bool) -> Vec<Check> {
+        let mut checks = of_table(
+            "game.judge",
+            [
+                ("folds", (3..=16).contains(&self.folds), "3 to 16"),
+                ("steps", self.steps > 0, "at least 1"),
+            ],
+        );
+        let least = self.least_agreement;
+        let holds = least.is_none_or(|least| share(least) && with_own_generator);
+        let expected = "a share in [0, 1], and none but with an own generator: others do not \
+                        translate their seeds";
+        checks.push(("game.judge.least_agreement".to_owned(), holds, expected));
+        checks
     }
 }
 
@@ -224,6 +280,11 @@ impl LocalGeneratorRecipe {
                 (
                     "token_bonus",
                     own.token_bonus >= 0.0 && own.token_bonus.is_finite(),
+                    "0 or a positive number",
+                ),
+                (
+                    "order_bonus",
+                    own.order_bonus >= 0.0 && own.order_bonus.is_finite(),
                     "0 or a positive number",
                 ),
             ],

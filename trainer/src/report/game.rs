@@ -115,14 +115,14 @@ pub(super) fn joined(rounds: &[Round]) -> Table {
     let mut table = Table::new([
         "Joined the data",
         "misclassified",
-        "to balance them",
+        "correct ones",
         "further copies of what still fooled",
         "answers of people",
     ]);
     for (title, Summary { joined, .. }) in summaries(rounds) {
         let counts = [
             joined.misclassified,
-            joined.for_balance,
+            joined.correct,
             joined.copies,
             joined.reviewed,
         ];
@@ -150,6 +150,19 @@ pub(super) fn judge(rounds: &[Round]) -> Option<Table> {
             let mut row = vec![title, quality.rows.to_string()];
             row.extend(shares.map(|share| text(percent(share))));
             table.rows.push(row);
+        }
+    }
+    (!table.rows.is_empty()).then_some(table)
+}
+
+/// How good the judge's voters were in every round, by language; `None` for a judge without some.
+pub(super) fn voters(rounds: &[Round]) -> Option<Table> {
+    let mut table = Table::new(["Voters by round and language", "rows", "AUROC %"]);
+    for round in rounds {
+        for voter in round.judge.iter().flat_map(|judge| &judge.voters) {
+            let title = format!("{}, {}, {}", round.title(), voter.name, voter.language);
+            let auroc = text(percent(voter.auroc));
+            table.rows.push(vec![title, voter.rows.to_string(), auroc]);
         }
     }
     (!table.rows.is_empty()).then_some(table)

@@ -10,11 +10,12 @@ use duoguard_eval::page::Page;
 
 use crate::error::TrainError;
 use crate::files::write_atomically;
+use crate::game::budget::{ENDED_FILE, EndedEarly};
 use crate::report::game::{
-    exploitability, funnels, joined, judge, kinds, pair_kinds, preference, shares,
+    exploitability, funnels, joined, judge, kinds, pair_kinds, preference, shares, voters,
 };
 use crate::report::quality::quality;
-use crate::report::rounds::Round;
+use crate::report::rounds::{Round, json_file};
 use crate::report::samples::samples;
 
 /// The page's name in the run's folder.
@@ -31,10 +32,13 @@ pub(crate) fn write_report(run: &Path, name: &str, folders: &[PathBuf]) -> Resul
         .enumerate()
         .map(|(number, folder)| Round::read(number, folder))
         .collect::<Result<Vec<_>, _>>()?;
-    write_atomically(&run.join(REPORT_FILE), page(name, &rounds)?.as_bytes())
+    let ended = run.join(ENDED_FILE);
+    let ended = ended.exists().then(|| json_file(&ended)).transpose()?;
+    let page = page(name, &rounds, ended.as_ref())?;
+    write_atomically(&run.join(REPORT_FILE), page.as_bytes())
 }
 
-fn page(name: &str, rounds: &[Round]) -> Result<String, TrainError> {
+fn page(name: &str, rounds: &[Round], ended: Option<&EndedEarly>) -> Result<String, TrainError> {
     let mut page = Page::new(format!("The game of {name}"));
     page.paragraph(
         "Round 0 is the classifier of the seed data alone. In every later round the generator \
@@ -42,6 +46,15 @@ fn page(name: &str, rounds: &[Round]) -> Result<String, TrainError> {
          join the data, the classifier is trained again, and the generator learns from pairs. \
          Scores are those of each round's quantised bundle.",
     );
+    if let Some(EndedEarly {
+        after_round,
+        reason,
+    }) = ended
+    {
+        page.paragraph(&format!(
+            "The game ended early, after round {after_round}: {reason}."
+        ));
+    }
     let has_benchmarks = rounds.iter().any(|r| !r.languages(false).is_empty());
     for validation in [false, true] {
         if validation || has_benchmarks {
@@ -67,6 +80,13 @@ fn page(name: &str, rounds: &[Round]) -> Result<String, TrainError> {
             "On labelled rows that were held out, half of which say what a rating is worth in a \
              language, and on the other half and on proposals that people reviewed: how often it \
              is right. Ratings of less than the recipe's precision are not used.",
+        );
+        page.table(&table);
+    }
+    if let Some(table) = voters(rounds) {
+        page.paragraph(
+            "Its voters, and all of them together, on the other half: how well each tells unsafe rows \
+             from safe ones. A fold's classifier does not vote where it may have seen the seed.",
         );
         page.table(&table);
     }

@@ -92,7 +92,8 @@ impl Round {
     }
 }
 
-fn json_file<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
+/// Reads a JSON file.
+pub(super) fn json_file<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
     let bytes = fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
     serde_json::from_slice(&bytes).map_err(|e| TrainError::invalid(path, e.to_string()))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use tch::Device;
 
 use super::tokenizer::kept_tokenizer;
-use super::{RoundClassifier, Setup, Texts, check_window, classifier_labels};
+use super::{Lesson, RoundClassifier, Setup, Texts, check_window, classifier_labels};
 use crate::data::batch::{Batcher, Opinion};
 use crate::data::mixture::Mixture;
 use crate::data::rows::Corpus;
@@ -15,7 +15,6 @@ use crate::model::decoder::Decoder;
 use crate::model::encoder::Encoder;
 use crate::model::encoder::folder::open_encoder;
 use crate::model::network::Classifier;
-use crate::model::teacher::Teacher;
 use crate::recipe::{EncoderRecipe, OptimizerRecipe, Recipe};
 use crate::train::language::LanguageStage;
 use crate::train::stage::{StageSettings, run_stage};
@@ -30,19 +29,21 @@ impl RoundClassifier for Encoder {
     fn train(
         setup: &Setup<'_, Self>,
         folder: &Path,
-        data: (&Corpus, Option<&Teacher>),
+        lesson: Lesson<'_>,
         start: &Self,
     ) -> Result<Self, TrainError> {
         let mut start = start.clone();
-        setup.train_linear_probe(folder, data, &mut start)?;
-        let mut classifier = setup.train_classifier(folder, data, &start)?;
+        setup.train_linear_probe(folder, lesson, &mut start)?;
+        let mut classifier = setup.train_classifier(folder, lesson, &start)?;
         let share = setup.recipe.classifier.base_share;
         classifier.weights.move_towards(&start.weights, share);
         let settings = setup.recipe.start.encoder();
         if settings.is_some_and(|encoder| encoder.round_weights) {
             classifier = classifier.rounded();
         }
-        setup.train_language_head(folder, data.0, &mut classifier)?;
+        if lesson.tells_languages {
+            setup.train_language_head(folder, lesson.data, &mut classifier)?;
+        }
         Ok(classifier)
     }
 
@@ -82,7 +83,7 @@ impl<'a> Setup<'a, Encoder> {
     fn train_linear_probe(
         &self,
         folder: &Path,
-        data: (&Corpus, Option<&Teacher>),
+        lesson: Lesson<'_>,
         start: &mut Encoder,
     ) -> Result<(), TrainError> {
         let recipe = self.recipe;
@@ -97,7 +98,7 @@ impl<'a> Setup<'a, Encoder> {
             average_decay: recipe.classifier.ema,
             ..StageSettings::new("probe", probe.steps, &optimizer, recipe.compute)
         };
-        let mut stage = self.classifier_stage(data, recipe.seed.wrapping_add(3));
+        let mut stage = self.classifier_stage(lesson, recipe.seed.wrapping_add(3));
         let mut alone = start.classifier_alone();
         run_stage(&mut stage, &settings, &mut alone, (folder, &self.group))?;
         start.take_classifier(&alone);

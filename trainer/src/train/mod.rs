@@ -3,6 +3,7 @@
 pub(crate) mod checkpoint;
 pub(crate) mod classifier;
 pub(crate) mod device;
+pub(crate) mod early_stop;
 pub(crate) mod generator;
 pub(crate) mod language;
 pub(crate) mod loss;

@@ -23,6 +23,7 @@ use crate::model::tensors::host;
 use crate::model::weights::{load_weights, save_weights};
 use crate::recipe::{ComputeRecipe, OptimizerRecipe};
 use crate::train::checkpoint::{TrainingState, load_state, save_state};
+use crate::train::early_stop::Best;
 use crate::train::optimizer::{AdamW, StepSettings, learning_rate, move_average};
 use crate::train::progress::{Progress, StepMetrics};
 
@@ -44,6 +45,11 @@ pub(crate) struct StageSettings {
     pub average_decay: f64,
     /// Precision, recomputing, and how often the device is read.
     pub compute: ComputeRecipe,
+    /// Validations without a gain on sources held out after which the stage ends, with the best
+    /// weights; 0: it takes all steps, and leaves the last.
+    pub patience: usize,
+    /// When the stage stops with an error, once a state is saved; absent: never.
+    pub deadline: Option<Instant>,
 }
 
 impl StageSettings {
@@ -61,6 +67,8 @@ impl StageSettings {
             optimizer: optimizer.clone(),
             average_decay: 0.0,
             compute,
+            patience: 0,
+            deadline: None,
         }
     }
 }
@@ -136,6 +144,7 @@ pub(crate) fn run_stage<N: Network>(
             stage: settings.name.to_owned(),
             optimizer: AdamW::new(network.weights()),
             average: (settings.average_decay > 0.0).then(|| network.weights().flat.copy()),
+            best: None,
         }
     };
     let mut gradients = Gradients::new(network.weights());
@@ -149,7 +158,11 @@ pub(crate) fn run_stage<N: Network>(
     let read_every = read_every(settings, network.weights());
     let mut unread: Vec<StepResult> = Vec::new();
     let mut started = Instant::now();
-    while state.optimizer.step < settings.steps {
+    let is_over = |state: &TrainingState| {
+        let is_at_end = state.optimizer.step >= settings.steps;
+        is_at_end || Best::is_over(state.best.as_ref(), settings.patience)
+    };
+    while !is_over(&state) {
         let trained = (&mut *network, &mut state, &mut gradients);
         unread.push(step_once(stage, settings, trained, group)?);
         let step = state.optimizer.step;
@@ -161,7 +174,12 @@ pub(crate) fn run_stage<N: Network>(
         // Before a state is saved its losses are read: what is no number is never on disk.
         let mut lines = read(&mut unread, settings, group, started)?;
         if saving && let Some(last) = lines.last_mut() {
-            last.validation_auroc = stage.validate(&averaged(network, &state), group);
+            let judged = averaged(network, &state);
+            last.validation_auroc = stage.validate(&judged, group);
+            if settings.patience > 0 {
+                let validation = last.validation_auroc.as_ref();
+                Best::note(&mut state.best, validation, &judged.weights().flat)?;
+            }
         }
         for line in &lines {
             if let Some(progress) = &mut progress {
@@ -173,16 +191,42 @@ pub(crate) fn run_stage<N: Network>(
             if group.is_first() {
                 save_state(&path, network.weights(), &state)?;
             }
+            if !is_over(&state) {
+                check_deadline(settings, &path, step, group)?;
+            }
         }
         started = Instant::now();
     }
-    *network = averaged(network, &state);
+    *network = match &state.best {
+        Some(best) => over(network, &best.weights),
+        None => averaged(network, &state),
+    };
     if let Some(progress) = progress {
         progress.finish();
         save_weights(&finished, network.weights())?;
         remove(&path)?;
     }
     Ok(())
+}
+
+/// Stops a stage whose time is over, and whose state is saved.
+fn check_deadline(
+    settings: &StageSettings,
+    path: &Path,
+    step: usize,
+    group: &ProcessGroup,
+) -> Result<(), TrainError> {
+    let Some(deadline) = settings.deadline else {
+        return Ok(());
+    };
+    match group.first_says(Instant::now() >= deadline) {
+        true => Err(TrainError::Budget(format!(
+            "{}: the time of game.most_minutes is over, after step {step} of {}",
+            path.display(),
+            settings.steps
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Refuses to go on where the processes do not hold the same weights: each would train a network of
@@ -359,13 +403,16 @@ pub(super) fn step_once<N: Network>(
 /// The weights to judge and to ship: the moving average where there is one. They share their buffer
 /// with what they come from.
 fn averaged<N: Network>(network: &N, state: &TrainingState) -> N {
-    let current = network.weights();
-    let flat = state.average.as_ref().unwrap_or(&current.flat);
-    let weights = Weights {
-        layout: current.layout.clone(),
+    let current = &network.weights().flat;
+    over(network, state.average.as_ref().unwrap_or(current))
+}
+
+/// The network with other weights, which it shares.
+fn over<N: Network>(network: &N, flat: &Tensor) -> N {
+    network.over_weights(Weights {
+        layout: network.weights().layout.clone(),
         flat: flat.shallow_clone(),
-    };
-    network.over_weights(weights)
+    })
 }
 
 #[cfg(test)]

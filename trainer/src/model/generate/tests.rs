@@ -13,6 +13,7 @@ const SETTINGS: SamplingSettings = SamplingSettings {
     max_tokens: 12,
     end: 0,
     token_bonus: 0.0,
+    order_bonus: 0.0,
 };
 
 fn decoder() -> Decoder {
@@ -52,6 +53,29 @@ fn a_text_does_not_depend_on_its_neighbours() {
             &generate(&decoder, std::slice::from_ref(prompt), &SETTINGS)[0],
             text
         );
+    }
+}
+
+#[test]
+fn tokens_with_a_bonus_are_generated_in_their_order() {
+    let decoder = decoder();
+    let settings = SamplingSettings {
+        token_bonus: 1e4,
+        order_bonus: 1e4,
+        temperature: 1.0,
+        ..SETTINGS
+    };
+    let wanted = vec![9, 7, 12, 3, 7];
+    let prompts: Vec<Prompt> = (0..20)
+        .map(|seed| Prompt {
+            ids: vec![4, 5, 6],
+            seed,
+            bonus_tokens: wanted.clone(),
+        })
+        .collect();
+    for text in generate(&decoder, &prompts, &settings) {
+        // All of them, the repeated one too, and then the end.
+        assert_eq!(text, Some(wanted.clone()));
     }
 }
 

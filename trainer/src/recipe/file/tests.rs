@@ -197,6 +197,22 @@ fn kinds_and_languages_fit_the_players() {
         "{found}"
     );
 
+    for (key, found) in [
+        (
+            "game.most_minutes",
+            with("replay = 3", "replay = 3\nmost_minutes = 0"),
+        ),
+        (
+            "game.most_megabytes",
+            with("replay = 3", "replay = 3\nmost_megabytes = -1"),
+        ),
+    ] {
+        assert!(
+            found.contains(&format!("{key}: expected a positive")),
+            "{found}"
+        );
+    }
+
     let game = include_str!("../../../../recipes/game.toml");
     let recipe = Recipe::parse(Path::new("r.toml"), game).unwrap();
     assert!(recipe.start.encoder().is_some() && recipe.game.is_some());
@@ -205,6 +221,51 @@ fn kinds_and_languages_fit_the_players() {
     let own = &demo[demo.find("[game.generator]").unwrap()..demo.find("[game.judge]").unwrap()];
     let found = error(&format!("{}{own}{}", &game[..from], &game[to..]));
     assert!(found.contains("expected"), "{found}");
+}
+
+#[test]
+fn an_ensemble_votes_where_it_can() {
+    let game = include_str!("../../../../recipes/game.toml");
+    let with = |from: &str, to: &str| {
+        assert!(game.contains(from), "{from}");
+        error(&game.replacen(from, to, 1))
+    };
+    let found = with("folds = 3", "folds = 2");
+    assert!(
+        found.contains("game.judge.folds: expected 3 to 16"),
+        "{found}"
+    );
+    let found = with("generator = true", "least_agreement = 0.3");
+    let says = "none but with an own generator";
+    assert!(
+        found.contains("game.judge.least_agreement") && found.contains(says),
+        "{found}"
+    );
+    let found = with(
+        "[game.calibration]\nrows = 100\nleast_precision = 0.6\n",
+        "",
+    );
+    assert!(
+        found.contains("game.calibration: expected a table"),
+        "{found}"
+    );
+    let from = game.find("[game.generator]").unwrap();
+    let to = game.find("[game.judge]").unwrap();
+    let endpoint = "[game.generator]\nkind = \"endpoint\"\nbase_url = \"http://a/v1\"\n\
+                    model = \"m\"\nconcurrency = 1\ntimeout_s = 1.0\nretries = 0\n\
+                    backoff_s = 0.1\nstop_after_failures = 1\nmax_tokens = 8\n";
+    let found = error(&format!("{}{endpoint}{}", &game[..from], &game[to..]));
+    assert!(
+        found.contains("game.judge.generator: expected false"),
+        "{found}"
+    );
+}
+
+#[test]
+fn patience_needs_sources_that_are_held_out() {
+    let found = error(&MINI.replacen("ema =", "patience = 3\nema =", 1));
+    let says = "classifier.patience: expected 0 without data.held_out_sources";
+    assert!(found.contains(says), "{found}");
 }
 
 #[test]

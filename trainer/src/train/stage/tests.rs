@@ -18,6 +18,8 @@ fn settings(steps: usize, compute: ComputeRecipe) -> StageSettings {
         },
         average_decay: 0.9,
         compute,
+        patience: 0,
+        deadline: None,
     }
 }
 
@@ -159,4 +161,66 @@ fn updates_too_small_for_sixteen_bits_add_up() {
         without_masters -= learning_rate(1e-3, step, 40, 0.0);
     }
     assert_eq!(without_masters.double_value(&[]), 1.0);
+}
+
+/// [`Slope`], judged by how near the weights are to a place that they pass.
+struct Passing(f64);
+
+impl Stage for Passing {
+    fn loss(&mut self, decoder: &Decoder, index: usize, share: Share) -> BatchLoss {
+        Slope.loss(decoder, index, share)
+    }
+
+    fn validate(&self, decoder: &Decoder, _: &ProcessGroup) -> Option<BTreeMap<String, f64>> {
+        let away = (f64::from(host(&decoder.score.value)[0]) - self.0).abs();
+        Some(BTreeMap::from([("unseen-all".to_owned(), 1.0 - away)]))
+    }
+}
+
+#[test]
+fn a_stage_ends_when_what_is_held_out_gains_no_more_wherever_it_was_stopped() {
+    let settings = |patience: usize, deadline: Option<Instant>| StageSettings {
+        average_decay: 0.0,
+        patience,
+        deadline,
+        ..settings(100, compute(1, Precision::F32))
+    };
+    let run = |folder: &Path, settings: &StageSettings| {
+        let mut decoder = fresh();
+        let _ = decoder.score.value.fill_(1.0);
+        let group = ProcessGroup::alone();
+        run_stage(&mut Passing(0.98), settings, &mut decoder, (folder, &group))?;
+        Ok::<f32, TrainError>(host(&decoder.score.value)[0])
+    };
+    let whole = tempfile::tempdir().unwrap();
+    let weight = run(whole.path(), &settings(2, None)).unwrap();
+    assert!((weight - 0.98).abs() < 0.003, "{weight}");
+    // Two validations after the best one, five steps apart.
+    let steps = lines(whole.path()).len();
+    assert!((15..50).contains(&steps) && steps % 5 == 0, "{steps}");
+
+    // Its time is over again and again, each time after the next state.
+    let stopped = tempfile::tempdir().unwrap();
+    let over = settings(2, Some(Instant::now()));
+    let mut errors = 0;
+    let resumed = loop {
+        match run(stopped.path(), &over) {
+            Ok(weight) => break weight,
+            Err(error) => {
+                let text = error.to_string();
+                let says = format!("after step {} of 100", 5 * (errors + 1));
+                assert!(text.contains("game.most_minutes is over") && text.contains(&says));
+                errors += 1;
+            }
+        }
+    };
+    assert_eq!(errors, steps / 5 - 1);
+    assert_eq!(resumed, weight);
+    let weights = |folder: &Path| fs::read(folder.join("classifier.weights")).unwrap();
+    assert_eq!(weights(stopped.path()), weights(whole.path()));
+    assert_eq!(lines(stopped.path()), lines(whole.path()));
+
+    let all = tempfile::tempdir().unwrap();
+    run(all.path(), &settings(0, None)).unwrap();
+    assert_eq!(lines(all.path()).len(), 100);
 }
