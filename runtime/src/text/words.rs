@@ -335,7 +335,7 @@ mod tests {
         ) {
             for (tokenizer, expected) in both() {
                 let words = Words::of(&tokenizer).unwrap();
-                for (end, other) in likes {
+                for (end, other) in &likes {
                     let end = text.floor_char_boundary(end.index(text.len() + 1));
                     let like = format!("{}{other}", &text[..end]);
                     agree(&words, &tokenizer, &expected, &like);
