@@ -28,7 +28,8 @@ timed scripts/size.sh
 for bench in latency start languages curves; do
     timed cargo bench -p duoguard-benches --bench "$bench"
 done
-timed scripts/peers.sh
+timed scripts/peers.sh transformers
+timed scripts/peers.sh openvino
 if [[ ${#folders[@]} -gt 0 ]]; then
     timed python3 scripts/quality.py "${folders[@]}"
 else

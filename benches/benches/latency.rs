@@ -2,25 +2,24 @@
 //!
 //! `cargo bench -p duoguard-benches --bench latency` measures what `benches/data/latency.tsv`
 //! lists, prints a table and appends it, dated, to `benches/record/<machine>/latency.csv`. The
-//! floor is the least time that the network's arithmetic takes one core.
+//! floor is the least time that the network's arithmetic takes one core, at the peak of int8 that
+//! the same run measures. An argument leaves those of criterion's measurements out that it is not
+//! in the names of.
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use criterion::Criterion;
-use duoguard::{Architecture, Input, TokenBatch};
+use duoguard::{Architecture, Input, Pooling, TokenBatch};
 use duoguard_benches::{
-    Times, available_engines, graph, measures, model, of_tokens, record, rows,
+    Times, available_engines, graph, int8_peak, measures, model, of_tokens, record, rows,
     session_with_threads, texts,
 };
 
 const CASES: &str = "data/latency.tsv";
 const COLUMNS: &str =
     "model,engine,what,tokens,threads,texts,p50_ms,p10_ms,p90_ms,floor_ms,times_floor";
-/// Int8 multiply-adds a second of one core, in 10^12 operations, where `DUOGUARD_TOPS` does not
-/// say: measured on a Zen 4 core with AVX-512 VNNI. On another machine, measure and set it.
-const TOPS: f64 = 0.467;
 const RUNS: usize = 200;
 /// Between one case and the next of criterion's.
 const CRITERION_SECONDS: u64 = 1;
@@ -57,8 +56,11 @@ impl Case {
 
 fn main() {
     let runs = if measures() { RUNS } else { 1 };
-    let tops = std::env::var("DUOGUARD_TOPS")
-        .map_or(TOPS, |t| t.parse().expect("DUOGUARD_TOPS is a number"));
+    let tops = tops();
+    match tops {
+        Some(tops) => println!("the peak of int8 on one core: {tops:.3} TOPS"),
+        None => println!("no floor: how to measure this CPU's peak is not known; DUOGUARD_TOPS"),
+    }
     let mut criterion = Criterion::default()
         .configure_from_args()
         .measurement_time(Duration::from_secs(CRITERION_SECONDS))
@@ -112,13 +114,13 @@ fn main() {
             let what = format!("{:?}", case.what).to_lowercase();
             // A check of a long text is of several windows, which overlap: its arithmetic is
             // another.
-            let (floor, times_floor) = match case.what {
-                What::Network => {
+            let (floor, times_floor) = match (case.what, tops) {
+                (What::Network, Some(tops)) => {
                     let floor =
                         operations(architecture, case.tokens) * case.texts as f64 / (tops * 1e9);
                     (format!("{floor:.4}"), format!("{:.2}", times.p50 / floor))
                 }
-                What::Check => Default::default(),
+                _ => Default::default(),
             };
             println!(
                 "{:12} {what:8} {:6} {:7} {:5}  {:8.3} [{:.3}, {:.3}]  {:9.3}  {times_floor:>15}",
@@ -151,13 +153,32 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Operations (a multiply-add is two) of one forward pass: linear layers and attention; the last
-/// layer computes keys and values for every token, and all else for the last one only.
+/// 10^12 operations a second of int8 on one core, a multiply-add being two: what `DUOGUARD_TOPS`
+/// says, or what this core does from registers to registers.
+fn tops() -> Option<f64> {
+    match std::env::var("DUOGUARD_TOPS") {
+        Ok(tops) => Some(tops.parse().expect("DUOGUARD_TOPS is a number")),
+        Err(_) => int8_peak().map(|peak| 2.0 * peak / 1e12),
+    }
+}
+
+/// Operations (a multiply-add is two) of one forward pass: linear layers and attention. Where the
+/// last token is judged, the last layer computes keys and values for every token, and all else for
+/// that one only; its attention sees the tokens before each alone.
 fn operations(a: &Architecture, tokens: usize) -> f64 {
     let key_value = 2 * a.hidden * a.kv_heads * (a.hidden / a.heads);
-    let rest = 2 * a.hidden * a.hidden + 3 * a.hidden * a.intermediate;
-    let attention = a.hidden * (tokens + 1) * tokens;
-    let last = rest + 2 * a.hidden * tokens;
-    let all = a.layers * key_value * tokens + (a.layers - 1) * (rest * tokens + attention) + last;
+    let outputs = 2 * a.hidden * a.hidden;
+    let all = match a.pooling {
+        Pooling::LastToken => {
+            let rest = outputs + 3 * a.hidden * a.intermediate;
+            let attention = a.hidden * (tokens + 1) * tokens;
+            let last = rest + 2 * a.hidden * tokens;
+            a.layers * key_value * tokens + (a.layers - 1) * (rest * tokens + attention) + last
+        }
+        Pooling::FirstToken | Pooling::Mean => {
+            let linear = key_value + outputs + 2 * a.hidden * a.intermediate;
+            a.layers * (linear * tokens + 2 * a.hidden * tokens * tokens)
+        }
+    };
     2.0 * all as f64
 }

@@ -1,4 +1,4 @@
-"""What a check costs with duoguard and with what people use today, in one run: `scripts/peers.sh [BUNDLE [CHECKPOINT]]`.
+"""What a check costs with duoguard and with what people use today, in one run: `scripts/peers.sh transformers [BUNDLE [CHECKPOINT]]`.
 
 The same texts go through, one at a time and on one thread:
   duoguard native, duoguard onnxruntime  the C library through ctypes: normalising, tokenising, network, verdict

@@ -11,6 +11,9 @@ use duoguard::{
 };
 
 mod machine;
+mod peak;
+
+pub use self::peak::int8_peak;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// After this long no other run is begun, so that slow engines do not hold up the rest.

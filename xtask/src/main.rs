@@ -84,6 +84,11 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Time checks beside those of other people's engines: scripts/peers.sh
+    Peers {
+        /// `openvino` or `transformers`, and then bundles; see the script
+        arguments: Vec<String>,
+    },
     /// Build the C library small, and install it with its header, pkg-config and CMake files
     Install(InstallOptions),
     /// Make the archive of a release, target/dist/duoguard-VERSION-TARGET.tar.gz: scripts/dist.sh
@@ -140,14 +145,8 @@ fn run(task: Task) -> Result<()> {
     sh.set_var("DUOGUARD_REQUIRE_WGPU", "1");
     match task {
         Task::Test => test(&sh, &root),
-        Task::Ort => {
-            println!("{}", onnxruntime::fetch(&sh, &root)?.display());
-            Ok(())
-        }
-        Task::Torch { cuda } => {
-            println!("{}", libtorch::fetch(&sh, &root, cuda)?.display());
-            Ok(())
-        }
+        Task::Ort => say(onnxruntime::fetch(&sh, &root)?.display()),
+        Task::Torch { cuda } => say(libtorch::fetch(&sh, &root, cuda)?.display()),
         Task::Lint => lint(&sh),
         Task::Deny { advisories } => deny::check(&sh, &root, advisories),
         Task::Fuzz { target, minutes } => fuzz::run(&sh, &root, target.as_deref(), minutes),
@@ -172,18 +171,18 @@ fn run(task: Task) -> Result<()> {
             let only = only.map(|name| format!("--only={name}"));
             throughput(&sh, &device, &[turns, threads], only.as_deref())
         }
+        Task::Peers { arguments } => Ok(cmd!(sh, "scripts/peers.sh {arguments...}").run()?),
         Task::Install(options) => library::install(&sh, options),
         Task::Dist { target } => Ok(cmd!(sh, "scripts/dist.sh {target...}").run()?),
         Task::Record { name: Some(name) } => record::append(&root, &name),
-        Task::Record { name: None } => {
-            println!("{}", record::folder(&root).display());
-            Ok(())
-        }
-        Task::Tables { check } => {
-            println!("{} tables", tables::fill(&root, check)?);
-            Ok(())
-        }
+        Task::Record { name: None } => say(record::folder(&root).display()),
+        Task::Tables { check } => say(format_args!("{} tables", tables::fill(&root, check)?)),
     }
+}
+
+fn say(what: impl std::fmt::Display) -> Result<()> {
+    println!("{what}");
+    Ok(())
 }
 
 /// A part of `test`, by name.

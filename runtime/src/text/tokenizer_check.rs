@@ -36,20 +36,29 @@ pub(super) fn check(bytes: &[u8]) -> tokenizers::Result<()> {
 
 /// Looks for maps of characters, which may stand in sequences.
 pub(super) fn check_normalizer(value: &Value) -> tokenizers::Result<()> {
+    if let Some(map) = map_of_characters(value) {
+        return map.map(drop);
+    }
     match value {
-        Value::Object(map) if map.get("type").is_some_and(|kind| kind == "Precompiled") => {
-            let encoded = map.get("precompiled_charsmap").and_then(Value::as_str);
-            let bytes = BASE64.decode(encoded.unwrap_or_default().as_bytes());
-            let bytes = bytes.map_err(|cause| cause.to_string())?;
-            if !is_whole(&bytes) {
-                return Err("its precompiled_charsmap leads outside of itself".into());
-            }
-            Ok(serde_json::from_str::<Precompiled>(&value.to_string()).map(drop)?)
-        }
         Value::Object(map) => map.values().try_for_each(check_normalizer),
         Value::Array(items) => items.iter().try_for_each(check_normalizer),
         _ => Ok(()),
     }
+}
+
+/// A normalizer that is a map of characters; `None` if it is another.
+pub(super) fn map_of_characters(value: &Value) -> Option<tokenizers::Result<Precompiled>> {
+    let map = value.as_object()?;
+    let read = || {
+        let encoded = map.get("precompiled_charsmap").and_then(Value::as_str);
+        let bytes = BASE64.decode(encoded.unwrap_or_default().as_bytes());
+        let bytes = bytes.map_err(|cause| cause.to_string())?;
+        if !is_whole(&bytes) {
+            return Err("its precompiled_charsmap leads outside of itself".into());
+        }
+        Ok(Precompiled::from(&bytes)?)
+    };
+    (map.get("type")? == "Precompiled").then(read)
 }
 
 /// Whether no text leads outside of a map of characters: the bytes of its tree, the tree in units

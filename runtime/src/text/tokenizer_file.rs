@@ -8,13 +8,14 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokenizers::normalizers::Sequence;
 use tokenizers::{
     AddedToken, DecoderWrapper, NormalizerWrapper, PaddingParams, PostProcessorWrapper,
     PreTokenizerWrapper, Tokenizer, TokenizerImpl, TruncationParams,
 };
 
 use super::token_model::TokenModel;
-use super::tokenizer_check::{check, check_normalizer};
+use super::tokenizer_check::{check, check_normalizer, map_of_characters};
 
 /// A tokenizer of the crate with a model that may be our own.
 pub(super) type Pipeline = TokenizerImpl<
@@ -88,8 +89,7 @@ impl File {
         if self.version != "1.0" {
             return Err(format!("version {}", self.version).into());
         }
-        check_normalizer(&self.normalizer)?;
-        let normalizer: Option<NormalizerWrapper> = part(self.normalizer)?;
+        let normalizer = normalizer(self.normalizer)?;
         let decoder: Option<DecoderWrapper> = part(self.decoder)?;
         let mut pipeline = Pipeline::new(self.model);
         pipeline.with_normalizer(normalizer)?;
@@ -99,6 +99,27 @@ impl File {
         pipeline.add_tokens(self.added_tokens.into_iter().map(|added| added.token))?;
         Ok(pipeline)
     }
+}
+
+/// A normalizer, whose maps of characters, which are long, are read once.
+fn normalizer(mut value: Value) -> tokenizers::Result<Option<NormalizerWrapper>> {
+    if let Some(map) = map_of_characters(&value) {
+        return Ok(Some(map?.into()));
+    }
+    if let Value::Object(map) = &mut value
+        && map.len() == 2
+        && map.get("type").is_some_and(|kind| kind == "Sequence")
+        && let Some(Value::Array(items)) = map.get_mut("normalizers")
+    {
+        let items = items.iter_mut().map(|item| match normalizer(item.take())? {
+            Some(item) => Ok(item),
+            None => Err(tokenizers::Error::from("a sequence with null in it")),
+        });
+        let items = items.collect::<tokenizers::Result<_>>()?;
+        return Ok(Some(Sequence::new(items).into()));
+    }
+    check_normalizer(&value)?;
+    Ok(part(value)?)
 }
 
 /// A part that may be `null`.

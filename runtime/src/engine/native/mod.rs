@@ -16,6 +16,7 @@ mod arena;
 mod attention;
 mod embedding;
 mod forward;
+mod interleaving;
 mod judge;
 mod kernels;
 mod known;

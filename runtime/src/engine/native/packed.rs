@@ -9,6 +9,7 @@
 //! an int8 panel, the high halves what is the line four further on. They are not signed: 8 is zero,
 //! so that the sum of a block is too large by 8 times the sum of its activations.
 
+use super::interleaving::interleave;
 use super::kernels::{LANES, Line, PANEL};
 use super::outliers::Outliers;
 use crate::network::{BLOCK, Format, Matrix, floats};
@@ -158,24 +159,29 @@ pub(super) fn int8(
     places: &[Option<usize>],
 ) -> (Vec<Line>, Vec<i32>) {
     let mut lines = Vec::with_capacity(places.len() / LANES * inputs.len().div_ceil(4));
-    let mut sums = vec![0; places.len()];
-    let (panels, _) = places.as_chunks::<PANEL>();
-    for (places, sums) in panels.iter().zip(sums.as_chunks_mut::<PANEL>().0) {
+    let mut starts = Vec::with_capacity(places.len());
+    for places in places.as_chunks::<PANEL>().0 {
         let columns: [Columns; PANEL / LANES] =
             std::array::from_fn(|vector| Columns::of(&places[vector * LANES..][..LANES]));
+        let mut sums = Sums::new();
         // Rows of the matrix from outside to inside: as they lie in memory.
         for inputs in inputs.chunks(4) {
-            for (columns, sums) in columns.iter().zip(sums.as_chunks_mut().0) {
-                let row = |at: usize| match inputs.get(at) {
-                    Some(input) => columns.weights(matrix, *input),
-                    None => [0; LANES],
-                };
-                lines.push(line([row(0), row(1), row(2), row(3)], sums));
+            let mut rows = [[0; PANEL]; 4];
+            for (row, input) in rows.iter_mut().zip(inputs) {
+                let weights = &matrix.bytes[input * matrix.stride + matrix.columns.start..];
+                for (columns, to) in columns.iter().zip(row.as_chunks_mut().0) {
+                    columns.copy(weights, to);
+                }
+            }
+            sums.add(&rows);
+            let rows = rows.each_ref().map(|row| row.as_chunks().0);
+            for vector in 0..PANEL / LANES {
+                lines.push(interleave(rows.map(|row| &row[vector])));
             }
         }
+        starts.extend(sums.finish().map(|sum| -ZERO * sum));
     }
-    let starts = sums.into_iter().map(|sum| -ZERO * sum);
-    (lines, starts.collect())
+    (lines, starts)
 }
 
 /// The columns of a line.
@@ -195,35 +201,64 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// Their weights for an input.
-    #[inline]
-    fn weights(&self, matrix: &Matrix<'_>, input: usize) -> [u8; LANES] {
-        let row = &matrix.bytes[input * matrix.stride + matrix.columns.start..];
+    /// Takes their weights from those of an input.
+    #[inline(always)]
+    fn copy(&self, weights: &[u8], to: &mut [u8; LANES]) {
         match self {
-            Self::From(first) => *row[*first..][..LANES].as_array().expect("a line's columns"),
+            Self::From(first) => to.copy_from_slice(&weights[*first..][..LANES]),
             Self::Mixed(places) => {
-                std::array::from_fn(|lane| places[lane].map_or(0, |column| row[column]))
+                for (to, place) in to.iter_mut().zip(*places) {
+                    *to = place.map_or(0, |column| weights[column]);
+                }
             }
         }
     }
 }
 
-/// A line of the weights of four inputs, which are added to their columns' sums.
-fn line(rows: [[u8; LANES]; 4], sums: &mut [i32; LANES]) -> Line {
-    let mut line = [0; 4 * LANES];
-    // As words, which compilers make vectors of.
-    for (lane, bytes) in line.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        let byte = |input: usize| u32::from(rows[input][lane]);
-        let word = byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24;
-        *bytes = word.to_le_bytes().map(|byte| byte as i8);
+/// The sums of the columns of a panel.
+struct Sums {
+    sums: [i32; PANEL],
+    /// Those of the latest inputs, which are not in `sums` yet; and how many inputs they are.
+    latest: [i16; PANEL],
+    inputs: usize,
+}
+
+impl Sums {
+    /// The most inputs whose weights surely fit in an i16 together.
+    const MOST: usize = i16::MAX as usize / 128;
+
+    fn new() -> Self {
+        Self {
+            sums: [0; PANEL],
+            latest: [0; PANEL],
+            inputs: 0,
+        }
     }
-    for (lane, sum) in sums.iter_mut().enumerate() {
-        *sum += rows
-            .map(|row| i32::from(row[lane] as i8))
-            .iter()
-            .sum::<i32>();
+
+    #[inline(always)]
+    fn add(&mut self, rows: &[[u8; PANEL]; 4]) {
+        if self.inputs + rows.len() > Self::MOST {
+            self.flush();
+        }
+        self.inputs += rows.len();
+        for row in rows {
+            for (sum, weight) in self.latest.iter_mut().zip(row) {
+                *sum += i16::from(*weight as i8);
+            }
+        }
     }
-    Line(line)
+
+    fn flush(&mut self) {
+        for (sum, latest) in self.sums.iter_mut().zip(&mut self.latest) {
+            *sum += i32::from(std::mem::take(latest));
+        }
+        self.inputs = 0;
+    }
+
+    fn finish(mut self) -> [i32; PANEL] {
+        self.flush();
+        self.sums
+    }
 }
 
 fn float(matrix: &Matrix<'_>, places: &[Option<usize>]) -> Numbers {

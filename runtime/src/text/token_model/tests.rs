@@ -1,13 +1,15 @@
 //! Our models beside the crate's, read from the same file.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokenizers::{Model as _, ModelWrapper, Tokenizer};
 
 use super::TokenModel;
+use crate::text::tokenize;
 use crate::text::tokenizer_file::{Pipeline, read};
 
 fn ours(model: &str) -> TokenModel {
@@ -129,5 +131,62 @@ fn the_bundled_tokenizers_make_the_crates_tokens() {
                 assert_eq!(found, expected, "{text:?} by {bundle}");
             }
         }
+    }
+}
+
+/// The same on a corpus: every token and place of each text, and the ids and spans that a check
+/// asks for. `DUOGUARD_CORPUS` names files, with colons between; a line of one is a text, or an
+/// object of JSON whose strings are.
+#[test]
+#[ignore = "needs a corpus, in DUOGUARD_CORPUS"]
+fn a_corpus_makes_the_crates_tokens() {
+    let files = std::env::var("DUOGUARD_CORPUS").expect("DUOGUARD_CORPUS names files");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let of_bundle = |bundle| {
+        let file = fs::read(root.join(bundle).join("tokenizer.json")).unwrap();
+        let theirs = Tokenizer::from_bytes(&file).unwrap();
+        let mut literal = theirs.clone();
+        literal.set_encode_special_tokens(true);
+        let checked = tokenize::open(&file, usize::MAX).unwrap();
+        (read(&file).unwrap(), theirs, literal, checked)
+    };
+    let bundles = ["mini", "base"].map(of_bundle);
+    let compare = |text: &str| {
+        for (ours, theirs, literal, checked) in &bundles {
+            let expected = theirs.encode(text, true).unwrap();
+            assert_eq!(ours.encode(text, true).unwrap(), expected, "{text:?}");
+            let expected = literal.encode(text, false).unwrap();
+            if expected.is_empty() {
+                continue;
+            }
+            let ids = checked.encode(text, usize::MAX).unwrap();
+            assert_eq!(ids, expected.get_ids(), "{text:?}");
+            for at in [0, ids.len() / 2, ids.len() - 1] {
+                let (start, end) = expected.get_offsets()[at];
+                let span = checked.span(text, at..at + 1).unwrap();
+                assert_eq!(
+                    span,
+                    start..end.clamp(start, text.len()),
+                    "{at} of {text:?}"
+                );
+            }
+        }
+    };
+    for path in files.split(':') {
+        let mut texts = 0;
+        for line in BufReader::new(File::open(path).expect("a file")).lines() {
+            let line = line.unwrap();
+            match serde_json::from_str::<serde_json::Map<String, Value>>(&line) {
+                Ok(object) => object.values().filter_map(Value::as_str).for_each(|text| {
+                    compare(text);
+                    texts += 1;
+                }),
+                Err(_) => {
+                    compare(&line);
+                    texts += 1;
+                }
+            }
+        }
+        println!("{path}: {texts} texts");
     }
 }
