@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Loads `duoguard serve` on this machine, and says what came of it.
 #
-# usage: scripts/load.sh [rate|overhead|shared|idle|slow|killed|stop|memory]...
+# usage: scripts/load.sh [health|rate|overhead|shared|idle|slow|killed|stop|memory]...
 #
-#   rate      wrk, CONNECTIONS (16) for SECONDS_OF_LOAD (60), beside the library in a loop, with
-#             texts of BYTES ("44 321 1000 4000")
+#   health    wrk, CONNECTIONS (16) for SECONDS_OF_LOAD (60), asks /health, which checks nothing
+#   rate      the same with texts of BYTES ("44 321 1000 4000"), beside the library in a loop
 #   overhead  what the proxy adds to a made-up model of 200 tokens a second, holding back 0, 32 and
 #             128 bytes, ROUNDS (20) times
 #   shared    the library with 1, 4 and 16 texts in a call, which share runs of the engine `native`
@@ -14,12 +14,14 @@
 #   stop      SIGTERM while 64 connections ask all the time: what was accepted is answered
 #   memory    MINUTES (20) of mixed texts at 50 requests a second: memory and errors
 #
-# Without arguments, all but `memory`. ENGINE (default `auto`) is the engine. `rate`, `overhead` and
-# `shared` want a machine that does nothing else. wrk is Debian's.
+# Without arguments, all but `memory`. ENGINE (default `auto`) is the engine. The first four want a
+# machine that does nothing else. DUOGUARD and LOOP may name the program and the library's loop.
+# wrk is Debian's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/clients/start.sh
 engine=${ENGINE:-auto}
+loop=${LOOP:-target/release/examples/loop}
 short="How do I bake bread at home without an oven?"
 prompt="I am writing a short guide for my neighbours about baking bread at home. Please explain \
 in simple words how to mix the dough, how long it has to rest in a warm kitchen, what can go wrong \
@@ -28,6 +30,10 @@ of steps with times would help most."
 
 need() {
     command -v "$1" >/dev/null || apt-get install --yes "$1" >/dev/null
+}
+
+build_loop() {
+    [[ -n ${LOOP:-} ]] || cargo build --quiet --release -p duoguard-serve --example loop
 }
 
 # text BYTES: the short one, or the longer one, cut or repeated.
@@ -41,44 +47,57 @@ text() {
 # Processor time that the server has taken, in seconds.
 server_time() { awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$server/stat"; }
 
-# load TEXT: wrk's report, and what a request took of the processors.
+# load PATH [TEXT]: wrk's report, and what a request took of the processors. Sets `rate`, requests a
+# second, and `share`, wrk's part of the cores.
 load() {
-    local before after TIMEFORMAT='%U %S' report=$logs/wrk.txt
+    local before after script=() TIMEFORMAT='%U %S' report=$logs/wrk.txt
+    [[ $# -eq 1 ]] || script=(--script scripts/clients/load.lua)
     before=$(server_time)
-    { time TEXT=$1 wrk --threads 1 --connections "${CONNECTIONS:-16}" --latency \
-        --duration "${SECONDS_OF_LOAD:-60}s" --script scripts/clients/load.lua \
-        "$url/v1/moderations" >"$report"; } 2>"$report.time"
+    { time TEXT=${2:-} wrk --threads 1 --connections "${CONNECTIONS:-16}" --latency \
+        --duration "${SECONDS_OF_LOAD:-60}s" "${script[@]}" "$url$1" >"$report"; } 2>"$report.time"
     after=$(server_time)
     cat "$report"
-    awk -v server="$before $after" -v wrk="$(cat "$report.time")" '/requests in/ {
-        split(server, s); split(wrk, w)
-        print "processor time a request: the server " (s[2] - s[1]) / $1 * 1e6 " us, wrk " \
-            (w[1] + w[2]) / $1 * 1e6 " us" }' "$report"
+    read -r rate server_us wrk_us share < <(awk -v cores="$(nproc)" \
+        -v server="$before $after" -v wrk="$(cat "$report.time")" '
+        /requests in/ { split(server, s); split(wrk, w)
+            own = (s[2] - s[1]) / $1 * 1e6; theirs = (w[1] + w[2]) / $1 * 1e6 }
+        /^Requests\/sec/ { print $2, own, theirs, theirs * $2 / 1e6 / cores }' "$report")
+    echo "processor time a request: the server $server_us us, wrk $wrk_us us"
+    echo "wrk takes $share of the cores"
 }
 
-[[ $# -gt 0 ]] || set -- rate shared overhead idle slow killed stop
+[[ $# -gt 0 ]] || set -- health rate shared overhead idle slow killed stop
 for part in "$@"; do
     echo "== $part"
     case $part in
+        health)
+            need wrk
+            serve health --engine "$engine"
+            load /health
+            ;;
         rate)
             need wrk
-            cargo build --quiet --release -p duoguard-serve --example loop
+            build_loop
             workers=${WORKERS:-$(nproc)}
             for bytes in ${BYTES:-44 321 1000 4000}; do
                 text=$(text "$bytes")
                 serve rate --engine "$engine" --workers "$workers"
                 echo "-- ${#text} bytes"
-                load "$text"
+                load /v1/moderations "$text"
                 kill "$server" && wait "$server" || true
-                echo "the library in a loop, on $workers threads: $(target/release/examples/loop \
-                    models/mini "$engine" "$workers" "${SECONDS_OF_LOOP:-20}" "$text") a second"
+                library=$("$loop" models/mini "$engine" "$workers" \
+                    "${SECONDS_OF_LOOP:-20}" "$text")
+                awk -v rate="$rate" -v library="$library" -v share="$share" 'BEGIN {
+                    printf "the library in a loop: %d a second; ratio %.3f, and %.3f against the " \
+                        "cores that wrk leaves\n", library, rate / library, \
+                        rate / library / (1 - share) }'
             done
             ;;
         shared)
-            cargo build --quiet --release -p duoguard-serve --example loop
+            build_loop
             for text in "$short" "$prompt"; do
                 for count in 1 4 16; do
-                    echo "${#text} bytes, $count at once: $(target/release/examples/loop models/mini \
+                    echo "${#text} bytes, $count at once: $("$loop" models/mini \
                         native 1 "${SECONDS_OF_LOOP:-5}" "$text" "$count") a second on one thread"
                 done
             done

@@ -17,6 +17,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::error::{ApiError, ErrorCode};
 use crate::keys::Keys;
 use crate::metrics::{ErrorLabels, Metrics, RequestLabels, VerdictLabels};
+use crate::moderation::Categories;
 use crate::policy::{Action, Judgement, Policy};
 use crate::proxy::{self, upstream::Upstream};
 use crate::worker::{Text, Workers};
@@ -25,6 +26,7 @@ use crate::{Limits, classify, guardrail, info, moderation};
 /// What a server is made of.
 pub(crate) struct App {
     pub(crate) model: Model,
+    pub(crate) categories: Categories,
     pub(crate) workers: Workers,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
@@ -195,23 +197,23 @@ pub(crate) fn routes() -> Vec<(&'static str, &'static str, bool, Handler)> {
     ]
 }
 
-/// The service.
+/// The service. Layers are put on together: each that is put on alone costs every request some
+/// boxes.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let with_upstream = app.upstream.is_some();
+    let whole = app.limits.timeout + Duration::from_secs(5);
+    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, whole);
+    let with_key = middleware::from_fn_with_state(app.clone(), authorize);
     let (mut open, mut closed) = (Router::new(), Router::new());
     for (_, path, is_open, handler) in routes() {
         match (path, is_open) {
             // A client that speaks to the upstream asks for the upstream's models.
-            ("/v1/models", _) if with_upstream => {}
+            ("/v1/models", _) if app.upstream.is_some() => {}
             (_, true) => open = open.route(path, handler),
             (_, false) => closed = closed.route(path, handler),
         }
     }
-    let whole = app.limits.timeout + Duration::from_secs(5);
-    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, whole);
-    let mut closed = closed.layer(timeout);
-    if with_upstream {
-        closed = closed
+    let others = match app.upstream {
+        Some(_) => Router::new()
             .route(
                 "/v1/chat/completions",
                 post(proxy::chat).fallback(proxy::pass_on),
@@ -220,22 +222,22 @@ pub(crate) fn router(app: Arc<App>) -> Router {
                 "/v1/completions",
                 post(proxy::completions).fallback(proxy::pass_on),
             )
-            .fallback(proxy::pass_on);
-    } else {
-        closed = closed.fallback(not_found);
-    }
-    let closed = closed.layer(middleware::from_fn_with_state(app.clone(), authorize));
-    open.merge(closed)
+            .fallback(proxy::pass_on),
+        None => Router::new().fallback(not_found),
+    };
+    let catch_panic = CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+        tracing::error!("answering a request panicked");
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        ApiError::new(status, "internal", "the server failed").into_response()
+    });
+    open.merge(closed.layer((with_key.clone(), timeout)))
+        .merge(others.layer(with_key))
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(app.limits.body_bytes))
-        .layer(CatchPanicLayer::custom(
-            |_: Box<dyn std::any::Any + Send>| {
-                tracing::error!("answering a request panicked");
-                let status = StatusCode::INTERNAL_SERVER_ERROR;
-                ApiError::new(status, "internal", "the server failed").into_response()
-            },
+        .layer((
+            middleware::from_fn_with_state(app.clone(), observe),
+            catch_panic,
+            DefaultBodyLimit::max(app.limits.body_bytes),
         ))
-        .layer(middleware::from_fn_with_state(app.clone(), observe))
         .with_state(app)
 }
 

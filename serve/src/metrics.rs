@@ -8,8 +8,8 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Metric, Registry};
 
 /// A request that was answered.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -55,87 +55,80 @@ pub(crate) struct Metrics {
     pub(crate) request_seconds: Histogram,
 }
 
-/// From 100 microseconds, by doubling, to 13 s: a check of the small model takes a millisecond, one
-/// of a long text under load takes seconds.
-fn seconds() -> Histogram {
-    Histogram::new(prometheus_client::metrics::histogram::exponential_buckets(
-        1e-4, 2.0, 18,
-    ))
+/// Metrics under their names; each is given back, to be counted with.
+struct Register(Registry);
+
+impl Register {
+    fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn family<L, M>(&mut self, name: &str, help: &str) -> Family<L, M>
+    where
+        Family<L, M>: Metric + Clone + Default,
+    {
+        self.add(name, help, Family::default())
+    }
+
+    fn count(&mut self, name: &str, help: &str) -> Counter<u64, AtomicU64> {
+        self.add(name, help, Counter::default())
+    }
+
+    /// From 100 microseconds, by doubling, to 13 s: a check of the small model takes a millisecond,
+    /// one of a long text under load takes seconds.
+    fn seconds(&mut self, name: &str, help: &str) -> Histogram {
+        let buckets = exponential_buckets(1e-4, 2.0, 18);
+        self.add(name, help, Histogram::new(buckets))
+    }
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("duoguard"),
-            requests: Family::default(),
-            verdicts: Family::default(),
-            errors: Family::default(),
-            tokens: Counter::default(),
-            unchecked: Counter::default(),
-            unguarded: Counter::default(),
-            queue: Gauge::default(),
-            queue_seconds: seconds(),
-            check_seconds: seconds(),
-            tokenizing_seconds: seconds(),
-            network_seconds: seconds(),
-            run_texts: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]),
-            request_seconds: seconds(),
-        };
-        let registry = &mut metrics.registry;
-        registry.register("requests", "Requests answered", metrics.requests.clone());
-        registry.register("verdicts", "Verdicts given", metrics.verdicts.clone());
-        registry.register(
-            "errors",
-            "Requests refused or failed",
-            metrics.errors.clone(),
-        );
-        registry.register("tokens", "Tokens scored", metrics.tokens.clone());
-        registry.register(
-            "unchecked",
-            "Texts let through without a verdict, by fail-open",
-            metrics.unchecked.clone(),
-        );
-        registry.register(
-            "unguarded",
-            "Requests with a body passed on at addresses that are not guarded",
-            metrics.unguarded.clone(),
-        );
-        registry.register(
-            "queue_length",
-            "Texts that wait or are worked on",
-            metrics.queue.clone(),
-        );
-        registry.register(
-            "queue_seconds",
-            "From a text's arrival in the queue until a worker takes it",
-            metrics.queue_seconds.clone(),
-        );
-        registry.register(
-            "check_seconds",
-            "A worker's time on one look at a stream, or on the texts that it took at once",
-            metrics.check_seconds.clone(),
-        );
-        registry.register(
-            "tokenizing_seconds",
-            "Of it, reading, tokenising and deciding",
-            metrics.tokenizing_seconds.clone(),
-        );
-        registry.register(
-            "network_seconds",
-            "Of it, the network",
-            metrics.network_seconds.clone(),
-        );
-        registry.register(
-            "run_texts",
-            "Texts that a worker took at once",
-            metrics.run_texts.clone(),
-        );
-        registry.register(
-            "request_seconds",
-            "From a request's head until its response's head",
-            metrics.request_seconds.clone(),
-        );
-        metrics
+        let mut all = Register(Registry::with_prefix("duoguard"));
+        let sizes = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+        Self {
+            requests: all.family("requests", "Requests answered"),
+            verdicts: all.family("verdicts", "Verdicts given"),
+            errors: all.family("errors", "Requests refused or failed"),
+            tokens: all.count("tokens", "Tokens scored"),
+            unchecked: all.count(
+                "unchecked",
+                "Texts let through without a verdict, by fail-open",
+            ),
+            unguarded: all.count(
+                "unguarded",
+                "Requests with a body passed on at addresses that are not guarded",
+            ),
+            queue: all.add(
+                "queue_length",
+                "Texts that wait or are worked on",
+                Gauge::default(),
+            ),
+            queue_seconds: all.seconds(
+                "queue_seconds",
+                "From a text's arrival in the queue until a worker takes it",
+            ),
+            check_seconds: all.seconds(
+                "check_seconds",
+                "A worker's time on one look at a stream, or on the texts that it took at once",
+            ),
+            tokenizing_seconds: all.seconds(
+                "tokenizing_seconds",
+                "Of it, reading, tokenising and deciding",
+            ),
+            network_seconds: all.seconds("network_seconds", "Of it, the network"),
+            run_texts: all.add(
+                "run_texts",
+                "Texts that a worker took at once",
+                Histogram::new(sizes),
+            ),
+            request_seconds: all.seconds(
+                "request_seconds",
+                "From a request's head until its response's head",
+            ),
+            registry: all.0,
+        }
     }
 
     /// A text or a look was taken from the queue after this time.

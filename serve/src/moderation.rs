@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use duoguard::{Span, Verdict};
 use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use crate::app::{App, Direction};
@@ -15,6 +16,9 @@ use crate::error::ApiError;
 use crate::openai_categories::OPENAI_CATEGORIES;
 use crate::policy::Judgement;
 use crate::worker::Text;
+
+/// More than a result takes in most cases.
+const RESULT_BYTES: usize = 4096;
 
 pub(crate) async fn answer(
     State(app): State<Arc<App>>,
@@ -40,7 +44,12 @@ pub(crate) async fn answer(
         model: &app.model.manifest().name,
         results: results.collect(),
     };
-    Ok(Json(answer).into_response())
+    let mut body = Vec::with_capacity(RESULT_BYTES * judged.len());
+    serde_json::to_writer(&mut body, &answer).map_err(|_| {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        ApiError::new(status, "internal", "the answer cannot be written")
+    })?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// Our own field `language`: a tag, or nothing to have it identified.
@@ -89,26 +98,26 @@ fn part(part: &Value) -> Result<&str, ApiError> {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Answer<'a, R> {
     id: String,
     model: &'a str,
-    results: Vec<Moderation<'a>>,
+    results: Vec<R>,
 }
 
 /// A result. It is written as it is read: building maps would cost nearly as much as the check of a
 /// short text.
 #[derive(Serialize)]
-struct Moderation<'a> {
+struct Moderation<'a, C, S, T> {
     flagged: bool,
-    categories: ByName<'a, bool>,
-    category_scores: ByName<'a, f64>,
-    category_applied_input_types: ByName<'a, [&'static str; 1]>,
-    duoguard: Details<'a>,
+    categories: C,
+    category_scores: S,
+    category_applied_input_types: &'a RawValue,
+    duoguard: Details<'a, T>,
 }
 
 /// What OpenAI's shape has no place for. Places are bytes of the text.
 #[derive(Serialize)]
-struct Details<'a> {
+struct Details<'a, T> {
     category: Option<&'a str>,
     score: f64,
     language: &'a str,
@@ -119,7 +128,7 @@ struct Details<'a> {
     changes: Vec<Undone>,
     changes_total: usize,
     allowed: bool,
-    thresholds: ByName<'a, f64>,
+    thresholds: T,
     engine: &'a str,
 }
 
@@ -130,55 +139,75 @@ struct Undone {
     count: usize,
 }
 
-/// A JSON object, in this order.
-struct ByName<'a, T>(Vec<(&'a str, T)>);
+/// A JSON object: names and values, in this order.
+struct ByName<I>(I);
 
-impl<T: Serialize> Serialize for ByName<'_, T> {
+impl<'a, V: Serialize, I: Iterator<Item = (&'a str, V)> + Clone> Serialize for ByName<I> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+        serializer.collect_map(self.0.clone())
     }
 }
 
-fn result<'a>(app: &'a App, verdict: &'a Verdict, judgement: &Judgement) -> Moderation<'a> {
-    let names = app.model.categories();
-    let above =
-        |index: usize| judgement.flagged && verdict.scores[index] > judgement.thresholds[index];
-    let (mut categories, mut scores) = (Vec::new(), Vec::new());
-    for (theirs, ours) in OPENAI_CATEGORIES {
-        let sources = ours
-            .iter()
-            .filter_map(|name| names.iter().position(|n| n == name));
-        let mut flagged = false;
-        let mut score = 0.0_f32;
-        for index in sources {
-            flagged |= above(index);
-            score = score.max(verdict.scores[index]);
-        }
-        categories.push((*theirs, flagged));
-        scores.push((*theirs, f64::from(score)));
-    }
-    for (index, name) in names.iter().enumerate() {
+/// The categories of a result: OpenAI's, then those of ours whose name is none of theirs.
+pub(crate) struct Categories {
+    /// Each with the indices of those of ours that feed it.
+    sources: Vec<(String, Vec<usize>)>,
+    /// `category_applied_input_types`, which is the same for every text.
+    input_types: Box<RawValue>,
+}
+
+impl Categories {
+    pub(crate) fn new(ours: &[String]) -> serde_json::Result<Self> {
+        let theirs = OPENAI_CATEGORIES.iter().map(|(theirs, names)| {
+            let sources = names
+                .iter()
+                .filter_map(|n| ours.iter().position(|o| o == n));
+            ((*theirs).to_owned(), sources.collect::<Vec<_>>())
+        });
         // Ours of the same name is the only source of theirs.
-        if !OPENAI_CATEGORIES.iter().any(|(theirs, _)| theirs == name) {
-            categories.push((name, above(index)));
-            scores.push((name, f64::from(verdict.scores[index])));
-        }
+        let is_theirs = |name: &str| OPENAI_CATEGORIES.iter().any(|(theirs, _)| *theirs == name);
+        let others = ours.iter().enumerate().filter(|(_, name)| !is_theirs(name));
+        let others = others.map(|(index, name)| (name.clone(), vec![index]));
+        let sources: Vec<_> = theirs.chain(others).collect();
+        let types = sources.iter().map(|(name, _)| (name.as_str(), ["text"]));
+        let input_types = to_raw_value(&ByName(types))?;
+        Ok(Self {
+            sources,
+            input_types,
+        })
     }
+}
+
+fn result<'a>(app: &'a App, verdict: &'a Verdict, judgement: &'a Judgement) -> impl Serialize + 'a {
+    let Categories {
+        sources,
+        input_types,
+    } = &app.categories;
+    let above = move |index: usize| {
+        judgement.flagged && verdict.scores[index] > judgement.thresholds[index]
+    };
+    let categories = sources.iter().map(move |(name, sources)| {
+        let flagged = sources.iter().any(|&index| above(index));
+        (name.as_str(), flagged)
+    });
+    let scores = sources.iter().map(move |(name, sources)| {
+        let scores = sources.iter().map(|&index| verdict.scores[index]);
+        (name.as_str(), f64::from(scores.fold(0.0, f32::max)))
+    });
     Moderation {
         flagged: judgement.flagged,
-        category_applied_input_types: ByName(
-            categories
-                .iter()
-                .map(|(name, _)| (*name, ["text"]))
-                .collect(),
-        ),
         categories: ByName(categories),
         category_scores: ByName(scores),
+        category_applied_input_types: input_types,
         duoguard: details(app, verdict, judgement),
     }
 }
 
-fn details<'a>(app: &'a App, verdict: &'a Verdict, judgement: &Judgement) -> Details<'a> {
+fn details<'a>(
+    app: &'a App,
+    verdict: &'a Verdict,
+    judgement: &'a Judgement,
+) -> Details<'a, impl Serialize> {
     let names = app.model.categories();
     let place = |span: &Span| [span.prompt.start, span.prompt.end];
     let changes = verdict.changes.iter().map(|change| Undone {
@@ -199,7 +228,7 @@ fn details<'a>(app: &'a App, verdict: &'a Verdict, judgement: &Judgement) -> Det
         changes: changes.collect(),
         changes_total: verdict.changes_total,
         allowed: verdict.allowed,
-        thresholds: ByName(thresholds.collect()),
+        thresholds: ByName(thresholds),
         engine: app.workers.engine(),
     }
 }

@@ -13,6 +13,7 @@ use crate::connections;
 use crate::keys::Keys;
 use crate::listen::{Listener, acceptor};
 use crate::metrics::Metrics;
+use crate::moderation::Categories;
 use crate::options::{ServeError, ServeOptions};
 use crate::policy::{Policy, PolicyOverrides, Unguarded};
 use crate::proxy::upstream::Upstream;
@@ -28,7 +29,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the sessions and the socket. To be called inside a tokio runtime.
+    /// Opens the sessions and the socket. To be called inside the tokio runtime that is to answer.
     pub async fn bind(
         model: &Model,
         session: &SessionOptions,
@@ -62,8 +63,11 @@ impl Server {
             tracing::warn!(address, "other machines can reach this server{without}");
         }
         warn_of(&policy, upstream.is_some());
+        let categories = Categories::new(model.categories())
+            .map_err(|cause| ServeError::new(format!("the model's categories: {cause}")))?;
         let app = App {
             model: model.clone(),
+            categories,
             workers,
             metrics,
             limits,

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use axum::http::StatusCode;
 use duoguard::{ErrorKind, Session, Stream};
+use tokio::runtime::Handle;
 
 use super::{Check, Job, Look, LookJob, Looked, worker_failed};
 use crate::error::ApiError;
@@ -26,12 +27,15 @@ pub(super) struct Worker {
     workers: usize,
     /// Texts of this many bytes together fill a run of the engine; 0 where runs are not shared.
     run_bytes: usize,
+    /// Where those run who wait for answers.
+    runtime: Handle,
     metrics: Arc<Metrics>,
     /// Whether no session can be opened any more.
     is_ended: bool,
 }
 
 impl Worker {
+    /// To be called inside the tokio runtime in which answers are waited for.
     pub(super) fn new(
         session: Session,
         open: Open,
@@ -49,6 +53,7 @@ impl Worker {
             queue,
             workers,
             run_bytes,
+            runtime: Handle::current(),
             metrics: metrics.clone(),
             is_ended: false,
         }
@@ -115,11 +120,24 @@ impl Worker {
                 .map(|input| self.run_on(1, |session| session.check_with(input, &options)))
                 .collect(),
         };
-        for (check, verdict) in checks.into_iter().zip(verdicts) {
+        let replies = checks.into_iter().map(|check| {
             // The place is free before the answer is there, so that whoever has it may ask again.
             drop(check.place);
-            // Nobody may be listening any more: then there is nobody to tell.
-            let _ = check.reply.send(told(verdict));
+            check.reply
+        });
+        let replies: Vec<_> = replies.zip(verdicts.into_iter().map(told)).collect();
+        let count = replies.len();
+        let send = move || {
+            for (reply, told) in replies {
+                // Nobody may be listening any more: then there is nobody to tell.
+                let _ = reply.send(told);
+            }
+        };
+        // Each that is sent from here may wake a thread, which takes as long as a good part of the
+        // check of a short text: so one is woken for all, and sends the others theirs.
+        match count {
+            1 => send(),
+            _ => drop(self.runtime.spawn(async move { send() })),
         }
     }
 
