@@ -2,8 +2,8 @@
 //! refused, or it runs. The first byte chooses the file.
 #![no_main]
 
-use duoguard::{Bundle, Input, Model, SessionOptions};
-use duoguard_fuzz::files;
+use duoguard::{Input, Model};
+use duoguard_fuzz::{bundle, native};
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 4] = [
@@ -18,13 +18,15 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let name = NAMES[usize::from(*choice) % NAMES.len()];
-    let Ok(bundle) = Bundle::from_memory(files(Some((name, bytes)))) else {
+    let Ok(model) = bundle(name, bytes).and_then(Model::from_bundle) else {
         return;
     };
-    let Ok(model) = Model::from_bundle(bundle) else {
-        return;
-    };
-    if let Ok(mut session) = model.session(&SessionOptions::default()) {
-        let _ = session.check(&Input::prompt("good stab"));
+    if let Ok(mut session) = model.session(&native()) {
+        // With its language, so that none is identified.
+        let input = Input {
+            language: Some("en"),
+            ..Input::prompt("good stab")
+        };
+        let _ = session.check(&input);
     }
 });

@@ -33,7 +33,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use duoguard::{Model, Session, SessionOptions};
+use duoguard::{Bundle, EngineChoice, Model, Session, SessionOptions};
+use serde_json::Value;
+
+const MANIFEST: &str = "manifest.json";
 
 /// Calls `act` with this thread's model, which is opened once.
 pub fn model<T>(act: impl FnOnce(&Model) -> T) -> T {
@@ -44,37 +47,57 @@ pub fn model<T>(act: impl FnOnce(&Model) -> T) -> T {
     MODEL.with(act)
 }
 
+/// The engine that needs no library to be looked for.
+pub fn native() -> SessionOptions {
+    SessionOptions {
+        engine: EngineChoice::Named("native".to_owned()),
+        ..SessionOptions::default()
+    }
+}
+
 /// Calls `act` with this thread's session, which is opened once.
 pub fn session<T>(act: impl FnOnce(&mut Session) -> T) -> T {
     thread_local! {
         static SESSION: RefCell<Session> = {
-            let session = model(|model| model.session(&SessionOptions::default()));
+            let session = model(|model| model.session(&native()));
             RefCell::new(session.expect("the tests' bundle has a session"))
         };
     }
     SESSION.with_borrow_mut(act)
 }
 
-/// The bundle's files, one of them with other bytes and the hashes brought up to date.
+/// The bundle with other bytes in one of its files, whose hash is brought up to date.
+///
+/// # Errors
+/// Why the bundle is refused.
 ///
 /// # Panics
 /// If no file has the name.
-pub fn files(replaced: Option<(&str, &[u8])>) -> BTreeMap<String, Vec<u8>> {
+pub fn bundle(name: &str, bytes: &[u8]) -> duoguard::Result<Bundle> {
     thread_local! {
-        static FILES: support::Files = support::Files::with_stream();
+        static SEALED: BTreeMap<String, Vec<u8>> = support::Files::with_stream().seal();
+        // With the hashes, so that only one of them is made anew.
+        static SEALED_MANIFEST: Value = SEALED.with(|files| {
+            serde_json::from_slice(&files[MANIFEST]).expect("the manifest is JSON")
+        });
     }
-    let mut files = FILES.with(Clone::clone);
-    if let Some((name, bytes)) = replaced {
-        let file = match name {
-            "tokenizer.json" => &mut files.tokenizer,
-            "model.onnx" => &mut files.graph,
-            "weights.data" => &mut files.weights,
-            "stream.onnx" => files.stream.get_or_insert_default(),
-            name => panic!("no file {name}"),
-        };
-        *file = bytes.to_vec();
-    }
-    files.seal()
+    let mut manifest = SEALED_MANIFEST.with(Clone::clone);
+    let hash = manifest["files"]
+        .get_mut(name)
+        .expect("a file of the bundle");
+    *hash = support::sha256(bytes).into();
+    let manifest = manifest.to_string();
+    SEALED.with(|files| {
+        let files = files.iter().map(|(file, whole)| {
+            let bytes = match &**file {
+                MANIFEST => manifest.as_bytes(),
+                file if file == name => bytes,
+                _ => whole,
+            };
+            (file, bytes)
+        });
+        Bundle::from_memory(files)
+    })
 }
 
 /// Reads a recipe, as the trainer does.
