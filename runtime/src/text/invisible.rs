@@ -56,6 +56,10 @@ pub(super) fn edits(text: &str, is_right_to_left: bool) -> Edits {
             return;
         }
         let rest = &text[end..];
+        if before.last == before.shown {
+            // The first of a run: what shows after it is the same for all of the run.
+            before.next = rest.chars().map(class::of).find(|c| !c.is(INVISIBLE));
+        }
         if OVERRIDES.contains(&c) && !is_right_to_left {
             let (length, with) = overridden(c, rest);
             end += length;
@@ -95,12 +99,18 @@ pub(crate) fn messages(text: &str, seen: u32) -> Vec<(Range<usize>, String, Chan
 struct Neighbours {
     shown: Option<char>,
     last: Option<char>,
+    /// The first that shows something after a run of what shows nothing.
+    next: Option<Class>,
 }
 
 impl Neighbours {
     /// After a character that shows something.
     fn of(shown: Option<char>) -> Self {
-        Self { shown, last: shown }
+        Self {
+            shown,
+            last: shown,
+            next: None,
+        }
     }
 }
 
@@ -148,11 +158,11 @@ fn is_needed(
         last.is(INVISIBLE) && last.is(BIDI_CONTROL) == class.is(BIDI_CONTROL)
     });
     if class.is(BIDI_CONTROL) {
-        // Between two letters that run from left to right there is nothing to direct.
+        // Between two letters that run the same way there is nothing to direct.
         let splits_word = is_shown(LETTER)
-            && is_next(LETTER)
-            && !is_shown(RIGHT_TO_LEFT)
-            && !is_next(RIGHT_TO_LEFT);
+            && before.next.is_some_and(|next| {
+                next.is(LETTER) && next.is(RIGHT_TO_LEFT) == is_shown(RIGHT_TO_LEFT)
+            });
         return is_right_to_left && !splits_word;
     }
     // Fillers and selectors of a script, beside its letters: Hangul, Khmer, Mongolian.
@@ -322,6 +332,7 @@ mod tests {
             ("\u{202d}bake", "bake"),
             ("ki\u{3164}wi", "kiwi"),
             ("خبز b\u{200f}ake", "خبز bake"),
+            ("خ\u{200e}ب\u{2067}\u{2069}ز", "خبز"),
             ("🙂\u{fe0f}\u{fe01}\u{fe02}", "🙂\u{fe0f}"),
             ("1\u{fe00}2!\u{fe01}", "12!"),
             (

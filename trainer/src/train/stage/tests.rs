@@ -197,7 +197,10 @@ fn a_stage_ends_when_what_is_held_out_gains_no_more_wherever_it_was_stopped() {
     assert!((weight - 0.98).abs() < 0.003, "{weight}");
     // Two validations after the best one, five steps apart.
     let steps = lines(whole.path()).len();
-    assert!((15..50).contains(&steps) && steps.is_multiple_of(5), "{steps}");
+    assert!(
+        (15..50).contains(&steps) && steps.is_multiple_of(5),
+        "{steps}"
+    );
 
     // Its time is over again and again, each time after the next state.
     let stopped = tempfile::tempdir().unwrap();
