@@ -57,7 +57,7 @@ class Graph:
         """A matrix in floats: `[rows, columns]`."""
         weight, scale = self.stored[f"{name}.weight"], self.stored.get(f"{name}.scale")
         if weight.dtype == numpy.uint8:
-            # The first half of a row lies in the low halves of its bytes, the second in the high ones.
+            # Low halves of bytes are the first half of a row, high ones the second.
             levels = numpy.concatenate([weight & 15, weight >> 4], axis=1).reshape(len(weight), -1, BLOCK)
             return ((levels.astype("f4") - 8) * scale[..., None]).reshape(len(weight), -1)
         return numpy.float32(weight) if scale is None else numpy.float32(weight) * scale
