@@ -25,7 +25,7 @@ pub(crate) struct VerdictLabels {
     pub(crate) category: String,
     pub(crate) language: String,
     pub(crate) direction: &'static str,
-    /// `block`, `flag` or `pass`; `none` for what is safe.
+    /// `block`, `flag` or `pass`; `audit` where all is only recorded; `none` for what is safe.
     pub(crate) action: &'static str,
 }
 
