@@ -3,7 +3,7 @@
 use std::fs;
 
 use duoguard::{CheckOptions, Input, Model, Verdict};
-use duoguard_tests::{mini, session_on};
+use duoguard_tests::{base, mini, session_on};
 
 /// A verdict whose numbers compare by their bits.
 fn bits(verdict: &Verdict) -> (String, Vec<u32>) {
@@ -63,4 +63,38 @@ fn an_error_is_its_own_texts_alone() {
     assert!(error.contains("mostly French"), "{error}");
     assert_eq!(found[2].as_ref().unwrap(), &alone);
     assert!(session.check_many(&[], &CheckOptions::default()).is_empty());
+}
+
+/// What a classifier reads: a row for each window, as wide as the network.
+#[test]
+fn pooled_states_are_those_of_each_window_alone_and_of_one_engine() {
+    for bundle in [mini(), base()] {
+        let model = Model::open(bundle).unwrap();
+        let mut session = session_on(&model, "native");
+        let windows: Vec<Vec<u32>> = (1..40)
+            .map(|n| (0..n % 17 + 1).map(|i| i * n % 997).collect())
+            .collect();
+        let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
+        let together = session.pooled_states(&windows).unwrap();
+        let width = model.manifest().architecture.hidden;
+        for (window, state) in windows.iter().zip(&together) {
+            assert_eq!(state.len(), width);
+            let alone = session.pooled_states(&[window]).unwrap().concat();
+            let bits =
+                |values: &[f32]| -> Vec<u32> { values.iter().map(|x| x.to_bits()).collect() };
+            assert_eq!(bits(state), bits(&alone), "{window:?}");
+            assert!(state.iter().all(|x| x.is_finite()) && state.iter().any(|x| *x != 0.0));
+        }
+        assert_ne!(together[0], together[1]);
+        assert!(session.pooled_states(&[&[]]).is_err());
+        let error = session_on(&model, "onnxruntime")
+            .pooled_states(&windows)
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("engine native gives pooled states"),
+            "{error}"
+        );
+    }
 }
