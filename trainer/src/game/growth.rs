@@ -15,11 +15,10 @@ pub(crate) const REVIEWED: &str = "reviewed";
 /// A reviewed row comes this many times as often as the row that fools the classifier most.
 const REVIEWED_WEIGHT: usize = 2;
 
-/// The proposals that join the data: those that the classifier misjudges, and of those that it judges
-/// right `correct_share`, evenly from all of them: who learns from exceptions alone forgets the rule
-/// that they are exceptions from. With `balance` as many
-/// harmless as harmful ones of a language: the side that has fewer is filled up with those that the
-/// classifier finds hardest to judge right.
+/// The proposals that join the data: those that the classifier misjudges, and of those that it
+/// judges right `correct_share`, evenly from all of them: who learns from exceptions alone forgets
+/// the rule. With `balance` as many harmless as harmful ones of a language: the side that has fewer
+/// is filled up with those that the classifier finds hardest to judge right.
 pub(crate) fn joining(scored: &[Scored], correct_share: f64, balance: bool) -> Vec<&Scored> {
     let is = |classified| move |scored: &&Scored| scored.classified() == classified;
     let misclassified = scored.iter().filter(is(Classified::Misclassified));

@@ -94,9 +94,9 @@ impl ReferenceJudge<'_> {
         Ok(ratings)
     }
 
-    /// How likely each text is unsafe, in [0, 1], by likelihoods alone. An instructed model is asked
-    /// for a word, and the two that it may answer are compared. Our own knows two prefixes: how
-    /// likely is the unsafe one, given the text?
+    /// How likely each text is unsafe, in [0, 1], by likelihoods alone. An instructed model is
+    /// asked for a word, and the two that it may answer are compared. Our own knows two prefixes:
+    /// how likely is the unsafe one, given the text?
     ///
     /// # Errors
     /// A chat template that fails on a text.

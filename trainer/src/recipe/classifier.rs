@@ -45,8 +45,8 @@ pub(crate) struct ClassifierRecipe {
     /// 2109.01903). In [0, 1); more than 0 for encoders alone.
     #[serde(default)]
     pub base_share: f64,
-    /// Validations, one every `checkpoint_every` steps, without a gain on the sources held out whole
-    /// after which stage 1 ends, with the weights that were best there; 0: it takes all steps.
+    /// Validations, one every `checkpoint_every` steps, without a gain on the sources held out
+    /// whole after which stage 1 ends, with the weights that were best there; 0: all steps.
     #[serde(default)]
     pub patience: usize,
     /// Further outputs that say the text's language; absent: none. For encoders alone.

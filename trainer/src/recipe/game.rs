@@ -296,7 +296,7 @@ impl GameRecipe {
         checks.push((
             "game.calibration".to_owned(),
             self.calibration.is_some() || !self.players.needs_calibration(),
-            "a table with game.judge.kind = \"ensemble\": labelled rows say what its voters are worth",
+            "a table with an ensemble as the judge: labelled rows say what its voters are worth",
         ));
         checks.extend(self.preference.checks());
         let calibration = self.calibration.iter();

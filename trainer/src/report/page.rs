@@ -85,8 +85,8 @@ fn page(name: &str, rounds: &[Round], ended: Option<&EndedEarly>) -> Result<Stri
     }
     if let Some(table) = voters(rounds) {
         page.paragraph(
-            "Its voters, and all of them together, on the other half: how well each tells unsafe rows \
-             from safe ones. A fold's classifier does not vote where it may have seen the seed.",
+            "Its voters, and all of them together, on the other half: how well each tells unsafe \
+             rows from safe ones. A fold's classifier does not vote where it may have seen the seed.",
         );
         page.table(&table);
     }
