@@ -1,16 +1,18 @@
 //! Several processes on one machine, started by `mpirun`: they train what one process trains, go on
 //! where they were killed, and end together. `cargo xtask distributed` runs it.
 
+mod program;
 mod tiny;
 mod tiny_encoder;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use tiny::{RECIPE, contents, curve, finish, lines, tiny_game, write_data};
+use program::finish;
+use tiny::{RECIPE, contents, curve, lines, tiny_game, write_data};
 
 /// How much two losses may differ that are computed by different numbers of processes.
 const LOSS_TOLERANCE: f64 = 1e-5;
@@ -18,24 +20,20 @@ const LOSS_TOLERANCE: f64 = 1e-5;
 const END: Duration = Duration::from_secs(30);
 
 /// `duoguard-train` in `processes` processes, or by itself.
-fn trainer(processes: usize, [recipe, data, runs]: [&Path; 3], resume: bool) -> Command {
-    let program = env!("CARGO_BIN_EXE_duoguard-train");
+fn trainer(processes: usize, places: [&Path; 3], resume: bool) -> Command {
     let mut command = match processes {
-        1 => Command::new(program),
+        1 => program::trainer_at(places, resume),
         _ => {
             let mut command = Command::new("mpirun");
-            let count = processes.to_string();
-            command.args(["--oversubscribe", "-n", &count, program]);
+            let (count, path) = (processes.to_string(), env!("CARGO_BIN_EXE_duoguard-train"));
+            command.args(["--oversubscribe", "-n", &count, path]);
             // A container has no other user.
             command.env("OMPI_ALLOW_RUN_AS_ROOT", "1");
             command.env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-            command
+            program::with_arguments(command, places, resume)
         }
     };
-    command.arg(recipe).arg("--data").arg(data);
-    command.arg("--runs").arg(runs).args(["--threads", "1"]);
-    command.args(resume.then_some("--resume"));
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["--threads", "1"]);
     command
 }
 

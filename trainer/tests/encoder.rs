@@ -1,39 +1,27 @@
 //! A run that starts from a pretrained encoder: it trains, exports, and survives being killed.
 
+mod program;
 mod tiny_encoder;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use duoguard::{Input, Model, SessionOptions};
+
+use program::finish;
 use tiny_encoder::{RECIPE, write_data};
 
-fn trainer(folder: &Path, runs: &str, resume: bool) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_duoguard-train"));
-    command
-        .arg(folder.join("encoder.toml"))
-        .arg("--data")
-        .arg(folder)
-        .arg("--runs")
-        .arg(folder.join(runs))
-        .args(resume.then_some("--resume"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-fn finish(mut command: Command) {
-    let output = command.output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
+fn start(folder: &Path, runs: &str, resume: bool) -> Child {
+    let mut command = program::trainer(folder, "encoder.toml", runs, resume);
+    command.spawn().unwrap()
 }
 
 fn refused(folder: &Path, from: &str, to: &str) -> String {
     assert!(RECIPE.contains(from), "{from}");
     fs::write(folder.join("encoder.toml"), RECIPE.replacen(from, to, 1)).unwrap();
-    let output = trainer(folder, to, false).output().unwrap();
+    let output = start(folder, to, false).wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -42,9 +30,9 @@ fn refused(folder: &Path, from: &str, to: &str) -> String {
 fn a_killed_run_resumes_to_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     write_data(folder.path());
-    finish(trainer(folder.path(), "whole", false));
+    finish(start(folder.path(), "whole", false));
 
-    let mut child = trainer(folder.path(), "killed", false).spawn().unwrap();
+    let mut child = start(folder.path(), "killed", false);
     let metrics = folder.path().join("killed/encoder/metrics.jsonl");
     let lines = || fs::read_to_string(&metrics).map_or(0, |text| text.lines().count());
     let deadline = Instant::now() + Duration::from_secs(120);
@@ -56,7 +44,7 @@ fn a_killed_run_resumes_to_the_same_model() {
     child.wait().unwrap();
     let killed = folder.path().join("killed/encoder");
     assert!(!killed.join("bundle").exists(), "killed too late");
-    finish(trainer(folder.path(), "killed", true));
+    finish(start(folder.path(), "killed", true));
 
     let whole = folder.path().join("whole/encoder");
     for file in ["checkpoint/model.safetensors", "bundle/manifest.json"] {
@@ -85,7 +73,7 @@ fn what_is_frozen_stays_as_it_was() {
     write_data(folder.path());
     let recipe = RECIPE.replacen("steps = 30", "steps = 3", 1);
     fs::write(folder.path().join("encoder.toml"), recipe).unwrap();
-    finish(trainer(folder.path(), "runs", false));
+    finish(start(folder.path(), "runs", false));
     let [before, after] = ["base", "runs/encoder/checkpoint"].map(|run| {
         let path = folder.path().join(run).join("model.safetensors");
         fs::read(path).unwrap()
@@ -116,8 +104,8 @@ fn what_ships_lies_between_the_linear_probe_and_the_tuned_network() {
         .replacen("steps = 80", "steps = 3", 1)
         .replacen("log_sum_exp", "hierarchical", 1)
         .replacen(
-            "benign_parallel",
-            "harmless = 0.1\nwrapped = 0.2\nbenign_parallel",
+            "sampling.benign_parallel",
+            "sampling.harmless = 0.1\nsampling.wrapped = 0.2\nsampling.benign_parallel",
             1,
         )
         .replacen(
@@ -128,7 +116,7 @@ fn what_ships_lies_between_the_linear_probe_and_the_tuned_network() {
     let layer_of = |runs: &str, share: &str| {
         let recipe = recipe.replacen("ema = 0.9", &format!("ema = 0.9\nbase_share = {share}"), 1);
         fs::write(folder.path().join("encoder.toml"), recipe).unwrap();
-        finish(trainer(folder.path(), runs, false));
+        finish(start(folder.path(), runs, false));
         let run = folder.path().join(runs).join("encoder");
         assert!(run.join("probe.weights").exists());
         values(
@@ -162,7 +150,7 @@ fn the_lowest_layers_can_be_taken_alone() {
             1,
         );
     fs::write(folder.path().join("encoder.toml"), recipe).unwrap();
-    finish(trainer(folder.path(), "runs", false));
+    finish(start(folder.path(), "runs", false));
     let run = folder.path().join("runs/encoder");
     let bytes = fs::read(run.join("checkpoint/model.safetensors")).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();

@@ -1,27 +1,18 @@
 //! A game between an encoder that classifies and a language model that writes: each has a tokenizer
 //! and weights of its own, and the second sits behind an endpoint here, which answers by rule.
 
+mod program;
 mod tiny_players;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 fn play(folder: &Path, resume: bool) {
-    let output = Command::new(env!("CARGO_BIN_EXE_duoguard-train"))
-        .arg(folder.join("players.toml"))
-        .arg("--data")
-        .arg(folder)
-        .arg("--runs")
-        .arg(folder)
-        .args(["--threads", "1"])
-        .args(resume.then_some("--resume"))
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
+    let recipe = folder.join("players.toml");
+    let mut command = program::trainer_at([&recipe, folder, folder], resume);
+    program::finish(command.args(["--threads", "1"]).spawn().unwrap());
 }
 
 #[test]

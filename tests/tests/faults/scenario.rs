@@ -44,6 +44,29 @@ impl Scenario {
         }
     }
 
+    /// The first round of a run by a recipe; what comes before it is trained once, into `begun`.
+    fn round(name: &'static str, recipe: PathBuf, data: PathBuf, begun: PathBuf) -> Self {
+        let command = move |out: &Path, _| {
+            if !begun.exists() {
+                begin(&recipe, &data, &begun);
+            }
+            if fs::read_dir(out).unwrap().next().is_none() {
+                for (path, bytes) in files(&begun) {
+                    let path = out.join(path);
+                    fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    fs::write(path, bytes).unwrap();
+                }
+            }
+            train(&recipe, &data, out, true)
+        };
+        Self {
+            name,
+            command: Box::new(command),
+            resumes: true,
+            client: None,
+        }
+    }
+
     /// A server on the client's port.
     fn server(
         name: &'static str,
@@ -93,8 +116,18 @@ pub fn all(fixture: &Path) -> Vec<Scenario> {
         Scenario::server("review", answer, move |out, port| review(&run, out, port)),
         Scenario::training("training", fixture.join("training.toml"), demo.clone()),
         Scenario::training("encoder", encoder.join("encoder.toml"), encoder),
-        Scenario::training("game", fixture.join("game.toml"), demo),
-        Scenario::training("players", players.join("players.toml"), players),
+        Scenario::round(
+            "game",
+            fixture.join("game.toml"),
+            demo,
+            fixture.join("begun/game"),
+        ),
+        Scenario::round(
+            "players",
+            players.join("players.toml"),
+            players,
+            fixture.join("begun/players"),
+        ),
     ]
 }
 
@@ -179,6 +212,22 @@ fn train(recipe: &Path, data: &Path, out: &Path, resume: bool) -> Command {
     command
 }
 
+/// Trains into `out` what comes before the first round.
+fn begin(recipe: &Path, data: &Path, out: &Path) {
+    finish(train(recipe, data, out, false));
+    for run in fs::read_dir(out).unwrap() {
+        let run = run.unwrap().path();
+        fs::remove_dir_all(run.join("round-1")).unwrap();
+        fs::remove_file(run.join("report.html")).unwrap();
+    }
+}
+
+fn finish(mut command: Command) {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+}
+
 /// The benchmarks with a text or two each, in English.
 fn write_benchmarks(folder: &Path) {
     let folder = folder.join("eval_data_En");
@@ -244,16 +293,24 @@ pub fn prepare(fixture: &Path) {
     write_round(&fixture.join("run"));
     recipes::write(fixture, &tiny_players::endpoint());
     let (recipe, data) = (fixture.join("training.toml"), root().join("recipes"));
-    let status = train(&recipe, &data, &fixture.join("runs"), false)
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&status.stderr);
-    assert!(status.status.success(), "{stderr}");
+    finish(train(&recipe, &data, &fixture.join("runs"), false));
 }
 
 /// Every file under a folder by its path. Of `metrics.jsonl`, which holds times, only how many
 /// lines there are.
 pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = files(folder);
+    for (path, bytes) in &mut files {
+        if path.ends_with("metrics.jsonl") {
+            let lines = bytes.split(|b| *b == b'\n').count();
+            *bytes = format!("{lines} lines").into_bytes();
+        }
+    }
+    files
+}
+
+/// Every file under a folder by its path.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -264,12 +321,7 @@ pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
                 continue;
             }
             let bytes = fs::read(&path).unwrap();
-            let name = path.strip_prefix(folder).unwrap().to_owned();
-            let bytes = match path.ends_with("metrics.jsonl") {
-                true => format!("{:?} lines", bytes.split(|b| *b == b'\n').count()).into_bytes(),
-                false => bytes,
-            };
-            files.insert(name, bytes);
+            files.insert(path.strip_prefix(folder).unwrap().to_owned(), bytes);
         }
     }
     files

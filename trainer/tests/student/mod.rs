@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use duoguard::{Model, SessionOptions};
 
-use crate::tiny::{RECIPE, contents, finish, lines, write_data};
+use crate::program::{finish, trainer};
+use crate::tiny::{RECIPE, contents, lines, write_data};
 
 /// The student of the tiny recipe's model: of fewer steps, without the linear teacher, and with a
 /// language head. It learns the teacher's state too, and its rows are rounded.
@@ -41,20 +41,6 @@ buried = 0.2
 pairs = 0.2
 embeddings = "base"
 "#
-}
-
-fn trainer(folder: &Path, recipe: &str, runs: &str, resume: bool) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_duoguard-train"));
-    command
-        .arg(folder.join(recipe))
-        .arg("--data")
-        .arg(folder)
-        .arg("--runs")
-        .arg(folder.join(runs))
-        .args(resume.then_some("--resume"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
 }
 
 fn copy(from: &Path, to: &Path) {

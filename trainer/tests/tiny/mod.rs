@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output};
 
 use duoguard_trainer::StepMetrics;
 
 /// Two stages of a small network.
-pub const RECIPE: &str = r#"
+pub const RECIPE: &str = concat!(
+    r#"
 name = "tiny"
 seed = 7
 [data]
@@ -41,34 +41,20 @@ weight_decay = 0.01
 max_gradient_norm = 1.0
 negatives = 64
 checkpoint_every = 3
-[classifier]
+"#,
+    include_str!("classifier.toml"),
+    r#"
 steps = 24
-batch_tokens = 256
-window_tokens = 32
-overlap_tokens = 8
-learning_rate = 3e-3
-warmup = 0.1
-weight_decay = 0.01
-max_gradient_norm = 1.0
 accumulation = 2
-loss = "log_sum_exp"
-token_dropout = 0.0
-label_smoothing = 0.02
-checkpoint_every = 5
-ema = 0.9
-[classifier.sampling]
-language_power = 0.5
-source_power = 0.5
-balance_labels = true
-source_cap = 0
-code_switch = 0.3
-benign_parallel = 0.1
+sampling.code_switch = 0.3
+sampling.benign_parallel = 0.1
 [classifier.teacher]
 share = 0.5
 folds = 2
 texts = 500
 learning_rate = 0.2
-"#;
+"#
+);
 
 /// Mild made-up texts: rude remarks on one side, kitchen talk on the other.
 pub fn write_data(folder: &Path) {
@@ -133,17 +119,6 @@ pub fn write_data(folder: &Path) {
     let sources = "[made_up]\nlicence = \"CC0-1.0\"\n";
     fs::write(folder.join("sources.toml"), sources).unwrap();
     fs::write(folder.join("tiny.toml"), RECIPE).unwrap();
-}
-
-/// The output of a program that must not fail.
-pub fn finish(child: Child) -> Output {
-    let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
 }
 
 /// (stage, step, loss, gradient norm, validation) of every step; times differ between runs.

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 /// All stages of an encoder of two layers but the linear probe.
-pub const RECIPE: &str = r#"
+pub const RECIPE: &str = concat!(
+    r#"
 name = "encoder"
 seed = 7
 [data]
@@ -23,21 +24,13 @@ frozen_layers = 1
 layer_decay = 0.9
 classifier_rate = 5.0
 dropout = 0.1
-[classifier]
+"#,
+    include_str!("../tiny/classifier.toml"),
+    r#"
 steps = 30
-batch_tokens = 256
-window_tokens = 32
-overlap_tokens = 8
-learning_rate = 3e-3
-warmup = 0.1
-weight_decay = 0.01
-max_gradient_norm = 1.0
 accumulation = 2
-loss = "log_sum_exp"
-token_dropout = 0.0
-label_smoothing = 0.02
-checkpoint_every = 5
-ema = 0.9
+sampling.code_switch = 0.0
+sampling.benign_parallel = 0.1
 [classifier.language_head]
 languages = ["de", "en"]
 weight = 0.5
@@ -46,14 +39,8 @@ crops = 0.2
 steps = 80
 learning_rate = 3e-2
 crops = 0.5
-[classifier.sampling]
-language_power = 0.5
-source_power = 0.5
-balance_labels = true
-source_cap = 0
-code_switch = 0.0
-benign_parallel = 0.1
-"#;
+"#
+);
 
 /// Words of the tiny tokenizer: digits tell what is harmful, and letters the language.
 pub fn write_data(folder: &Path) {

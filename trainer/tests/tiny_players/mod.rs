@@ -8,7 +8,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-const RECIPE: &str = r#"
+const RECIPE: &str = concat!(
+    r#"
 name = "players"
 seed = 7
 [data]
@@ -27,32 +28,17 @@ layer_decay = 0.9
 classifier_rate = 5.0
 dropout = 0.1
 round_weights = true
-[classifier]
+"#,
+    include_str!("../tiny/classifier.toml"),
+    r#"
 steps = 10
-batch_tokens = 256
-window_tokens = 32
-overlap_tokens = 8
-learning_rate = 3e-3
-warmup = 0.1
-weight_decay = 0.01
-max_gradient_norm = 1.0
 accumulation = 1
-loss = "log_sum_exp"
-token_dropout = 0.0
-label_smoothing = 0.02
-checkpoint_every = 5
-ema = 0.9
+sampling.code_switch = 0.0
+sampling.benign_parallel = 0.0
 base_share = 0.2
 [classifier.linear_probe]
 steps = 5
 learning_rate = 3e-2
-[classifier.sampling]
-language_power = 0.5
-source_power = 0.5
-balance_labels = true
-source_cap = 0
-code_switch = 0.0
-benign_parallel = 0.0
 [game]
 rounds = 2
 seeds = 12
@@ -98,7 +84,8 @@ warmup = 0.1
 weight_decay = 0.0
 max_gradient_norm = 1.0
 checkpoint_every = 5
-"#;
+"#
+);
 
 /// Writes the recipe, `players.toml`, with the endpoint at `url`, and questions about bread,
 /// harmful and harmless.
