@@ -38,7 +38,7 @@ async fn moderations_are_in_the_shape_of_openai() {
     assert_eq!(scores["violence/graphic"], 0.0);
     assert_eq!(found["categories"]["harassment"], false);
     assert_eq!(found["duoguard"]["span"], json!([0, UNSAFE.len()]));
-    assert_eq!(found["duoguard"]["language"], "und");
+    assert_eq!(found["duoguard"]["language"], "en");
     server.stop().await;
 }
 
