@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fs;
 use std::num::NonZeroUsize;
 
-use duoguard::{Graph, TokenBatch};
+use duoguard::{Graph, Model, TokenBatch};
 use duoguard_tests::mini;
 
 /// The system's allocator, which counts what each thread asks for.
@@ -47,16 +47,19 @@ fn a_batch_allocates_nothing_when_an_earlier_one_was_as_large() {
     let read = |name: &str| fs::read(mini().join(name)).unwrap();
     let graph = Graph::new(&read("model.onnx"), &read("weights.data")).unwrap();
     let mut engine = graph.open_engine("native", NonZeroUsize::MIN).unwrap();
+    let model = Model::open(mini()).unwrap();
+    let manifest = model.manifest();
+    let outputs = manifest.categories.len() + manifest.languages.len();
+    let mut logits = vec![0.0; 4 * outputs];
     let ids: Vec<u32> = (0..256).map(|id| id * 61 % 16_000).collect();
     let mut run = |rows: usize, tokens: usize| {
-        let mut logits = [0.0; 4 * 12];
         let batch = TokenBatch {
             ids: &ids[..rows * tokens],
             rows,
             tokens,
         };
         let before = ALLOCATIONS.with(Cell::get);
-        engine.run(&batch, &mut logits[..rows * 12]).unwrap();
+        engine.run(&batch, &mut logits[..rows * outputs]).unwrap();
         ALLOCATIONS.with(Cell::get) - before
     };
     assert!(run(4, 64) > 0, "nothing is counted");

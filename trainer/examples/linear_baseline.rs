@@ -1,7 +1,7 @@
 //! The linear teacher of a recipe, judged by itself: the baseline that a network has to beat.
 //!
-//! `cargo run --release -p duoguard-trainer --example linear_baseline -- recipes/mini-linear.toml --data
-//! DIR [--benchmarks DIR [--json FILE]]`
+//! `cargo run --release -p duoguard-trainer --example linear_baseline --
+//! recipes/mini-linear.toml --data DIR [--benchmarks DIR [--json FILE]]`
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -18,7 +18,7 @@ def test_a_verdict_is_read_by_its_fields(guard):
     assert verdict.flagged and verdict.category == "hate"
     assert list(verdict.scores) == guard.categories
     assert verdict.score == max(verdict.scores.values())
-    assert repr(verdict).startswith("<Verdict unsafe: hate 0.9")
+    assert repr(verdict).startswith("<Verdict unsafe: hate 0.")
     assert json.loads(json.dumps(verdict.to_dict()))["span"]["end"] == len(UNSAFE)
     with pytest.raises(TypeError, match="look at .flagged"):
         bool(verdict)

@@ -40,7 +40,7 @@ pub(super) fn edits(text: &str, is_right_to_left: bool) -> Edits {
     let mut editor = Editor::new(text);
     // What stands before: the last character that is not invisible, and the last one at all.
     let mut before = Neighbours::default();
-    let mut has_selector_noise = None;
+    let (mut has_selector_noise, mut has_direction_noise) = (None, None);
     // Where what was looked at ends. After it come plain characters, if any.
     let mut end = 0;
     each_odd(text, |at, c, class| {
@@ -56,10 +56,6 @@ pub(super) fn edits(text: &str, is_right_to_left: bool) -> Edits {
             return;
         }
         let rest = &text[end..];
-        if before.last == before.shown {
-            // The first of a run: what shows after it is the same for all of the run.
-            before.next = rest.chars().map(class::of).find(|c| !c.is(INVISIBLE));
-        }
         if OVERRIDES.contains(&c) && !is_right_to_left {
             let (length, with) = overridden(c, rest);
             end += length;
@@ -67,9 +63,12 @@ pub(super) fn edits(text: &str, is_right_to_left: bool) -> Edits {
             return;
         }
         let flag = flag_tags(before.last, c, rest);
-        let is_noise = class.is(VARIATION)
+        let selects_nothing = class.is(VARIATION)
             && !matches!(c, TEXT_STYLE | EMOJI_STYLE)
             && *has_selector_noise.get_or_insert_with(|| selects_everywhere(text));
+        let directs_nothing = class.is(BIDI_CONTROL)
+            && *has_direction_noise.get_or_insert_with(|| splits_words(text));
+        let is_noise = selects_nothing || directs_nothing;
         if flag > 0 {
             end = at + flag;
         } else if is_noise || !is_needed(c, class, before, rest, is_right_to_left) {
@@ -99,18 +98,12 @@ pub(crate) fn messages(text: &str, seen: u32) -> Vec<(Range<usize>, String, Chan
 struct Neighbours {
     shown: Option<char>,
     last: Option<char>,
-    /// The first that shows something after a run of what shows nothing.
-    next: Option<Class>,
 }
 
 impl Neighbours {
     /// After a character that shows something.
     fn of(shown: Option<char>) -> Self {
-        Self {
-            shown,
-            last: shown,
-            next: None,
-        }
+        Self { shown, last: shown }
     }
 }
 
@@ -140,6 +133,27 @@ fn selects_everywhere(text: &str) -> bool {
     selectors >= MIN_HIDDEN && selectors * MIN_PER_SELECTOR > others
 }
 
+/// Whether a bidirectional control stands between two letters that run the same way, where there is
+/// nothing to direct: then none of a text's is there for that.
+fn splits_words(text: &str) -> bool {
+    let (mut before, mut is_split) = (None::<Class>, false);
+    for c in text.chars() {
+        let class = class::of(c);
+        if class.is(INVISIBLE) {
+            is_split |= class.is(BIDI_CONTROL);
+            continue;
+        }
+        let joins = before.is_some_and(|before| {
+            before.is(LETTER) && before.is(RIGHT_TO_LEFT) == class.is(RIGHT_TO_LEFT)
+        });
+        if is_split && joins && class.is(LETTER) {
+            return true;
+        }
+        (before, is_split) = (Some(class), false);
+    }
+    false
+}
+
 /// Whether writing needs an invisible character where it stands.
 fn is_needed(
     c: char,
@@ -158,12 +172,7 @@ fn is_needed(
         last.is(INVISIBLE) && last.is(BIDI_CONTROL) == class.is(BIDI_CONTROL)
     });
     if class.is(BIDI_CONTROL) {
-        // Between two letters that run the same way there is nothing to direct.
-        let splits_word = is_shown(LETTER)
-            && before.next.is_some_and(|next| {
-                next.is(LETTER) && next.is(RIGHT_TO_LEFT) == is_shown(RIGHT_TO_LEFT)
-            });
-        return is_right_to_left && !splits_word;
+        return is_right_to_left;
     }
     // Fillers and selectors of a script, beside its letters: Hangul, Khmer, Mongolian.
     let own = class.script;
@@ -333,6 +342,7 @@ mod tests {
             ("ki\u{3164}wi", "kiwi"),
             ("خبز b\u{200f}ake", "خبز bake"),
             ("خ\u{200e}ب\u{2067}\u{2069}ز", "خبز"),
+            ("خ\u{200e}ب\u{200e}ز\u{200e} خ\u{200e}", "خبز خ"),
             ("🙂\u{fe0f}\u{fe01}\u{fe02}", "🙂\u{fe0f}"),
             ("1\u{fe00}2!\u{fe01}", "12!"),
             (

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::rows::{Corpus, SeedRow};
 use crate::error::TrainError;
-use crate::game::judge::{JudgeRequest, Rating, agrees, rating_of_probability};
+use crate::game::judge::{
+    HELD_OUT, JudgeRequest, Labelled, Rating, Voter, agrees, rating_of_probability,
+};
 use crate::game::reviewed::{Review, Verdict};
 use crate::recipe::CalibrationRecipe;
 
@@ -22,8 +24,6 @@ pub(crate) const JUDGE_FILE: &str = "judge.json";
 const PRIOR_ROWS: f64 = 10.0;
 /// Ratings are 1 to 5.
 const RATINGS: usize = 5;
-/// The kind of rows that are no proposals.
-const HELD_OUT: &str = "held-out row";
 
 /// What a judge's ratings mean in each language, and how good they are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,20 +41,6 @@ pub(crate) struct Calibration {
     pub voters: Vec<Voter>,
 }
 
-/// How good one of a judge's voters is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Voter {
-    /// `fold 0` and so on, `generator`, or `all`.
-    pub name: String,
-    /// Language tag.
-    pub language: String,
-    /// Rows held out on which it votes.
-    pub rows: usize,
-    /// Its AUROC there, in [0, 1]; absent where the rows have one label.
-    pub auroc: Option<f64>,
-}
-
 /// How good a judge is on the rows of one kind and language.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,28 +55,6 @@ pub(crate) struct Quality {
     pub precision: [Option<f64>; 2],
     /// Of the safe and unsafe texts, how many are rated so; absent where there is none.
     pub recall: [Option<f64>; 2],
-}
-
-/// A labelled text that the judge has not seen.
-pub(crate) struct Labelled<'a> {
-    request: JudgeRequest<'a>,
-    kind: &'a str,
-    /// Its label.
-    pub is_unsafe: bool,
-    /// Whether it calibrates; the others measure.
-    pub calibrates: bool,
-}
-
-impl<'a> Labelled<'a> {
-    /// What the judge is asked.
-    pub(crate) fn request(&self) -> JudgeRequest<'a> {
-        self.request
-    }
-
-    /// Whether it is a row of the data, and no proposal that people reviewed.
-    pub(crate) fn is_held_out(&self) -> bool {
-        self.kind == HELD_OUT
-    }
 }
 
 /// The rows that a judge is calibrated and measured on: of each language as many as the recipe
@@ -310,7 +274,7 @@ mod tests {
         let ratings: Vec<Rating> = labelled
             .iter()
             .enumerate()
-            .map(|(index, row)| match row.request().language {
+            .map(|(index, row)| match row.request.language {
                 "de" => Rating::Unsafety(1 + u8::from(row.is_unsafe)),
                 _ => Rating::Unsafety(1 + (index / 2 % 2) as u8),
             })

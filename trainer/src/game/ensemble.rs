@@ -17,8 +17,7 @@ use crate::data::rows::Corpus;
 use crate::data::tokenizer::Tokenizer;
 use crate::distributed::ProcessGroup;
 use crate::error::TrainError;
-use crate::game::calibration::{Labelled, Voter};
-use crate::game::judge::{Judge, JudgeRequest, Rating, rating_of_probability};
+use crate::game::judge::{Judge, JudgeRequest, Labelled, Rating, Voter, rating_of_probability};
 use crate::game::prompt::PromptFormat;
 use crate::game::reading::{Reading, log_odds, probability};
 use crate::game::reference_judge::{ReferenceJudge, TEXTS_AT_ONCE};
@@ -217,7 +216,7 @@ impl<N: RoundClassifier> Judge for EnsembleJudge<'_, N> {
         rows: &[Labelled<'_>],
         askers: Askers<'_>,
     ) -> Result<Vec<Voter>, TrainError> {
-        let requests: Vec<JudgeRequest<'_>> = rows.iter().map(Labelled::request).collect();
+        let requests: Vec<JudgeRequest<'_>> = rows.iter().map(|row| row.request).collect();
         let votes = askers.ask(&requests, TEXTS_AT_ONCE, |requests| self.votes(requests))?;
         let mut calibrating: BTreeMap<&str, Vec<(&Votes, bool)>> = BTreeMap::new();
         let mut measuring: BTreeMap<&str, Vec<(&Votes, bool)>> = BTreeMap::new();
@@ -227,7 +226,7 @@ impl<N: RoundClassifier> Judge for EnsembleJudge<'_, N> {
                 (false, true) => &mut measuring,
                 (false, false) => continue,
             };
-            let language = row.request().language;
+            let language = row.request.language;
             of.entry(language).or_default().push((votes, row.is_unsafe));
         }
         let all: Vec<(&Votes, bool)> = calibrating.values().flatten().copied().collect();

@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::lexicon::Lexicon;
 use crate::error::TrainError;
-use crate::game::calibration::{Labelled, Voter};
 use crate::game::shared::Askers;
 use crate::model::teacher::Teacher;
+
+/// The kind of labelled texts that are rows of the data.
+pub(crate) const HELD_OUT: &str = "held-out row";
 
 /// A proposal to be rated.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,39 @@ pub(crate) enum Rating {
     Unrelated,
     /// The judge answered, and not with a rating. Such a proposal is dropped and counted.
     Unparseable,
+}
+
+/// A labelled text that the judge has not seen.
+pub(crate) struct Labelled<'a> {
+    /// What the judge is asked.
+    pub request: JudgeRequest<'a>,
+    /// What kind of row or proposal it is.
+    pub kind: &'a str,
+    /// Its label.
+    pub is_unsafe: bool,
+    /// Whether it calibrates; the others measure.
+    pub calibrates: bool,
+}
+
+impl Labelled<'_> {
+    /// Whether it is a row of the data, and no proposal that people reviewed.
+    pub(crate) fn is_held_out(&self) -> bool {
+        self.kind == HELD_OUT
+    }
+}
+
+/// How good one of a judge's voters is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Voter {
+    /// `fold 0` and so on, `generator`, or `all`.
+    pub name: String,
+    /// Language tag.
+    pub language: String,
+    /// Rows held out on which it votes.
+    pub rows: usize,
+    /// Its AUROC there, in [0, 1]; absent where the rows have one label.
+    pub auroc: Option<f64>,
 }
 
 /// Rates proposals.

@@ -14,7 +14,7 @@ use crate::export::export_classifier;
 use crate::files::{json_lines, write_atomically, write_json};
 use crate::game::answer::text_of;
 use crate::game::budget::Budget;
-use crate::game::calibration::{Calibration, JUDGE_FILE, Labelled, labelled_rows};
+use crate::game::calibration::{Calibration, JUDGE_FILE, labelled_rows};
 use crate::game::drafts::write_drafts;
 use crate::game::filters::Filters;
 use crate::game::growth::{SYNTHETIC, apply_reviews, joining, replayed, row_of};
@@ -306,7 +306,7 @@ impl<N: RoundClassifier> Round<'_, N> {
         let languages = &recipe.languages;
         let rows = labelled_rows(&setup.validation, &reviews, languages, excluded, wanted);
         let voters = judge.study(&rows, self.askers(self.game.judge.is_local()))?;
-        let requests: Vec<JudgeRequest<'_>> = rows.iter().map(Labelled::request).collect();
+        let requests: Vec<JudgeRequest<'_>> = rows.iter().map(|row| row.request).collect();
         let ratings = self.rate(judge, &requests)?;
         let calibration = Calibration {
             voters,
