@@ -47,13 +47,17 @@ fn recipes() {
             ["recipe.toml:", "model.kv_heads"],
         ),
         (
-            "name = \"mini\"",
+            "name = \"mini-linear\"",
             "name = \"../mini\"",
-            ["recipe.toml:2", "name"],
+            ["recipe.toml:4", "name"],
         ),
-        ("seed = 42", "seed = ", ["recipe.toml:3", ""]),
+        ("seed = 42", "seed = ", ["recipe.toml:5", ""]),
     ] {
-        refused(|recipe| recipe.replacen(from, to, 1), ROW, &mentions);
+        let change = |recipe: &str| {
+            assert!(recipe.contains(from), "{from}");
+            recipe.replacen(from, to, 1)
+        };
+        refused(change, ROW, &mentions);
     }
 }
 
