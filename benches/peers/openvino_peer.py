@@ -11,10 +11,8 @@ go by turns. Prints medians, spread and ratios, and appends them to `benches/rec
 
 import json
 import pathlib
-import statistics
 import sys
 import tempfile
-import time
 import tomllib
 
 import nncf
@@ -24,15 +22,15 @@ import openvino
 from tokenizers import Tokenizer
 
 import floats
+import turns
+from turns import FIRST
 
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "examples/python"), str(ROOT / "scripts")]
 import duoguard  # noqa: E402
 import record  # noqa: E402
 
-ROUNDS = 40
 TOKENS = [16, 64, 128, 256]
-FIRST = "duoguard native"
 # How far logits may be from ONNX Runtime's, whose activations are rounded too. Static int8 rounds
 # outliers with the rest: base's logits move by up to 4.2 so.
 TOLERANCES = {"openvino default": 0.5, "openvino int8": 8}
@@ -103,21 +101,7 @@ def measure(bundle, software):
         checks = {FIRST: session.check}
         for name, run in networks.items():
             checks[name] = lambda text, run=run: 1 / (1 + numpy.exp(-run(bundle.ids(text))))
-        times = {name: [] for name in checks}
-        for _ in range(ROUNDS + 3):
-            for name, check in checks.items():
-                started = time.perf_counter()
-                check(cut)
-                times[name].append((time.perf_counter() - started) * 1e3)
-        first = statistics.median(times[FIRST][3:])
-        for name, of in times.items():
-            low, *_, high = statistics.quantiles(of[3:], n=10)
-            median = statistics.median(of[3:])
-            print(f"{count:4} tokens  {name:22} {median:9.3f} [{low:.3f}, {high:.3f}]  {median / first:6.2f} times {FIRST}")
-            rows.append(dict(
-                model=bundle.folder.name, peer=name, version=software[name], tokens=count, p50_ms=f"{median:.4f}",
-                p10_ms=f"{low:.4f}", p90_ms=f"{high:.4f}", times_first=f"{median / first:.3f}",
-            ))
+        rows += turns.rows(checks, cut, bundle.folder.name, count, software)
     return rows
 
 

@@ -11,10 +11,8 @@ compared. Rounds go by turns, so that other work on the machine slows everybody.
 """
 
 import pathlib
-import statistics
 import sys
 import tempfile
-import time
 import tomllib
 
 import numpy
@@ -24,16 +22,16 @@ import transformers
 from tokenizers import Tokenizer
 
 import llama
+import turns
 from network import Network
+from turns import ROUNDS
 
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "examples/python"), str(ROOT / "scripts")]
 import duoguard  # noqa: E402
 import record  # noqa: E402
 
-ROUNDS = 40
 TOKENS = [16, 64, 128, 256]
-FIRST = "duoguard native"
 REFERENCE = "transformers fp32"
 # How far logits may be from the reference's. What differs is what is rounded: all, weights,
 # weights and activations, activations by tensor.
@@ -134,21 +132,7 @@ def main():
     print(f"{bundle.name}, one thread; median of {ROUNDS} [10th, 90th percentile], ms")
     software, rows = versions(), []
     for count, cut in zip(TOKENS, cuts):
-        times = {name: [] for name in checks}
-        for _ in range(ROUNDS + 3):
-            for name, check in checks.items():
-                started = time.perf_counter()
-                check(cut)
-                times[name].append((time.perf_counter() - started) * 1e3)
-        medians = {name: statistics.median(of[3:]) for name, of in times.items()}
-        for name, of in times.items():
-            low, *_, high = statistics.quantiles(of[3:], n=10)
-            times_first = medians[name] / medians[FIRST]
-            print(f"{count:4} tokens  {name:22} {medians[name]:9.3f} [{low:.3f}, {high:.3f}]  {times_first:6.2f} times {FIRST}")
-            rows.append(dict(
-                model=bundle.name, peer=name, version=software[name], tokens=count, p50_ms=f"{medians[name]:.4f}",
-                p10_ms=f"{low:.4f}", p90_ms=f"{high:.4f}", times_first=f"{times_first:.3f}",
-            ))
+        rows += turns.rows(checks, cut, bundle.name, count, software)
     record.append("peers", rows)
 
 
