@@ -116,48 +116,23 @@ impl Lexicon {
     /// The share of `text`'s words that translate some word of the English `seed`, or are
     /// translated by one, or stand in it as they are; 0 for no words.
     pub(crate) fn agreement(&self, seed: &str, text: &str, language: &str) -> f64 {
-        let seed = words(seed);
-        let seed: HashSet<&str> = seed.iter().map(String::as_str).collect();
         let dictionary = self.dictionaries.get(language);
-        let expected: HashSet<&str> = dictionary
-            .iter()
-            .flat_map(|d| seed.iter().filter_map(|word| d.from_english.get(*word)))
-            .flatten()
-            .map(|(word, _)| word.as_str())
-            .collect();
-        let text = words(text);
-        let is_found = |word: &str| {
-            let english = dictionary.and_then(|d| d.to_english.get(word));
-            seed.contains(word)
-                || expected.contains(word)
-                || english.is_some_and(|e| e.iter().any(|(word, _)| seed.contains(word.as_str())))
-        };
-        let found = text.iter().filter(|word| is_found(word)).count();
-        found as f64 / text.len().max(1) as f64
+        share_that_stand(
+            &words(text),
+            &words(seed),
+            dictionary.map(|d| [&d.to_english, &d.from_english]),
+        )
     }
 
     /// The share of the English `seed`'s words that stand in `text`, translated or as they are; 0
     /// for no words.
     pub(crate) fn coverage(&self, seed: &str, text: &str, language: &str) -> f64 {
-        let text = words(text);
-        let text: HashSet<&str> = text.iter().map(String::as_str).collect();
         let dictionary = self.dictionaries.get(language);
-        let expressed: HashSet<&str> = dictionary
-            .iter()
-            .flat_map(|d| text.iter().filter_map(|word| d.to_english.get(*word)))
-            .flatten()
-            .map(|(word, _)| word.as_str())
-            .collect();
-        let seed = words(seed);
-        let is_found = |word: &str| {
-            let translations = dictionary.and_then(|d| d.from_english.get(word));
-            text.contains(word)
-                || expressed.contains(word)
-                || translations
-                    .is_some_and(|t| t.iter().any(|(word, _)| text.contains(word.as_str())))
-        };
-        let found = seed.iter().filter(|word| is_found(word)).count();
-        found as f64 / seed.len().max(1) as f64
+        share_that_stand(
+            &words(seed),
+            &words(text),
+            dictionary.map(|d| [&d.from_english, &d.to_english]),
+        )
     }
 
     /// Writes the lexicon as JSON, atomically.
@@ -208,6 +183,28 @@ fn replace_words<'a>(text: &str, mut translate: impl FnMut(&str) -> Option<&'a s
         rest = &rest[end..];
     }
     result + rest
+}
+
+/// The share of `these` words that stand among `others`: as they are, by a translation of theirs,
+/// or as a translation of one of those; 0 for no words. Of the dictionaries the first translates
+/// these, the second the others.
+fn share_that_stand(these: &[String], others: &[String], dictionaries: Option<[&Words; 2]>) -> f64 {
+    let others: HashSet<&str> = others.iter().map(String::as_str).collect();
+    let expected: HashSet<&str> = dictionaries
+        .iter()
+        .flat_map(|[_, back]| others.iter().filter_map(|word| back.get(*word)))
+        .flatten()
+        .map(|(word, _)| word.as_str())
+        .collect();
+    let is_found = |word: &str| {
+        let translations = dictionaries.and_then(|[there, _]| there.get(word));
+        others.contains(word)
+            || expected.contains(word)
+            || translations
+                .is_some_and(|t| t.iter().any(|(word, _)| others.contains(word.as_str())))
+    };
+    let found = these.iter().filter(|word| is_found(word)).count();
+    found as f64 / these.len().max(1) as f64
 }
 
 fn best<'a>(words: &'a Words, word: &str) -> Option<&'a str> {
