@@ -8,16 +8,34 @@ use crate::options::CheckOptions;
 use crate::policy::flagged_category;
 use crate::reading::{Reading, identify};
 use crate::tally::{Score, Tally, Window};
-use crate::text::language::UNDETERMINED;
+use crate::text::language::{self, Guess, UNDETERMINED};
 use crate::text::window::LastWindow;
 use crate::verdict::{MAX_CHANGES, Verdict, ViewKind};
+
+/// How a text is read.
+#[derive(Clone, Copy)]
+pub(crate) struct How<'a> {
+    pub(crate) last: LastWindow,
+    pub(crate) edges: Edges,
+    /// What language a text looks like.
+    pub(crate) guess: &'a dyn Fn(&str) -> Option<Guess>,
+}
+
+impl How<'_> {
+    /// A text that is there as a whole.
+    pub(crate) const WHOLE: How<'static> = How {
+        last: LastWindow::Full,
+        edges: Edges::Trimmed,
+        guess: &language::guess,
+    };
+}
 
 /// Draws the verdict on an input.
 pub(crate) fn check(
     model: &Model,
     input: &Input<'_>,
     options: &CheckOptions,
-    how: (LastWindow, Edges),
+    how: How<'_>,
     score: &mut Score<'_>,
 ) -> Result<Verdict> {
     let check = Check::new(model, input, options, how)?;
@@ -38,6 +56,7 @@ pub(crate) struct Check<'a> {
     /// One for each category; of no language in particular where it is not known yet.
     thresholds: Vec<f32>,
     tally: Tally<'a>,
+    guess: &'a dyn Fn(&str) -> Option<Guess>,
     _text: TextGuard<'a>,
 }
 
@@ -47,8 +66,9 @@ impl<'a> Check<'a> {
         model: &'a Model,
         input: &Input<'a>,
         options: &'a CheckOptions,
-        (last, edges): (LastWindow, Edges),
+        how: How<'a>,
     ) -> Result<Self> {
+        let How { last, edges, guess } = how;
         // Edges are kept in the looks at a stream.
         let text_guard = model.keeps_text(edges == Edges::Kept);
         let (categories, policy) = (model.categories(), &model.manifest().policy);
@@ -66,7 +86,7 @@ impl<'a> Check<'a> {
             .collect();
         let has_head = !model.manifest().languages.is_empty();
         let language = match stated {
-            None if !has_head => Some(identify(&readings).to_owned()),
+            None if !has_head => Some(identify(&readings, guess).to_owned()),
             stated => stated,
         };
         // Options that do not fit are refused before anything is computed.
@@ -84,6 +104,7 @@ impl<'a> Check<'a> {
             language,
             thresholds,
             tally,
+            guess,
             _text: text_guard,
         })
     }
@@ -103,13 +124,14 @@ impl<'a> Check<'a> {
             language,
             thresholds,
             tally,
+            guess,
             _text,
         } = self;
         let (categories, policy) = (model.categories(), &model.manifest().policy);
         let (language, thresholds) = match language {
             Some(language) => (language, thresholds),
             None => {
-                let language = tally.language(&readings, &rows);
+                let language = tally.language(&readings, &rows, guess);
                 let thresholds = policy.thresholds_with(categories, &language, options)?;
                 (language, thresholds)
             }

@@ -1,6 +1,6 @@
 //! What a model's language head says: logits that follow those of the categories.
 
-use crate::text::language::{self, UNDETERMINED};
+use crate::text::language::UNDETERMINED;
 use crate::verdict::ViewKind;
 
 /// The least probability of a language that is trusted.
@@ -34,12 +34,12 @@ impl<'a> LanguageHead<'a> {
         }
     }
 
-    /// A view comes next; what a text reads without disguises follows the text itself.
-    pub(crate) fn next_view(&mut self, kind: ViewKind, text: &str) {
+    /// A view comes next; what a text reads without disguises follows the text itself. `certain` is
+    /// its language, if it can hardly be in another.
+    pub(crate) fn next_view(&mut self, kind: ViewKind, text: &str, certain: Option<&'static str>) {
         if self.languages.is_empty() {
             return;
         }
-        let certain = language::certain(text);
         let sums = Sums {
             probabilities: vec![0.0; self.languages.len()],
             tokens: 0.0,
@@ -90,12 +90,13 @@ impl<'a> LanguageHead<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::language::{certain, guess};
 
     fn language(views: &[(ViewKind, &str, &[f32])]) -> String {
         let languages = ["de", "en", "fr"].map(str::to_owned);
         let mut head = LanguageHead::new(&languages);
         for (kind, text, logits) in views {
-            head.next_view(*kind, text);
+            head.next_view(*kind, text, certain(guess(text)));
             for window in logits.chunks(3) {
                 head.add(window, 5);
             }

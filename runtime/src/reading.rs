@@ -2,7 +2,7 @@
 
 use crate::input::Joined;
 use crate::model::Model;
-use crate::text::language;
+use crate::text::language::{Guess, UNDETERMINED};
 use crate::text::normalize::{Views, views};
 use crate::text::view::View;
 use crate::verdict::{Change, ViewKind};
@@ -44,7 +44,10 @@ impl<'a> Reading<'a> {
 
 /// The language of the text as it reads without disguises or of the texts that it holds, whichever
 /// is surer: what is encoded looks like some language too.
-pub(crate) fn identify(readings: &[Reading<'_>]) -> &'static str {
+pub(crate) fn identify(
+    readings: &[Reading<'_>],
+    guess: &dyn Fn(&str) -> Option<Guess>,
+) -> &'static str {
     let plain = readings
         .iter()
         .map(|reading| match &reading.views.normalized {
@@ -54,7 +57,7 @@ pub(crate) fn identify(readings: &[Reading<'_>]) -> &'static str {
     let decoded = readings
         .iter()
         .flat_map(|reading| reading.views.decoded.iter().map(View::text));
-    let guesses = plain.chain(decoded).filter_map(language::guess);
+    let guesses = plain.chain(decoded).filter_map(guess);
     let surest = guesses.reduce(|best, next| if next.1 > best.1 { next } else { best });
-    surest.map_or(language::UNDETERMINED, |(tag, _)| tag)
+    surest.map_or(UNDETERMINED, |(tag, _)| tag)
 }

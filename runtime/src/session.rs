@@ -4,20 +4,16 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::check::Check;
+use crate::check::{Check, How};
 use crate::clock::Instant;
 use crate::engine::{self, Engine, EngineChoice, KeyValues, StreamEngine, TokenBatch};
 use crate::error::{Error, ErrorKind, Result};
-use crate::input::{Edges, Input};
+use crate::input::Input;
 use crate::model::Model;
 use crate::options::CheckOptions;
 use crate::tally::Window;
 use crate::text::tokenize;
-use crate::text::window::LastWindow;
 use crate::verdict::Verdict;
-
-/// How a text that is there as a whole is checked.
-const WHOLE: (LastWindow, Edges) = (LastWindow::Full, Edges::Trimmed);
 
 /// How [`Model::session`] opens an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +88,7 @@ impl Session {
     /// Checks a text as the options say.
     pub fn check_with(&mut self, input: &Input<'_>, options: &CheckOptions) -> Result<Verdict> {
         let model = self.model.clone();
-        let check = Check::new(&model, input, options, WHOLE)?;
+        let check = Check::new(&model, input, options, How::WHOLE)?;
         let rows = self.logits_of(&tokens_of(&check.windows()))?;
         check.verdict(rows)
     }
@@ -106,7 +102,7 @@ impl Session {
         options: &CheckOptions,
     ) -> Vec<Result<Verdict>> {
         let model = self.model.clone();
-        let read = |input| Check::new(&model, input, options, WHOLE);
+        let read = |input| Check::new(&model, input, options, How::WHOLE);
         let checks: Vec<_> = inputs.iter().map(read).collect();
         let windows: Vec<_> = checks.iter().flatten().map(Check::windows).collect();
         let all: Vec<_> = windows

@@ -7,9 +7,9 @@ mod tail;
 use self::memory::Memory;
 pub use self::memory::StreamWork;
 use self::tail::{Layout, Tail};
-use crate::check::check;
+use crate::check::{How, check};
 use crate::error::{Error, Result};
-use crate::input::{Edges, Input};
+use crate::input::Input;
 use crate::model::Model;
 use crate::options::{CheckOptions, Join};
 use crate::session::Session;
@@ -151,8 +151,7 @@ impl Stream {
                         ..Input::prompt(prompt)
                     };
                     let score = &mut |windows: &[Window<'_>]| self.memory.score(session, windows);
-                    let whole = (LastWindow::Full, Edges::Trimmed);
-                    let verdict = check(model, &input, &options.check, whole, score)?;
+                    let verdict = check(model, &input, &options.check, How::WHOLE, score)?;
                     Tail::after(Some(verdict))
                 }
                 _ => Tail::after(None),
@@ -193,8 +192,7 @@ impl Stream {
         let memory = &mut self.memory;
         let mut score = |windows: &[Window<'_>]| memory.score(session, windows);
         let options = &self.options.check;
-        let whole = (LastWindow::Full, Edges::Trimmed);
-        check(&self.model, &input, options, whole, &mut score)
+        check(&self.model, &input, options, How::WHOLE, &mut score)
     }
 
     /// The streamed text so far, without its unfinished character.

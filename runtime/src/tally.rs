@@ -10,6 +10,7 @@ use crate::model::Model;
 use crate::options::Coverage;
 use crate::policy::Calibration;
 use crate::reading::Reading;
+use crate::text::language::{Guess, certain};
 use crate::text::view::View;
 use crate::text::window::{LastWindow, windows};
 use crate::verdict::{ScoredView, ViewKind};
@@ -138,13 +139,20 @@ impl<'a> Tally<'a> {
     }
 
     /// The language that the model's language head tells. `rows` are the logits of the
-    /// [`windows`](Self::windows), in order, and `readings` the texts that were added.
-    pub(crate) fn language(&self, readings: &[Reading<'_>], rows: &[Vec<f32>]) -> String {
+    /// [`windows`](Self::windows), in order, and `readings` the texts that were added; `guess` tells
+    /// what language a text looks like.
+    pub(crate) fn language(
+        &self,
+        readings: &[Reading<'_>],
+        rows: &[Vec<f32>],
+        guess: &dyn Fn(&str) -> Option<Guess>,
+    ) -> String {
         let categories = self.model.categories().len();
         let mut head = LanguageHead::new(&self.model.manifest().languages);
         let mut rows = rows.iter();
         for view in &self.views {
-            head.next_view(view.kind, view.text(readings));
+            let text = view.text(readings);
+            head.next_view(view.kind, text, certain(guess(text)));
             for (window, logits) in view.windows.iter().zip(&mut rows) {
                 head.add(&logits[categories..], window.range.len());
             }

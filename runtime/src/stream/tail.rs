@@ -1,9 +1,10 @@
 //! Verdicts on the way: the latest text is scored, and the text before it counts with the largest
 //! scores that it had.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
-use crate::check::check;
+use crate::check::{How, check};
 use crate::error::Result;
 use crate::input::{Edges, Input, Span, is_edge};
 use crate::model::Model;
@@ -57,13 +58,8 @@ pub(super) struct Tail {
     has_moved: bool,
     /// The verdict on what lies before.
     settled: Option<Verdict>,
-    /// The language of the text as far as it had come, in bytes.
-    language: Option<(&'static str, usize)>,
+    languages: language::Growing,
 }
-
-/// New bytes of text after which its language is looked for again, where it is not settled; sooner
-/// in a short text, once an eighth is new.
-const LANGUAGE_BYTES: usize = 256;
 
 impl Tail {
     /// A tail behind another text that has a verdict.
@@ -98,7 +94,7 @@ impl Tail {
         }
         // A language head tells it from what is scored.
         let known = match language.is_none() && model.manifest().languages.is_empty() {
-            true => Some(self.identify(text)).filter(|tag| *tag != language::UNDETERMINED),
+            true => self.languages.guess(text).map(|(tag, _)| tag),
             false => language,
         };
         let input = Input {
@@ -106,7 +102,13 @@ impl Tail {
             // What stands at its end may yet turn out to be within the text.
             ..Input::prompt(text[self.start..].trim_end_matches(is_edge))
         };
-        let latest = check(model, &input, &of_rest, (last, Edges::Kept), score)?;
+        let languages = RefCell::new(&mut self.languages);
+        let how = How {
+            last,
+            edges: Edges::Kept,
+            guess: &|text: &str| languages.borrow_mut().guess(text),
+        };
+        let latest = check(model, &input, &of_rest, how, score)?;
         let rest_tokens = latest.tokens;
         let mut verdict = self.placed(latest, layout);
         if let Some(settled) = &self.settled {
@@ -121,20 +123,6 @@ impl Tail {
         verdict.flagged = verdict.category.is_some();
         self.settle(model, text, rest_tokens, &verdict)?;
         Ok(verdict)
-    }
-
-    /// The language of the text, which is not looked for at every word: that costs as much as all
-    /// else of a verdict.
-    fn identify(&mut self, text: &str) -> &'static str {
-        let is_known = |(_, bytes): &(&str, usize)| {
-            let new = text.len() - bytes;
-            new < LANGUAGE_BYTES.min(bytes / 8) || language::is_settled(&text[..*bytes])
-        };
-        let known = self.language.filter(is_known);
-        let (found, _) = *self
-            .language
-            .insert(known.unwrap_or_else(|| (language::identify(text), text.len())));
-        found
     }
 
     /// The verdict on the rest with its places told in the caller's input.
@@ -210,33 +198,4 @@ fn merge(verdict: &mut Verdict, settled: &Verdict) {
         .chain(new)
         .take(MAX_CHANGES)
         .collect();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_language_is_looked_for_again_as_the_text_grows() {
-        let english = "The library opens at nine in the morning. ";
-        let german = "Die Bibliothek ist jeden Morgen ab neun Uhr für alle offen. ";
-        let text = [english, &german.repeat(100)].concat();
-        let (mut tail, mut looked) = (Tail::default(), 0);
-        let mut of_last = (0, language::UNDETERMINED);
-        for (end, _) in text.match_indices(' ') {
-            let so_far = &text[..=end];
-            let found = tail.identify(so_far);
-            let (_, bytes) = tail.language.unwrap();
-            assert_eq!(
-                found,
-                language::identify(&text[..bytes]),
-                "after {bytes} bytes"
-            );
-            assert!(so_far.len() - bytes < LANGUAGE_BYTES || language::is_settled(&text[..bytes]));
-            looked += usize::from(bytes != of_last.0);
-            of_last = (bytes, found);
-        }
-        assert_eq!(of_last.1, "de");
-        assert!((20..60).contains(&looked), "{looked} times");
-    }
 }

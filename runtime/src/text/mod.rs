@@ -31,10 +31,11 @@
 //! What the network gets, of the text and of each view:
 //! - [`byte_level`]: bytes as the characters of a vocabulary.
 //! - [`pieces`]: about how many tokens a text has, counted quickly: the rules that guess ask it.
+//! - [`token_model`]: the models of tokenizers, which make tokens of a word.
+//! - [`pipeline`]: our tokenizers, from the file to tokens and their places.
 //! - [`words`]: the token ids of words that were seen before.
-//! - [`token_model`]: the model of the tokenizer, ours or the crate's.
-//! - [`tokenizer_check`], [`tokenizer_file`]: reading the tokenizer's file.
-//! - [`tokenize`]: token ids, from those above and the crate `tokenizers`.
+//! - [`tokenizer_check`], [`hugging_face`]: the tokenizers of the crate `tokenizers`, for the rest.
+//! - [`tokenize`]: token ids, from those above.
 //! - [`window`]: the windows that cover the tokens.
 //!
 //! And beside that way:
@@ -46,6 +47,8 @@ mod block;
 mod byte_level;
 mod class;
 mod encoded;
+#[cfg(feature = "tokenizers")]
+mod hugging_face;
 mod invisible;
 pub(crate) mod language;
 mod leet;
@@ -54,6 +57,7 @@ mod marks;
 pub(crate) mod normalize;
 mod part;
 mod pieces;
+mod pipeline;
 pub(crate) mod rewrite;
 mod rotated;
 mod scan;
@@ -63,10 +67,16 @@ mod template;
 mod token_model;
 pub(crate) mod tokenize;
 pub(crate) mod tokenizer_check;
-mod tokenizer_file;
 pub(crate) mod view;
 pub(crate) mod window;
 mod words;
 
 /// The longest text, prompt and response together, that is checked in one call.
 pub const MAX_TEXT_BYTES: usize = 4 << 20;
+
+/// The tokenizer's file of a bundled model.
+#[cfg(test)]
+fn bundled(model: &str) -> Vec<u8> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::fs::read(root.join("models").join(model).join("tokenizer.json")).expect("a bundled model")
+}

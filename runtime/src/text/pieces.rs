@@ -6,10 +6,7 @@
 
 use std::ops::Range;
 
-use tokenizers::PreTokenizerWrapper;
-
 use super::byte_level::bytes_of;
-use super::tokenizer_file::Pipeline;
 
 /// Counts the tokens of a text in UTF-8, no further than asked.
 pub(crate) type Tokens<'a> = &'a dyn Fn(&[u8], usize) -> usize;
@@ -61,21 +58,9 @@ impl Node {
 }
 
 impl Pieces {
-    /// `None` if the tokenizer is not of bytes, as GPT-2's is.
-    pub(super) fn of(tokenizer: &Pipeline) -> Option<Self> {
-        let is_byte_level = match tokenizer.get_pre_tokenizer()? {
-            PreTokenizerWrapper::ByteLevel(_) => true,
-            PreTokenizerWrapper::Sequence(steps) => steps
-                .as_ref()
-                .iter()
-                .any(|step| matches!(step, PreTokenizerWrapper::ByteLevel(_))),
-            _ => false,
-        };
-        if !is_byte_level {
-            return None;
-        }
-        let tokens = tokenizer.get_vocab(false).into_keys();
-        Some(Self::new(tokens.filter_map(|token| bytes_of(&token))))
+    /// Those of a vocabulary of bytes, as GPT-2's is.
+    pub(super) fn of<'a>(tokens: impl Iterator<Item = &'a str>) -> Self {
+        Self::new(tokens.filter_map(bytes_of))
     }
 
     fn new(pieces: impl Iterator<Item = Vec<u8>>) -> Self {

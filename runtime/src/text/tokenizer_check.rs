@@ -3,11 +3,10 @@
 //! A decoder that is no JSON, and a map of characters (`precompiled_charsmap`, of SentencePiece)
 //! that is damaged: some it panics at when it reads them, some when a text leads it outside.
 
-use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::Value;
-use tokenizers::normalizers::Precompiled;
 
+use super::pipeline::character_map::CharacterMap;
 use crate::error::{Error, Result};
 
 /// The parts of a file that the crate may panic at.
@@ -25,18 +24,18 @@ struct Parts {
 /// # Errors
 /// What is wrong with it.
 pub fn check_tokenizer_json(bytes: &[u8]) -> Result<()> {
-    check(bytes).map_err(|cause| Error::model(cause.to_string()))
+    check(bytes).map_err(Error::model)
 }
 
 /// As [`check_tokenizer_json`].
-pub(super) fn check(bytes: &[u8]) -> tokenizers::Result<()> {
-    let parts: Parts = serde_json::from_slice(bytes)?;
-    check_normalizer(&parts.normalizer)
+pub(super) fn check(bytes: &[u8]) -> std::result::Result<(), String> {
+    let parts = serde_json::from_slice::<Parts>(bytes);
+    check_normalizer(&parts.map_err(|cause| cause.to_string())?.normalizer)
 }
 
 /// Looks for maps of characters, which may stand in sequences.
-pub(super) fn check_normalizer(value: &Value) -> tokenizers::Result<()> {
-    if let Some(map) = map_of_characters(value) {
+fn check_normalizer(value: &Value) -> std::result::Result<(), String> {
+    if let Some(map) = CharacterMap::read(value) {
         return map.map(drop);
     }
     match value {
@@ -46,58 +45,11 @@ pub(super) fn check_normalizer(value: &Value) -> tokenizers::Result<()> {
     }
 }
 
-/// A normalizer that is a map of characters; `None` if it is another.
-pub(super) fn map_of_characters(value: &Value) -> Option<tokenizers::Result<Precompiled>> {
-    let map = value.as_object()?;
-    let read = || {
-        let encoded = map.get("precompiled_charsmap").and_then(Value::as_str);
-        let bytes = BASE64.decode(encoded.unwrap_or_default().as_bytes());
-        let bytes = bytes.map_err(|cause| cause.to_string())?;
-        if !is_whole(&bytes) {
-            return Err("its precompiled_charsmap leads outside of itself".into());
-        }
-        Ok(Precompiled::from(&bytes)?)
-    };
-    (map.get("type")? == "Precompiled").then(read)
-}
-
-/// Whether no text leads outside of a map of characters: the bytes of its tree, the tree in units
-/// of 32 bits, and behind it the texts that characters become, in UTF-8.
-///
-/// The tree is a double array, as Darts-clone writes it. A unit that is no value has bit 31 unset;
-/// its offset, in bits 10 to 30, is counted in 256 where bit 9 is set. The units of its children
-/// are at its own place, exclusive-or the offset and the child's byte. Where bit 8 is set, the one
-/// at the byte 0 is a value: the place of a text.
-fn is_whole(bytes: &[u8]) -> bool {
-    const IS_VALUE: u32 = 1 << 31;
-    const HAS_VALUE: u32 = 1 << 8;
-    let Some((size, rest)) = bytes.split_first_chunk() else {
-        return false;
-    };
-    let size = u32::from_le_bytes(*size) as usize;
-    let Some((tree, texts)) = rest.split_at_checked(size / 4 * 4) else {
-        return false;
-    };
-    let Ok(texts) = std::str::from_utf8(texts) else {
-        return false;
-    };
-    let (units, _) = tree.as_chunks();
-    let units: Vec<u32> = units.iter().copied().map(u32::from_le_bytes).collect();
-    let is_within = |(place, unit): (usize, &u32)| {
-        let offset = (unit >> 10) << ((unit & (1 << 9)) >> 6);
-        let children = place ^ offset as usize;
-        let has_text = || units[children] & !IS_VALUE;
-        unit & IS_VALUE != 0
-            || (children | 0xff) < units.len()
-                && (unit & HAS_VALUE == 0 || texts.is_char_boundary(has_text() as usize))
-    };
-    units.first().is_some_and(|root| root & IS_VALUE == 0)
-        && units.iter().enumerate().all(is_within)
-}
-
 #[cfg(test)]
 mod tests {
+    use data_encoding::BASE64;
     use tokenizers::Tokenizer;
+    use tokenizers::normalizers::Precompiled;
 
     use super::*;
 
@@ -139,26 +91,6 @@ mod tests {
         }
         let text = serde_json::from_str::<Precompiled>(&whole).unwrap();
         assert_eq!(text.normalize_string("ab"), "éb");
-    }
-
-    #[test]
-    fn a_map_that_leads_outside_is_not_whole() {
-        let units = |value: u32| {
-            let mut units = [0; 98];
-            (units[97], units[1]) = (97 | 96 << 10 | 1 << 8, 1 << 31 | value);
-            map(&units)
-        };
-        assert!(is_whole(&map(&[])) && is_whole(&units(0)) && is_whole(&units(3)));
-        // Inside "é", and behind all texts.
-        assert!(!is_whole(&units(1)) && !is_whole(&units(4)));
-        // Children at 256; a value in place of the first unit; fewer units than children.
-        for bytes in [map(&[256 << 10]), map(&[1 << 31]), map(&[])[..804].to_vec()] {
-            assert!(!is_whole(&bytes));
-        }
-        let short = [&800_u32.to_le_bytes(), &map(&[])[4..]].concat();
-        for bytes in [&[][..], &[1, 0], &[0; 4], &short] {
-            assert!(!is_whole(bytes), "{bytes:?}");
-        }
     }
 
     #[test]

@@ -1,26 +1,20 @@
 //! Remembers the token ids of words, so that ordinary text is tokenised by looking its words up.
 //!
-//! The tokenizer's model finds the ids of a word, once. The crate `tokenizers` also splits a text
-//! with a regular expression, and keeps track of offsets, which takes time and which a check does
-//! not need. Looking words up gives the same ids if the tokenizer first splits a text into words
-//! and then treats each alone: [`Words::of`] recognises the two such pipelines that our trainer
-//! makes, GPT-2's, and the same with marks among the letters. Any other tokenizer is called with
-//! the whole text.
+//! The tokenizer's model finds the ids of a word, once. Looking words up gives the same ids as the
+//! whole text does, if the tokenizer first splits it into words and then treats each alone:
+//! [`Words::of`] recognises it. Any other tokenizer is called with the whole text.
 
 mod latest;
-mod pattern;
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use tokenizers::{NormalizerWrapper, PostProcessorWrapper};
-use unicode_normalization::{IsNormalized, is_nfc_quick};
-
 use self::latest::Latest;
-use self::pattern::Pattern;
-use super::token_model::TokenModel;
-use super::tokenizer_file::Pipeline;
+use super::pipeline::Pipeline;
+use super::pipeline::composed::is_composed;
+use super::pipeline::pattern::Pattern;
+use super::token_model::{TokenModel, Unknown};
 
 /// Half of the words that are kept, at most; a word is forgotten when so many others were needed
 /// since.
@@ -47,26 +41,14 @@ struct Seen {
 }
 
 impl Words {
-    /// An empty memory for a tokenizer; `None` for one that does not treat words alone, or splits
-    /// text otherwise than a [`Pattern`] does.
+    /// An empty memory for a tokenizer; `None` for one that does not treat words alone.
     pub(crate) fn of(tokenizer: &Pipeline) -> Option<Self> {
-        let normalizes = matches!(
-            tokenizer.get_normalizer(),
-            None | Some(NormalizerWrapper::NFC(_))
-        );
-        let pattern = Pattern::of(tokenizer.get_pre_tokenizer()?)?;
-        let mut added = tokenizer.get_added_tokens_decoder().into_values();
-        let is_known =
-            normalizes && tokenizer.get_model().is_bpe() && added.all(|token| token.special);
-        let has_places = match tokenizer.get_post_processor() {
-            None => true,
-            Some(PostProcessorWrapper::ByteLevel(trim)) => !trim.add_prefix_space,
-            Some(_) => false,
-        };
-        is_known.then(|| Self {
+        let is_bpe = matches!(tokenizer.model(), TokenModel::Bpe(_));
+        let pattern = tokenizer.words().filter(|_| is_bpe)?;
+        Some(Self {
             pattern,
             seen: Mutex::default(),
-            has_places,
+            has_places: tokenizer.has_places_by_word(),
         })
     }
 
@@ -75,7 +57,7 @@ impl Words {
         &self,
         tokenizer: &Pipeline,
         text: &str,
-    ) -> Option<tokenizers::Result<Vec<u32>>> {
+    ) -> Option<Result<Vec<u32>, Unknown>> {
         let mut seen = self.seen_of(text)?;
         Some(
             seen.split((tokenizer, self.pattern), text, usize::MAX)
@@ -93,7 +75,7 @@ impl Words {
         tokenizer: &Pipeline,
         text: &str,
         tokens: Range<usize>,
-    ) -> Option<tokenizers::Result<Range<usize>>> {
+    ) -> Option<Result<Range<usize>, Unknown>> {
         let mut seen = self.seen_of(text).filter(|_| self.has_places)?;
         let span = seen
             .split((tokenizer, self.pattern), text, tokens.end)
@@ -114,7 +96,7 @@ impl Words {
 
     /// The words seen before, if a text's words can be taken one by one and nobody else is looking.
     fn seen_of(&self, text: &str) -> Option<MutexGuard<'_, Seen>> {
-        if !text.is_ascii() && is_nfc_quick(text.chars()) != IsNormalized::Yes {
+        if !is_composed(text) {
             return None;
         }
         match self.seen.try_lock() {
@@ -133,7 +115,7 @@ impl Seen {
         (tokenizer, pattern): (&Pipeline, Pattern),
         text: &str,
         tokens: usize,
-    ) -> tokenizers::Result<Latest> {
+    ) -> Result<Latest, Unknown> {
         let mut latest = std::mem::take(&mut self.latest);
         let mut at = latest.keep_shared(text);
         while at < text.len() && latest.ids.len() < tokens {
@@ -158,15 +140,14 @@ impl Seen {
         tokenizer: &Pipeline,
         word: &str,
         ids: &mut Vec<u32>,
-    ) -> tokenizers::Result<()> {
+    ) -> Result<(), Unknown> {
         if self.recall(word, ids) {
             return Ok(());
         }
         let before = ids.len();
-        match tokenizer.get_model() {
-            // All that the crate would do first is to write the bytes of a word as characters.
+        match tokenizer.model() {
             TokenModel::Bpe(model) => model.ids_of_bytes(word, ids),
-            _ => ids.extend_from_slice(tokenizer.encode_fast(word, false)?.get_ids()),
+            _ => ids.extend(tokenizer.tokens(word)?.iter().map(|token| token.id)),
         }
         self.keep(word, &ids[before..]);
         Ok(())
@@ -208,8 +189,8 @@ mod tests {
     use tokenizers::pre_tokenizers::sequence::Sequence;
     use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 
-    use super::super::tokenizer_file;
-    use super::pattern::LETTERS_AND_MARKS;
+    use super::super::pipeline::file;
+    use super::super::pipeline::pattern::LETTERS_AND_MARKS;
     use super::*;
 
     /// Of the crate: every byte is a token, and a few pairs are merged.
@@ -260,10 +241,7 @@ mod tests {
     }
 
     fn pipeline(expected: &Tokenizer) -> Pipeline {
-        let file = serde_json::to_vec(expected).unwrap();
-        let tokenizer = tokenizer_file::read(&file).unwrap();
-        assert!(matches!(tokenizer.get_model(), TokenModel::Bpe(_)));
-        tokenizer
+        file::read(&serde_json::to_vec(expected).unwrap()).unwrap()
     }
 
     fn agree(words: &Words, tokenizer: &Pipeline, expected: &Tokenizer, text: &str) {
@@ -366,15 +344,9 @@ mod tests {
     }
 
     #[test]
-    fn other_pipelines_are_left_to_the_crate() {
-        let mut prefixed = tokenizer();
-        prefixed.with_pre_tokenizer(Some(ByteLevel::new(true, true, true)));
-        assert!(Words::of(&prefixed).is_none());
-        let mut unsplit = tokenizer();
-        unsplit.with_pre_tokenizer(None::<ByteLevel>);
-        assert!(Words::of(&unsplit).is_none());
+    fn what_is_not_composed_is_given_to_the_tokenizer_as_a_whole() {
         let words = Words::of(&tokenizer()).unwrap();
-        // Not in NFC: composed first, and then split.
         assert!(words.encode(&tokenizer(), "e\u{301}").is_none());
+        assert!(words.encode(&tokenizer(), "\u{e9}").is_some());
     }
 }

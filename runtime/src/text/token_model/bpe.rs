@@ -1,16 +1,15 @@
 //! Byte pair encoding: neighbours are merged, the pair that was learnt first before all others
 //! (Sennrich et al., arXiv 1508.07909).
 //!
-//! The crate's model keeps every token twice and every merge as strings while it is read; this one
-//! keeps them once, as ids, and gives the same tokens.
+//! The model of the crate `tokenizers` keeps every token twice and every merge as strings while it
+//! is read; this one keeps them once, as ids, and gives the same tokens.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 
-use tokenizers::Token;
-
 use super::super::byte_level;
+use super::Token;
 use super::vocabulary::Vocabulary;
 
 /// A vocabulary and its merges.
@@ -59,10 +58,12 @@ impl Bpe {
         let mut start = 0;
         let symbols = self.symbols(word);
         let tokens = symbols.map(|symbol| {
-            let token = self.vocabulary.token(symbol.id).unwrap_or_default();
-            let offsets = (start, start + symbol.length);
-            start = offsets.1;
-            Token::new(symbol.id, token.to_owned(), offsets)
+            let place = start..start + symbol.length;
+            start = place.end;
+            Token {
+                id: symbol.id,
+                place,
+            }
         });
         tokens.collect()
     }

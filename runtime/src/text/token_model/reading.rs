@@ -1,14 +1,14 @@
 //! Reading a model of `tokenizer.json` as the text comes, without a tree of it.
 //!
-//! What is not written as the crate writes it, or uses what only the crate's models can, is an
-//! error here, as is what is wrong; the crate reads it then.
+//! What is not written as the crate `tokenizers` writes it, or uses what only the crate's models
+//! can, is an error here, as is what is wrong.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::TokenModel;
 use super::bpe::{Bpe, Merges, Rules};
@@ -32,13 +32,13 @@ impl<'de> Visitor<'de> for ModelVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TokenModel, A::Error> {
         if map.next_key::<String>()?.as_deref() != Some("type") {
-            return Err(A::Error::custom("the type is not the first field"));
+            return Err(A::Error::custom("model whose first field is not its type"));
         }
         let kind: String = map.next_value()?;
         match &*kind {
             "BPE" => Ok(TokenModel::Bpe(bpe(map)?)),
             "Unigram" => Ok(TokenModel::Unigram(unigram(map)?)),
-            _ => Err(A::Error::custom("another type")),
+            other => Err(A::Error::custom(format!("model of type {other}"))),
         }
     }
 }
@@ -51,13 +51,13 @@ fn unigram<'de, A: MapAccess<'de>>(mut map: A) -> Result<Unigram, A::Error> {
             "unk_id" => unknown = map.next_value()?,
             "byte_fallback" => byte_fallback = map.next_value()?,
             "vocab" => scored = Some(map.next_value()?),
-            _ => return Err(A::Error::custom("a field that is not known")),
+            other => return Err(A::Error::custom(format!("model with a field {other}"))),
         }
     }
     let scored = scored.ok_or_else(|| A::Error::missing_field("vocab"))?;
     let vocabulary = Vocabulary::new(scored.tokens);
     Unigram::new(vocabulary, scored.scores, unknown, byte_fallback)
-        .ok_or_else(|| A::Error::custom("the unknown token is not there"))
+        .ok_or_else(|| A::Error::custom("model whose unknown token is not there"))
 }
 
 /// The vocabulary of a Unigram model: tokens with their scores.
@@ -108,26 +108,30 @@ fn bpe<'de, A: MapAccess<'de>>(mut map: A) -> Result<Bpe, A::Error> {
             "ignore_merges" => {
                 rules.ignores_merges = map.next_value::<Option<_>>()?.unwrap_or(false);
             }
-            "dropout" | "continuing_subword_prefix" | "end_of_word_suffix" => {
-                if map.next_value::<Option<IgnoredAny>>()?.is_some() {
-                    return Err(refused("a rule that is the crate's alone"));
+            // Dropout helps training alone.
+            "dropout" => drop(map.next_value::<Option<f32>>()?),
+            "continuing_subword_prefix" | "end_of_word_suffix" => {
+                let affix = map.next_value::<Option<String>>()?;
+                if affix.is_some_and(|affix| !affix.is_empty()) {
+                    return Err(A::Error::custom(format!("model with a {key}")));
                 }
             }
             "vocab" => vocabulary = Some(Vocabulary::new(map.next_value::<InOrder>()?.0)),
             "merges" => {
                 let vocabulary = vocabulary.as_ref();
-                let vocabulary = vocabulary.ok_or_else(|| refused("merges before tokens"))?;
+                let vocabulary = vocabulary
+                    .ok_or_else(|| refused("model whose merges stand before its tokens"))?;
                 merges = Some(map.next_value_seed(MergesOf(vocabulary))?);
             }
-            _ => return Err(refused("a field that is not known")),
+            other => return Err(A::Error::custom(format!("model with a field {other}"))),
         };
     }
     let (Some(vocabulary), Some(merges)) = (vocabulary, merges) else {
-        return Err(refused("no vocabulary, or no merges"));
+        return Err(refused("model without vocabulary or merges"));
     };
     if let Some(token) = unknown {
         let id = vocabulary.id(&token);
-        rules.unknown = Some(id.ok_or_else(|| refused("the unknown token is not there"))?);
+        rules.unknown = Some(id.ok_or_else(|| refused("model whose unknown token is not there"))?);
     }
     if byte_fallback == Some(true) {
         rules.bytes = Some(Box::new(vocabulary.byte_tokens()));
@@ -161,7 +165,7 @@ impl<'de> Visitor<'de> for InOrderVisitor {
         {
             let id: usize = map.next_value()?;
             if id + 1 != tokens.len() {
-                return Err(A::Error::custom("ids that are not in order"));
+                return Err(A::Error::custom("model whose ids are not in order"));
             }
         }
         Ok(InOrder(tokens))
@@ -189,21 +193,58 @@ impl<'de> Visitor<'de> for MergesOf<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Merges, A::Error> {
         // Every merge makes a token.
         let mut merges = HashMap::with_capacity(self.0.len());
-        let id = |token: &str| self.0.id(token);
         let mut both = String::new();
         let mut ranks = 0..;
-        while let Some(pair) = list.next_element_seed(Pair {
-            first: Text(id),
-            second: Text(id),
-        })? {
+        while let Some(pair) = list.next_element_seed(MergeOf(self.0))? {
             let token = |id| self.0.token(id).unwrap_or_default();
             both.clear();
             both.push_str(token(pair.0));
             both.push_str(token(pair.1));
-            let id = id(&both).ok_or_else(|| A::Error::custom("a merge without its token"))?;
+            let id = self
+                .0
+                .id(&both)
+                .ok_or_else(|| A::Error::custom("merge without its token"))?;
             merges.extend(ranks.next().map(|rank| (pair, (rank, id))));
         }
         Ok(merges)
+    }
+}
+
+/// Reads a merge: a list of two tokens, or both in one string with a space between them, as they
+/// were written once.
+struct MergeOf<'a>(&'a Vocabulary);
+
+impl<'de> DeserializeSeed<'de> for MergeOf<'_> {
+    type Value = (u32, u32);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for MergeOf<'_> {
+    type Value = (u32, u32);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("two tokens")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        let pair = text.split_once(' ');
+        // A line with the version came first, in a file of merges.
+        let pair =
+            pair.filter(|(first, second)| !second.contains(' ') && !first.starts_with("#version"));
+        let ids = pair.and_then(|(first, second)| self.0.id(first).zip(self.0.id(second)));
+        ids.ok_or_else(|| E::custom("merge of what is not two tokens"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        let id = |token: &str| self.0.id(token);
+        let pair = Pair {
+            first: Text(id),
+            second: Text(id),
+        };
+        pair.visit_seq(list)
     }
 }
 

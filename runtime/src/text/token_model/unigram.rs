@@ -1,15 +1,13 @@
 //! The model Unigram: of all ways to split a text into tokens, the one with the largest sum of
 //! scores (Kudo, arXiv 1804.10959).
 //!
-//! The crate's model keeps its tokens in a tree whose nodes are hash tables, which takes most of
+//! The model of the crate `tokenizers` keeps its tokens in a tree whose nodes are hash tables, which takes most of
 //! the time that a bundle takes to open. This one gives the same tokens.
 
 use std::ops::Range;
 
-use tokenizers::models::unigram::UnigramError;
-use tokenizers::{Result, Token};
-
 use super::vocabulary::Vocabulary;
+use super::{Token, Unknown};
 
 /// How much less than every token a character scores that is in none.
 const UNKNOWN_PENALTY: f64 = 10.0;
@@ -55,13 +53,13 @@ impl Unigram {
         })
     }
 
-    pub(super) fn tokenize(&self, text: &str) -> Result<Vec<Token>> {
+    pub(super) fn tokenize(&self, text: &str) -> Result<Vec<Token>, Unknown> {
         let places = self.best_path(text)?;
         let mut tokens = Vec::with_capacity(places.len());
         for place in places {
-            let (part, offsets) = (&text[place.clone()], (place.start, place.end));
+            let part = &text[place.clone()];
             if let Some(id) = self.vocabulary.id(part) {
-                tokens.push(Token::new(id, part.to_owned(), offsets));
+                tokens.push(Token { id, place });
                 continue;
             }
             let bytes = self.bytes.as_ref().and_then(|tokens| {
@@ -70,13 +68,13 @@ impl Unigram {
                 ids
             });
             match bytes {
-                Some(ids) => tokens.extend(ids.into_iter().map(|id| {
-                    let token = self.vocabulary.token(id).unwrap_or_default();
-                    Token::new(id, token.to_owned(), offsets)
+                Some(ids) => tokens.extend(ids.into_iter().map(|id| Token {
+                    id,
+                    place: place.clone(),
                 })),
                 None => {
-                    let id = self.unknown.ok_or(UnigramError::MissingUnkId)?;
-                    tokens.push(Token::new(id, part.to_owned(), offsets));
+                    let id = self.unknown.ok_or(Unknown)?;
+                    tokens.push(Token { id, place });
                 }
             }
         }
@@ -84,7 +82,7 @@ impl Unigram {
     }
 
     /// The places of the tokens; neighbours that are unknown are one.
-    fn best_path(&self, text: &str) -> Result<Vec<Range<usize>>> {
+    fn best_path(&self, text: &str) -> Result<Vec<Range<usize>>, Unknown> {
         let nowhere = Best {
             score: 0.0,
             start: usize::MAX,
@@ -108,7 +106,7 @@ impl Unigram {
                 let score = self.unknown_score + so_far;
                 let target = &mut best[end_of_character];
                 if target.start == usize::MAX || score > target.score {
-                    let id = self.unknown.ok_or(UnigramError::MissingUnkId)?;
+                    let id = self.unknown.ok_or(Unknown)?;
                     *target = Best { score, start, id };
                 }
             }

@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 /// The tokens of a model, whose ids are their places.
-pub(super) struct Vocabulary {
+pub(in super::super) struct Vocabulary {
     /// All tokens, one behind the other.
     text: String,
     /// Where each token ends there.
@@ -76,19 +76,20 @@ impl Vocabulary {
         vocabulary
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in super::super) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    pub(super) fn tokens(&self) -> impl Iterator<Item = (u32, &str)> {
-        (0..self.ends.len() as u32).map(|id| (id, &self.text[self.place(id)]))
+    /// In the order of their ids.
+    pub(in super::super) fn tokens(&self) -> impl Iterator<Item = &str> {
+        (0..self.ends.len() as u32).map(|id| &self.text[self.place(id)])
     }
 
-    pub(super) fn token(&self, id: u32) -> Option<&str> {
+    pub(in super::super) fn token(&self, id: u32) -> Option<&str> {
         ((id as usize) < self.ends.len()).then(|| &self.text[self.place(id)])
     }
 
-    pub(super) fn id(&self, token: &str) -> Option<u32> {
+    pub(in super::super) fn id(&self, token: &str) -> Option<u32> {
         self.find(self.hash(0, token.as_bytes()), token.as_bytes())
     }
 

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::super::token_model::TokenModel;
-use super::super::tokenizer_file::Pipeline;
+use super::super::pipeline::Pipeline;
+use super::super::token_model::{TokenModel, Unknown};
 
 /// Longer texts are not kept. What a stream looks at is shorter.
 const MAX_BYTES: usize = 64 << 10;
@@ -60,7 +60,7 @@ impl Latest {
         &self,
         tokenizer: &Pipeline,
         tokens: Range<usize>,
-    ) -> tokenizers::Result<Range<usize>> {
+    ) -> Result<Range<usize>, Unknown> {
         if tokens.is_empty() || tokens.end > self.ids.len() {
             return Ok(0..0);
         }
@@ -70,13 +70,15 @@ impl Latest {
     }
 
     /// The bytes that a token covers.
-    fn place(&self, tokenizer: &Pipeline, token: usize) -> tokenizers::Result<Range<usize>> {
+    fn place(&self, tokenizer: &Pipeline, token: usize) -> Result<Range<usize>, Unknown> {
         let word = self.ends.partition_point(|(_, end)| *end <= token);
         let before = word.checked_sub(1).map(|word| self.ends[word]);
         let ((start, first), (end, last)) = (before.unwrap_or_default(), self.ends[word]);
         let (word, ids) = (&self.text[start..end], &self.ids[first..last]);
-        let own = match (tokenizer.get_model(), tokenizer.get_post_processor()) {
-            (TokenModel::Bpe(model), None) => model.place_in_bytes(word.len(), ids, token - first),
+        let own = match tokenizer.model() {
+            TokenModel::Bpe(model) if !tokenizer.trims() => {
+                model.place_in_bytes(word.len(), ids, token - first)
+            }
             _ => None,
         };
         let place = match own {
@@ -85,10 +87,9 @@ impl Latest {
                 word.floor_char_boundary(place.start)..word.ceil_char_boundary(place.end)
             }
             None => {
-                let encoding = tokenizer.encode(word, false)?;
-                let offsets = encoding.get_offsets().get(token - first);
-                let (start, end) = offsets.copied().unwrap_or_default();
-                start..end
+                let tokens = tokenizer.tokens(word)?;
+                let token = tokens.into_iter().nth(token - first);
+                token.map_or(0..0, |token| token.place)
             }
         };
         Ok(start + place.start..start + place.end)

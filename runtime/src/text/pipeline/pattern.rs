@@ -1,17 +1,14 @@
-//! How a tokenizer splits a text into words.
-
-use tokenizers::pre_tokenizers::split::SplitPattern;
-use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior};
+//! How a byte-level tokenizer splits a text into words.
 
 use crate::text::class::{self, LETTER, MARK, NUMBER, SPACE};
 
 /// GPT-2's pattern, in which marks belong to the letters that they stand on.
-pub(super) const LETTERS_AND_MARKS: &str =
+pub(in super::super) const LETTERS_AND_MARKS: &str =
     r"'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?!\S)|\s+";
 
 /// GPT-2's way, or the same with marks among the letters.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pattern {
+pub(in super::super) struct Pattern {
     /// The flags of what counts as a letter.
     letters: u32,
 }
@@ -25,32 +22,14 @@ enum Kind {
 }
 
 impl Pattern {
-    /// That of a pre-tokenizer, if it is one of the two.
-    pub(super) fn of(splits: &PreTokenizerWrapper) -> Option<Self> {
-        let letters = match splits {
-            PreTokenizerWrapper::ByteLevel(bytes) if bytes.use_regex => {
-                (!bytes.add_prefix_space).then_some(LETTER)
-            }
-            PreTokenizerWrapper::Sequence(steps) => match steps.as_ref() {
-                [
-                    PreTokenizerWrapper::Split(split),
-                    PreTokenizerWrapper::ByteLevel(bytes),
-                ] => {
-                    let is_plain = !bytes.use_regex && !bytes.add_prefix_space && !split.invert;
-                    let isolates = split.behavior == SplitDelimiterBehavior::Isolated;
-                    let ours = SplitPattern::Regex(LETTERS_AND_MARKS.to_owned());
-                    (is_plain && isolates && split.pattern == ours).then_some(LETTER | MARK)
-                }
-                _ => None,
-            },
-            _ => None,
-        };
-        letters.map(|letters| Self { letters })
-    }
+    /// GPT-2's: `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
+    pub(super) const GPT_2: Self = Self { letters: LETTER };
+    pub(super) const WITH_MARKS: Self = Self {
+        letters: LETTER | MARK,
+    };
 
-    /// Where the first word of a text ends, as GPT-2 splits, with its letters or with ours:
-    /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
-    pub(super) fn word_end(self, text: &str) -> usize {
+    /// Where the first word of a text ends.
+    pub(in super::super) fn word_end(self, text: &str) -> usize {
         const ENDINGS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
         if text.starts_with('\'')
             && let Some(ending) = ENDINGS.iter().find(|ending| text.starts_with(**ending))
