@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Measures what is shipped: the stripped C library, with each feature, and the bundled model.
+# Measures what is shipped: the stripped C library, with no feature and with those that are on by
+# default, and the bundled model.
 #
 # usage: scripts/size.sh
 #
@@ -23,6 +24,6 @@ bundle=(models/mini/{manifest.json,tokenizer.json,model.onnx,weights.data})
 rows="what,size_bytes
 bundle,$(bytes "${bundle[@]}")
 \"library, native alone\",$(bytes "$(library native)")
-\"library, native and onnxruntime\",$(bytes "$(library default)")"
+\"library, native, onnxruntime and tokenizers\",$(bytes "$(library default)")"
 echo "$rows"
 cargo xtask record size <<<"$rows"

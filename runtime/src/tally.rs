@@ -139,8 +139,8 @@ impl<'a> Tally<'a> {
     }
 
     /// The language that the model's language head tells. `rows` are the logits of the
-    /// [`windows`](Self::windows), in order, and `readings` the texts that were added; `guess` tells
-    /// what language a text looks like.
+    /// [`windows`](Self::windows), in order, and `readings` the texts that were added; `guess`
+    /// tells what language a text looks like.
     pub(crate) fn language(
         &self,
         readings: &[Reading<'_>],

@@ -3,7 +3,7 @@
 use tokenizers::{Model as _, ModelWrapper, PreTokenizerWrapper, Tokenizer};
 
 use super::pieces::Pieces;
-use super::token_model::Token;
+use super::token_model::token::Token;
 use super::tokenizer_check::check;
 
 /// A tokenizer of the crate.

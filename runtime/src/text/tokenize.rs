@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 #[cfg(feature = "tokenizers")]
 use super::hugging_face::HuggingFace;
 use super::pieces::Pieces;
-use super::pipeline::file::Refusal;
+use super::pipeline::part::Refusal;
 use super::pipeline::{Pipeline, file};
-use super::token_model::Token;
+use super::token_model::token::Token;
 use super::words::Words;
 use crate::bundle::files::TOKENIZER;
 use crate::byte_order_mark::without_byte_order_mark;

@@ -14,7 +14,8 @@ use self::latest::Latest;
 use super::pipeline::Pipeline;
 use super::pipeline::composed::is_composed;
 use super::pipeline::pattern::Pattern;
-use super::token_model::{TokenModel, Unknown};
+use super::token_model::TokenModel;
+use super::token_model::token::Unknown;
 
 /// Half of the words that are kept, at most; a word is forgotten when so many others were needed
 /// since.

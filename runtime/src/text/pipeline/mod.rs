@@ -3,7 +3,7 @@
 //! They give the tokens, places and ids of the crate `tokenizers`, which is the measure of each of
 //! these. What a file may ask for, and they do not know, is left to the crate.
 //!
-//! - [`file`]: reading `tokenizer.json`.
+//! - [`file`], [`part`]: reading `tokenizer.json`.
 //! - [`aligned`]: a text that was changed, and where its bytes come from.
 //! - [`composed`], [`character_map`]: how characters are changed, and [`normalizer`] by what.
 //! - [`pattern`], [`splits`]: how the text is split.
@@ -13,6 +13,7 @@ pub(super) mod character_map;
 pub(super) mod composed;
 pub(super) mod file;
 mod normalizer;
+pub(super) mod part;
 pub(super) mod pattern;
 mod splits;
 #[cfg(test)]
@@ -25,7 +26,8 @@ use self::normalizer::Normalizer;
 use self::pattern::Pattern;
 use self::splits::{Metaspace, Splits};
 use super::byte_level;
-use super::token_model::{Token, TokenModel, Unknown};
+use super::token_model::TokenModel;
+use super::token_model::token::{Token, Unknown};
 
 /// A tokenizer.
 ///

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::aligned::Aligned;
 use super::character_map::CharacterMap;
 use super::composed::{composed, is_composed};
-use super::file::{Refusal, fields, kind};
+use super::part::{Refusal, fields, kind};
 
 /// Steps, one after the other.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::aligned::Aligned;
-use super::file::{Refusal, fields, kind};
+use super::part::{Refusal, fields, kind};
 use super::pattern::{LETTERS_AND_MARKS, Pattern};
 
 pub(super) enum Splits {

@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
-use super::file::Refusal;
+use super::part::Refusal;
 use super::{Pipeline, file};
 use crate::text::bundled;
-use crate::text::token_model::Token;
+use crate::text::token_model::token::Token;
 use crate::text::tokenize;
 
 const BPE: &str = r#"{"type":"BPE","dropout":null,"unk_token":"<u>","fuse_unk":true,

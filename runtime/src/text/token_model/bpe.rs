@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 
 use super::super::byte_level;
-use super::Token;
+use super::token::Token;
 use super::vocabulary::Vocabulary;
 
 /// A vocabulary and its merges.

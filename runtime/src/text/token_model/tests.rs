@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use tokenizers::{Model as _, ModelWrapper};
 
-use super::{Token, TokenModel};
+use super::TokenModel;
+use super::token::Token;
 
 fn ours(model: &str) -> TokenModel {
     serde_json::from_str(model).unwrap()

@@ -1,13 +1,13 @@
 //! The model Unigram: of all ways to split a text into tokens, the one with the largest sum of
 //! scores (Kudo, arXiv 1804.10959).
 //!
-//! The model of the crate `tokenizers` keeps its tokens in a tree whose nodes are hash tables, which takes most of
-//! the time that a bundle takes to open. This one gives the same tokens.
+//! The model of the crate `tokenizers` keeps its tokens in a tree whose nodes are hash tables, which
+//! takes most of the time that a bundle takes to open. This one gives the same tokens.
 
 use std::ops::Range;
 
+use super::token::{Token, Unknown};
 use super::vocabulary::Vocabulary;
-use super::{Token, Unknown};
 
 /// How much less than every token a character scores that is in none.
 const UNKNOWN_PENALTY: f64 = 10.0;

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::super::pipeline::Pipeline;
-use super::super::token_model::{TokenModel, Unknown};
+use super::super::token_model::TokenModel;
+use super::super::token_model::token::Unknown;
 
 /// Longer texts are not kept. What a stream looks at is shorter.
 const MAX_BYTES: usize = 64 << 10;
