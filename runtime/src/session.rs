@@ -258,6 +258,12 @@ impl Session {
         Ok((self.finite(logits)?, present))
     }
 
+    /// Whether what [`logits_after`](Self::logits_after) gave are, to the last bit, the logits of all
+    /// of the tokens at once.
+    pub(crate) fn is_exact_after(&self) -> bool {
+        self.stream.as_ref().is_some_and(|engine| engine.is_exact())
+    }
+
     /// Room for the logits of tokens that are in order and make a window of `length` in the end.
     fn room_for(&self, tokens: &[u32], length: usize) -> Result<Vec<f32>> {
         let manifest = self.model.manifest();

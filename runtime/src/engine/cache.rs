@@ -14,6 +14,12 @@ pub(crate) trait StreamEngine: Send {
     /// Computes the logits of the last of `ids`, which follow the tokens of `past`, and the keys
     /// and values of all of them. `past` is this engine's own, or of no tokens.
     fn run(&mut self, past: KeyValues, ids: &[u32], logits: &mut [f32]) -> Result<KeyValues>;
+
+    /// Whether these logits are, to the last bit, those that the engine gives of all of the tokens
+    /// at once.
+    fn is_exact(&self) -> bool {
+        false
+    }
 }
 
 /// The keys and values of a text's tokens, as the engine that computed them lays them out: they are

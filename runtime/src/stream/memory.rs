@@ -92,8 +92,8 @@ impl Memory {
     }
 
     /// As [`score`](Self::score), but a window that has grown is computed from where it was before.
-    /// With int8 activations, which are scaled over what is computed at once, its logits are near
-    /// those of the whole window, and are not remembered as such.
+    /// Where int8 activations are scaled over what is computed at once, its logits are near those
+    /// of the whole window, and are not remembered as such.
     pub(super) fn score_grown(
         &mut self,
         session: &mut Session,
@@ -106,9 +106,14 @@ impl Memory {
     }
 
     fn score_one_grown(&mut self, session: &mut Session, window: Window<'_>) -> Result<Vec<f32>> {
-        let known = self.find(window.tokens).cloned();
-        if let Some(logits) = known.or_else(|| self.cache.find(window.tokens)) {
+        if let Some(logits) = self.find(window.tokens) {
+            let logits = logits.clone();
             self.work.windows_reused += 1;
+            return Ok(logits);
+        }
+        if let Some(logits) = self.cache.find(window.tokens) {
+            self.work.windows_reused += 1;
+            self.settle(session, window, &logits);
             return Ok(logits);
         }
         // A complete window of which nothing is known costs the same either way, and is needed
@@ -120,7 +125,16 @@ impl Memory {
         self.work.windows += 1;
         self.work.tokens += window.tokens.len() - cached;
         self.work.tokens_cached += cached;
+        self.settle(session, window, &logits);
         Ok(logits)
+    }
+
+    /// Remembers a complete window that has grown, where its logits are those of the whole.
+    fn settle(&mut self, session: &Session, window: Window<'_>, logits: &[f32]) {
+        let is_settled = !window.is_last && session.is_exact_after();
+        if is_settled && self.settled.len() < MAX_REMEMBERED {
+            self.settled.insert(window.tokens.into(), logits.to_vec());
+        }
     }
 
     fn find(&self, tokens: &[u32]) -> Option<&Vec<f32>> {
@@ -133,5 +147,42 @@ impl Memory {
         self.settled
             .get(tokens)
             .or_else(|| end().map(|(_, logits)| logits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::engine::EngineChoice;
+    use crate::input::Input;
+    use crate::model::Model;
+    use crate::session::SessionOptions;
+    use crate::stream::{Stream, StreamOptions};
+
+    /// On native, which gives the bits of whole windows, the end computes its last window alone.
+    #[test]
+    fn what_has_grown_is_not_computed_again() {
+        let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/mini");
+        let options = SessionOptions {
+            engine: EngineChoice::Named("native".to_owned()),
+            ..SessionOptions::default()
+        };
+        let mut session = Model::open(mini).unwrap().session(&options).unwrap();
+        let text = "The library opens at nine in the morning, and closes at six. ".repeat(60);
+        let every_word = StreamOptions {
+            debounce_bytes: 1,
+            ..StreamOptions::default()
+        };
+        let mut stream = Stream::new(&session, every_word);
+        assert!(stream.uses_cache());
+        for word in text.split_inclusive(' ') {
+            stream.push(&mut session, word.as_bytes()).unwrap();
+        }
+        let before = stream.work().windows;
+        let verdict = stream.finish(&mut session).unwrap();
+        assert!(verdict.windows > 3);
+        assert!(stream.work().windows <= before + 1);
+        assert_eq!(verdict, session.check(&Input::prompt(&text)).unwrap());
     }
 }

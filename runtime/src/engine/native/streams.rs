@@ -27,6 +27,10 @@ pub(super) fn open(stream: &StreamGraph, threads: NonZeroUsize) -> Result<Box<dy
 }
 
 impl StreamEngine for Native {
+    fn is_exact(&self) -> bool {
+        true
+    }
+
     fn run(&mut self, past: KeyValues, ids: &[u32], logits: &mut [f32]) -> Result<KeyValues> {
         let batch = TokenBatch::one(ids);
         check_batch(NAME, &batch)?;
