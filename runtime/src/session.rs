@@ -258,8 +258,8 @@ impl Session {
         Ok((self.finite(logits)?, present))
     }
 
-    /// Whether what [`logits_after`](Self::logits_after) gave are, to the last bit, the logits of all
-    /// of the tokens at once.
+    /// Whether what [`logits_after`](Self::logits_after) gave are, to the last bit, the logits of
+    /// all of the tokens at once.
     pub(crate) fn is_exact_after(&self) -> bool {
         self.stream.as_ref().is_some_and(|engine| engine.is_exact())
     }

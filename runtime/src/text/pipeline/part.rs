@@ -1,6 +1,5 @@
 //! The parts of `tokenizer.json`, and why a file is refused.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

@@ -1,8 +1,8 @@
 //! The model Unigram: of all ways to split a text into tokens, the one with the largest sum of
 //! scores (Kudo, arXiv 1804.10959).
 //!
-//! The model of the crate `tokenizers` keeps its tokens in a tree whose nodes are hash tables, which
-//! takes most of the time that a bundle takes to open. This one gives the same tokens.
+//! The model of the crate `tokenizers` keeps its tokens in a tree whose nodes are hash tables,
+//! which takes most of the time that a bundle takes to open. This one gives the same tokens.
 
 use std::ops::Range;
 
