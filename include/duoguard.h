@@ -426,7 +426,7 @@ DUOGUARD_API duoguard_status duoguard_stream_new(
  * stream.onnx, the engine can run it ("wgpu" cannot) and the stream's options do not turn it off;
  * otherwise 0, as for NULL. The last window of such a verdict is shorter than a check would take,
  * and its scores may differ by about what quantising changes. The verdict of duoguard_stream_finish
- * never goes on from others. No thread may be using the stream exclusively. */
+ * is that of a check either way. No thread may be using the stream exclusively. */
 DUOGUARD_API uint32_t duoguard_stream_uses_cache(const duoguard_stream *stream);
 
 /* Takes the next bytes, and gives a verdict on the text so far if enough of it is new. It is an
