@@ -1,10 +1,9 @@
 //! Our own engine for CPUs: the forward pass of decoders and encoders, in int8 where the graph is.
 //!
-//! In reading order: [`mod@resident`] is a network as [`packed`] packs it; [`forward`] says what is
-//! computed, out of [`embedding`], [`steps`],
-//! [`placing`], [`attention`] and [`judge`]; [`kernels`] says with which
-//! instructions. It does not interpret the ONNX graph: it reads the tensors of `weights.data`, and
-//! from the graph which products are of integers.
+//! In reading order: [`mod@resident`] is a network as [`packed`] packs it, into a [`store`];
+//! [`forward`] says what is computed, out of [`embedding`], [`steps`], [`placing`], [`attention`]
+//! and [`judge`]; [`kernels`] says with which instructions. It does not interpret the ONNX graph:
+//! it reads the tensors of `weights.data`, and from the graph which products are of integers.
 //!
 //! Its promise: a row's logits do not depend on what runs beside it, on the number of threads, on
 //! how a stream was cut, or on the kernel, to the last bit. Sums of products are of integers, and
@@ -29,6 +28,7 @@ mod products;
 mod resident;
 mod rounding;
 mod steps;
+mod store;
 mod streams;
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,9 @@
 
 use super::super::kernels::Chosen;
 use super::super::outliers::Apart;
-use super::super::packed::{Order, Packed};
 use super::super::products::{Product, Rows, Then};
 use super::super::rounding::Rounded;
+use super::alone::packed;
 use super::whole::{kernels, scalar};
 use crate::network::sample::Noise;
 use crate::network::{Format, Matrix, Outliers, Shift};
@@ -72,7 +72,7 @@ fn found(
             }),
         }),
     };
-    let packed = Packed::new(&matrix, true, Order::AsTheyAre);
+    let packed = packed(&matrix);
     let of = packed.outliers.as_ref().unwrap();
     let (mut bytes, mut scales) = (vec![0; ROWS * STRIDE], vec![0.0; ROWS]);
     let (mut halves, mut outlier_scales) = (vec![0; ROWS * 2 * of.half()], vec![0.0; ROWS]);
