@@ -19,6 +19,8 @@ pub(super) const LOW_LEVELS: f32 = 254.0;
 pub(super) struct Outliers {
     /// Which of the inputs they are.
     inputs: Vec<usize>,
+    /// Whether they are all inputs in their order, so that a row lies as it is gathered.
+    are_in_place: bool,
     /// As of an int8 matrix of these inputs alone.
     lines: Lines,
     starts: Vec<i32>,
@@ -45,6 +47,8 @@ impl Outliers {
             kept.resize(matrix.inputs.next_multiple_of(PANEL), 0.0);
         }
         Self {
+            are_in_place: inputs.iter().copied().eq(0..matrix.inputs)
+                && inputs.len().is_multiple_of(LANES),
             inputs,
             lines,
             starts,
@@ -95,10 +99,16 @@ pub(super) fn round<I: Isa>(isa: I, work: Rounded<'_>, apart: Apart<'_>) {
     let rows = work.x.chunks_exact(work.stride);
     let halves = apart.bytes.chunks_exact_mut(2 * half);
     for ((row, bytes), scale) in rows.zip(halves).zip(apart.scales) {
-        for (to, input) in gathered.iter_mut().zip(&outliers.inputs) {
-            *to = row[*input];
-        }
-        *scale = round_to_halves(isa, gathered.as_chunks().0, bytes);
+        let values = match outliers.are_in_place {
+            true => &row[..half],
+            false => {
+                for (to, input) in gathered.iter_mut().zip(&outliers.inputs) {
+                    *to = row[*input];
+                }
+                &*gathered
+            }
+        };
+        *scale = round_to_halves(isa, values.as_chunks().0, bytes);
     }
     if outliers.are_all() {
         return;

@@ -240,6 +240,12 @@ impl Resident {
         outliers.map(Outliers::half).max().unwrap_or(0)
     }
 
+    /// Multiply-adds of a token's row with all matrices.
+    pub(super) fn products_of_row(&self) -> usize {
+        let products = self.matrices().map(|matrix| matrix.inputs * matrix.width());
+        products.sum()
+    }
+
     fn matrices(&self) -> impl Iterator<Item = &Packed> {
         let layers = self.layers.iter().flat_map(|layer| {
             let all = [

@@ -72,6 +72,7 @@ pub(super) fn run(
         network,
         kernel,
         shape,
+        threads,
         inputs: None,
     };
     // Twice, so that the second finds what the first has left in the arena.
