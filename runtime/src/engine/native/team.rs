@@ -12,14 +12,17 @@ use std::thread::{Builder, yield_now};
 /// Looks that a thread takes before it lets others have its core in between: some 10 µs.
 const LOOKS: usize = 1 << 10;
 
+/// Does a part, by its number.
+type Work = dyn Fn(usize) + Sync;
+
 /// A thing to do.
 #[derive(Clone, Copy)]
 struct Thing {
     /// A multiple of [`THING`]; the next one's is larger.
     number: u64,
     parts: usize,
-    /// Does a part, by its number. It is there for as long as one is not done.
-    work: *const (dyn Fn(usize) + Sync),
+    /// It is there for as long as a part is not done.
+    work: *const Work,
 }
 
 // SAFETY: the function may be called from any thread, and is called for parts that were taken
@@ -82,7 +85,9 @@ impl Team {
             parts,
             // SAFETY: what it points to is there until this function returns or unwinds; no part
             // can be taken any more then, and those that were are done.
-            work: unsafe { mem::transmute::<*const (dyn Fn(usize) + Sync + '_), _>(work) },
+            work: unsafe {
+                mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Work>(work)
+            },
         };
         self.done.store(0, Ordering::Relaxed);
         *self.thing.lock().unwrap_or_else(PoisonError::into_inner) = Some(thing);
