@@ -293,7 +293,7 @@ fn every_failing_call_of_an_export_ends_so() {
 #[ignore = "minutes, as above"]
 fn every_failing_call_of_a_server_ends_so() {
     let total = inject(&["serve", "review"], usize::MAX);
-    assert!(total >= 80, "only {total} faults were injected");
+    assert!(total >= 50, "only {total} faults were injected");
 }
 
 #[test]
