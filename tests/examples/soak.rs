@@ -177,8 +177,8 @@ fn resident_kib() -> i64 {
     number.expect("VmRSS is in kB")
 }
 
-/// Has the allocator give back what is free at the end of a thread's memory. By itself it raises the
-/// thresholds with the largest block that was freed, and then keeps up to 64 MiB there.
+/// Has the allocator give back what is free at the end of a thread's memory. By itself it raises
+/// the thresholds with the largest block that was freed, and then keeps up to 64 MiB there.
 fn keep_thresholds() {
     for parameter in TRIM_AND_MMAP_THRESHOLDS {
         // SAFETY: it sets a number, before other threads are there.
