@@ -25,6 +25,7 @@ pub use self::manifest::{
 };
 use self::weights::Residence;
 pub use self::weights::Weights;
+pub(crate) use self::weights::{MmapMut, memory};
 use crate::error::{Error, Result};
 use crate::options::ModelOptions;
 

@@ -1,4 +1,4 @@
-//! Greetings, single words, emoji and sentences of everyday life, in 37 languages.
+//! Greetings, single words, emoji, sentences of everyday life and what a picture shows.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -89,4 +89,17 @@ pub(super) fn sentence(part: Part, rng: &mut ChaCha8Rng) -> (Option<&'static str
     fillers.retain(|(of, _)| Some(*of) == language);
     let filler = fillers.first().map_or("", |(_, items)| pick(rng, items));
     (language, frame.replace("{}", filler))
+}
+
+/// What a picture shows: who does what, and where, each of the part.
+pub(super) fn scene(part: Part, rng: &mut ChaCha8Rng) -> (Option<&'static str>, String) {
+    let (language, who) = item("who", part, rng);
+    let mut of_language = |kind: &str| {
+        let mut items = lists(kind, part);
+        items.retain(|(of, _)| Some(*of) == language);
+        items.first().map_or("", |(_, items)| pick(rng, items))
+    };
+    let (does, place) = (of_language("does"), of_language("where"));
+    let end = pick(rng, &["", "."]);
+    (language, format!("{who} {does} {place}{end}"))
 }

@@ -60,6 +60,8 @@ pub enum HarmlessKind {
     Emoji,
     /// One sentence of everyday life.
     Sentence,
+    /// What a picture shows, in one sentence.
+    Scene,
     /// A sentence in a chat template or with blanks around it.
     Wrapped(Wrapper),
 }
@@ -80,6 +82,7 @@ impl HarmlessKind {
             Self::Word => "word",
             Self::Emoji => "emoji",
             Self::Sentence => "sentence",
+            Self::Scene => "scene",
             Self::Wrapped(wrapper) => wrapper.name(),
         }
     }
@@ -98,6 +101,7 @@ impl HarmlessKind {
             Self::Word,
             Self::Emoji,
             Self::Sentence,
+            Self::Scene,
         ]
         .into_iter()
         .chain(Identifier::ALL.map(Self::Identifier))
@@ -166,6 +170,7 @@ impl Iterator for HarmlessTexts {
             HarmlessKind::Word => everyday::word(part, rng),
             HarmlessKind::Emoji => (None, everyday::emoji(part, rng)),
             HarmlessKind::Sentence => everyday::sentence(part, rng),
+            HarmlessKind::Scene => everyday::scene(part, rng),
             HarmlessKind::Wrapped(wrapper) => {
                 let (language, text) = everyday::sentence(part, rng);
                 (language, wrapper.wrap(&text))
@@ -200,6 +205,7 @@ mod tests {
             HarmlessKind::Greeting,
             HarmlessKind::Word,
             HarmlessKind::Sentence,
+            HarmlessKind::Scene,
         ] {
             let texts = |part| -> BTreeSet<String> {
                 let texts = HarmlessTexts::of_kinds([kind], part, 5).take(2000);

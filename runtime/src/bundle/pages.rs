@@ -14,7 +14,7 @@ struct Page([u8; PAGE]);
 
 /// Memory that is being filled.
 #[derive(Debug)]
-pub(super) struct MmapMut {
+pub(crate) struct MmapMut {
     pages: Vec<Page>,
 }
 

@@ -6,11 +6,15 @@ use std::ops::Deref;
 use std::path::Path;
 
 #[cfg(not(target_family = "wasm"))]
-use memmap2::{Mmap, MmapMut, MmapOptions};
+pub(crate) use memmap2::MmapMut;
+#[cfg(not(target_family = "wasm"))]
+use memmap2::{Mmap, MmapOptions};
 
 use super::files::{MAX_READ_WEIGHTS_BYTES, WEIGHTS};
 #[cfg(target_family = "wasm")]
-use super::pages::{Mmap, MmapMut, MmapOptions};
+pub(crate) use super::pages::MmapMut;
+#[cfg(target_family = "wasm")]
+use super::pages::{Mmap, MmapOptions};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The bytes of `weights.data`: memory with the alignment of a mapped file, or one.
@@ -83,8 +87,8 @@ impl Weights {
     }
 }
 
-/// Memory that starts on a page.
-fn memory(len: usize) -> Result<MmapMut> {
+/// Memory of at least `len` bytes, all 0, that starts on a page.
+pub(crate) fn memory(len: usize) -> Result<MmapMut> {
     // An empty map is an error on some systems.
     let map = MmapMut::map_anon(len.max(1)).map_err(|cause| {
         Error::new(
@@ -92,7 +96,7 @@ fn memory(len: usize) -> Result<MmapMut> {
             format!("{WEIGHTS}: cannot allocate {len} bytes: {cause}"),
         )
     })?;
-    // All of it is written at once: a page of 2 MB takes one fault, where small ones take 512. A
+    // All of it will be written: a page of 2 MB takes one fault, where small ones take 512. A
     // system that has none does without.
     #[cfg(target_os = "linux")]
     let _ = map.advise(memmap2::Advice::HugePage);

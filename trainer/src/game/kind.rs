@@ -12,6 +12,9 @@ const REGISTERS: [&str; 6] = [
     "a short note in everyday words",
 ];
 
+/// The place of plain words among [`REGISTERS`].
+const EVERYDAY_WORDS: usize = 5;
+
 /// A text that is wanted of a generator.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
@@ -39,6 +42,16 @@ impl<'a> Wanted<'a> {
             language,
             kind: ProposalKind::Prompt,
             register: 0,
+        }
+    }
+
+    /// The text itself in another language: of all that can be asked for, the same wish in
+    /// everyday words is nearest to that.
+    pub(crate) fn translation(seed_text: &'a str, language: &'a str, is_unsafe: bool) -> Self {
+        Self {
+            kind: ProposalKind::Register,
+            register: EVERYDAY_WORDS,
+            ..Self::prompt(seed_text, language, is_unsafe)
         }
     }
 

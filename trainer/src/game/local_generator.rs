@@ -15,7 +15,7 @@ use crate::model::generate::{Prompt, generate};
 use crate::model::import;
 use crate::model::sampler::SamplingSettings;
 use crate::model::weights::load_weights;
-use crate::recipe::{GameRecipe, LocalGeneratorRecipe, OwnGeneratorRecipe, Precision};
+use crate::recipe::{GameRecipe, LocalGeneratorRecipe, Precision, TranslationRecipe};
 use crate::setup::{RoundClassifier, Setup};
 use crate::train::generator::GeneratorStage;
 use crate::train::preference::{PreferenceStage, TokenPair};
@@ -46,23 +46,23 @@ impl LocalGenerator {
         game: &GameRecipe,
         recipe: &LocalGeneratorRecipe,
     ) -> Result<Self, TrainError> {
-        let (format, decoder, bonuses) = match recipe {
+        let (format, mut decoder, bonuses, translation) = match recipe {
             LocalGeneratorRecipe::Own(own) => {
                 let tokenizer = Tokenizer::load(&setup.run.join("tokenizer.json"))?;
                 let format = PromptFormat::gloss(tokenizer, setup.lexicon()?);
-                (
-                    format,
-                    train_own(setup, game, own)?,
-                    [own.token_bonus, own.order_bonus],
-                )
+                let bonuses = [own.token_bonus, own.order_bonus];
+                (format, own_decoder(setup)?, bonuses, Some(&own.translation))
             }
-            LocalGeneratorRecipe::Checkpoint(folder) => {
-                let folder = setup.data.join(folder);
+            LocalGeneratorRecipe::Checkpoint(found) => {
+                let folder = setup.data.join(&found.folder);
                 let format = PromptFormat::of_checkpoint(&folder)?;
                 let decoder = import::language_model(&folder, &setup.device)?;
-                (format, decoder, [0.0; 2])
+                (format, decoder, [0.0; 2], found.translation.as_ref())
             }
         };
+        if let Some(translation) = translation {
+            learn_to_translate(setup, (game, translation), &format, &mut decoder)?;
+        }
         Ok(Self {
             sampling: SamplingSettings {
                 temperature: game.temperature,
@@ -161,29 +161,33 @@ impl Generator for LocalGenerator {
     }
 }
 
-/// The base, taught to write from an English text.
-fn train_own<N: RoundClassifier>(
-    setup: &Setup<'_, N>,
-    game: &GameRecipe,
-    own: &OwnGeneratorRecipe,
-) -> Result<Decoder, TrainError> {
-    let Some(base) = setup.base.decoder() else {
-        return Err(TrainError::invalid(
+/// The classifier's base, from which our own generator learns to write.
+fn own_decoder<N: RoundClassifier>(setup: &Setup<'_, N>) -> Result<Decoder, TrainError> {
+    setup.base.decoder().cloned().ok_or_else(|| {
+        TrainError::invalid(
             &setup.data,
             "an encoder cannot write: game.generator.kind must be checkpoint or endpoint with \
              [base.encoder]",
-        ));
-    };
+        )
+    })
+}
+
+/// Teaches a generator to write from an English text in the languages of the game.
+fn learn_to_translate<N: RoundClassifier>(
+    setup: &Setup<'_, N>,
+    (game, recipe): (&GameRecipe, &TranslationRecipe),
+    format: &PromptFormat,
+    generator: &mut Decoder,
+) -> Result<(), TrainError> {
     let seed = setup.recipe.seed.wrapping_add(2);
-    let lexicon = setup.lexicon()?;
     let mut stage = GeneratorStage::new(
         &setup.training,
         &setup.parallel,
         &setup.pairs,
-        (&setup.tokenizer, &lexicon),
-        (game, own),
+        format,
+        (game, recipe),
         seed,
-    );
+    )?;
     if stage.is_empty() {
         return Err(TrainError::invalid(
             &setup.data,
@@ -192,19 +196,28 @@ fn train_own<N: RoundClassifier>(
         ));
     }
     if stage.draws_only_long_texts() {
-        return Err(TrainError::invalid(
-            &setup.data,
-            format!(
-                "no text that was drawn has at most {} tokens, or its English words at most twice \
-                 as many: raise game.max_tokens",
-                game.max_tokens
-            ),
-        ));
+        return Err(stage.take_failure().unwrap_or_else(|| {
+            let most = game.max_tokens;
+            let reason = format!(
+                "no text that was drawn has at most {most} tokens, or its English words at most \
+                 twice as many: raise game.max_tokens"
+            );
+            TrainError::invalid(&setup.data, reason)
+        }));
     }
-    let compute = setup.recipe.compute;
-    let settings = StageSettings::new("generator", own.steps, &own.optimizer, compute);
-    let mut generator = base.clone();
+    let settings = StageSettings {
+        deadline: setup.deadline,
+        ..StageSettings::new(
+            "generator",
+            recipe.steps,
+            &recipe.optimizer,
+            setup.recipe.compute,
+        )
+    };
     let place = (setup.run.as_path(), &setup.group);
-    run_stage(&mut stage, &settings, &mut generator, place)?;
-    Ok(generator)
+    run_stage(&mut stage, &settings, generator, place)?;
+    match stage.take_failure() {
+        Some(failure) => Err(failure),
+        None => Ok(()),
+    }
 }

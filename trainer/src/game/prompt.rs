@@ -179,7 +179,7 @@ impl ChatFormat {
 /// end of text, and a control prefix such as `de unsafe:`. A small network that is given the words
 /// has only to put them into a sentence, and keeps the sense; given the English text it writes
 /// sentences about something else.
-pub(crate) fn gloss_prompt(
+fn gloss_prompt(
     (tokenizer, lexicon): (&Tokenizer, &Lexicon),
     seed: &str,
     language: &str,

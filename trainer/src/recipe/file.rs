@@ -71,7 +71,7 @@ struct Tables {
 const STAGE_TABLES: [&str; 4] = [
     "pretrain",
     "classifier",
-    "game.generator",
+    "game.generator.translation",
     "game.preference",
 ];
 

@@ -34,7 +34,7 @@ pub use model::ModelRecipe;
 pub(crate) use model::{BalanceRecipe, EncoderRecipe, Start, TokenizerRecipe};
 pub(crate) use optimizer::OptimizerRecipe;
 pub(crate) use players::{
-    EndpointRecipe, EnsembleRecipe, JudgeRecipe, LocalGeneratorRecipe, OwnGeneratorRecipe,
-    PlayersRecipe,
+    EndpointRecipe, EnsembleRecipe, JudgeRecipe, LocalGeneratorRecipe, PlayersRecipe,
+    TranslationRecipe,
 };
 pub(crate) use pretrain::PretrainRecipe;

@@ -35,9 +35,8 @@ pub(crate) enum PlayersRecipe {
 pub(crate) enum LocalGeneratorRecipe {
     /// Our own decoder, fine-tuned to translate with what pairs and translated seeds there are.
     Own(OwnGeneratorRecipe),
-    /// An instructed checkpoint of the Qwen2 or Llama family: its Hugging Face folder or GGUF file,
-    /// relative to the data.
-    Checkpoint(PathBuf),
+    /// An instructed checkpoint.
+    Checkpoint(CheckpointGeneratorRecipe),
 }
 
 /// Who rates proposals from 1 (safe) to 5 (unsafe), if not the generator.
@@ -80,7 +79,7 @@ pub(crate) struct EnsembleRecipe {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum GeneratorTable {
     Own(OwnGeneratorRecipe),
-    Checkpoint { folder: PathBuf },
+    Checkpoint(CheckpointGeneratorRecipe),
     Endpoint(EndpointRecipe),
 }
 
@@ -94,10 +93,39 @@ pub(super) enum JudgeTable {
     Endpoint(EndpointRecipe),
 }
 
-/// Fine-tuning of our own generator.
+/// Our own generator.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OwnGeneratorRecipe {
+    /// How it learns to write.
+    pub translation: TranslationRecipe,
+    /// Nats added to the logits of the gloss's tokens, each until it is generated; 0: none. A small
+    /// network knows better how words go together than which ones it was given.
+    pub token_bonus: f64,
+    /// Nats added further to the gloss's token that follows there what was written last: what is
+    /// begun is written to its end, and in the gloss's order where the network has no better one.
+    /// 0: none.
+    #[serde(default)]
+    pub order_bonus: f64,
+}
+
+/// An instructed checkpoint.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CheckpointGeneratorRecipe {
+    /// Of the Qwen2 or Llama family: its Hugging Face folder or GGUF file, relative to the data.
+    pub folder: PathBuf,
+    /// What it learns before the first round: to write in languages that it knows little of.
+    /// Absent: nothing.
+    #[serde(default)]
+    pub translation: Option<TranslationRecipe>,
+}
+
+/// Fine-tuning on texts that stand in English and in a language of the game: given the English one
+/// as a seed is given, the generator learns to write the other.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TranslationRecipe {
     /// Optimizer steps.
     pub steps: usize,
     /// Tokens in a batch, padding included.
@@ -107,17 +135,8 @@ pub(crate) struct OwnGeneratorRecipe {
     pub optimizer: OptimizerRecipe,
     /// Random tokens that join the batch's own in the softmax; 0: the whole vocabulary.
     pub negatives: usize,
-    /// Share of the examples that are labelled seeds with translations, which teach the safe and
-    /// unsafe prefixes.
+    /// Share of the examples that are labelled seeds with translations; the others are benign.
     pub seed_share: f64,
-    /// Nats added to the logits of the gloss's tokens, each until it is generated; 0: none. A small
-    /// network knows better how words go together than which ones it was given.
-    pub token_bonus: f64,
-    /// Nats added further to the gloss's token that follows there what was written last: what is
-    /// begun is written to its end, and in the gloss's order where the network has no better one.
-    /// 0: none.
-    #[serde(default)]
-    pub order_bonus: f64,
 }
 
 /// An OpenAI-compatible endpoint.
@@ -169,7 +188,7 @@ impl PlayersRecipe {
         };
         let local = match generator {
             GeneratorTable::Own(own) => LocalGeneratorRecipe::Own(own),
-            GeneratorTable::Checkpoint { folder } => LocalGeneratorRecipe::Checkpoint(folder),
+            GeneratorTable::Checkpoint(found) => LocalGeneratorRecipe::Checkpoint(found),
             GeneratorTable::Endpoint(generator) => {
                 let judge = judge.ok_or((
                     "game.judge.kind",
@@ -268,28 +287,51 @@ impl LocalGeneratorRecipe {
     }
 
     fn checks(&self) -> Vec<Check> {
-        let Self::Own(own) = self else {
-            return Vec::new();
+        let (mut checks, translation) = match self {
+            Self::Own(own) => (own.checks(), Some(&own.translation)),
+            Self::Checkpoint(found) => (Vec::new(), found.translation.as_ref()),
         };
-        let mut checks = of_table(
+        checks.extend(
+            translation
+                .iter()
+                .flat_map(|translation| translation.checks()),
+        );
+        checks
+    }
+}
+
+impl OwnGeneratorRecipe {
+    fn checks(&self) -> Vec<Check> {
+        of_table(
             "game.generator",
             [
-                ("steps", own.steps > 0, "at least 1"),
-                ("batch_tokens", own.batch_tokens > 0, "at least 1"),
-                ("seed_share", share(own.seed_share), "a share in [0, 1]"),
                 (
                     "token_bonus",
-                    own.token_bonus >= 0.0 && own.token_bonus.is_finite(),
+                    self.token_bonus >= 0.0 && self.token_bonus.is_finite(),
                     "0 or a positive number",
                 ),
                 (
                     "order_bonus",
-                    own.order_bonus >= 0.0 && own.order_bonus.is_finite(),
+                    self.order_bonus >= 0.0 && self.order_bonus.is_finite(),
                     "0 or a positive number",
                 ),
             ],
+        )
+    }
+}
+
+impl TranslationRecipe {
+    fn checks(&self) -> Vec<Check> {
+        let table = "game.generator.translation";
+        let mut checks = of_table(
+            table,
+            [
+                ("steps", self.steps > 0, "at least 1"),
+                ("batch_tokens", self.batch_tokens > 0, "at least 1"),
+                ("seed_share", share(self.seed_share), "a share in [0, 1]"),
+            ],
         );
-        checks.extend(own.optimizer.checks("game.generator"));
+        checks.extend(self.optimizer.checks(table));
         checks
     }
 }

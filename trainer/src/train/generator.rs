@@ -1,4 +1,4 @@
-//! The stage that teaches a pretrained decoder to write proposals.
+//! The stage that teaches a pretrained decoder to write proposals in the languages of a game.
 
 use std::collections::HashMap;
 
@@ -7,15 +7,16 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::lexicon::Lexicon;
 use crate::data::rows::{Corpus, Pair, ParallelRow};
-use crate::data::tokenizer::{END, Tokenizer};
+use crate::data::tokenizer::END;
 use crate::distributed::Share;
-use crate::game::prompt::gloss_prompt;
+use crate::error::TrainError;
+use crate::game::kind::Wanted;
+use crate::game::prompt::PromptFormat;
 use crate::game::seeds::excluded_categories;
 use crate::model::decoder::Decoder;
 use crate::model::head::SampledVocabulary;
-use crate::recipe::{GameRecipe, OwnGeneratorRecipe};
+use crate::recipe::{GameRecipe, TranslationRecipe};
 use crate::train::loss::language_model_loss;
 use crate::train::stage::{BatchLoss, Stage};
 
@@ -36,10 +37,13 @@ pub(crate) struct GeneratorStage<'a> {
     benign: Vec<Translation<'a>>,
     /// Labelled seeds and their translations: few, and what makes the prefix mean something.
     labelled: Vec<Translation<'a>>,
-    tokenizer: &'a Tokenizer,
-    lexicon: &'a Lexicon,
-    recipe: &'a OwnGeneratorRecipe,
+    format: &'a PromptFormat,
+    recipe: &'a TranslationRecipe,
     max_tokens: usize,
+    /// Tokens of an instruction about nothing.
+    instruction: usize,
+    /// The first text that no prompt could be made of, and why.
+    failed: Option<TrainError>,
     seed: u64,
     pools: u64,
     first: usize,
@@ -48,14 +52,17 @@ pub(crate) struct GeneratorStage<'a> {
 
 impl<'a> GeneratorStage<'a> {
     /// Learns from every text that stands in English and in one of the game's languages.
+    ///
+    /// # Errors
+    /// A chat template that fails.
     pub(crate) fn new(
         training: &'a Corpus,
         parallel: &'a [ParallelRow],
         pairs: &'a [Pair],
-        (tokenizer, lexicon): (&'a Tokenizer, &'a Lexicon),
-        (game, recipe): (&'a GameRecipe, &'a OwnGeneratorRecipe),
+        format: &'a PromptFormat,
+        (game, recipe): (&'a GameRecipe, &'a TranslationRecipe),
         seed: u64,
-    ) -> Self {
+    ) -> Result<Self, TrainError> {
         let wanted = |language: &str| game.languages.iter().any(|l| l == language);
         let mut benign: Vec<Translation<'a>> = pairs
             .iter()
@@ -87,18 +94,29 @@ impl<'a> GeneratorStage<'a> {
                 is_unsafe: row.is_unsafe,
             })
             .collect();
-        Self {
+        let about_nothing = Wanted::translation("", "en", false);
+        let instruction = match format.chat() {
+            Some(_) => format.generation_prompt(&about_nothing)?.len(),
+            None => 0,
+        };
+        Ok(Self {
             benign,
             labelled,
-            tokenizer,
-            lexicon,
+            format,
             recipe,
             max_tokens: game.max_tokens,
+            instruction,
+            failed: None,
             seed,
             pools: 0,
             first: 0,
             batches: Vec::new(),
-        }
+        })
+    }
+
+    /// The first text that no prompt could be made of, and why: it was left out.
+    pub(crate) fn take_failure(&mut self) -> Option<TrainError> {
+        self.failed.take()
     }
 
     /// Whether there is nothing to learn from.
@@ -129,7 +147,7 @@ impl<'a> GeneratorStage<'a> {
             rng.set_stream(index);
             rng
         };
-        let mut rows: Vec<(Vec<i32>, usize)> = (0..POOL_EXAMPLES as u64)
+        let rows: Vec<Result<(Vec<i32>, usize), TrainError>> = (0..POOL_EXAMPLES as u64)
             .into_par_iter()
             .filter_map(|index| {
                 let mut rng = rng(index);
@@ -140,18 +158,28 @@ impl<'a> GeneratorStage<'a> {
                     _ => &self.benign,
                 };
                 let t = from.choose(&mut rng)?;
-                let how = (self.tokenizer, self.lexicon);
-                let prompt = gloss_prompt(how, t.english, t.language, t.is_unsafe);
-                let text = self.tokenizer.encode(t.text);
+                let wanted = Wanted::translation(t.english, t.language, t.is_unsafe);
+                let prompt = match self.format.generation_prompt(&wanted) {
+                    Ok(prompt) => prompt,
+                    Err(failure) => return Some(Err(failure)),
+                };
+                let text = self.format.encode(t.text);
                 // Longer ones are never asked for either.
-                if text.len() > self.max_tokens || prompt.len() > 2 * self.max_tokens {
+                let longest_prompt = self.instruction + 2 * self.max_tokens;
+                if text.len() > self.max_tokens || prompt.len() > longest_prompt {
                     return None;
                 }
                 let length = prompt.len();
-                let text = text.iter().map(|&id| id as i32).chain([END]);
-                Some((prompt.into_iter().chain(text).collect(), length))
+                let text = text.into_iter().chain([self.format.end]);
+                Some(Ok((prompt.into_iter().chain(text).collect(), length)))
             })
             .collect();
+        let (rows, failures): (Vec<_>, Vec<_>) = rows.into_iter().partition(Result::is_ok);
+        self.failed = self
+            .failed
+            .take()
+            .or_else(|| failures.into_iter().find_map(Result::err));
+        let mut rows: Vec<(Vec<i32>, usize)> = rows.into_iter().filter_map(Result::ok).collect();
         rows.sort_by_key(|(ids, _)| ids.len());
         let mut batches = Vec::new();
         let mut start = 0;
@@ -227,4 +255,97 @@ impl Stage for GeneratorStage<'_> {
 /// Positions whose next token is learned: from the prompt's last token to the text's last but one.
 fn learned_positions(prompt: usize, length: usize) -> std::ops::Range<usize> {
     prompt - 1..length - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::data::tokenizer::Tokenizer;
+    use crate::recipe::{LocalGeneratorRecipe, PlayersRecipe, Recipe};
+
+    fn game() -> (GameRecipe, TranslationRecipe) {
+        let demo = include_str!("../../../recipes/demo.toml");
+        let game = Recipe::parse(Path::new("r"), demo).unwrap().game.unwrap();
+        let PlayersRecipe::Local { generator, .. } = &game.players else {
+            panic!("the demo's generator runs here");
+        };
+        let LocalGeneratorRecipe::Own(own) = generator else {
+            panic!("the demo's generator is its own");
+        };
+        let recipe = own.translation.clone();
+        (game, recipe)
+    }
+
+    /// An instructed checkpoint whose template is `template`.
+    fn instructed(template: &str, texts: &[&str]) -> PromptFormat {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = texts.iter().copied().cycle().take(100);
+        let tokenizer = Tokenizer::train(texts, 300).unwrap();
+        let path = folder.path();
+        tokenizer.save(&path.join("tokenizer.json")).unwrap();
+        let config = serde_json::json!({
+            "eos_token": "<|endoftext|>",
+            "chat_template": template,
+        });
+        let config = config.to_string();
+        std::fs::write(path.join("tokenizer_config.json"), config).unwrap();
+        PromptFormat::of_checkpoint(path).unwrap()
+    }
+
+    fn pair(english: &str, text: &str) -> Pair {
+        Pair {
+            english: english.into(),
+            lang: "de".into(),
+            text: text.into(),
+        }
+    }
+
+    #[test]
+    fn an_instructed_generator_learns_to_answer_in_the_language_asked_for() {
+        let (game, recipe) = game();
+        let pairs = [pair("the soup is warm", "die Suppe ist warm")];
+        let format = instructed(
+            "[user]{{ messages[0].content }}[assistant]",
+            &["the soup is warm", "die Suppe ist warm"],
+        );
+        let corpus = Corpus::default();
+        let sides = (&game, &recipe);
+        let stage = GeneratorStage::new(&corpus, &[], &pairs, &format, sides, 3);
+        let mut stage = stage.unwrap();
+        assert!(!stage.is_empty() && !stage.draws_only_long_texts());
+        for (ids, prompt) in stage.batch(0) {
+            let (asked, answer) = ids.split_at(*prompt);
+            let asked = format.decode(asked);
+            assert!(asked.contains("the soup is warm") && asked.contains("in German"));
+            assert!(asked.ends_with("[assistant]"), "{asked}");
+            let (end, answer) = answer.split_last().unwrap();
+            assert_eq!(*end, format.end);
+            assert_eq!(format.decode(answer), "die Suppe ist warm");
+        }
+        assert!(stage.take_failure().is_none());
+    }
+
+    #[test]
+    fn a_text_that_a_template_fails_on_is_told() {
+        let (game, recipe) = game();
+        let pairs = [pair("cold soup", "kalte Suppe"), pair("tea", "Tee")];
+        let format = instructed(
+            "{% if 'cold' in messages[0].content %}{{ raise_exception('cold') }}{% endif %}\
+             {{ messages[0].content }}",
+            &["cold soup", "tea"],
+        );
+        let corpus = Corpus::default();
+        let sides = (&game, &recipe);
+        let stage = GeneratorStage::new(&corpus, &[], &pairs, &format, sides, 3);
+        let mut stage = stage.unwrap();
+        let rows = stage.batch(0).to_vec();
+        let texts = rows
+            .iter()
+            .map(|(ids, prompt)| format.decode(&ids[*prompt..]));
+        assert!(texts.into_iter().all(|text| text.starts_with("Tee")));
+        let failure = stage.take_failure().unwrap().to_string();
+        assert!(failure.contains("the chat template fails"), "{failure}");
+    }
 }

@@ -16,6 +16,7 @@ use super::parts::{Projection, Rest, in_parallel, take};
 use super::placing::Placing;
 use super::products::{Rows, Then};
 use super::resident::{Layer, Places, Resident};
+use super::team::Team;
 
 /// What happens to the keys and values of a layer besides attention; a stream's are kept.
 pub(super) trait Cache {
@@ -39,6 +40,8 @@ pub(super) struct Forward<'a> {
     pub(super) network: &'a Resident,
     pub(super) kernel: Chosen,
     pub(super) shape: Shape,
+    /// The most that take part; each has a scratch of the arena.
+    pub(super) threads: usize,
     /// Where the inputs of matrices of floats are noted, for those who ask.
     pub(super) inputs: Option<&'a Inputs>,
 }
@@ -72,16 +75,18 @@ impl Forward<'_> {
 
     /// All layers, one after the other.
     pub(super) fn layers(&self, arena: &mut Arena, cache: &mut impl Cache) {
-        for (number, layer) in self.network.layers.iter().enumerate() {
-            cache.swap(number, &mut arena.keys, &mut arena.values);
-            arena.fit_keys(self.network, self.shape);
-            self.project_all(layer, arena);
-            match &layer.judged_query {
-                None => self.finish_all(layer, arena),
-                Some(query) => self.finish_judged(layer, query, arena),
+        Team::of(self.threads.min(arena.scratches.len()), |team| {
+            for (number, layer) in self.network.layers.iter().enumerate() {
+                cache.swap(number, &mut arena.keys, &mut arena.values);
+                arena.fit_keys(self.network, self.shape);
+                self.project_all(layer, team, arena);
+                match &layer.judged_query {
+                    None => self.finish_all(layer, team, arena),
+                    Some(query) => self.finish_judged(layer, query, arena),
+                }
+                cache.swap(number, &mut arena.keys, &mut arena.values);
             }
-            cache.swap(number, &mut arena.keys, &mut arena.values);
-        }
+        });
     }
 
     /// The rows that the first layer takes. The arena fits.
@@ -103,11 +108,11 @@ impl Forward<'_> {
     }
 
     /// Queries, keys and values of all tokens.
-    fn project_all(&self, layer: &Layer, arena: &mut Arena) {
+    fn project_all(&self, layer: &Layer, team: &Team, arena: &mut Arena) {
         let (network, shape) = (self.network, self.shape);
         let (row, heads) = (network.row(), network.heads);
         let (first_tile, tiles) = (shape.past / TILE_KEYS, shape.rows * shape.tiles());
-        let threads = arena.scratches.len().min(tiles - first_tile);
+        let threads = team.threads().min(tiles - first_tile);
         let residual = &arena.residual;
         let mut queries = &mut arena.queries[..];
         let mut keys = &mut arena.keys[first_tile * heads.tile()..];
@@ -130,7 +135,7 @@ impl Forward<'_> {
                 scratch,
             }
         });
-        in_parallel(threads, parts, |part| self.project(layer, part));
+        in_parallel(team, parts, |part| self.project(layer, part));
     }
 
     fn project(&self, layer: &Layer, part: Projection<'_>) {
@@ -169,10 +174,10 @@ impl Forward<'_> {
     }
 
     /// The rest of a layer, for all tokens.
-    fn finish_all(&self, layer: &Layer, arena: &mut Arena) {
+    fn finish_all(&self, layer: &Layer, team: &Team, arena: &mut Arena) {
         let row = self.network.row();
         let (all, keys, values) = (self.shape.all(), &arena.keys, &arena.values);
-        let threads = arena.scratches.len().min(all);
+        let threads = team.threads().min(all);
         let mut residual = &mut arena.residual[..all * row];
         let queries = &arena.queries;
         let parts = arena.scratches.iter_mut().take(threads).enumerate();
@@ -188,7 +193,7 @@ impl Forward<'_> {
                 scratch,
             }
         });
-        in_parallel(threads, parts, |part| self.finish(layer, part));
+        in_parallel(team, parts, |part| self.finish(layer, part));
     }
 
     /// The rest of the last layer, for the token of every sequence that is judged.

@@ -40,8 +40,8 @@ impl<'a> Known<'a> {
         let weights = graph.weights();
         let rounds = |matrix: &Matrix<'_>| outline.integer_weights.contains(&matrix.name);
         let mut resident = match self {
-            Self::Encoder(encoder) => Resident::of_encoder(encoder, weights, rounds),
-            Self::Decoder(network) => Resident::of_decoder(network, weights, rounds),
+            Self::Encoder(encoder) => Resident::of_encoder(encoder, weights, rounds)?,
+            Self::Decoder(network) => Resident::of_decoder(network, weights, rounds)?,
         };
         resident.head.kept_labels = kept_labels(graph, resident.dimensions.categories)?;
         Ok(resident)

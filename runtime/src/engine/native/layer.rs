@@ -136,6 +136,7 @@ impl LayerSession {
                 past: 0,
                 tokens,
             },
+            threads: 1,
             inputs: None,
         };
         arena.fit(network, forward.shape);

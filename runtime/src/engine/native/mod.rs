@@ -1,10 +1,9 @@
 //! Our own engine for CPUs: the forward pass of decoders and encoders, in int8 where the graph is.
 //!
-//! In reading order: [`mod@resident`] is a network as [`packed`] packs it; [`forward`] says what is
-//! computed, out of [`embedding`], [`steps`],
-//! [`placing`], [`attention`] and [`judge`]; [`kernels`] says with which
-//! instructions. It does not interpret the ONNX graph: it reads the tensors of `weights.data`, and
-//! from the graph which products are of integers.
+//! In reading order: [`mod@resident`] is a network as [`packed`] packs it, into a [`store`];
+//! [`forward`] says what is computed, out of [`embedding`], [`steps`], [`placing`], [`attention`]
+//! and [`judge`]; [`kernels`] says with which instructions. It does not interpret the ONNX graph:
+//! it reads the tensors of `weights.data`, and from the graph which products are of integers.
 //!
 //! Its promise: a row's logits do not depend on what runs beside it, on the number of threads, on
 //! how a stream was cut, or on the kernel, to the last bit. Sums of products are of integers, and
@@ -29,7 +28,9 @@ mod products;
 mod resident;
 mod rounding;
 mod steps;
+mod store;
 mod streams;
+mod team;
 #[cfg(test)]
 mod tests;
 
@@ -61,6 +62,9 @@ pub(super) const ENTRY: EngineEntry = EngineEntry {
 /// The tokens that windows are put together to: enough to fill the blocks in which a layer is
 /// computed. Measured: docs/log/2026-11-28-native-engine.md.
 const TOKENS_AT_ONCE: usize = 256;
+/// The multiply-adds of a pass, all layers of all tokens counted, from which on it is worth another
+/// thread: some 0.2 ms of it. See docs/log/2026-11-29-native-proofs.md.
+const PRODUCTS_OF_A_THREAD: usize = 32 << 20;
 
 fn available() -> std::result::Result<String, String> {
     let kernel = kernels::choose()?;
@@ -141,18 +145,27 @@ impl Native {
             let shape = [batch.rows, outputs];
             return take_logits((NAME, self.file), batch.rows, &shape, &found, logits);
         }
+        let (forward, arena) = self.pass(batch, past);
+        forward.run(batch.ids, arena, cache, logits);
+        Ok(())
+    }
+
+    /// A forward pass, on as many threads as it is worth; and the memory for it.
+    fn pass(&mut self, batch: &TokenBatch<'_>, past: usize) -> (Forward<'_>, &mut Arena) {
+        let shape = Shape {
+            rows: batch.rows,
+            past,
+            tokens: batch.tokens,
+        };
+        let products = shape.all() * self.network.products_of_row();
         let forward = Forward {
             network: &self.network,
             kernel: self.kernel,
-            shape: Shape {
-                rows: batch.rows,
-                past,
-                tokens: batch.tokens,
-            },
+            shape,
+            threads: (products / PRODUCTS_OF_A_THREAD).max(1),
             inputs: None,
         };
-        forward.run(batch.ids, &mut self.arena, cache, logits);
-        Ok(())
+        (forward, &mut self.arena)
     }
 }
 
@@ -169,17 +182,8 @@ impl Engine for Native {
     fn pooled(&mut self, batch: &TokenBatch<'_>) -> Result<Vec<f32>> {
         check_batch(NAME, batch)?;
         self.check(batch.ids, batch.tokens)?;
-        let forward = Forward {
-            network: &self.network,
-            kernel: self.kernel,
-            shape: Shape {
-                rows: batch.rows,
-                past: 0,
-                tokens: batch.tokens,
-            },
-            inputs: None,
-        };
-        Ok(forward.pooled(batch.ids, &mut self.arena))
+        let (forward, arena) = self.pass(batch, 0);
+        Ok(forward.pooled(batch.ids, arena))
     }
 
     /// Short rows leave the last tile of a product half empty, and short batches leave threads

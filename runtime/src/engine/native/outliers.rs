@@ -6,8 +6,9 @@
 //! outliers are computed in floats; here their products are of integers as well, and so exact.
 
 use super::kernels::{Isa, LANES, Line, PANEL};
-use super::packed::int8;
+use super::packed::{int8, lines_of};
 use super::rounding::{Rounded, TO_INTEGER, scale};
+use super::store::{Lines, Store};
 use crate::network::{Matrix, Outliers as Listed};
 
 /// Low bytes of a unit of the high one: a rest of half a unit is 127 of them.
@@ -18,8 +19,10 @@ pub(super) const LOW_LEVELS: f32 = 254.0;
 pub(super) struct Outliers {
     /// Which of the inputs they are.
     inputs: Vec<usize>,
+    /// Whether they are all inputs in their order, so that a row lies as it is gathered.
+    are_in_place: bool,
     /// As of an int8 matrix of these inputs alone.
-    lines: Vec<Line>,
+    lines: Lines,
     starts: Vec<i32>,
     /// For every value of a row, 1 if it is rounded to 8 bits, and 0 if not; empty if none is.
     kept: Vec<f32>,
@@ -29,9 +32,14 @@ pub(super) struct Outliers {
 }
 
 impl Outliers {
-    pub(super) fn new(matrix: &Matrix<'_>, listed: &Listed<'_>, places: &[Option<usize>]) -> Self {
+    pub(super) fn new(
+        matrix: &Matrix<'_>,
+        listed: &Listed<'_>,
+        places: &[Option<usize>],
+        store: &mut Store,
+    ) -> Self {
         let inputs = listed.inputs.clone();
-        let (lines, starts) = int8(matrix, &inputs, places);
+        let (lines, starts) = int8(matrix, &inputs, places, store);
         let mut kept = Vec::new();
         if inputs.len() < matrix.inputs {
             kept.resize(matrix.inputs, 1.0);
@@ -39,6 +47,8 @@ impl Outliers {
             kept.resize(matrix.inputs.next_multiple_of(PANEL), 0.0);
         }
         Self {
+            are_in_place: inputs.iter().copied().eq(0..matrix.inputs)
+                && inputs.len().is_multiple_of(LANES),
             inputs,
             lines,
             starts,
@@ -59,7 +69,7 @@ impl Outliers {
 
     /// A panel of their weights, and what its sums start from.
     pub(super) fn panel(&self, panel: usize) -> (&[Line], &[i32; PANEL]) {
-        let lines = self.inputs.len().div_ceil(4) * 4;
+        let lines = lines_of(self.inputs.len());
         let starts = self.starts[panel * PANEL..][..PANEL].as_array();
         (
             &self.lines[panel * lines..][..lines],
@@ -89,10 +99,16 @@ pub(super) fn round<I: Isa>(isa: I, work: Rounded<'_>, apart: Apart<'_>) {
     let rows = work.x.chunks_exact(work.stride);
     let halves = apart.bytes.chunks_exact_mut(2 * half);
     for ((row, bytes), scale) in rows.zip(halves).zip(apart.scales) {
-        for (to, input) in gathered.iter_mut().zip(&outliers.inputs) {
-            *to = row[*input];
-        }
-        *scale = round_to_halves(isa, gathered.as_chunks().0, bytes);
+        let values = match outliers.are_in_place {
+            true => &row[..half],
+            false => {
+                for (to, input) in gathered.iter_mut().zip(&outliers.inputs) {
+                    *to = row[*input];
+                }
+                &*gathered
+            }
+        };
+        *scale = round_to_halves(isa, values.as_chunks().0, bytes);
     }
     if outliers.are_all() {
         return;

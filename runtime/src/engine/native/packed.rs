@@ -12,6 +12,7 @@
 use super::interleaving::interleave;
 use super::kernels::{LANES, Line, PANEL};
 use super::outliers::Outliers;
+use super::store::{Lines, Store};
 use crate::network::{BLOCK, Format, Matrix, floats};
 
 /// What 0 is as a byte of activations.
@@ -27,10 +28,10 @@ pub(super) const MAX_INT8_INPUTS: usize = i32::MAX as usize / (255 * 128);
 #[derive(Debug)]
 pub(super) enum Numbers {
     /// Multiplied by activations that are rounded: lines, and what each column's sum starts from.
-    Int8(Vec<Line>, Vec<i32>),
+    Int8(Lines, Vec<i32>),
     /// 4-bit integers in blocks of 32 inputs, multiplied by activations that are rounded: lines,
     /// and for every panel and block, a scale for each column.
-    Blocks(Vec<Line>, Vec<[f32; PANEL]>),
+    Blocks(Lines, Vec<[f32; PANEL]>),
     /// Multiplied by activations as they are: for every panel and input, a row of the panel.
     Float(Vec<[f32; PANEL]>),
 }
@@ -80,8 +81,25 @@ impl Order {
 }
 
 impl Packed {
-    /// Packs a matrix, whose activations are to be rounded or not.
-    pub(super) fn new(matrix: &Matrix<'_>, rounds: bool, order: Order) -> Self {
+    /// How many lines a matrix takes of a store, by the arguments of `new`.
+    pub(super) fn lines(matrix: &Matrix<'_>, rounds: bool, order: Order) -> usize {
+        let of_panel = match matrix.format {
+            Format::Int8 if rounds => {
+                let apart = matrix.outliers.as_ref().map_or(0, |all| all.inputs.len());
+                let kept = match apart < matrix.inputs {
+                    true => matrix.inputs,
+                    false => 0,
+                };
+                lines_of(kept) + lines_of(apart)
+            }
+            Format::Blocks => matrix.inputs / BLOCK * BLOCK_LINES,
+            Format::Int8 | Format::F32 => 0,
+        };
+        order.panels(matrix.columns.len()) * of_panel
+    }
+
+    /// Packs a matrix, whose activations are to be rounded or not. The store has room for it.
+    pub(super) fn new(matrix: &Matrix<'_>, rounds: bool, order: Order, store: &mut Store) -> Self {
         let columns = matrix.columns.len();
         let panels = order.panels(columns);
         let places: Vec<_> = (0..panels * PANEL)
@@ -101,17 +119,19 @@ impl Packed {
             let products = of_columns(Some(shift.product), 0.0);
             bias.iter_mut().zip(products).for_each(|(x, y)| *x -= y);
         }
-        let outliers = apart.map(|apart| Outliers::new(matrix, apart, &places));
+        let outliers = apart.map(|apart| Outliers::new(matrix, apart, &places, store));
         let numbers = match matrix.format {
             Format::Int8 if rounds => match &outliers {
-                Some(outliers) if outliers.are_all() => Numbers::Int8(Vec::new(), Vec::new()),
+                Some(outliers) if outliers.are_all() => {
+                    Numbers::Int8(store.take(0, |_| ()), Vec::new())
+                }
                 _ => {
                     let inputs: Vec<usize> = (0..matrix.inputs).collect();
-                    let (lines, starts) = int8(matrix, &inputs, &places);
+                    let (lines, starts) = int8(matrix, &inputs, &places, store);
                     Numbers::Int8(lines, starts)
                 }
             },
-            Format::Blocks => blocks(matrix, &places),
+            Format::Blocks => blocks(matrix, &places, store),
             Format::Int8 | Format::F32 => float(matrix, &places),
         };
         Self {
@@ -148,8 +168,13 @@ impl Packed {
 
     /// Lines of an int8 panel.
     pub(super) fn panel_lines(&self) -> usize {
-        self.inputs.div_ceil(4) * 4
+        lines_of(self.inputs)
     }
+}
+
+/// Lines of an int8 panel of so many inputs.
+pub(super) fn lines_of(inputs: usize) -> usize {
+    inputs.div_ceil(4) * 4
 }
 
 /// Some inputs of a matrix in panels, and what each column's sum starts from.
@@ -157,31 +182,48 @@ pub(super) fn int8(
     matrix: &Matrix<'_>,
     inputs: &[usize],
     places: &[Option<usize>],
-) -> (Vec<Line>, Vec<i32>) {
-    let mut lines = Vec::with_capacity(places.len() / LANES * inputs.len().div_ceil(4));
+    store: &mut Store,
+) -> (Lines, Vec<i32>) {
+    let panels = places.as_chunks::<PANEL>().0;
+    let of_panel = lines_of(inputs.len());
     let mut starts = Vec::with_capacity(places.len());
-    for places in places.as_chunks::<PANEL>().0 {
-        let columns: [Columns; PANEL / LANES] =
-            std::array::from_fn(|vector| Columns::of(&places[vector * LANES..][..LANES]));
-        let mut sums = Sums::new();
-        // Rows of the matrix from outside to inside: as they lie in memory.
-        for inputs in inputs.chunks(4) {
-            let mut rows = [[0; PANEL]; 4];
-            for (row, input) in rows.iter_mut().zip(inputs) {
-                let weights = &matrix.bytes[input * matrix.stride + matrix.columns.start..];
-                for (columns, to) in columns.iter().zip(row.as_chunks_mut().0) {
-                    columns.copy(weights, to);
-                }
-            }
-            sums.add(&rows);
-            let rows = rows.each_ref().map(|row| row.as_chunks().0);
-            for vector in 0..PANEL / LANES {
-                lines.push(interleave(rows.map(|row| &row[vector])));
+    let lines = store.take(panels.len() * of_panel, |lines| {
+        for (panel, places) in panels.iter().enumerate() {
+            let lines = &mut lines[panel * of_panel..][..of_panel];
+            let sums = int8_panel(matrix, inputs, places, lines);
+            starts.extend(sums.map(|sum| -ZERO * sum));
+        }
+    });
+    (lines, starts)
+}
+
+/// Writes a panel, and gives the sums of its columns.
+fn int8_panel(
+    matrix: &Matrix<'_>,
+    inputs: &[usize],
+    places: &[Option<usize>; PANEL],
+    lines: &mut [Line],
+) -> [i32; PANEL] {
+    let columns: [Columns; PANEL / LANES] =
+        std::array::from_fn(|vector| Columns::of(&places[vector * LANES..][..LANES]));
+    let mut sums = Sums::new();
+    let groups = lines.as_chunks_mut::<{ PANEL / LANES }>().0;
+    // Rows of the matrix from outside to inside: as they lie in memory.
+    for (inputs, lines) in inputs.chunks(4).zip(groups) {
+        let mut rows = [[0; PANEL]; 4];
+        for (row, input) in rows.iter_mut().zip(inputs) {
+            let weights = &matrix.bytes[input * matrix.stride + matrix.columns.start..];
+            for (columns, to) in columns.iter().zip(row.as_chunks_mut().0) {
+                columns.copy(weights, to);
             }
         }
-        starts.extend(sums.finish().map(|sum| -ZERO * sum));
+        sums.add(&rows);
+        let rows = rows.each_ref().map(|row| row.as_chunks().0);
+        for (vector, line) in lines.iter_mut().enumerate() {
+            *line = interleave(rows.map(|row| &row[vector]));
+        }
     }
-    (lines, starts)
+    sums.finish()
 }
 
 /// The columns of a line.
@@ -280,29 +322,32 @@ fn float(matrix: &Matrix<'_>, places: &[Option<usize>]) -> Numbers {
     Numbers::Float(rows.collect())
 }
 
-fn blocks(matrix: &Matrix<'_>, places: &[Option<usize>]) -> Numbers {
+fn blocks(matrix: &Matrix<'_>, places: &[Option<usize>], store: &mut Store) -> Numbers {
     let (panels, count) = (places.len() / PANEL, matrix.inputs / BLOCK);
-    let mut lines = vec![Line([ZERO_LEVELS; 64]); panels * count * BLOCK_LINES];
     let mut scales = vec![[0.0; PANEL]; panels * count];
     let of_columns = matrix.scale.map(floats).unwrap_or_default();
-    for (place, column) in places.iter().enumerate() {
-        let Some(column) = *column else { continue };
-        let (panel, place) = (place / PANEL, place % PANEL);
-        let (vector, lane) = (place / LANES, place % LANES);
-        let first = (matrix.columns.start + column) * matrix.inputs / 2;
-        let bytes = &matrix.bytes[first..][..matrix.inputs / 2];
-        for (block, bytes) in bytes.as_chunks::<{ BLOCK / 2 }>().0.iter().enumerate() {
-            let at = panel * count + block;
-            scales[at][place] = of_columns[column * count + block];
-            let lines = &mut lines[at * BLOCK_LINES..][..BLOCK_LINES];
-            for input in 0..BLOCK {
-                let level = bytes[input / 2] >> (input % 2 * 4) & 15;
-                let group = input / 4;
-                let byte = &mut lines[group / 2 * 4 + vector].0[lane * 4 + input % 4];
-                let half = group % 2 * 4;
-                *byte = (*byte as u8 & !(15 << half) | level << half) as i8;
+    let fill = |lines: &mut [Line]| {
+        lines.fill(Line([ZERO_LEVELS; 64]));
+        for (place, column) in places.iter().enumerate() {
+            let Some(column) = *column else { continue };
+            let (panel, place) = (place / PANEL, place % PANEL);
+            let (vector, lane) = (place / LANES, place % LANES);
+            let first = (matrix.columns.start + column) * matrix.inputs / 2;
+            let bytes = &matrix.bytes[first..][..matrix.inputs / 2];
+            for (block, bytes) in bytes.as_chunks::<{ BLOCK / 2 }>().0.iter().enumerate() {
+                let at = panel * count + block;
+                scales[at][place] = of_columns[column * count + block];
+                let lines = &mut lines[at * BLOCK_LINES..][..BLOCK_LINES];
+                for input in 0..BLOCK {
+                    let level = bytes[input / 2] >> (input % 2 * 4) & 15;
+                    let group = input / 4;
+                    let byte = &mut lines[group / 2 * 4 + vector].0[lane * 4 + input % 4];
+                    let half = group % 2 * 4;
+                    *byte = (*byte as u8 & !(15 << half) | level << half) as i8;
+                }
             }
         }
-    }
+    };
+    let lines = store.take(panels * count * BLOCK_LINES, fill);
     Numbers::Blocks(lines, scales)
 }

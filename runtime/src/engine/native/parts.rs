@@ -1,9 +1,9 @@
 //! What threads share out among them: stretches of a batch's rows.
 
 use std::sync::{Mutex, PoisonError};
-use std::thread::Builder;
 
 use super::arena::Scratch;
+use super::team::Team;
 
 /// Tokens whose queries, keys and values one thread makes: those of whole tiles.
 pub(super) struct Projection<'a> {
@@ -37,30 +37,19 @@ pub(super) fn take<'a>(rest: &mut &'a mut [f32], length: usize) -> &'a mut [f32]
         .expect("parts are no longer than the whole")
 }
 
-/// Does all parts, on as many threads. A part that no thread has taken yet is done on this one, so
-/// that no thread that cannot be had is missed.
+/// Does all parts, on the threads that are there.
 pub(super) fn in_parallel<P: Send>(
-    threads: usize,
+    team: &Team,
     parts: impl Iterator<Item = P>,
     work: impl Fn(P) + Sync,
 ) {
-    if threads == 1 {
+    if team.threads() == 1 {
         return parts.for_each(work);
     }
     let parts: Vec<_> = parts.map(|part| Mutex::new(Some(part))).collect();
-    let take = |part: &Mutex<Option<P>>| {
-        let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
-        part.take()
-    };
-    let (take, work) = (&take, &work);
-    std::thread::scope(|scope| {
-        for part in &parts[1..] {
-            let started =
-                Builder::new().spawn_scoped(scope, move || take(part).into_iter().for_each(work));
-            if started.is_err() {
-                break;
-            }
-        }
-        parts.iter().filter_map(take).for_each(work);
+    team.run(parts.len(), &|number| {
+        let part = parts[number].lock();
+        let part = part.unwrap_or_else(PoisonError::into_inner).take();
+        part.into_iter().for_each(&work);
     });
 }

@@ -9,7 +9,9 @@ use super::kernels::LANES;
 use super::outliers::Outliers;
 use super::packed::{MAX_INT8_INPUTS, Order, Packed};
 use super::products::Then;
+use super::store::Store;
 use crate::bundle::{Pooling, Weights};
+use crate::error::Result;
 use crate::network::encoder::{Activation, Encoder, Norm as NormBytes};
 use crate::network::{BLOCK, Dimensions, Format, Matrix, Network, floats};
 
@@ -102,14 +104,25 @@ impl Resident {
         network: &Network<'_>,
         weights: &Arc<Weights>,
         rounds: impl Fn(&Matrix<'_>) -> bool,
-    ) -> Self {
-        let pack = packer(rounds);
+    ) -> Result<Self> {
+        let of_layers = network.layers.iter().flat_map(|layer| {
+            let rest = [
+                (&layer.attention_output, Order::AsTheyAre),
+                (&layer.gate_up, Order::InterleavedHalves),
+                (&layer.down, Order::AsTheyAre),
+            ];
+            as_they_are(&layer.attention_input).chain(rest)
+        });
+        let all = of_layers.chain(as_they_are([&network.score]));
+        let mut packer = Packer::new(rounds, all)?;
+        let mut pack = |matrix: &Matrix<'_>, order| packer.pack(matrix, order);
         let rms = |bytes: &[u8]| Norm {
             factors: padded(bytes),
             terms: None,
         };
         let layers = network.layers.iter().map(|layer| {
-            let (attention_input, judged_query) = attention_input(&layer.attention_input, &pack);
+            let (attention_input, judged_query) =
+                attention_input(&layer.attention_input, &mut pack);
             Layer {
                 input_norm: Some(rms(layer.input_norm)),
                 attention_input,
@@ -121,7 +134,7 @@ impl Resident {
                 output_norm: None,
             }
         });
-        Self {
+        let resident = Self {
             heads: Heads::of(&network.dimensions),
             places: Places::Rotary {
                 cosines: floats(network.cosines),
@@ -140,7 +153,9 @@ impl Resident {
             embedding: Table::new(&network.embedding, weights),
             weights: Arc::clone(weights),
             dimensions: network.dimensions.clone(),
-        }
+        };
+        debug_assert!(packer.store.is_full());
+        Ok(resident)
     }
 
     /// The same of an encoder.
@@ -148,14 +163,21 @@ impl Resident {
         network: &Encoder<'_>,
         weights: &Arc<Weights>,
         rounds: impl Fn(&Matrix<'_>) -> bool,
-    ) -> Self {
-        let pack = packer(rounds);
+    ) -> Result<Self> {
+        let of_layers = network.layers.iter().flat_map(|layer| {
+            let rest = [&layer.attention_output, &layer.up, &layer.down];
+            as_they_are(&layer.attention_input).chain(as_they_are(rest))
+        });
+        let of_head = network.pooler.iter().chain([&network.score]);
+        let mut packer = Packer::new(rounds, of_layers.chain(as_they_are(of_head)))?;
+        let mut pack = |matrix: &Matrix<'_>, order| packer.pack(matrix, order);
         let centered = |norm: &NormBytes<'_>| Norm {
             factors: padded(norm.weight),
             terms: Some(padded(norm.bias)),
         };
         let layers = network.layers.iter().map(|layer| {
-            let (attention_input, judged_query) = attention_input(&layer.attention_input, &pack);
+            let (attention_input, judged_query) =
+                attention_input(&layer.attention_input, &mut pack);
             Layer {
                 input_norm: None,
                 attention_input,
@@ -168,7 +190,7 @@ impl Resident {
             }
         });
         let pooler = network.pooler.as_ref();
-        Self {
+        let resident = Self {
             heads: Heads::of(&network.dimensions),
             places: Places::Learned {
                 bytes: range(network.positions, weights),
@@ -190,7 +212,9 @@ impl Resident {
             embedding: Table::new(&network.embedding, weights),
             weights: Arc::clone(weights),
             dimensions: network.dimensions.clone(),
-        }
+        };
+        debug_assert!(packer.store.is_full());
+        Ok(resident)
     }
 
     /// Floats of a row of the width of the network.
@@ -214,6 +238,12 @@ impl Resident {
             .matrices()
             .filter_map(|matrix| matrix.outliers.as_ref());
         outliers.map(Outliers::half).max().unwrap_or(0)
+    }
+
+    /// Multiply-adds of a token's row with all matrices.
+    pub(super) fn products_of_row(&self) -> usize {
+        let products = self.matrices().map(|matrix| matrix.inputs * matrix.width());
+        products.sum()
     }
 
     fn matrices(&self) -> impl Iterator<Item = &Packed> {
@@ -318,17 +348,50 @@ fn range(part: &[u8], weights: &Weights) -> Range<usize> {
     start..start + part.len()
 }
 
-fn packer(rounds: impl Fn(&Matrix<'_>) -> bool) -> impl Fn(&Matrix<'_>, Order) -> Packed {
-    move |matrix, order| {
-        let rounds = rounds(matrix) && matrix.inputs <= MAX_INT8_INPUTS;
-        Packed::new(matrix, rounds, order)
+/// Packs the matrices of a network.
+struct Packer<F> {
+    rounds: F,
+    store: Store,
+}
+
+impl<F: Fn(&Matrix<'_>) -> bool> Packer<F> {
+    /// Makes room for all that will be packed; `rounds` says for which matrices activations are
+    /// rounded.
+    fn new<'a>(rounds: F, matrices: impl Iterator<Item = (&'a Matrix<'a>, Order)>) -> Result<Self> {
+        let lines = matrices
+            .map(|(matrix, order)| Packed::lines(matrix, does_round(&rounds, matrix), order));
+        Ok(Self {
+            store: Store::with_room_for(lines.sum())?,
+            rounds,
+        })
     }
+
+    fn pack(&mut self, matrix: &Matrix<'_>, order: Order) -> Packed {
+        let rounds = does_round(&self.rounds, matrix);
+        Packed::new(matrix, rounds, order, &mut self.store)
+    }
+}
+
+/// Whether the activations of a matrix are rounded: if they are to be, and the sums fit.
+fn does_round(rounds: impl Fn(&Matrix<'_>) -> bool, matrix: &Matrix<'_>) -> bool {
+    rounds(matrix) && matrix.inputs <= MAX_INT8_INPUTS
+}
+
+fn as_they_are<'a, 'b>(
+    matrices: impl IntoIterator<Item = &'a Matrix<'b>>,
+) -> impl Iterator<Item = (&'a Matrix<'b>, Order)>
+where
+    'b: 'a,
+{
+    matrices
+        .into_iter()
+        .map(|matrix| (matrix, Order::AsTheyAre))
 }
 
 /// What all tokens go through, and the query of the judged one, if it stands by itself.
 fn attention_input(
     parts: &[Matrix<'_>],
-    pack: impl Fn(&Matrix<'_>, Order) -> Packed,
+    mut pack: impl FnMut(&Matrix<'_>, Order) -> Packed,
 ) -> (Packed, Option<Packed>) {
     match parts {
         [query, rest] => (

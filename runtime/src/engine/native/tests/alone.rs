@@ -4,6 +4,7 @@ use super::super::kernels::{Chosen, KERNELS, Line, PANEL};
 use super::super::packed::{Numbers, Order, Packed};
 use super::super::products::{Product, Rows, Then};
 use super::super::rounding::Rounded;
+use super::super::store::Store;
 use super::whole::kernels;
 use crate::network::sample::Noise;
 use crate::network::{Format, Matrix};
@@ -30,7 +31,16 @@ fn matrix(inputs: usize, columns: usize, bytes: &[u8]) -> Packed {
         bias: None,
         outliers: None,
     };
-    Packed::new(&matrix, true, Order::AsTheyAre)
+    packed(&matrix)
+}
+
+/// A matrix in a store of its own, whose activations are rounded.
+pub(super) fn packed(matrix: &Matrix<'_>) -> Packed {
+    let order = Order::AsTheyAre;
+    let mut store = Store::with_room_for(Packed::lines(matrix, true, order)).unwrap();
+    let packed = Packed::new(matrix, true, order, &mut store);
+    assert!(store.is_full());
+    packed
 }
 
 /// Sums of int8 products up to 2^24 are exact in floats, as which they come out.

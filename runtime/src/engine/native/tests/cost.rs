@@ -5,8 +5,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use super::super::kernels::Chosen;
-use super::super::packed::{Order, Packed};
 use super::super::products::{Product, Rows, Then};
+use super::alone::packed;
 use super::whole::kernels;
 use crate::network::{Format, Matrix};
 
@@ -104,7 +104,7 @@ fn rate(kernel: Chosen, inputs: usize, columns: usize, rows: usize) -> f64 {
         bias: None,
         outliers: None,
     };
-    let packed = Packed::new(&matrix, true, Order::AsTheyAre);
+    let packed = packed(&matrix);
     let stride = inputs.next_multiple_of(64);
     let (x, scales) = (vec![130; rows * stride], vec![0.1; rows]);
     let mut y = vec![0.0; rows * packed.width()];

@@ -35,6 +35,7 @@ fn network(
     Resident::of_encoder(&encoder, &weights, |matrix: &Matrix<'_>| {
         matrix.format == Format::Int8
     })
+    .unwrap()
 }
 
 fn formats() -> impl Strategy<Value = (Format, Format)> {

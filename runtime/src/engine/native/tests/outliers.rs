@@ -2,9 +2,9 @@
 
 use super::super::kernels::Chosen;
 use super::super::outliers::Apart;
-use super::super::packed::{Order, Packed};
 use super::super::products::{Product, Rows, Then};
 use super::super::rounding::Rounded;
+use super::alone::packed;
 use super::whole::{kernels, scalar};
 use crate::network::sample::Noise;
 use crate::network::{Format, Matrix, Outliers, Shift};
@@ -32,10 +32,14 @@ fn rows(outliers: &[usize], is_shifted: bool) -> Vec<f32> {
     rows
 }
 
-fn weights() -> Vec<i8> {
+fn weights(inputs: usize) -> Vec<i8> {
     let mut noise = Noise::default();
     let weight = |_| (127.0 * noise.next()) as i8;
-    (0..INPUTS * COLUMNS).map(weight).collect()
+    (0..inputs * COLUMNS).map(weight).collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
 }
 
 /// What a kernel makes of rows and weights of scale 1.
@@ -47,8 +51,9 @@ fn found(
     shift: bool,
 ) -> Vec<f32> {
     let bytes: Vec<u8> = weights.iter().map(|x| *x as u8).collect();
+    let inputs = weights.len() / COLUMNS;
     let shifted = (0..COLUMNS).map(|column| {
-        let kept = (0..INPUTS).filter(|input| !outliers.contains(input));
+        let kept = (0..inputs).filter(|input| !outliers.contains(input));
         let sum: f32 = kept
             .map(|input| f32::from(weights[input * COLUMNS + column]))
             .sum();
@@ -58,7 +63,7 @@ fn found(
     let matrix = Matrix {
         name: String::new(),
         format: Format::Int8,
-        inputs: INPUTS,
+        inputs,
         stride: COLUMNS,
         columns: 0..COLUMNS,
         bytes: &bytes,
@@ -72,7 +77,7 @@ fn found(
             }),
         }),
     };
-    let packed = Packed::new(&matrix, true, Order::AsTheyAre);
+    let packed = packed(&matrix);
     let of = packed.outliers.as_ref().unwrap();
     let (mut bytes, mut scales) = (vec![0; ROWS * STRIDE], vec![0.0; ROWS]);
     let (mut halves, mut outlier_scales) = (vec![0; ROWS * 2 * of.half()], vec![0.0; ROWS]);
@@ -111,7 +116,7 @@ fn found(
 
 #[test]
 fn only_what_is_no_outlier_is_rounded_to_eight_bits() {
-    let weights = weights();
+    let weights = weights(INPUTS);
     let all: Vec<usize> = (0..INPUTS).collect();
     for outliers in [&[3][..], &[0, 17, 74][..], &all[..]] {
         for shift in [false, true].into_iter().take(2 - outliers.len() / INPUTS) {
@@ -119,7 +124,6 @@ fn only_what_is_no_outlier_is_rounded_to_eight_bits() {
             let expected = found(scalar(), &rows, &weights, outliers, shift);
             for kernel in kernels() {
                 let found = found(kernel, &rows, &weights, outliers, shift);
-                let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 assert_eq!(bits(&found), bits(&expected), "{}", kernel.name());
             }
             // Half a step each: of 127 to the largest, or 255 from -SHIFT on; of outliers, 254 to
@@ -158,9 +162,24 @@ fn only_what_is_no_outlier_is_rounded_to_eight_bits() {
     }
 }
 
+/// All inputs in their order are taken from where they lie, if they fill whole vectors; else they
+/// are gathered.
+#[test]
+fn in_which_order_outliers_are_listed_makes_no_difference() {
+    let inputs = INPUTS.next_multiple_of(16);
+    let (rows, weights) = (rows(&[], false), weights(inputs));
+    let in_order: Vec<usize> = (0..inputs).collect();
+    let reversed: Vec<usize> = (0..inputs).rev().collect();
+    for kernel in kernels() {
+        let [found, expected] =
+            [&in_order, &reversed].map(|all| bits(&found(kernel, &rows, &weights, all, false)));
+        assert_eq!(found, expected, "{}", kernel.name());
+    }
+}
+
 #[test]
 fn what_is_not_finite_makes_its_row_so() {
-    let weights = weights();
+    let weights = weights(INPUTS);
     for place in [3, 5] {
         let mut rows = rows(&[3], false);
         rows[2 * STRIDE + place] = f32::INFINITY;

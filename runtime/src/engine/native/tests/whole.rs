@@ -35,6 +35,7 @@ pub(super) fn network(sample: &Sample, rounds: bool) -> Resident {
     Resident::of_decoder(&network, &weights, |matrix: &Matrix<'_>| {
         rounds && matrix.format == Format::Int8
     })
+    .unwrap()
 }
 
 pub(super) fn kernels() -> impl Iterator<Item = Chosen> {
@@ -71,6 +72,7 @@ pub(super) fn run(
         network,
         kernel,
         shape,
+        threads,
         inputs: None,
     };
     // Twice, so that the second finds what the first has left in the arena.
