@@ -16,8 +16,8 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     session(|session| {
-        // To identify a language takes as long as all else, so that one in sixteen does.
-        let language = (debounce % 16 != 0).then_some("en");
+        // To identify a language takes as long as all else, so that it is done seldom.
+        let language = (*debounce != u8::MAX).then_some("en");
         let options = StreamOptions {
             debounce_bytes: usize::from(*debounce).max(text.len() / LOOKS),
             language: language.map(str::to_owned),

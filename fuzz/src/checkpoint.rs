@@ -8,14 +8,16 @@ use safetensors::Dtype;
 
 use crate::random_checkpoint::{Family, Recipe};
 
-/// The files that may have any bytes, which the first byte of an input chooses.
-const NAMES: [&str; 6] = [
+/// The files that may have any bytes.
+pub const NAMES: [&str; 8] = [
     "config.json",
     "model.safetensors",
     "tokenizer.json",
     "model.safetensors.index.json",
     "golden.json",
     "duoguard.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
 ];
 
 /// A folder of this process with a small checkpoint that can be opened.
@@ -44,6 +46,7 @@ impl CheckpointFolder {
             family: Family::Llama,
         };
         recipe.files().write(&path);
+        fs::write(path.join("tokenizer_config.json"), "{}").expect("the folder takes a file");
         Checkpoint::open(&path).expect("the checkpoint opens as it is");
         let whole = NAMES.map(|name| fs::read(path.join(name)).ok());
         Self {
@@ -54,7 +57,10 @@ impl CheckpointFolder {
     }
 
     /// The folder with one file replaced, and those before it as they were.
-    pub fn with(&mut self, choice: u8, bytes: &[u8]) -> &Path {
+    ///
+    /// # Panics
+    /// If `index` is none of [`NAMES`].
+    pub fn with(&mut self, index: usize, bytes: &[u8]) -> &Path {
         if let Some(before) = self.replaced.take() {
             let file = self.path.join(NAMES[before]);
             match &self.whole[before] {
@@ -63,7 +69,6 @@ impl CheckpointFolder {
             }
             .expect("the temporary folder takes a file");
         }
-        let index = usize::from(choice) % NAMES.len();
         let file = self.path.join(NAMES[index]);
         fs::write(file, bytes).expect("the temporary folder takes a file");
         self.replaced = Some(index);

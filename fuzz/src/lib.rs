@@ -21,11 +21,10 @@ mod answer;
 #[path = "../../trainer/src/recipe/mod.rs"]
 mod recipe;
 
-mod checkpoint;
+pub mod checkpoint;
 mod endpoint;
 mod server;
 
-pub use checkpoint::CheckpointFolder;
 pub use endpoint::pause;
 pub use server::ask;
 

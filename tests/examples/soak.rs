@@ -2,8 +2,9 @@
 //! process checks: threads with texts of all kinds, streams cut anywhere, models opened and closed,
 //! and children that open the model anew. Linux.
 //!
-//! cargo xtask soak --minutes N
+//! cargo xtask soak [MODEL] --minutes N
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use duoguard::{
     EngineChoice, Input, Model, Session, SessionOptions, Stream, StreamOptions, Verdict,
 };
 use duoguard_eval::Disguise;
-use duoguard_tests::{mini, root};
+use duoguard_tests::root;
 
 const THREADS: usize = 4;
 /// Texts that a thread checks between two measurements of memory.
@@ -32,7 +33,12 @@ unsafe extern "C" {
     fn alarm(seconds: u32) -> u32;
     fn _exit(status: i32) -> !;
     fn malloc_trim(pad: usize) -> i32;
+    fn mallopt(parameter: i32, value: i32) -> i32;
 }
+
+/// glibc's parameters, and what they are before it changes them.
+const TRIM_AND_MMAP_THRESHOLDS: [i32; 2] = [-1, -3];
+const THRESHOLD_BYTES: i32 = 128 << 10;
 
 /// A text and its verdict when it was checked for the first time.
 struct Case {
@@ -119,7 +125,7 @@ fn check(session: &mut Session, case: &Case, numbers: &mut Numbers, done: &mut D
 }
 
 /// What a thread does between two measurements.
-fn work(session: &mut Session, cases: &[Case], with_long: bool, seed: u64) -> Done {
+fn work(bundle: &Path, session: &mut Session, cases: &[Case], with_long: bool, seed: u64) -> Done {
     let (long, short) = cases.split_last().expect("there are texts");
     let (mut numbers, mut done) = (Numbers(seed), Done::default());
     for _ in 0..TEXTS_PER_ROUND {
@@ -129,7 +135,7 @@ fn work(session: &mut Session, cases: &[Case], with_long: bool, seed: u64) -> Do
     if with_long {
         check(session, long, &mut numbers, &mut done);
     }
-    let model = Model::open(mini()).expect("the model opens again");
+    let model = Model::open(bundle).expect("the model opens again");
     let mut own = self::session(&model);
     check(
         &mut own,
@@ -142,14 +148,14 @@ fn work(session: &mut Session, cases: &[Case], with_long: bool, seed: u64) -> Do
 }
 
 /// Whether a child opens the model anew and gives a text its verdict.
-fn child_agrees(case: &Case) -> bool {
+fn child_agrees(bundle: &Path, case: &Case) -> bool {
     // SAFETY: the child opens what it uses itself, and ends by `_exit`, which runs none of the
     // parent's destructors.
     let process = unsafe { fork() };
     if process == 0 {
         // SAFETY: it only sets a timer.
         unsafe { alarm(CHILD_SECONDS) };
-        let verdict = Model::open(mini())
+        let verdict = Model::open(bundle)
             .and_then(|model| model.session(&native()))
             .and_then(|mut session| session.check(&Input::prompt(&case.text)));
         let agrees = verdict.is_ok_and(|verdict| verdict == case.verdict);
@@ -171,20 +177,33 @@ fn resident_kib() -> i64 {
     number.expect("VmRSS is in kB")
 }
 
-fn minutes() -> Option<f64> {
+/// Has the allocator give back what is free at the end of a thread's memory. By itself it raises
+/// the thresholds with the largest block that was freed, and then keeps up to 64 MiB there.
+fn keep_thresholds() {
+    for parameter in TRIM_AND_MMAP_THRESHOLDS {
+        // SAFETY: it sets a number, before other threads are there.
+        let is_set = unsafe { mallopt(parameter, THRESHOLD_BYTES) };
+        assert_eq!(is_set, 1, "the allocator is glibc's");
+    }
+}
+
+/// The bundle of the model that is named, and the minutes.
+fn arguments() -> Option<(PathBuf, f64)> {
     let mut arguments = std::env::args().skip(1);
+    let bundle = root().join("models").join(arguments.next()?);
     let named = arguments.next()? == "--minutes";
     let minutes: f64 = arguments.next()?.parse().ok()?;
-    (named && minutes > 0.0).then_some(minutes)
+    (bundle.is_dir() && named && minutes > 0.0).then_some((bundle, minutes))
 }
 
 fn main() -> ExitCode {
-    let Some(minutes) = minutes() else {
-        eprintln!("usage: soak --minutes N");
+    let Some((bundle, minutes)) = arguments() else {
+        eprintln!("usage: soak mini|base --minutes N");
         return ExitCode::from(2);
     };
+    keep_thresholds();
     let time = Duration::from_secs_f64(minutes * 60.0);
-    let model = Model::open(mini()).expect("the model opens");
+    let model = Model::open(&bundle).expect("the model opens");
     let mut first = session(&model);
     let case = |text: String| {
         let verdict = first
@@ -195,7 +214,8 @@ fn main() -> ExitCode {
     let cases: Vec<Case> = texts().into_iter().map(case).collect();
     drop(first);
     println!(
-        "{} texts, {THREADS} threads, {minutes} minutes",
+        "{}: {} texts, {THREADS} threads, {minutes} minutes",
+        bundle.display(),
         cases.len()
     );
 
@@ -212,13 +232,13 @@ fn main() -> ExitCode {
                 .map(|(thread, session)| {
                     let with_long = (round + thread * 2).is_multiple_of(ROUNDS_PER_LONG_TEXT);
                     let seed = (round * THREADS + thread + 1) as u64 * 0x9e37_79b9;
-                    let cases = &cases;
-                    scope.spawn(move || work(session, cases, with_long, seed))
+                    let (bundle, cases) = (&bundle, &cases);
+                    scope.spawn(move || work(bundle, session, cases, with_long, seed))
                 })
                 .collect();
             // While the others compute, and with a text that is new to no cache.
             assert!(
-                child_agrees(&cases[round % 8]),
+                child_agrees(&bundle, &cases[round % 8]),
                 "a child did not agree, or hung"
             );
             let joined = threads.into_iter().map(|thread| thread.join());

