@@ -154,10 +154,10 @@ fn run(task: Task) -> Result<()> {
         Task::Deny { advisories } => deny::check(&sh, &root, advisories),
         Task::Fuzz { target, minutes } => fuzz::run(&sh, &root, target.as_deref(), minutes),
         Task::Soak { model, minutes } => {
-            let minutes = minutes.to_string();
+            let (minutes, soak) = (minutes.to_string(), "target/release/examples/soak");
             // The whole workspace is named so that cargo takes what its other commands have built.
             cmd!(sh, "cargo build --release --workspace --example soak").run()?;
-            Ok(cmd!(sh, "target/release/examples/soak {model} --minutes {minutes}").run()?)
+            Ok(cmd!(sh, "{soak} {model} --minutes {minutes}").run()?)
         }
         Task::Tests => tests(&sh),
         Task::Ctest { full } => ctest(&sh, &root, full),
