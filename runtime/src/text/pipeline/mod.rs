@@ -3,7 +3,7 @@
 //! They give the tokens, places and ids of the crate `tokenizers`, which is the measure of each of
 //! these. What a file may ask for, and they do not know, is left to the crate.
 //!
-//! - [`file`], [`part`]: reading `tokenizer.json`.
+//! - [`mod@file`], [`part`]: reading `tokenizer.json`.
 //! - [`aligned`]: a text that was changed, and where its bytes come from.
 //! - [`composed`], [`character_map`]: how characters are changed, and [`normalizer`] by what.
 //! - [`pattern`], [`splits`]: how the text is split.
