@@ -344,6 +344,25 @@ mod tests {
         }
     }
 
+    /// What stands behind white space says where it is cut, however much of it there is.
+    #[test]
+    fn white_space_is_split_anew_when_something_else_follows() {
+        for (tokenizer, expected) in both() {
+            let words = Words::of(&tokenizer).unwrap();
+            for text in [
+                "1\n\nx",
+                "1\n\n",
+                "1\n\n\n",
+                "1\n \n\ta",
+                "1\n \n",
+                "1",
+                "1  b",
+            ] {
+                agree(&words, &tokenizer, &expected, text);
+            }
+        }
+    }
+
     #[test]
     fn what_is_not_composed_is_given_to_the_tokenizer_as_a_whole() {
         let words = Words::of(&tokenizer()).unwrap();

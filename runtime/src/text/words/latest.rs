@@ -25,12 +25,15 @@ impl Latest {
         let shared = shared_bytes(self.text.as_bytes(), text.as_bytes());
         let whole = match self.text.len() == text.len() && shared == text.len() {
             true => self.ends.len(),
-            // Where a word ends is told by the next one's beginning, which is in the last of those
-            // that are there.
-            false => self
-                .ends
-                .partition_point(|(end, _)| *end <= shared)
-                .saturating_sub(1),
+            false => {
+                // Where a word ends is told by the next one's beginning, which is in the last of
+                // those that are there; and white space is cut by what stands behind all of it.
+                let there = self.ends.partition_point(|(end, _)| *end <= shared);
+                let words = (0..there.saturating_sub(1)).rev();
+                let told = words.map(|word| (word, self.word(word)));
+                let mut told = told.skip_while(|(_, word)| word.trim().is_empty());
+                told.next().map_or(0, |(word, _)| word + 1)
+            }
         };
         self.ends.truncate(whole);
         let (bytes, tokens) = self.end();
@@ -94,6 +97,13 @@ impl Latest {
             }
         };
         Ok(start + place.start..start + place.end)
+    }
+
+    fn word(&self, number: usize) -> &str {
+        let start = number
+            .checked_sub(1)
+            .map_or(0, |before| self.ends[before].0);
+        &self.text[start..self.ends[number].0]
     }
 
     fn end(&self) -> (usize, usize) {
