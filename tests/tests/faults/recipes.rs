@@ -94,8 +94,11 @@ fn demo(rounds: i64) -> String {
         (&["game", "seeds"], 40),
         (&["game", "proposals"], 2),
         (&["game", "max_tokens"], 16),
-        (&["game", "generator", "steps"], 60),
-        (&["game", "generator", "checkpoint_every"], 30),
+        (&["game", "generator", "translation", "steps"], 60),
+        (
+            &["game", "generator", "translation", "checkpoint_every"],
+            30,
+        ),
         (&["game", "preference", "checkpoint_every"], 1),
         (&["game", "judge", "least_agreement"], 0),
     ];

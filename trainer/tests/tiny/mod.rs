@@ -167,8 +167,11 @@ pub fn tiny_game() -> String {
         (&["game", "seeds"], 40),
         (&["game", "proposals"], 2),
         (&["game", "max_tokens"], 16),
-        (&["game", "generator", "steps"], 60),
-        (&["game", "generator", "checkpoint_every"], 10),
+        (&["game", "generator", "translation", "steps"], 60),
+        (
+            &["game", "generator", "translation", "checkpoint_every"],
+            10,
+        ),
         (&["game", "preference", "checkpoint_every"], 1),
         (&["game", "judge", "least_agreement"], 0),
     ] {
