@@ -25,6 +25,13 @@ fn item(kind: &str, part: Part, rng: &mut ChaCha8Rng) -> (Option<&'static str>, 
     (Some(language), pick(rng, &items).to_owned())
 }
 
+/// An item of a kind in one language; empty where that has none.
+fn item_of(kind: &str, language: Option<&str>, part: Part, rng: &mut ChaCha8Rng) -> &'static str {
+    let mut lists = lists(kind, part).into_iter();
+    let of_language = lists.find(|(of, _)| Some(*of) == language);
+    of_language.map_or("", |(_, items)| pick(rng, &items))
+}
+
 pub(super) fn greeting(part: Part, rng: &mut ChaCha8Rng) -> (Option<&'static str>, String) {
     let (language, greeting) = item("greeting", part, rng);
     let end = match greeting.ends_with(['?', '？', '؟']) {
@@ -85,21 +92,15 @@ pub(super) fn emoji(part: Part, rng: &mut ChaCha8Rng) -> String {
 /// A sentence: a frame of the part, and whatever fits it.
 pub(super) fn sentence(part: Part, rng: &mut ChaCha8Rng) -> (Option<&'static str>, String) {
     let (language, frame) = item("frame", part, rng);
-    let mut fillers = lists("filler", part);
-    fillers.retain(|(of, _)| Some(*of) == language);
-    let filler = fillers.first().map_or("", |(_, items)| pick(rng, items));
+    let filler = item_of("filler", language, part, rng);
     (language, frame.replace("{}", filler))
 }
 
 /// What a picture shows: who does what, and where, each of the part.
 pub(super) fn scene(part: Part, rng: &mut ChaCha8Rng) -> (Option<&'static str>, String) {
     let (language, who) = item("who", part, rng);
-    let mut of_language = |kind: &str| {
-        let mut items = lists(kind, part);
-        items.retain(|(of, _)| Some(*of) == language);
-        items.first().map_or("", |(_, items)| pick(rng, items))
-    };
-    let (does, place) = (of_language("does"), of_language("where"));
+    let does = item_of("does", language, part, rng);
+    let place = item_of("where", language, part, rng);
     let end = pick(rng, &["", "."]);
     (language, format!("{who} {does} {place}{end}"))
 }

@@ -51,6 +51,7 @@ mod tests {
     use tokenizers::Tokenizer;
     use tokenizers::normalizers::Precompiled;
 
+    use super::super::pipeline::character_map::tests::map;
     use super::*;
 
     /// A file with this normalizer and this decoder.
@@ -59,16 +60,6 @@ mod tests {
             r#"{{"version":"1.0","normalizer":{normalizer},"decoder":{decoder},
             "model":{{"type":"WordLevel","vocab":{{"a":0,"b":1}},"unk_token":"a"}}}}"#
         )
-    }
-
-    /// A map of characters with these first units of 256, behind which are no texts but "é".
-    fn map(units: &[u32]) -> Vec<u8> {
-        let mut all = vec![0_u32; 256];
-        all[..units.len()].copy_from_slice(units);
-        let mut bytes = 1024_u32.to_le_bytes().to_vec();
-        bytes.extend(all.iter().flat_map(|unit| unit.to_le_bytes()));
-        bytes.extend("é\0".as_bytes());
-        bytes
     }
 
     fn precompiled(map: &[u8]) -> String {

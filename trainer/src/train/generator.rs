@@ -147,7 +147,7 @@ impl<'a> GeneratorStage<'a> {
             rng.set_stream(index);
             rng
         };
-        let rows: Vec<Result<(Vec<i32>, usize), TrainError>> = (0..POOL_EXAMPLES as u64)
+        let made: Vec<Result<(Vec<i32>, usize), TrainError>> = (0..POOL_EXAMPLES as u64)
             .into_par_iter()
             .filter_map(|index| {
                 let mut rng = rng(index);
@@ -174,12 +174,15 @@ impl<'a> GeneratorStage<'a> {
                 Some(Ok((prompt.into_iter().chain(text).collect(), length)))
             })
             .collect();
-        let (rows, failures): (Vec<_>, Vec<_>) = rows.into_iter().partition(Result::is_ok);
-        self.failed = self
-            .failed
-            .take()
-            .or_else(|| failures.into_iter().find_map(Result::err));
-        let mut rows: Vec<(Vec<i32>, usize)> = rows.into_iter().filter_map(Result::ok).collect();
+        let mut rows = Vec::with_capacity(made.len());
+        for row in made {
+            match row {
+                Ok(row) => rows.push(row),
+                Err(failure) => {
+                    self.failed.get_or_insert(failure);
+                }
+            }
+        }
         rows.sort_by_key(|(ids, _)| ids.len());
         let mut batches = Vec::new();
         let mut start = 0;

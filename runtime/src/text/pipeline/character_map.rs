@@ -126,7 +126,7 @@ impl Characters {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::text) mod tests {
     use std::sync::LazyLock;
 
     use proptest::prelude::*;
@@ -139,7 +139,7 @@ mod tests {
     use crate::text::bundled;
 
     /// A map with these first units of 256, behind which are no texts but "é".
-    fn map(units: &[u32]) -> Vec<u8> {
+    pub(in crate::text) fn map(units: &[u32]) -> Vec<u8> {
         let mut all = vec![0_u32; 256];
         all[..units.len()].copy_from_slice(units);
         let mut bytes = 1024_u32.to_le_bytes().to_vec();
